@@ -9,6 +9,9 @@
 .PHONY: help demo demo-once demo-kafka demo-kafka-once test fuzz-api bench bench-swaps bench-kafka
 .PHONY: build components fixtures lint wasm-target first-build-note tools
 
+# Most tests wait for something most of the time.
+export RUST_TEST_THREADS ?= $(shell echo $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )))
+
 WASM := cargo build --release --target wasm32-wasip2
 ARGS ?=
 API_CALLS ?= 20000
@@ -49,11 +52,11 @@ bench-kafka: components build ## Measure two hosts over a real Kafka, next to ba
 build: first-build-note ## Build the host, the demo and the benchmarks
 	cargo build --release --workspace
 
-components: wasm-target ## Build the rule components customer (two builds of it) and order
-	$(WASM) -p customer -p order -p customer-cautious
+components: wasm-target ## Build the rule components customer (three builds of it) and order
+	$(WASM) -p customer -p order -p customer-cautious -p customer-faulty
 
 fixtures: wasm-target
-	$(WASM) -p customer -p order -p customer-cautious -p booking -p mischief -p chameleon
+	$(WASM) -p customer -p order -p customer-cautious -p customer-faulty -p booking -p mischief -p chameleon -p veteran
 
 lint: tools ## Check the formatting, and run clippy with warnings as errors
 	cargo fmt --all --check

@@ -1,8 +1,8 @@
 //! Money as whole cents.
 //!
-//! Owns: reading a JSON number into cents without a float on the way, and writing it back. A number
-//! that is no whole count of cents is an error, because that is how a service that computes in
-//! floats gives itself away (`0.30000000000000004`).
+//! Owns: parsing a JSON number into cents without a float, and formatting it. A number with a
+//! fraction of a cent is an error: it reveals a service that computes in floats
+//! (`0.30000000000000004`).
 //!
 //! Must not know: customers, orders, HTTP.
 
@@ -12,22 +12,22 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 use thiserror::Error;
 
-/// An amount in cents. Negative only in what a faulty service answers.
+/// An amount in cents. Only a faulty service answers a negative one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Cents(pub i64);
 
-/// The text of a JSON number that is no whole number of cents, or too large to count.
+/// The text of a JSON number that has a fraction of a cent or is too large.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0} is not an amount in whole cents")]
 pub struct NotCents(String);
 
 impl Cents {
-    /// An amount without cents.
+    /// An amount of whole units.
     pub const fn whole(amount: i64) -> Self {
         Self(amount * 100)
     }
 
-    /// Reads a JSON number: `1000`, `10.25`, `10.250`, `1E+3`.
+    /// Parses a JSON number: `1000`, `10.25`, `10.250`, `1E+3`.
     ///
     /// # Errors
     /// The text is no number, has a fraction of a cent, or does not fit 64 bits.
@@ -44,7 +44,7 @@ impl Cents {
 }
 
 impl fmt::Display for Cents {
-    /// Writes what a person would: `300`, `10.25`, `10.50`.
+    /// Formats it as people do: `300`, `10.25`, `10.50`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 % 100 {
             0 => write!(f, "{}", self.0 / 100),

@@ -1,14 +1,14 @@
 //! The command line of `saga-demo`.
 //!
-//! Owns: options, their defaults, and where the state of a walk is.
+//! Owns: options, their defaults, and the place of a walk's state.
 //!
-//! Must not know: what a walk does.
+//! Must not know: the steps of a walk.
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use saga_demo::files::{Files, Ports};
-use saga_demo::kafka::cluster::{BOOTSTRAP, Wanted};
+use saga_demo::files::{Files, ServicePorts};
+use saga_demo::kafka::cluster::{BOOTSTRAP, KafkaChoice};
 
 /// The Customer/Order saga, step by step. `saga-bench` has the load generator and the benchmarks.
 #[derive(Debug, Parser)]
@@ -29,10 +29,14 @@ pub(crate) enum Task {
 pub(crate) struct WalkArgs {
     #[command(flatten)]
     pub(crate) files: Files,
-    /// The build of the customer's rules to swap to at the end [default:
+    /// The build of the customer's rules to swap to [default:
     /// target/wasm32-wasip2/release/customer_cautious.wasm]
     #[arg(long, value_name = "PATH")]
     pub(crate) cautious: Option<PathBuf>,
+    /// The build of the customer's rules with a bug, which is repaired at the end [default:
+    /// target/wasm32-wasip2/release/customer_faulty.wasm]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) faulty: Option<PathBuf>,
     /// Run each service as a process of its own, over a real Kafka: one that is started here, or the
     /// one that --bootstrap or KAFKA_BOOTSTRAP names
     #[arg(long)]
@@ -56,21 +60,21 @@ pub(crate) struct WalkArgs {
 }
 
 impl WalkArgs {
-    /// Where the services listen.
-    pub(crate) fn ports(&self) -> Ports {
-        Ports {
+    /// The ports of the services.
+    pub(crate) fn ports(&self) -> ServicePorts {
+        ServicePorts {
             customer: self.customer_port,
             order: self.order_port,
         }
     }
 
-    /// Where the state is, and the Kafka that is wanted. Each cluster has a directory of its own:
-    /// the hosts know by offsets what they have read.
+    /// The directory of the state, and the source of Kafka. Each cluster has a directory of its
+    /// own, since the hosts store the offsets that they have read.
     pub(crate) fn place(
         &self,
         target: &Path,
         environment: Option<String>,
-    ) -> (PathBuf, Option<Wanted>) {
+    ) -> (PathBuf, Option<KafkaChoice>) {
         let given = self.data.clone();
         let default = target.join("demo-data");
         if !self.kafka {
@@ -81,11 +85,11 @@ impl WalkArgs {
             Some(bootstrap) => {
                 let name = bootstrap.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
                 let data = given.unwrap_or_else(|| default.join(format!("kafka-at-{name}")));
-                (data, Some(Wanted::Existing(bootstrap)))
+                (data, Some(KafkaChoice::Existing(bootstrap)))
             }
             None => {
                 let data = given.unwrap_or_else(|| default.join("kafka"));
-                let wanted = Wanted::Own {
+                let wanted = KafkaChoice::Own {
                     directory: data.join("broker"),
                     for_speed: false,
                 };
@@ -95,7 +99,7 @@ impl WalkArgs {
     }
 }
 
-/// The Kafka that the environment names.
+/// The Kafka named in the environment.
 pub(crate) fn environment() -> Option<String> {
     std::env::var(BOOTSTRAP).ok()
 }
@@ -111,7 +115,7 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    fn place(arguments: &[&str], environment: Option<&str>) -> (String, Option<Wanted>) {
+    fn place(arguments: &[&str], environment: Option<&str>) -> (String, Option<KafkaChoice>) {
         let arguments = ["saga-demo", "walk"].iter().chain(arguments);
         let Task::Walk(args) = Cli::try_parse_from(arguments).unwrap().command;
         let (data, wanted) = args.place(Path::new("t"), environment.map(str::to_owned));
@@ -120,9 +124,9 @@ mod tests {
 
     #[test]
     fn each_kafka_has_a_state_of_its_own() {
-        let existing = |at: &str| Some(Wanted::Existing(at.to_owned()));
+        let existing = |at: &str| Some(KafkaChoice::Existing(at.to_owned()));
         assert_eq!(place(&[], Some("k:1")), ("t/demo-data".to_owned(), None));
-        let own = Some(Wanted::Own {
+        let own = Some(KafkaChoice::Own {
             directory: "t/demo-data/kafka/broker".into(),
             for_speed: false,
         });

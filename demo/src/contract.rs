@@ -1,10 +1,9 @@
 //! The HTTP contract of the two services, as a client sees it.
 //!
-//! Owns: paths, bodies, and reading an answer strictly: any 2xx with the promised fields is right,
-//! anything else is a [`CallError`] that quotes what came.
+//! Owns: paths, bodies, and strict reading of answers: a 2xx with the promised fields is correct,
+//! anything else is a [`CallError`] that quotes it.
 //!
-//! Must not know: how a request travels (`http`), or what an answer ought to be in a given
-//! situation (`check`, `walk`).
+//! Must not know: how a request is sent (`http`), or the expected answers (`check`, `walk`).
 
 use std::fmt;
 
@@ -20,12 +19,14 @@ use saga_testkit::http::{BaseUrl, Client, RequestError, Response};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum OrderState {
-    /// Stored, and the saga has yet to decide.
+    /// Stored, but not decided yet.
     Pending,
-    /// The credit was taken.
+    /// Credit was reserved.
     Approved,
-    /// The credit was not enough, or there is no such customer.
+    /// The credit was too small, or there is no such customer.
     Rejected,
+    /// A client cancelled it.
+    Cancelled,
 }
 
 impl fmt::Display for OrderState {
@@ -34,11 +35,12 @@ impl fmt::Display for OrderState {
             Self::Pending => "PENDING",
             Self::Approved => "APPROVED",
             Self::Rejected => "REJECTED",
+            Self::Cancelled => "CANCELLED",
         })
     }
 }
 
-/// Why a call brought no result.
+/// The reason why a call has no result.
 #[derive(Debug, Error)]
 pub enum CallError {
     /// There was no answer.
@@ -46,7 +48,7 @@ pub enum CallError {
     Transport {
         /// Method and path.
         request: String,
-        /// The failure, by which it was sent or not.
+        /// The error, which says if the request was sent.
         error: RequestError,
     },
     /// The answer was no 2xx.
@@ -56,7 +58,7 @@ pub enum CallError {
         request: String,
         /// Status code.
         status: u16,
-        /// Body, as it came.
+        /// The body.
         body: String,
     },
     /// The answer was a 2xx with a body that the contract does not allow.
@@ -64,7 +66,7 @@ pub enum CallError {
     Body {
         /// Method and path.
         request: String,
-        /// Body, as it came.
+        /// The body.
         body: String,
         /// The difference from the contract.
         problem: String,
@@ -72,8 +74,8 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// True if the request may have taken effect although no result came: a POST that was sent and
-    /// not answered, or answered with a 5xx (which promises nothing).
+    /// True if the request may have taken effect although there is no result: a POST that was sent
+    /// and not answered, or answered with a 5xx (which promises nothing).
     pub fn fate_unknown(&self) -> bool {
         match self {
             Self::Transport { error, .. } => matches!(error, RequestError::Lost { .. }),
@@ -113,10 +115,15 @@ pub fn order_path(url: &BaseUrl, id: i64) -> String {
     url.path(format_args!("/orders/{id}"))
 }
 
-/// Reads the answer to `POST /customers`: the id of the customer.
+/// Path of `POST /orders/{orderId}/cancel`.
+pub fn cancel_path(url: &BaseUrl, id: i64) -> String {
+    url.path(format_args!("/orders/{id}/cancel"))
+}
+
+/// Reads the answer to `POST /customers`: the customer's id.
 ///
 /// # Errors
-/// Says what is missing, or differs from what was asked for.
+/// The answer lacks something, or differs from the request.
 pub fn read_registered(body: &[u8], name: &str, limit: Cents) -> Result<i64, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -132,10 +139,10 @@ pub fn read_registered(body: &[u8], name: &str, limit: Cents) -> Result<i64, Str
     positive("customerId", registered.customer_id)
 }
 
-/// Reads the answer to `GET /customer/{customerId}`: what is left of the credit limit.
+/// Reads the answer to `GET /customer/{customerId}`: the credit left.
 ///
 /// # Errors
-/// Says what is missing, or that it is another customer.
+/// The answer lacks something, or is about another customer.
 pub fn read_credit_left(body: &[u8], customer_id: i64) -> Result<Cents, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -149,10 +156,10 @@ pub fn read_credit_left(body: &[u8], customer_id: i64) -> Result<Cents, String> 
     amount(customer.credit_limit)
 }
 
-/// Reads the answer to `POST /orders`: the id of the order.
+/// Reads the answer to `POST /orders`: the order's id.
 ///
 /// # Errors
-/// Says what is missing, or differs from what was asked for.
+/// The answer lacks something, or differs from the request.
 pub fn read_placed(body: &[u8], customer_id: i64, total: Cents) -> Result<i64, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -170,10 +177,10 @@ pub fn read_placed(body: &[u8], customer_id: i64, total: Cents) -> Result<i64, S
     positive("orderId", placed.order_id)
 }
 
-/// Reads the answer to `GET /orders/{orderId}`: the state of the order.
+/// Reads the answer to `GET /orders/{orderId}`: the order's state.
 ///
 /// # Errors
-/// Says what is missing, or that it is another order.
+/// The answer lacks something, or is about another order.
 pub fn read_order_state(body: &[u8], order_id: i64) -> Result<OrderState, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -188,13 +195,13 @@ pub fn read_order_state(body: &[u8], order_id: i64) -> Result<OrderState, String
 
 /// The customer service over one connection.
 #[derive(Debug)]
-pub struct CustomerService(pub Client);
+pub struct CustomerClient(pub Client);
 
-impl CustomerService {
-    /// Registers a customer; the answer is its id. `name` must need no escape in JSON.
+impl CustomerClient {
+    /// Registers a customer; returns the id. `name` must need no escape in JSON.
     ///
     /// # Errors
-    /// No answer, no 2xx, or not the fields that were promised.
+    /// There is no answer, no 2xx, or a promised field is missing.
     pub async fn register(&mut self, name: &str, limit: Cents) -> Result<i64, CallError> {
         let path = customers_path(self.0.url());
         let answer = self
@@ -206,10 +213,10 @@ impl CustomerService {
         })
     }
 
-    /// The rest of a customer's credit limit.
+    /// The credit that a customer has left.
     ///
     /// # Errors
-    /// No answer, no 2xx, or not the fields that were promised.
+    /// There is no answer, no 2xx, or a promised field is missing.
     pub async fn credit_left(&mut self, id: i64) -> Result<Cents, CallError> {
         let path = customer_path(self.0.url(), id);
         let answer = self.0.get(&path).await;
@@ -219,13 +226,13 @@ impl CustomerService {
 
 /// The order service over one connection.
 #[derive(Debug)]
-pub struct OrderService(pub Client);
+pub struct OrderClient(pub Client);
 
-impl OrderService {
-    /// Places an order; the answer is its id.
+impl OrderClient {
+    /// Places an order; returns the id.
     ///
     /// # Errors
-    /// No answer, no 2xx, or not the fields that were promised.
+    /// There is no answer, no 2xx, or a promised field is missing.
     pub async fn place(&mut self, customer_id: i64, total: Cents) -> Result<i64, CallError> {
         let path = orders_path(self.0.url());
         let answer = self
@@ -240,7 +247,7 @@ impl OrderService {
     /// The state of an order.
     ///
     /// # Errors
-    /// No answer, no 2xx, or not the fields that were promised.
+    /// There is no answer, no 2xx, or a promised field is missing.
     pub async fn state(&mut self, id: i64) -> Result<OrderState, CallError> {
         let path = order_path(self.0.url(), id);
         let answer = self.0.get(&path).await;
@@ -248,10 +255,10 @@ impl OrderService {
     }
 }
 
-/// The result of a call: the answer, read, where it is a 2xx.
+/// The result of a call, read from the body of a 2xx.
 ///
 /// # Errors
-/// No answer, no 2xx, or a body that can't be read.
+/// There is no answer, no 2xx, or the body can't be read.
 pub fn result<T>(
     answer: Result<Response, RequestError>,
     method: &str,

@@ -1,18 +1,18 @@
-//! The built files of a checkout, and the hosts that are made of them.
+//! The built files of a checkout, and the hosts that use them.
 //!
-//! Owns: where the program and the components are, unless the command line says otherwise; and what can be
-//! checked before anything is started: files that are missing, ports that are taken. With Kafka each
-//! participant is a process of its own.
+//! Owns: the default paths of program and components, and checks before the start: for missing
+//! files, and ports in use. With Kafka each participant is a process of its own.
 //!
 //! Must not know: processes.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use bytes::Bytes;
 use clap::Args;
-use saga_testkit::host::{Launch, Participant};
+use saga_testkit::host::{Launch, LaunchedParticipant};
 
-/// Which of the built files to use.
+/// Options for the built files.
 #[derive(Debug, Args)]
 pub struct Files {
     /// The host [default: target/release/saga]
@@ -26,7 +26,7 @@ pub struct Files {
     pub order: Option<PathBuf>,
 }
 
-/// The program and the components of all hosts of a run.
+/// The program and the components of all hosts.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     /// The host's binary.
@@ -37,17 +37,17 @@ pub struct Binaries {
     pub order: PathBuf,
 }
 
-/// Ports of the two services; 0 takes a free one.
+/// Ports of the two services; 0 for a free one.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Ports {
+pub struct ServicePorts {
     /// The customer service.
     pub customer: u16,
     /// The order service.
     pub order: u16,
 }
 
-/// The target directory of the checkout that this was built from, or, if that is gone, of the current
-/// directory.
+/// The target directory of the checkout that this was built from; if it does not exist, that of the
+/// current directory.
 pub fn target() -> PathBuf {
     let built_from = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -55,13 +55,18 @@ pub fn target() -> PathBuf {
     built_from.unwrap_or(Path::new(".")).join("target")
 }
 
-/// Where the second build of the customer's rules is.
+/// The path of the second build of the customer's rules.
 pub fn cautious(given: Option<PathBuf>, target: &Path) -> PathBuf {
     given.unwrap_or_else(|| target.join("wasm32-wasip2/release/customer_cautious.wasm"))
 }
 
+/// The path of the build of the customer's rules with a bug.
+pub fn faulty(given: Option<PathBuf>, target: &Path) -> PathBuf {
+    given.unwrap_or_else(|| target.join("wasm32-wasip2/release/customer_faulty.wasm"))
+}
+
 impl Files {
-    /// The files that were named, and those of the checkout for the others.
+    /// The named files, and those of the checkout for the others.
     pub fn binaries(self, target: &Path) -> Binaries {
         let components = target.join("wasm32-wasip2/release");
         Binaries {
@@ -76,15 +81,15 @@ impl Files {
 
 impl Binaries {
     /// One host with both participants, over the embedded log.
-    pub fn together(&self, data: &Path, ports: Ports) -> Launch {
+    pub fn together(&self, data: &Path, ports: ServicePorts) -> Launch {
         self.host(data)
             .participant("customer", &self.customer, ports.customer)
             .participant("order", &self.order, ports.order)
     }
 
-    /// Two hosts with one participant each, to be put [`Launch::over`] Kafka. Each has a directory of its own
-    /// in `data`.
-    pub fn apart(&self, data: &Path, ports: Ports) -> [Launch; 2] {
+    /// Two hosts with one participant each, for [`Launch::over`] Kafka. Each has a directory of its
+    /// own in `data`.
+    pub fn apart(&self, data: &Path, ports: ServicePorts) -> [Launch; 2] {
         let host = |name: &str, component: &Path, port| {
             self.host(&data.join(name))
                 .participant(name, component, port)
@@ -95,8 +100,7 @@ impl Binaries {
         ]
     }
 
-    /// The state of an earlier run may be there, and the rules of this one are to decide all the same: hence
-    /// `--apply`.
+    /// The state of an earlier run may exist, but these rules must be active: hence `--apply`.
     fn host(&self, data: &Path) -> Launch {
         Launch {
             own_group: true,
@@ -105,13 +109,27 @@ impl Binaries {
     }
 }
 
-/// Checks what the host would say too, but in its own words and in a log.
+/// Reads a component.
 ///
 /// # Errors
-/// A file is missing, or a port is taken; the text says what to do.
+/// It can't be read; the text says how to build it.
+pub fn read(component: &Path) -> Result<Bytes> {
+    let bytes = std::fs::read(component).with_context(|| {
+        format!(
+            "can't read {}: build it with `make components`",
+            component.display()
+        )
+    })?;
+    Ok(bytes.into())
+}
+
+/// Finds problems that the host would report too, but in its log.
+///
+/// # Errors
+/// A file is missing, or a port is in use; the text says what to do.
 pub fn check(launch: &Launch) -> Result<()> {
     check_file(&launch.program, "--saga", "make build")?;
-    for Participant {
+    for LaunchedParticipant {
         name,
         component,
         port,
@@ -154,7 +172,7 @@ mod tests {
             customer: "c.wasm".into(),
             order: "o.wasm".into(),
         };
-        let ports = Ports {
+        let ports = ServicePorts {
             customer: 8081,
             order: 8082,
         };
@@ -174,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_and_what_to_do_is_said() {
+    fn missing_files_are_named_with_a_remedy() {
         let data = tempfile::tempdir().unwrap();
         let missing = Launch {
             program: data.path().join("no-saga"),
@@ -188,7 +206,7 @@ mod tests {
 
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let customer = taken.local_addr().unwrap().port();
-        let in_use = script().together(data.path(), Ports { customer, order: 0 });
+        let in_use = script().together(data.path(), ServicePorts { customer, order: 0 });
         let error = check(&in_use).unwrap_err().to_string();
         assert!(error.contains(&format!("port {customer}")), "{error}");
         assert!(error.contains("--customer-port"), "{error}");

@@ -1,10 +1,10 @@
-//! The hosts of a run: one with both participants, or one for each over Kafka. The walk and the benchmark
-//! do not care which.
+//! The hosts of a run: one with both participants, or one for each over Kafka. Walk and benchmark
+//! work with either.
 //!
-//! Owns: starting them one after the other, knowing which of them serves what, noticing that one has
-//! ended, and draining all at once. What fails is said with the name of the host and the end of its log.
+//! Owns: starting them one by one, finding the host of a participant, noticing the end of a host,
+//! and draining all at once. Errors name the host and show the end of its log.
 //!
-//! Must not know: what is asked of the services.
+//! Must not know: requests to the services.
 
 use std::fmt::Write as _;
 use std::pin::pin;
@@ -18,11 +18,11 @@ use saga_testkit::usage::Process;
 
 use crate::files;
 
-/// A drain finishes what is in flight; it is not supposed to take this long.
+/// Longest drain, which finishes what is in flight.
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 
-/// Hosts that are ready and together serve both participants. Dropped without [`Hosts::drain`], they are
-/// killed.
+/// Ready hosts that together serve both participants. Without [`Hosts::drain`] they are killed on
+/// drop.
 #[derive(Debug)]
 pub struct Hosts {
     /// The customer service.
@@ -33,10 +33,10 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// Starts them, in this order. If one fails, those that were started are drained.
+    /// Starts them in this order. If one fails, those before it are drained.
     ///
     /// # Errors
-    /// A file is missing, a port is taken, or a host did not get ready; see [`Host::start`].
+    /// A file is missing, a port is in use, or a host did not get ready; see [`Host::start`].
     pub async fn start(launches: &[Launch]) -> Result<Self> {
         for launch in launches {
             files::check(launch)?;
@@ -46,7 +46,7 @@ impl Hosts {
             match Host::start(launch).await {
                 Ok(host) => hosts.push(host),
                 Err(error) => {
-                    // What is reported is why the other one failed.
+                    // The reported error is that of the other host.
                     let _ = drain(hosts, std::future::pending()).await;
                     return Err(error);
                 }
@@ -65,12 +65,12 @@ impl Hosts {
         })
     }
 
-    /// All of them.
+    /// All hosts.
     pub fn all(&self) -> &[Host] {
         &self.hosts
     }
 
-    /// The admin interface of the host that serves a participant, where it has one.
+    /// The URL of the admin interface of a participant's host, if it has one.
     pub fn admin(&self, participant: &str) -> Option<&BaseUrl> {
         let host = self
             .hosts
@@ -79,7 +79,7 @@ impl Hosts {
         host.and_then(|host| host.admin.as_ref())
     }
 
-    /// From the start of the first to `ready` of the last.
+    /// Time from the start of the first to `ready` of the last.
     pub fn ready_after(&self) -> Duration {
         self.hosts.iter().map(|host| host.ready_after).sum()
     }
@@ -89,7 +89,7 @@ impl Hosts {
         self.hosts.iter().map(Host::in_system).collect()
     }
 
-    /// The ends of their logs, with the names of the hosts where there are several.
+    /// The ends of their logs, with the names of the hosts if there are several.
     pub fn log_tails(&self) -> String {
         match self.hosts.as_slice() {
             [only] => only.log_tail(),
@@ -100,7 +100,7 @@ impl Hosts {
         }
     }
 
-    /// Returns when one of them has ended by itself, and says which. Giving up the wait loses nothing.
+    /// Returns when one of them has ended by itself, with its name. Cancel-safe.
     pub async fn exited(&self) -> String {
         let ends: Vec<_> = self
             .hosts
@@ -115,7 +115,7 @@ impl Hosts {
         first(ends).await
     }
 
-    /// Drains all and waits for their ends; when `again` completes first, they are asked a second time,
+    /// Drains all and waits for their ends. If `again` completes first, they are signalled again,
     /// which ends them at once.
     ///
     /// # Errors
@@ -188,10 +188,10 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::files::Ports;
+    use crate::files::ServicePorts;
     use crate::mock::{script, script_alone};
 
-    /// Two directories in which the script plays one participant each.
+    /// Two directories with a script for each participant.
     fn two(data: &Path) -> [Launch; 2] {
         for (name, port) in [("customer", 1), ("order", 2)] {
             let data = data.join(name);
@@ -201,7 +201,7 @@ mod tests {
             );
             std::fs::write(data.join("stdout"), says).unwrap();
         }
-        script().apart(data, Ports::default())
+        script().apart(data, ServicePorts::default())
     }
 
     #[tokio::test]
@@ -263,7 +263,7 @@ mod tests {
         let stubborn = data.path().join("stubborn");
         std::fs::write(&stubborn, "").unwrap();
         let hosts = Hosts::start(&[script_alone(data.path())]).await.unwrap();
-        // The script removes the file when it was asked for the first time.
+        // The script removes the file at the first signal.
         let again = async {
             while stubborn.exists() {
                 tokio::time::sleep(Duration::from_millis(2)).await;

@@ -1,15 +1,14 @@
-//! Ctrl-C and SIGTERM, as one thing to wait for.
+//! SIGINT (Ctrl-C) and SIGTERM as one event.
 //!
-//! Owns: the subscription to both signals from the moment it is made, so that none is missed between two
-//! waits.
+//! Owns: a subscription to both signals, so that none is missed between two waits.
 //!
-//! Must not know: what an interrupt means.
+//! Must not know: the reaction to an interrupt.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Somebody wants this process to end.
+/// A subscription to both signals.
 #[derive(Debug)]
 pub struct Interrupt {
     ctrl_c: Signal,
@@ -17,7 +16,7 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Subscribes; from now on the signals no longer end the process by themselves.
+    /// Subscribes; from now on the signals do not end the process by themselves.
     ///
     /// # Errors
     /// The system refuses the subscription.
@@ -28,7 +27,7 @@ impl Interrupt {
         })
     }
 
-    /// Returns at the next signal. Giving up the wait loses none.
+    /// Returns at the next signal. Cancel-safe.
     pub async fn recv(&mut self) {
         tokio::select! {
             _ = self.ctrl_c.recv() => {}

@@ -1,16 +1,18 @@
-//! The Customer/Order saga as its clients see it, for the walk in this crate and for `saga-bench`.
+//! The Customer/Order saga from its clients' view, for the walk in this crate and for `saga-bench`.
 //!
-//! It knows the HTTP contract of the two services and the command line of the host, and nothing of its
-//! inside, so it shows what a client sees.
+//! It knows the HTTP contract of the two services and the command line of the host, and nothing
+//! else of the host.
 //!
 //! # Layout
-//! - [`walk`]: the saga step by step, for a reader;
-//! - [`contract`] (+ [`cents`]), [`admin`]: the two services and the admin interface as a client sees them;
-//! - [`kafka`]: the broker, its topics and records, as any other client sees them;
-//! - [`hosts`] (+ [`files`], [`interrupt`]): one host, or two over Kafka;
-//! - `main.rs`, `cli.rs`: the program `saga-demo`.
 //!
-//! [`mock`] serves the contract in memory, right or wrong, for the tests.
+//! - [`walk`]: the saga step by step, for a reader
+//! - [`contract`] (with [`cents`]), [`admin`]: clients of the two services and of the admin
+//!   interface
+//! - [`kafka`]: a client of the broker
+//! - [`hosts`] (with [`files`], [`interrupt`]): one host, or two over Kafka
+//! - `main.rs`, `cli.rs`: the program `saga-demo`
+//!
+//! [`mock`] serves the contract in memory, with chosen faults, for tests.
 
 pub mod admin;
 pub mod cents;

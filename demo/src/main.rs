@@ -1,4 +1,5 @@
-//! `saga-demo`: the Customer/Order saga, step by step, for a reader; see the library beside this.
+//! `saga-demo`: the Customer/Order saga, step by step, for a reader. See the library beside this
+//! file.
 
 mod cli;
 
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use saga_demo::files;
-use saga_demo::walk::{self, Walk, page::Page};
+use saga_demo::walk::{self, WalkOptions, page::WalkPage};
 
 use crate::cli::{Cli, Task, WalkArgs};
 
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
         .context("can't start the runtime")
         .and_then(|runtime| {
             let ended = runtime.block_on(walk(args));
-            // What still talks to Kafka after an interrupt has nothing left to say.
+            // After an interrupt, results of Kafka clients are not needed.
             runtime.shutdown_background();
             ended
         });
@@ -35,13 +36,14 @@ async fn walk(args: WalkArgs) -> Result<ExitCode> {
     let target = files::target();
     let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let (data, kafka) = args.place(&target, cli::environment());
-    let walk = Walk {
+    let walk = WalkOptions {
         ports: args.ports(),
         binaries: args.files.binaries(&target),
         cautious: files::cautious(args.cautious, &target),
+        faulty: files::faulty(args.faulty, &target),
         data,
         kafka,
         once: args.once,
     };
-    walk::run(&walk, &mut Page::new(io::stdout(), colour)).await
+    walk::run(&walk, &mut WalkPage::new(io::stdout(), colour)).await
 }

@@ -1,9 +1,9 @@
-//! Both services of the contract and the admin interface in memory, right or wrong in a chosen way: what
-//! the tests of the checker, of the walk and of the swaps run against.
+//! Both services of the contract and the admin interface in memory, optionally with a fault, for
+//! tests of the checker, the walk and the swaps.
 //!
-//! Owns: a hyper server per service and one shared table. The text of a component is the version that it
-//! declares; the rules of 0.2.0 are the cautious ones. Each order shows PENDING for a
-//! millisecond before its decision, so that waiting is part of every test. Test code only.
+//! Owns: a hyper server per service, and one shared table. The text of a component is its declared
+//! version; version 0.2.0 has the cautious rules, and 0.3.0 the faulty ones. Each order shows
+//! PENDING for a millisecond before its decision, so that every test waits. Test code only.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,12 +30,12 @@ use saga_testkit::host::Launch;
 use saga_testkit::http::BaseUrl;
 
 use crate::cents::Cents;
-use crate::files::{Binaries, Ports};
+use crate::files::{Binaries, ServicePorts};
 
-/// How long each order shows PENDING.
+/// Time for which each order shows PENDING.
 const DECIDED_AFTER: Duration = Duration::from_millis(1);
 
-/// The script that stands in for a host, and for the components, which it does not read.
+/// The script that stands in for a host. It does not read the components.
 pub fn script() -> Binaries {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts/host.sh");
     Binaries {
@@ -45,37 +45,41 @@ pub fn script() -> Binaries {
     }
 }
 
-/// One host with both participants, of that script.
+/// One host with both participants, which is that script.
 pub fn script_alone(data: &Path) -> Launch {
-    script().together(data, Ports::default())
+    script().together(data, ServicePorts::default())
 }
 
-/// In which way the mock breaks the contract.
+/// A fault of the mock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// Not at all.
+pub enum MockFault {
+    /// No fault.
     None,
-    /// Every tenth approved order takes a cent more than it should.
+    /// Every tenth approved order reserves a cent too much.
     LosesCent,
     /// Every tenth order stays PENDING.
     LeavesPending,
     /// Every order of a known customer is approved.
     ApprovesBeyond,
-    /// Every tenth approved order is taken off twice.
+    /// Every tenth approved order is subtracted twice.
     TakesTwice,
-    /// An order that would fit is rejected, one in ten.
+    /// One in ten orders that fit is rejected.
     RejectsFitting,
     /// Every tenth POST of an order is answered with 500.
     Fails,
-    /// Every tenth POST of an order takes effect, and the connection closes instead of an answer.
+    /// Every tenth POST of an order takes effect, but the connection closes without an answer.
     BreaksOff,
     /// Like `BreaksOff`, and such an order then stays PENDING.
     BreaksOffAndForgets,
+    /// The credit of cancelled orders is not given back.
+    KeepsCredit,
+    /// A redriven dead letter fails again.
+    FailsAgain,
     /// Every swap is answered with 422.
     RefusesSwaps,
     /// Every swap is answered with 200 and changes nothing.
     SwapsNothing,
-    /// Swaps do, but every tenth decision is not counted.
+    /// Swaps take effect, but every tenth decision is not counted.
     ForgetsDecisions,
 }
 
@@ -92,26 +96,39 @@ pub struct Mock {
 
 #[derive(Debug)]
 struct Tables {
-    fault: Fault,
+    fault: MockFault,
     /// Name and credit left, by id - 1.
     customers: Vec<(String, i64)>,
-    /// State, and from when on it is shown instead of PENDING (none: never), by id - 1.
-    orders: Vec<(&'static str, Option<Instant>)>,
+    /// By id - 1.
+    orders: Vec<MockOrder>,
     /// Version, activations and decisions of each build of the customer's rules.
     builds: Vec<(String, u64, u64)>,
-    /// Index of the build that decides, and of the one before.
+    /// Index of the active build, and of the one before.
     active: (usize, usize),
+    /// True for the dead letters that were decided, by id - 1.
+    letters: Vec<bool>,
+}
+
+#[derive(Debug)]
+struct MockOrder {
+    state: &'static str,
+    /// The time from which the state is shown instead of PENDING; None: never.
+    from: Option<Instant>,
+    /// Index of the customer.
+    customer: usize,
+    total: Cents,
 }
 
 impl Mock {
     /// Serves both services on free ports.
-    pub async fn start(fault: Fault) -> Self {
+    pub async fn start(fault: MockFault) -> Self {
         let tables = Arc::new(Mutex::new(Tables {
             fault,
             customers: Vec::new(),
             orders: Vec::new(),
             builds: vec![("0.1.0".to_owned(), 1, 0)],
             active: (0, 0),
+            letters: Vec::new(),
         }));
         Self {
             customer: serve(Arc::clone(&tables), "/customer-order/customer-service").await,
@@ -131,7 +148,7 @@ async fn serve(tables: Arc<Mutex<Tables>>, base: &'static str) -> BaseUrl {
             let tables = Arc::clone(&tables);
             tokio::spawn(async move {
                 let service = service_fn(move |request| answer(Arc::clone(&tables), base, request));
-                // A client that goes away is no failure of the mock.
+                // A client that goes away is no error of the mock.
                 let _ = http1::Builder::new()
                     .serve_connection(TokioIo::new(stream), service)
                     .await;
@@ -167,7 +184,7 @@ async fn answer(
 }
 
 impl Tables {
-    /// None: the connection breaks off.
+    /// None: the connection closes without an answer.
     fn answer(&mut self, method: &Method, path: &str, body: &[u8]) -> Option<(u16, String)> {
         let (collection, id) = path
             .strip_prefix('/')
@@ -187,18 +204,26 @@ impl Tables {
                 }
                 None => (404, "{}".to_owned()),
             }),
+            (&Method::POST, "orders") if id.ends_with("/cancel") => Some(self.cancel(id)),
             (&Method::POST, "orders") => self.place(body),
             (&Method::GET, "orders") => Some(match self.orders.get(index) {
-                Some((state, from)) => {
-                    let decided = from.is_some_and(|from| Instant::now() >= from);
-                    let shown = if decided { *state } else { "PENDING" };
+                Some(order) => {
+                    let decided = order.from.is_some_and(|from| Instant::now() >= from);
+                    let shown = if decided { order.state } else { "PENDING" };
                     (200, format!(r#"{{"orderId":{id},"orderState":"{shown}"}}"#))
                 }
                 None => (404, "{}".to_owned()),
             }),
+            (&Method::GET, "participants") if id.ends_with("/dead-letters") => {
+                Some((200, self.open_letters()))
+            }
+            (&Method::POST, "participants") if id.contains("/dead-letters/") => {
+                Some((200, self.letter(id)))
+            }
             (&Method::GET, "participants") => Some((200, self.generations())),
             (&Method::POST, "participants") => Some(self.activate(self.active.1)),
             (&Method::PUT, "participants") => Some(self.swap(body)),
+            (&Method::PATCH, "participants") => Some(self.activate(self.active.0)),
             _ => Some((404, "{}".to_owned())),
         }
     }
@@ -215,8 +240,32 @@ impl Tables {
         json!({ "generations": generations }).to_string()
     }
 
+    fn open_letters(&self) -> String {
+        let letters = self.letters.iter().enumerate();
+        let open: Vec<Value> = letters
+            .filter(|(_, is_decided)| !**is_decided)
+            .map(|(index, _)| json!({"id": index + 1, "state": "open", "reason": "trap"}))
+            .collect();
+        json!({ "letters": open }).to_string()
+    }
+
+    /// A trial or a redrive of a dead letter.
+    fn letter(&mut self, path: &str) -> String {
+        let mut parts = path.rsplit('/');
+        let (act, id) = (parts.next().unwrap(), parts.next().unwrap());
+        let id = id.parse::<usize>().unwrap();
+        if act == "trial" {
+            let event = json!({"body": "{\"state\":\"APPROVED\"}"});
+            return json!({"id": id, "would_decide": {"events": [event]}}).to_string();
+        }
+        let decided = self.fault != MockFault::FailsAgain;
+        self.letters[id - 1] = decided;
+        let state = if decided { "decided" } else { "open" };
+        json!({"id": id, "state": state, "reason": "trap"}).to_string()
+    }
+
     fn swap(&mut self, body: &[u8]) -> (u16, String) {
-        if self.fault == Fault::RefusesSwaps {
+        if self.fault == MockFault::RefusesSwaps {
             return (422, "refused".to_owned());
         }
         let version = String::from_utf8(body.to_vec()).unwrap();
@@ -230,7 +279,7 @@ impl Tables {
 
     fn activate(&mut self, build: usize) -> (u16, String) {
         let previous = self.active.0;
-        if self.fault != Fault::SwapsNothing {
+        if self.fault != MockFault::SwapsNothing {
             self.active = (build, previous);
             self.builds[build].1 += 1;
         }
@@ -243,7 +292,7 @@ impl Tables {
 
     fn decide(&mut self) {
         let orders = self.orders.len();
-        if self.fault != Fault::ForgetsDecisions || !orders.is_multiple_of(10) {
+        if self.fault != MockFault::ForgetsDecisions || !orders.is_multiple_of(10) {
             self.builds[self.active.0].2 += 1;
         }
     }
@@ -261,6 +310,19 @@ impl Tables {
         )
     }
 
+    fn cancel(&mut self, path: &str) -> (u16, String) {
+        let (id, _) = path.split_once('/').unwrap();
+        let order = &mut self.orders[id.parse::<usize>().unwrap() - 1];
+        if order.state == "APPROVED" && self.fault != MockFault::KeepsCredit {
+            self.customers[order.customer].1 += order.total.0;
+        }
+        order.state = "CANCELLED";
+        (
+            200,
+            format!(r#"{{"orderId":{id},"orderState":"CANCELLED"}}"#),
+        )
+    }
+
     fn place(&mut self, body: &[u8]) -> Option<(u16, String)> {
         let body: Value = serde_json::from_slice(body).unwrap();
         let customer = body["customerId"].as_i64().unwrap();
@@ -268,16 +330,21 @@ impl Tables {
         let id = self.orders.len() + 1;
         let tenth = id.is_multiple_of(10);
         let index = usize::try_from(customer).unwrap().wrapping_sub(1);
-        let is_cautious = self.builds[self.active.0].0 == "0.2.0";
+        let version = self.builds[self.active.0].0.as_str();
+        let (is_cautious, is_faulty) = (version == "0.2.0", version == "0.3.0");
         let mut from = Some(Instant::now() + DECIDED_AFTER);
         let state = match self.customers.get_mut(index) {
             None => "REJECTED",
+            Some(_) if is_faulty && total.0 % 100 != 0 => {
+                self.letters.push(false);
+                "REJECTED"
+            }
             Some(_) if is_cautious && total > Cents::whole(10_000) => "REJECTED",
-            Some(_) if tenth && self.fault == Fault::RejectsFitting => "REJECTED",
-            Some((_, left)) if *left >= total.0 || self.fault == Fault::ApprovesBeyond => {
+            Some(_) if tenth && self.fault == MockFault::RejectsFitting => "REJECTED",
+            Some((_, left)) if *left >= total.0 || self.fault == MockFault::ApprovesBeyond => {
                 *left -= match self.fault {
-                    Fault::LosesCent if tenth => total.0 + 1,
-                    Fault::TakesTwice if tenth => total.0 * 2,
+                    MockFault::LosesCent if tenth => total.0 + 1,
+                    MockFault::TakesTwice if tenth => total.0 * 2,
                     _ => total.0,
                 };
                 "APPROVED"
@@ -287,16 +354,21 @@ impl Tables {
         if tenth
             && matches!(
                 self.fault,
-                Fault::LeavesPending | Fault::BreaksOffAndForgets
+                MockFault::LeavesPending | MockFault::BreaksOffAndForgets
             )
         {
             from = None;
         }
-        self.orders.push((state, from));
+        self.orders.push(MockOrder {
+            state,
+            from,
+            customer: index,
+            total,
+        });
         self.decide();
         match self.fault {
-            Fault::Fails if tenth => Some((500, "broken".to_owned())),
-            Fault::BreaksOff | Fault::BreaksOffAndForgets if tenth => None,
+            MockFault::Fails if tenth => Some((500, "broken".to_owned())),
+            MockFault::BreaksOff | MockFault::BreaksOffAndForgets if tenth => None,
             _ => Some((
                 201,
                 format!(

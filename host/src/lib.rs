@@ -2,26 +2,27 @@
 //!
 //! # Layout
 //!
-//! The pure core is a crate of its own, `saga_core`. Here is what does things:
+//! The pure core is the crate `saga_core`. The modules here have the side effects:
 //!
 //! - [`plugin`]: components: compile, limit, call
-//! - [`store`]: everything that outlives the process: what an engine does, and SQLite, which does it
-//! - [`transport`]: where records come from and go to; [`log`]: the embedded log; [`kafka`]: Apache Kafka
+//! - [`store`]: all data that outlives the process: the interface of an engine, and SQLite
+//! - [`transport`]: the interface for reading and publishing records; [`log`]: the embedded log;
+//!   [`kafka`]: Apache Kafka
 //! - [`turn`]: the turn loop over store, transport and plugin
-//! - [`schema`]: values checked against schemas, within bounds
-//! - [`apidocs`]: documents and pages on what can be asked
-//! - [`http`]: requests to commands and back
-//! - [`rollout`]: rules are swapped while the host runs
-//! - [`metrics`]: what is counted and measured
+//! - [`schema`]: bounded checks of values against schemas
+//! - [`apidocs`]: documents and pages on a participant's API
+//! - [`http`]: converts requests to commands, and outcomes to responses
+//! - [`rollout`]: swaps of rules while the host runs
+//! - [`metrics`]: counters, histograms and their text formats
 //! - [`admin`]: the operator's interface
-//! - [`stages`]: how long the oldest message of each stage waits
-//! - [`logging`]: log lines
-//! - [`base`]: what several of them share
-//! - [`config`]: file, environment and command line
+//! - [`stages`]: the age of the oldest message of each stage
+//! - [`logging`]: the log
+//! - [`base`]: types that modules share
+//! - [`config`]: settings from file, environment and command line
 //! - [`app`]: the only wiring; start and drain order
 //! - [`cli`]: command line, logging, signals, exit codes
 //!
-//! No business word occurs in this crate.
+//! No source of this crate names a business.
 
 pub mod admin;
 pub mod apidocs;

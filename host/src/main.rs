@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-/// What one thread allocates, another one frees: records, entries and answers go from thread to thread.
+/// Records, entries and answers are freed by other threads than those that allocated them.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    saga_host::cli::main(saga_host::app::Rules::Components)
+    saga_host::cli::main(saga_host::app::RuleSource::Components)
 }

@@ -1,7 +1,7 @@
 //! JSON in and out, generic over the author's serde types.
 //!
-//! Owns decoding with an error that names the place, encoding, and [`fault`], the one way in which
-//! the SDK gives a turn up. Knows nothing of messages, contracts or decisions.
+//! Owns decoding with an error that names the place, encoding, and [`fault`], the only way in which
+//! the SDK ends a turn. Must not know: messages, contracts, decisions.
 //!
 //! serde_json is built with `arbitrary_precision`, so that a `serde_json::Number` in an author's
 //! type keeps its digits. The price, which serde_json documents: such a number can't be read
@@ -39,8 +39,8 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, what: &str) -> String {
     }
 }
 
-/// Gives the turn up: the component traps, the host counts a fault and neither state nor outbox
-/// changes. For mistakes of the rules or of the host, never for what a message says.
+/// Ends the turn as a fault: the component traps, and neither state nor outbox changes. For
+/// mistakes of the rules or of the host, never for the content of a message.
 #[allow(
     clippy::panic,
     reason = "a trap is the only way to tell the host that the turn failed and nobody is refused"
@@ -50,16 +50,16 @@ pub(crate) fn fault(what: &str) -> ! {
     panic!("{what}")
 }
 
-/// The value with every whole number written as serde expects integers; none where nothing is to be written otherwise.
+/// The value with every whole number written as serde expects integers; `None` if nothing changes.
 #[cold]
 fn with_integers(text: &str) -> Option<Value> {
     let mut value: Value = serde_json::from_str(text).ok()?;
     write_integers(&mut value).then_some(value)
 }
 
-/// Whether there was any. As deep as serde_json reads, which is bounded.
+/// True if a number was rewritten. Recurses as deep as serde_json parses, which is bounded.
 fn write_integers(value: &mut Value) -> bool {
-    // Every member has its turn: no lazy `or`.
+    // Not a lazy `or`: every member must be visited.
     let each = |any, value| any | write_integers(value);
     match value {
         Value::Number(number) => integer(number.as_str())
@@ -71,7 +71,8 @@ fn write_integers(value: &mut Value) -> bool {
     }
 }
 
-/// The integer that a JSON number with a fraction or an exponent stands for, if it does and it fits into 64 bits.
+/// The integer value of a JSON number with a fraction or an exponent, if it is one and fits into 64
+/// bits.
 fn integer(text: &str) -> Option<Number> {
     if !text.contains(['.', 'e', 'E']) {
         return None;
@@ -94,7 +95,7 @@ fn integer(text: &str) -> Option<Number> {
         .ok()
 }
 
-/// Reads once more, slowly, to find the place. Only bad bodies pay for it.
+/// Parses again, slowly, to find the place. Only for invalid bodies.
 #[cold]
 fn locate<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> String {
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -108,7 +109,7 @@ fn at(path: &Path, error: &serde_json::Error) -> String {
     format!("{error}{}", place(path))
 }
 
-/// To follow what is wrong there; nothing for the whole.
+/// A suffix for the error; empty for the whole text.
 fn place(path: &Path) -> String {
     match pointer(path) {
         pointer if pointer.is_empty() => pointer,

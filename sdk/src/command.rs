@@ -6,10 +6,11 @@
 
 use crate::bindings::saga::participant::types as wit;
 use crate::codec;
-use crate::decision::{Decision, IntoDecision, Refusal};
-use crate::router::{Handler, Verdict, body, state};
+use crate::decision::{Decision, IntoDecision, IntoReply, Refusal, Undecided};
+use crate::refusal::RefusalType;
+use crate::router::{Handler, TurnVerdict, body, state};
 use crate::schema;
-use crate::turn::Turn;
+use crate::turn::{Offer, Turn};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,11 +19,13 @@ use std::sync::{Arc, OnceLock};
 
 pub use wit::Method;
 
-/// Code of the refusal where a command is for an aggregate that does not exist.
-pub const NOT_FOUND: &str = "not-found";
+/// The refusal where a command is for an aggregate that does not exist.
+pub const NOT_FOUND: RefusalType =
+    RefusalType::not_found("not-found", "There is nothing of this key.");
 
-/// Code of the refusal where a command would make an aggregate that exists.
-pub const ALREADY_EXISTS: &str = "already-exists";
+/// The refusal where a command would make an aggregate that exists.
+pub const ALREADY_EXISTS: RefusalType =
+    RefusalType::conflict("already-exists", "There is one of this key already.");
 
 /// A command of a participant with state `S`. Built by one of [`create`](Self::create),
 /// [`change`](Self::change), [`upsert`](Self::upsert), [`read`](Self::read) and given to
@@ -32,16 +35,16 @@ pub const ALREADY_EXISTS: &str = "already-exists";
 /// [`key_parameter`](Self::key_parameter) or [`key_in_body`](Self::key_in_body) says otherwise; a
 /// `create` without either gets the next number from the host.
 pub struct Command<S> {
-    /// Without its schemas, which are made when they are asked for.
+    /// The description without its schemas, which are generated on demand.
     description: wit::Command,
     request: Option<schema::Source>,
     reply: schema::Source,
     handler: Handler,
-    /// When a read's answer is pending; nothing for never. The read's handler looks here.
+    /// True for states whose read is pending; `None` for never. The read's handler uses it.
     pending: Pending<S>,
 }
 
-/// Says of a state whether the saga has yet to decide.
+/// Returns true for states on which the saga has yet to decide.
 type Pending<S> = Arc<OnceLock<Box<dyn Fn(&S) -> bool + Send + Sync>>>;
 
 impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
@@ -59,13 +62,13 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
         D::Reply: Serialize + JsonSchema,
     {
         let kind = wit::CommandKind::Create(String::new());
-        Self::build::<B, D::Reply>(name, method, path, kind, move |present, message| {
+        Self::build::<B, D::Reply>(name, method, path, kind, move |present, offer| {
             if present.is_some() {
-                let key = &message.key;
+                let key = &offer.message.key;
                 let detail = format!("{key:?} exists already: choose another");
-                return refused(Refusal::conflict(ALREADY_EXISTS, detail));
+                return refused(Refusal::new(ALREADY_EXISTS, detail));
             }
-            decide::<B, D>(message, |body, turn| handler(body, turn))
+            decide::<B, D>(offer, |body, turn| handler(body, turn))
         })
     }
 
@@ -83,21 +86,13 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
         D::Reply: Serialize + JsonSchema,
     {
         let kind = wit::CommandKind::Change;
-        Self::build::<B, D::Reply>(
-            name,
-            method,
-            path,
-            kind,
-            move |present, message| match state(present) {
-                None => not_found(&message.key),
-                Some(state) => decide::<B, D>(message, |body, turn| handler(state, body, turn)),
-            },
-        )
-        .refuses(
-            wit::RefusalKind::NotFound,
-            NOT_FOUND,
-            "There is nothing of this key.",
-        )
+        Self::build::<B, D::Reply>(name, method, path, kind, move |present, offer| match state(
+            present,
+        ) {
+            None => not_found(&offer.message.key),
+            Some(state) => decide::<B, D>(offer, |body, turn| handler(state, body, turn)),
+        })
+        .refuses(NOT_FOUND)
     }
 
     /// A command that makes an aggregate or changes the one that exists.
@@ -113,36 +108,35 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
         D::Reply: Serialize + JsonSchema,
     {
         let kind = wit::CommandKind::Change;
-        Self::build::<B, D::Reply>(name, method, path, kind, move |present, message| {
+        Self::build::<B, D::Reply>(name, method, path, kind, move |present, offer| {
             let state = state(present);
-            decide::<B, D>(message, |body, turn| handler(state, body, turn))
+            decide::<B, D>(offer, |body, turn| handler(state, body, turn))
         })
     }
 
     /// A GET that answers from the aggregate's state. Where there is none, the SDK refuses it with
-    /// [`NOT_FOUND`].
-    pub fn read<R>(
+    /// [`NOT_FOUND`]. The handler gives the reply, or a `Result` of it with
+    /// [`Undecided`](crate::Undecided) as its error.
+    pub fn read<R, M>(
         name: &str,
         path: &str,
         handler: impl Fn(&S, &Turn) -> R + Send + Sync + 'static,
     ) -> Self
     where
-        R: Serialize + JsonSchema,
+        R: IntoReply<M>,
+        R::Reply: JsonSchema,
     {
         let kind = wit::CommandKind::Read;
         let pending = Pending::<S>::default();
         let is_pending = pending.clone();
         let read =
-            Self::build::<(), R>(
-                name,
-                Method::Get,
-                path,
-                kind,
-                move |present, message| match state::<S>(present) {
-                    None => not_found(&message.key),
+            Self::build::<(), R::Reply>(name, Method::Get, path, kind, move |present, offer| {
+                match state::<S>(present) {
+                    None => not_found(&offer.message.key),
                     Some(state) => {
-                        let (turn, _) = Turn::split(message);
-                        let reply = handler(&state, &turn);
+                        let (turn, _) = Turn::split(offer);
+                        let reply = handler(&state, &turn).into_reply();
+                        let reply = reply.map_err(Undecided::into_wit)?;
                         let decision = Decision::<S>::unchanged();
                         match is_pending.get() {
                             Some(is_pending) if is_pending(&state) => decision.pending(reply),
@@ -150,22 +144,18 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
                         }
                         .into_verdict()
                     }
-                },
-            );
-        Self { pending, ..read }.refuses(
-            wit::RefusalKind::NotFound,
-            NOT_FOUND,
-            "There is nothing of this key.",
-        )
+                }
+            });
+        Self { pending, ..read }.refuses(NOT_FOUND)
     }
 
-    /// Says for which states of the aggregate the saga has yet to decide. A read then answers `pending`, and who
-    /// waits for the decision (`Prefer: wait`, server-sent events) waits until it does not; a GET still
-    /// gets 200. Only for a [`read`](Self::read); other commands say so with
-    /// [`Decision::pending`](crate::Decision::pending). Said twice, the first counts.
+    /// Declares the states on which the saga has yet to decide. A read then answers `pending`, and
+    /// clients that wait for the decision (`Prefer: wait`, server-sent events) wait until it does
+    /// not; a GET still gets 200. Only for a [`read`](Self::read); other commands use
+    /// [`Decision::pending`](crate::Decision::pending). Of several calls, the first counts.
     #[must_use]
     pub fn pending_while(self, is_pending: impl Fn(&S) -> bool + Send + Sync + 'static) -> Self {
-        // Where it was said before, that stays.
+        // The first call counts.
         let _ = self.pending.set(Box::new(is_pending));
         self
     }
@@ -177,18 +167,14 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
         self
     }
 
-    /// Declares a refusal that the handler may answer, with a sentence for the API document.
+    /// Declares a refusal that the handler may answer.
     #[must_use]
-    pub fn refuses(mut self, kind: wit::RefusalKind, code: &str, summary: &str) -> Self {
-        self.description.refusals.push(wit::RefusalDescription {
-            kind,
-            code: code.to_owned(),
-            summary: summary.to_owned(),
-        });
+    pub fn refuses(mut self, refusal: RefusalType) -> Self {
+        self.description.refusals.push(refusal.describe());
         self
     }
 
-    /// Says under which path what a `create` made can be read, with one parameter, the key.
+    /// Declares the path at which a created aggregate can be read, with one parameter, the key.
     #[must_use]
     pub fn readable_at(mut self, path: &str) -> Self {
         if let wit::CommandKind::Create(readable) = &mut self.description.kind {
@@ -209,11 +195,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
     pub fn key_in_body(mut self, pointer: &str) -> Self {
         self.description.key = wit::KeySource::Body(pointer.to_owned());
         if matches!(self.description.kind, wit::CommandKind::Create(_)) {
-            return self.refuses(
-                wit::RefusalKind::Conflict,
-                ALREADY_EXISTS,
-                "There is one of this key already.",
-            );
+            return self.refuses(ALREADY_EXISTS);
         }
         self
     }
@@ -230,12 +212,13 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
         &self.description.name
     }
 
-    /// What is wrong with it that its description does not show.
+    /// Mistakes that its description does not show.
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn problem(&self) -> Option<String> {
         let is_read = self.description.kind == wit::CommandKind::Read;
         (!is_read && self.pending.get().is_some()).then(|| {
             format!(
-                "command {:?} is no read, so pending_while means nothing: let its handler answer Decision::pending",
+                "command {}: is no read, so pending_while means nothing: let its handler answer Decision::pending",
                 self.description.name
             )
         })
@@ -250,7 +233,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
         method: Method,
         path: &str,
         kind: wit::CommandKind,
-        handler: impl Fn(Option<&str>, wit::Message) -> Verdict + Send + Sync + 'static,
+        handler: impl Fn(Option<&str>, Offer) -> TurnVerdict + Send + Sync + 'static,
     ) -> Self
     where
         B: JsonSchema + 'static,
@@ -280,28 +263,28 @@ fn has_body<B: 'static>() -> bool {
     TypeId::of::<B>() != TypeId::of::<()>()
 }
 
-fn decide<B, D>(message: wit::Message, handler: impl FnOnce(B, &Turn) -> D) -> Verdict
+fn decide<B, D>(offer: Offer, handler: impl FnOnce(B, &Turn) -> D) -> TurnVerdict
 where
     B: DeserializeOwned + 'static,
     D: IntoDecision,
 {
-    let (turn, text) = Turn::split(message);
-    // A command without a body takes no notice of one that a client sends all the same.
+    let (turn, text) = Turn::split(offer);
+    // A command without a body ignores one that a client sends.
     let body = body(if has_body::<B>() { &text } else { "null" })?;
     handler(body, &turn).into_decision().into_verdict()
 }
 
-fn refused(refusal: Refusal) -> Verdict {
+fn refused(refusal: Refusal) -> TurnVerdict {
     Decision::<(), ()>::refuse(refusal).into_verdict()
 }
 
 #[cold]
-fn not_found(key: &str) -> Verdict {
+fn not_found(key: &str) -> TurnVerdict {
     let detail = format!(
         "There is nothing of the key {}.",
         codec::encode(key, "the key")
     );
-    refused(Refusal::new(wit::RefusalKind::NotFound, NOT_FOUND, detail))
+    refused(Refusal::new(NOT_FOUND, detail))
 }
 
 /// The key's source unless the author names one: a lone path parameter, or the host's number.
@@ -309,14 +292,15 @@ fn key_source(kind: &wit::CommandKind, path: &str) -> wit::KeySource {
     match parameters(path).as_slice() {
         [] if matches!(kind, wit::CommandKind::Create(_)) => wit::KeySource::Generated,
         [name] => wit::KeySource::PathParameter((*name).to_owned()),
-        // No name: `check` reports it.
+        // An empty name, which `check` reports.
         _ => wit::KeySource::PathParameter(String::new()),
     }
 }
 
-/// Names of the parameters in a path template, in its order.
+/// Names of the parameters in a path template, in order.
 pub(crate) fn parameters(path: &str) -> Vec<&str> {
-    path.split('/')
-        .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+    path.split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
         .collect()
 }

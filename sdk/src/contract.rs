@@ -1,10 +1,11 @@
-//! [`Contract`]: what a participant is, takes and gives, with the functions that decide.
+//! [`Contract`]: the description of a participant, with the functions that decide.
 //!
 //! Owns the builder that authors write and its description for the host. The description is made
 //! from the same values that route messages, so the two can't differ. Schemas are made only when the
 //! description is asked for: an instance that only handles messages never pays for them.
 
 use crate::bindings::saga::participant::types as wit;
+use crate::codec;
 use crate::command::Command;
 use crate::decision::{Decision, IntoDecision, NoReply};
 use crate::event::{EventType, Timer};
@@ -18,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 
-/// What a participant with state `S` is, takes and gives.
+/// The description of a participant with state `S`, with its handlers.
 ///
 /// A mistake in it (two commands of one name, say) is not found by the compiler. The test kit finds
 /// it as soon as any test of the participant runs; the host refuses to load the component.
@@ -34,7 +35,11 @@ pub struct Contract<S> {
     publications: Vec<Publication>,
     timers: Vec<TimerRoute>,
     listings: Vec<Listing>,
+    settings: Option<SettingsSource>,
 }
+
+/// Describes the settings on demand.
+type SettingsSource = Box<dyn Fn() -> wit::SettingsDescription + Send + Sync>;
 
 struct Publication {
     event_type: &'static str,
@@ -67,11 +72,12 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
             publications: Vec::new(),
             timers: Vec::new(),
             listings: Vec::new(),
+            settings: None,
         }
     }
 
-    /// Where the commands are served unless the operator says otherwise: a prefix for every path
-    /// (empty, or `/…` without a `/` at its end) and a TCP port (0: the host chooses).
+    /// The default endpoint of the commands: a prefix of every path (empty, or `/…` without a `/`
+    /// at its end) and a TCP port (0: the host chooses). The operator may override both.
     #[must_use]
     pub fn endpoint(mut self, base_path: &str, port: u16) -> Self {
         self.endpoint = wit::Endpoint {
@@ -147,15 +153,32 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
         self.timers.push(TimerRoute {
             name: timer.name(),
             schema: schema::of_input::<B>,
-            handler: Box::new(move |present, message| {
+            handler: Box::new(move |present, offer| {
                 let Some(state) = state(present) else {
                     return Decision::<S>::unchanged().into_verdict();
                 };
-                let (turn, text) = Turn::split(message);
+                let (turn, text) = Turn::split(offer);
                 let body = body(&text)?;
                 handler(state, body, &turn).into_decision().into_verdict()
             }),
         });
+        self
+    }
+
+    /// Takes settings from the operator: `default`, in which the operator may replace values
+    /// (`[participants.NAME.rules]`, or `saga apply NAME --set name=value`). Handlers read them
+    /// with [`Turn::settings`]. A change of settings is a swap, like one of the component.
+    ///
+    /// `T` is a struct; each field is a setting, and its doc comment tells the operator about it.
+    #[must_use]
+    pub fn settings<T>(mut self, default: T) -> Self
+    where
+        T: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static,
+    {
+        self.settings = Some(Box::new(move || wit::SettingsDescription {
+            schema: schema::of_input::<T>(),
+            default: codec::encode(&default, "the default settings"),
+        }));
         self
     }
 
@@ -177,7 +200,7 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
             name: one.name.to_owned(),
             schema: (one.schema)(),
         });
-        // A filter compares what is written; a state that was stored by an older build has to be read.
+        // A filter compares stored values, whereas states of older builds must be readable.
         let written = schema::of_output::<S>();
         wit::Description {
             name: self.name.clone(),
@@ -198,6 +221,7 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
             publications: publications.collect(),
             timers: timers.collect(),
             listings: listing::describe(&self.listings, &written),
+            settings: self.settings.as_ref().map(|settings| settings()),
         }
     }
 
@@ -227,18 +251,36 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
         self.migrations.run::<S>(version, self.state_version, state)
     }
 
-    /// Everything that is wrong with the contract, one sentence each.
+    /// All mistakes in the contract, one sentence each.
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn problems(&self) -> Vec<String> {
-        let mut problems = crate::check::problems(&self.describe());
+        let mut problems = crate::check::problems(self.describe());
         problems.extend(self.migrations.problems::<S>(self.state_version));
         problems.extend(self.commands.iter().filter_map(Command::problem));
+        problems.extend(self.handled_otherwise());
         problems
+    }
+
+    /// Subscriptions whose handler is never asked: a message names its event type, and not its topic.
+    #[cfg(not(target_family = "wasm"))]
+    fn handled_otherwise(&self) -> impl Iterator<Item = String> {
+        let subscriptions = || self.subscriptions.iter().map(|one| &one.description);
+        let others = subscriptions().enumerate().filter(move |(place, one)| {
+            let mut before = subscriptions().take(*place);
+            before.any(|other| other.event_type == one.event_type && other.topic != one.topic)
+        });
+        others.map(|(_, one)| {
+            format!(
+                "subscription {}: another one takes this event from another topic, and its handler is asked for both",
+                one.event_type
+            )
+        })
     }
 }
 
 /// An event that a participant with state `S` listens to, and the function that decides on it.
 pub struct Subscription<S> {
-    /// Without its schema, which is made when it is asked for.
+    /// The description without its schema, which is generated on demand.
     description: wit::Subscription,
     schema: schema::Source,
     handler: Handler,
@@ -270,9 +312,9 @@ impl<S: Serialize + DeserializeOwned + 'static> Subscription<S> {
                 schema: String::new(),
             },
             schema: schema::of_input::<B>,
-            handler: Box::new(move |present, message| {
+            handler: Box::new(move |present, offer| {
                 let state = state(present);
-                let (turn, text) = Turn::split(message);
+                let (turn, text) = Turn::split(offer);
                 let body = body(&text)?;
                 handler(state, body, &turn).into_decision().into_verdict()
             }),

@@ -1,25 +1,24 @@
-//! What a rule answers: [`Decision`], [`Refusal`], [`Undecided`].
+//! The answers of a rule: [`Decision`], [`Refusal`], [`Undecided`].
 //!
-//! Owns the typed way of saying what becomes of the state, which events go out, which timers are
-//! set and what the client hears. Values are encoded as they are said, so nothing typed has to be
-//! kept; the phantom types make a command without a reply, and an event with one, fail to compile.
+//! Owns the typed form of state changes, events, timers and replies. Values are encoded when they
+//! are given, so that nothing typed has to be kept; the phantom types make a command without a
+//! reply, and an event with one, fail to compile.
 
 use crate::bindings::saga::participant::types as wit;
 use crate::codec;
 use crate::event::{EventType, Timer};
+use crate::refusal::RefusalType;
 use serde::Serialize;
 use std::fmt::Display;
 use std::marker::PhantomData;
-
-pub use wit::RefusalKind;
 
 /// Marks a decision that answers nobody: what handlers of events and timers return.
 #[derive(Clone, Copy, Debug)]
 pub enum NoReply {}
 
-/// What a rule decided on one message: all of it takes effect together, or none of it.
+/// The decision of a rule on one message: all of it takes effect together, or none of it.
 ///
-/// Starts with what becomes of the state ([`put`](Self::put), [`unchanged`](Self::unchanged),
+/// Starts with the change of the state ([`put`](Self::put), [`unchanged`](Self::unchanged),
 /// [`remove`](Self::remove)), goes on with events and timers, and ends, in a command, with
 /// [`reply`](Self::reply) or [`pending`](Self::pending). Or it is a [`refuse`](Self::refuse), a
 /// [`malformed`](Self::malformed) or a [`retry_later`](Self::retry_later) alone.
@@ -44,13 +43,13 @@ impl<S> Decision<S> {
         Self::outcome(wit::StateChange::Unchanged)
     }
 
-    /// The aggregate goes: its next message finds no state.
+    /// Removes the aggregate: its next message finds no state.
     pub fn remove() -> Self {
         Self::outcome(wit::StateChange::Remove)
     }
 
     /// Publishes an event. Events with the same key arrive in the order they were published.
-    /// Without effect on a decision that was not made (`malformed`, `retry_later`).
+    /// Has no effect on `malformed` and `retry_later`.
     pub fn publish<B: Serialize>(
         mut self,
         event: EventType<B>,
@@ -67,8 +66,8 @@ impl<S> Decision<S> {
         self
     }
 
-    /// Sets a timer of this aggregate, or sets it anew, to `due` milliseconds since
-    /// 1970-01-01T00:00:00Z. A time that has passed means at once.
+    /// Sets a timer of this aggregate, or moves it, to `due` milliseconds since
+    /// 1970-01-01T00:00:00Z. A time in the past means at once.
     pub fn set_timer<B: Serialize>(mut self, timer: Timer<B>, due: u64, body: &B) -> Self {
         if let Ok(outcome) = &mut self.verdict {
             outcome.timers.push(wit::TimerChange::Set(wit::Timer {
@@ -117,8 +116,8 @@ impl<S> Decision<S> {
 }
 
 impl<S, R: Serialize> Decision<S, R> {
-    /// The business says no: the state stays as it is and nothing is published. Only commands can
-    /// be refused; the no to an event is an event.
+    /// Refuses the command: the state stays as it is and nothing is published. Only commands can be
+    /// refused; to refuse an event, publish an event.
     pub fn refuse(refusal: Refusal) -> Self {
         Self::of(Ok(wit::Outcome {
             state: wit::StateChange::Unchanged,
@@ -130,21 +129,22 @@ impl<S, R: Serialize> Decision<S, R> {
 }
 
 impl<S, R> Decision<S, R> {
-    /// This message can never be decided: it becomes a dead letter, or the client's mistake. The
-    /// text says what is wrong with it.
+    /// This message can never be decided: it becomes a dead letter, or the client gets 400. The
+    /// text says why.
     pub fn malformed(why: impl Into<String>) -> Self {
         Undecided::malformed(why).into()
     }
 
     /// Not now: the host offers the message again later. The text says what it waits for.
     ///
-    /// An event or a timer waits, and so do the events and timers of its aggregate that come after it, in
-    /// their order. Commands are let through, for one of them may end the wait: after each that changes the aggregate
-    /// the message is offered again at once. Otherwise it is offered again after 0.1, 0.2, 0.4, … seconds, at
-    /// most 30 apart, until 100 attempts or 10 minutes are over; then an event becomes a dead letter, and a
-    /// timer is parked until other rules are active or the host is started again. Operators set these
-    /// numbers (`[retry]`, `[participants.NAME.retry]`). Where the wait may be longer, don't answer this: note in
-    /// the state what has come, and set a timer. A command is answered with 503, and its client may try again.
+    /// An event or a timer waits, and so do the later events and timers of its aggregate, in order.
+    /// Commands are let through, since one of them may end the wait: after each command that
+    /// changes the aggregate, the message is offered again at once. Otherwise it is offered again
+    /// after 0.1, 0.2, 0.4, … seconds, at most 30 apart, until 100 attempts or 10 minutes are over;
+    /// then an event becomes a dead letter, and a timer is parked until other rules are active or
+    /// the host is restarted. Operators set these numbers (`[retry]`, `[participants.NAME.retry]`).
+    /// For a longer wait, don't answer this: record the event in the state, and set a timer. A
+    /// command is answered with 503, and its client may retry.
     pub fn retry_later(why: impl Into<String>) -> Self {
         Undecided::retry_later(why).into()
     }
@@ -167,30 +167,20 @@ impl<S, R> From<Undecided> for Decision<S, R> {
     }
 }
 
-/// A business no, in words.
+/// A refusal: the business says no.
 #[derive(Clone, Debug)]
 pub struct Refusal(wit::Refusal);
 
 impl Refusal {
-    /// A refusal. `code` is a stable word for programs, declared with the command; `detail` is a
-    /// sentence for people that says what was wrong and what to do.
-    pub fn new(kind: RefusalKind, code: impl Into<String>, detail: impl Into<String>) -> Self {
+    /// A refusal of a type that the command declares. `detail` is a sentence for people that says what was wrong and what
+    /// to do.
+    pub fn new(refusal: RefusalType, detail: impl Into<String>) -> Self {
         Self(wit::Refusal {
-            kind,
-            code: code.into(),
+            kind: refusal.kind(),
+            code: refusal.code().to_owned(),
             detail: detail.into(),
             pointer: None,
         })
-    }
-
-    /// The request makes no sense to the rules.
-    pub fn invalid(code: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::new(RefusalKind::Invalid, code, detail)
-    }
-
-    /// The aggregate's state does not allow it.
-    pub fn conflict(code: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::new(RefusalKind::Conflict, code, detail)
     }
 
     /// The place in the request's body that it is about, as a JSON pointer.
@@ -205,12 +195,12 @@ impl Refusal {
     }
 }
 
-/// Why a message was not decided upon. Not a no of the business: see [`Refusal`] for that.
+/// The reason why a message was not decided. For a refusal by the business see [`Refusal`].
 #[derive(Clone, Debug)]
 pub struct Undecided(wit::Disposition);
 
 impl Undecided {
-    /// The message can never be decided. The text says what is wrong with it.
+    /// The message can never be decided. The text says why.
     pub fn malformed(why: impl Into<String>) -> Self {
         Self(wit::Disposition::Malformed(why.into()))
     }
@@ -219,10 +209,35 @@ impl Undecided {
     pub fn retry_later(why: impl Into<String>) -> Self {
         Self(wit::Disposition::RetryLater(why.into()))
     }
+
+    pub(crate) fn into_wit(self) -> wit::Disposition {
+        self.0
+    }
 }
 
-/// What a handler may return: a [`Decision`], or a `Result` of one with [`Refusal`] (commands) or
-/// [`Undecided`] as its error, so that `?` works in rules.
+/// Why a handler came to no decision, where `?` meets refusals and undecided alike.
+#[derive(Clone, Debug)]
+pub enum Declined {
+    /// The business says no.
+    Refused(Refusal),
+    /// The message was not decided upon.
+    Undecided(Undecided),
+}
+
+impl From<Refusal> for Declined {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Undecided> for Declined {
+    fn from(undecided: Undecided) -> Self {
+        Self::Undecided(undecided)
+    }
+}
+
+/// What a handler may return: a [`Decision`], or a `Result` of one with [`Refusal`] (commands),
+/// [`Undecided`] or [`Declined`] (commands) as its error, so that `?` works in rules.
 pub trait IntoDecision {
     /// The participant's state.
     type State;
@@ -257,5 +272,51 @@ impl<S, R> IntoDecision for Result<Decision<S, R>, Undecided> {
 
     fn into_decision(self) -> Decision<S, R> {
         self.unwrap_or_else(Decision::from)
+    }
+}
+
+impl<S, R: Serialize> IntoDecision for Result<Decision<S, R>, Declined> {
+    type State = S;
+    type Reply = R;
+
+    fn into_decision(self) -> Decision<S, R> {
+        self.unwrap_or_else(|declined| match declined {
+            Declined::Refused(refusal) => Decision::refuse(refusal),
+            Declined::Undecided(undecided) => undecided.into(),
+        })
+    }
+}
+
+/// What the handler of a read may return: a reply, or a `Result` of one with [`Undecided`] as its error. `M` only tells the two
+/// apart.
+pub trait IntoReply<M> {
+    /// The reply.
+    type Reply: Serialize;
+
+    /// The reply, or why there is none.
+    fn into_reply(self) -> Result<Self::Reply, Undecided>;
+}
+
+/// Marks a handler that always replies.
+#[derive(Clone, Copy, Debug)]
+pub enum Always {}
+
+/// Marks a handler that may not reply.
+#[derive(Clone, Copy, Debug)]
+pub enum Perhaps {}
+
+impl<R: Serialize> IntoReply<Always> for R {
+    type Reply = R;
+
+    fn into_reply(self) -> Result<R, Undecided> {
+        Ok(self)
+    }
+}
+
+impl<R: Serialize> IntoReply<Perhaps> for Result<R, Undecided> {
+    type Reply = R;
+
+    fn into_reply(self) -> Self {
+        self
     }
 }

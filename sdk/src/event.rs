@@ -46,7 +46,8 @@ impl<B> EventType<B> {
 
 /// A timer that an aggregate may set: its name and the type of the body it carries.
 ///
-/// Timers belong to the aggregate of the turn and are told apart by name: setting one anew moves it.
+/// Timers belong to the aggregate of the turn and are identified by name: setting one again moves
+/// it.
 pub struct Timer<B> {
     name: &'static str,
     body: PhantomData<fn() -> B>,

@@ -1,14 +1,15 @@
 //! Write the rules of a saga participant as plain Rust; run them as a WebAssembly component.
 //!
-//! A participant is a pure function: it gets the state of one aggregate and one message, and says
-//! what becomes of the state, which events go out, which timers run and what the client hears. It
-//! has no clock, no network, no storage. The host does all that, once, for every participant, and
-//! makes the whole decision take effect or none of it; messages that come twice never reach a rule.
+//! A participant is a pure function: it gets the state of one aggregate and one message, and
+//! decides the new state, events, timers and reply. It has no clock, no network, no storage. The
+//! host provides all that for every participant, and makes a decision take effect as a whole or not
+//! at all; duplicate messages never reach a rule.
 //!
 //! # A participant
 //!
 //! ```
-//! use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant, Subscription, Turn};
+//! use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant};
+//! use saga_sdk::{Subscription, Turn, Undecided};
 //! use schemars::JsonSchema;
 //! use serde::{Deserialize, Serialize};
 //!
@@ -51,8 +52,9 @@
 //!
 //! saga_sdk::export!(Library);
 //!
-//! fn add(book: Book, turn: &Turn) -> Decision<Book, u64> {
-//!     Decision::put(book).reply(turn.number())
+//! fn add(book: Book, turn: &Turn) -> Result<Decision<Book, u64>, Undecided> {
+//!     let number = turn.number()?; // the host counts, for a `create` that names no other key
+//!     Ok(Decision::put(book).reply(number))
 //! }
 //!
 //! fn restock(book: Book, delivery: Delivery, _: &Turn) -> Decision<Book, u32> {
@@ -105,34 +107,43 @@
 //! overflow-checks = true              # without it a sum that overflows wraps, and is stored
 //! ```
 //!
-//! **The two lines of `[profile.release]` are part of it.** A release build has no overflow checks by itself: a sum
-//! that overflows wraps, and the wrong number is stored. With the checks it traps: the turn ends as a fault, and
-//! nothing is changed. Cargo reads profiles at the root of a workspace only, never from a dependency such as this one, so a workspace
-//! of your own needs the lines in its own `Cargo.toml`. `saga verify` and `saga apply` note a component that was built without.
+//! **The two lines of `[profile.release]` are required.** A release build has no overflow checks by
+//! default: a sum that overflows wraps, and the wrong number is stored. With the checks it traps:
+//! the turn ends as a fault, and nothing is changed. Cargo reads profiles only at the root of a
+//! workspace, never from a dependency such as this one, so your own workspace needs the lines in
+//! its own `Cargo.toml`. `saga verify` and `saga apply` report a component that was built without
+//! them.
 //!
 //! # Three ways to say no
 //!
 //! | what happened | a rule says | the host |
 //! |---|---|---|
-//! | the business refuses a command | [`Decision::refuse`] | answers 4xx and records the decision |
+//! | the business refuses a command | [`Decision::refuse`], of a [`RefusalType`] that the command declares | answers 4xx and records the decision |
 //! | the business refuses an event | publishes an event that says so | as with any decision |
 //! | the message makes no sense | [`Decision::malformed`] | dead letter, or 400 |
 //! | something has to happen first | [`Decision::retry_later`] | offers it again, in order, for a while |
 //!
-//! A body that serde can't read is malformed without the rule being asked. A stored state that serde
-//! can't read is nobody's no: its aggregate is quarantined, its events and timers are kept in their order, and the way
-//! out is a build that reads it, with [`Contract::state_version`] and [`Contract::migrate`].
+//! A body that serde can't read is malformed without a call of the rule. A stored state that serde
+//! can't read is no refusal: its aggregate is quarantined, its events and timers are kept in order,
+//! and the remedy is a build that reads it, with [`Contract::state_version`] and
+//! [`Contract::migrate`].
 //!
 //! # The same arguments, the same decision
 //!
-//! Decisions are recorded and replayed, so a handler must depend on its arguments alone: the time is
-//! [`Turn::time`], an id comes from [`Turn::id`]. Keep what is written in order, too: a `HashMap` in a
-//! state or a body may be written in another order by another instance, a `BTreeMap` is not.
+//! Decisions are recorded and replayed, so a handler must depend on its arguments alone: the time
+//! is [`Turn::time`], an id comes from [`Turn::id`]. Written order matters, too: two instances may
+//! write the same `HashMap` in different orders, but not a `BTreeMap`.
 //!
 //! # Lists
 //!
-//! [`Contract::listing`] has the host serve lists of the aggregates, page by page, narrowed down by values in
-//! their states: see [`Listing`].
+//! [`Contract::listing`] makes the host serve lists of the aggregates, page by page, filtered by
+//! values in their states: see [`Listing`].
+//!
+//! # Settings
+//!
+//! [`Contract::settings`] declares values that the operator may set (`[participants.NAME.rules]`),
+//! with their defaults; a handler reads them with [`Turn::settings`]. A length of time is a
+//! [`TimeSpan`].
 //!
 //! # Numbers
 //!
@@ -140,20 +151,21 @@
 //! or a decimal type over it, for money; see `codec` in the source for what serde can't combine it
 //! with.
 //!
-//! serde_json uses member names that begin with `$serde_json::private::` for that, and would take an object with such a name for
-//! a number. They are reserved: a body that has one is malformed, and a state, an event or a reply that would have one is a fault.
+//! serde_json uses member names that begin with `$serde_json::private::` for that, and would take
+//! an object with such a name for a number. They are reserved: a body that has one is malformed,
+//! and a state, an event or a reply that would have one is a fault.
 //!
-//! # What clients read
+//! # API documents
 //!
-//! The host makes an OpenAPI and an AsyncAPI document of the contract: summaries, routes, refusals, and the schemas of the
-//! types, with their doc comments. Give a body an example with `#[schemars(example = Type::example())]`; it is what a page to
-//! try things from fills in. The paths `/openapi.json`, `/openapi.yaml`, `/asyncapi.json`, `/swagger-ui` and `/problems` are the
-//! host's.
+//! The host makes an OpenAPI and an AsyncAPI document from the contract: summaries, routes,
+//! refusals, and the schemas of the types, with their doc comments. Give a body an example with
+//! `#[schemars(example = Type::example())]`, which prefills Swagger UI. The paths `/openapi.json`,
+//! `/asyncapi.json`, `/swagger-ui` and `/problems` are the host's.
 //!
-//! # Where what is
+//! # Layout
 //!
 //! [`testing`] is the given/when/then kit; [`native`] calls rules without WebAssembly, for hosts
-//! and benchmarks; [`bindings`] is the generated WIT boundary, which authors need not meet.
+//! and benchmarks; [`bindings`] is the generated WIT boundary, which authors don't use.
 
 #![allow(
     clippy::test_attr_in_doctest,
@@ -161,6 +173,7 @@
 )]
 
 pub mod bindings;
+#[cfg(not(target_family = "wasm"))]
 mod check;
 mod codec;
 mod command;
@@ -171,18 +184,24 @@ mod listing;
 mod migration;
 pub mod native;
 mod participant;
+mod refusal;
 mod reserved;
 mod router;
 mod schema;
 // Not in components: it panics by design and would only make them larger.
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+mod time_span;
 mod turn;
 
 pub use command::{ALREADY_EXISTS, Command, Method, NOT_FOUND};
 pub use contract::{Contract, Subscription};
-pub use decision::{Decision, IntoDecision, NoReply, Refusal, RefusalKind, Undecided};
+pub use decision::{
+    Always, Decision, Declined, IntoDecision, IntoReply, NoReply, Perhaps, Refusal, Undecided,
+};
 pub use event::{EventType, Timer};
 pub use listing::Listing;
 pub use participant::Participant;
+pub use refusal::{RefusalKind, RefusalType};
+pub use time_span::TimeSpan;
 pub use turn::Turn;

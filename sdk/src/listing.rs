@@ -1,7 +1,7 @@
 //! [`Listing`]: a list of a participant's aggregates, which the host makes from what it stores.
 //!
-//! Owns the builder and the way from a filter's pointer to the part of the state's schema that it points to, so
-//! that a filter on something the state does not have is found before a host refuses it.
+//! Owns the builder, and the lookup of a filter's pointer in the state's schema, which finds
+//! filters on missing members before a host refuses them.
 
 use crate::bindings::saga::participant::types as wit;
 use crate::schema;
@@ -47,7 +47,7 @@ pub struct Listing {
 struct Filter {
     parameter: String,
     pointer: String,
-    /// Where the author names the type; else it is the state's at the pointer.
+    /// The type that the author named; by default, the state's at the pointer.
     schema: Option<schema::Source>,
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn describe(listings: &[Listing], state: &str) -> Vec<wit::Listing> {
         pointer: filter.pointer.clone(),
         schema: match filter.schema {
             Some(schema) => schema(),
-            // `false` allows no value: `check` says so.
+            // `false` allows no value, which `check` reports.
             None => at(&state, &filter.pointer).map_or("false".to_owned(), Value::to_string),
         },
     };
@@ -125,7 +125,7 @@ pub(crate) fn describe(listings: &[Listing], state: &str) -> Vec<wit::Listing> {
     listings.iter().map(listing).collect()
 }
 
-/// The part of a schema that is for the value at this pointer, if it says which.
+/// The subschema for the value at this pointer, if there is one.
 fn at<'s>(schema: &'s Value, pointer: &str) -> Option<&'s Value> {
     let mut schema = schema;
     for token in pointer.strip_prefix('/')?.split('/') {
@@ -142,7 +142,7 @@ fn at<'s>(schema: &'s Value, pointer: &str) -> Option<&'s Value> {
     Some(schema)
 }
 
-/// Of a schema that allows `null` besides, what else it allows.
+/// The schema without the alternative `null`.
 fn present(schema: &Value) -> &Value {
     let alternatives = schema.get("anyOf").and_then(Value::as_array);
     let mut others = alternatives

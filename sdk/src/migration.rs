@@ -11,6 +11,10 @@ use std::any::{TypeId, type_name};
 type Step = Box<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
 
 /// One step: from `version` to the next.
+#[cfg_attr(
+    target_family = "wasm",
+    allow(dead_code, reason = "only the check of a contract reads the types")
+)]
 pub(crate) struct Migration {
     version: u32,
     step: Step,
@@ -80,7 +84,8 @@ impl Migrations {
         })
     }
 
-    /// What is wrong with the chain, where it has to end with an `S` of version `current`.
+    /// Mistakes in the chain, which must end with an `S` of version `current`.
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn problems<S: 'static>(&self, current: u32) -> Vec<String> {
         let mut problems = Vec::new();
         for (index, step) in self.0.iter().enumerate() {
@@ -93,12 +98,12 @@ impl Migrations {
             if step.gives.0 != expected.0 {
                 let (gives, expected) = (step.gives.1, expected.1);
                 problems.push(format!(
-                    "the migration of state version {version} gives {gives}, but the next one reads {expected}"
+                    "migration of state version {version}: gives {gives}, but the next one reads {expected}"
                 ));
             }
             if version.checked_add(1) != Some(next) {
                 problems.push(format!(
-                    "the migration of state version {version} is followed by version {next}: versions must follow each other, oldest first, up to state_version"
+                    "migration of state version {version}: is followed by version {next}: versions must follow each other, oldest first, up to state_version"
                 ));
             }
         }

@@ -7,16 +7,16 @@
 pub use crate::bindings::saga::participant::types::{
     Command, CommandKind, Description, Disposition, Endpoint, Event, Filter, KeySource, Listing,
     Message, Method, Origin, Outcome, Parameter, Publication, Refusal, RefusalDescription,
-    RefusalKind, Reply, StateChange, StateDescription, Subscription, Timer, TimerChange,
-    TimerDescription,
+    RefusalKind, Reply, SettingsDescription, StateChange, StateDescription, Subscription, Timer,
+    TimerChange, TimerDescription,
 };
 pub use crate::router::Rules;
 
-/// By this text the host knows that a component has the sum below.
+/// Marks a component that contains the sum below.
 const OVERFLOW_PROBE: &str = "saga-sdk overflow probe";
 
-/// Keeps a sum of the author's crate in the component, by which the host sees whether the crate was built with overflow checks.
-/// It never overflows. For the expansion of [`export!`](crate::export) only.
+/// Keeps a sum of the author's crate in the component, which shows the host if the crate was built
+/// with overflow checks. It never overflows. For the expansion of [`export!`](crate::export) only.
 #[doc(hidden)]
 pub fn show_overflow_checks(sum: fn(u8, u8) -> u8) {
     let text = std::hint::black_box(OVERFLOW_PROBE);

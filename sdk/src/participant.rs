@@ -11,7 +11,7 @@ pub trait Participant: 'static {
     /// The state that the host keeps for each aggregate, as JSON.
     type State: Serialize + DeserializeOwned + JsonSchema + 'static;
 
-    /// What the participant is, takes and gives, with the functions that decide.
+    /// The description of the participant, with the functions that decide.
     fn contract() -> Contract<Self::State>;
 }
 
@@ -51,8 +51,9 @@ macro_rules! export {
                 fn handle(
                     state: Option<String>,
                     message: types::Message,
+                    settings: String,
                 ) -> Result<types::Outcome, types::Disposition> {
-                    RULES.with(|rules| rules.handle(state, message))
+                    RULES.with(|rules| rules.handle(state, message, settings))
                 }
 
                 fn migrate(version: u32, state: String) -> Result<String, types::Disposition> {

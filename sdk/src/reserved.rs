@@ -1,24 +1,25 @@
-//! Member names to which serde_json gives a meaning of its own.
+//! Member names with a special meaning to serde_json.
 //!
-//! With `arbitrary_precision` serde_json hands a number on as an object with one member of a private name, and takes every
-//! object that has this name first for a number; with `raw_value` another name has JSON text inside a string read.
-//! An author's types read with serde_json, so rules would decide on something else than what was checked. The
-//! types can't be told which it is, so such names are neither read nor written.
+//! With `arbitrary_precision` serde_json represents a number as an object with one member of a
+//! private name, and takes every object that begins with this name for a number; with `raw_value`
+//! another name makes it parse JSON text inside a string. An author's types are read with
+//! serde_json, so rules would decide on other values than were checked. The types can't tell the
+//! difference, so such names are neither read nor written.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_path_to_error::{Path, Track};
 
-/// How the names begin.
+/// Prefix of these names.
 const PREFIX: &str = "$serde_json::private::";
 
-/// Looks for a member with such a name in a JSON text. What else is wrong with the text is for others to say.
+/// Looks for a member with such a name in a JSON text. Ignores all other errors in the text.
 ///
 /// # Errors
 /// Names the member and, with `place`, where it is.
 pub(crate) fn check(text: &str, place: impl Fn(&Path) -> String) -> Result<(), String> {
-    // Nearly every text is through here: to look for one character costs next to nothing.
+    // Fast path for nearly every text: the search for one character is almost free.
     let has_it = text.contains('$') && text.contains(PREFIX);
     let may_spell_it = text.contains('\\') && text.contains("\\u00");
     if !has_it && !may_spell_it {
@@ -27,7 +28,7 @@ pub(crate) fn check(text: &str, place: impl Fn(&Path) -> String) -> Result<(), S
     let mut found = None;
     let mut track = Track::new();
     let mut reader = serde_json::Deserializer::from_str(text);
-    let walk = Walk {
+    let walk = NameWalk {
         text,
         found: &mut found,
     };
@@ -42,31 +43,32 @@ pub(crate) fn check(text: &str, place: impl Fn(&Path) -> String) -> Result<(), S
                 "the member name `{name}` is reserved by serde_json{place}"
             ))
         }
-        // Was not looked at to its end, although it is JSON.
+        // JSON, but not examined to its end.
         (None, Err(error)) if error.is_data() => Err(error.to_string()),
         (None, _) => Ok(()),
     }
 }
 
 /// Goes through a value until such a name is found.
-struct Walk<'t, 'f> {
+struct NameWalk<'t, 'f> {
     text: &'t str,
     found: &'f mut Option<String>,
 }
 
-/// Looks at a member's name; says whether the text has one there at all. Where it has not, it is a number.
-struct Name<'t, 'f>(Walk<'t, 'f>);
+/// Examines a member's name; returns true if the text has one there at all. If it has not, the
+/// value is a number.
+struct ReservedName<'t, 'f>(NameWalk<'t, 'f>);
 
-impl Walk<'_, '_> {
-    fn again(&mut self) -> Walk<'_, '_> {
-        Walk {
+impl NameWalk<'_, '_> {
+    fn again(&mut self) -> NameWalk<'_, '_> {
+        NameWalk {
             text: self.text,
             found: self.found,
         }
     }
 }
 
-impl Name<'_, '_> {
+impl ReservedName<'_, '_> {
     fn look<E: serde::de::Error>(self, name: &str) -> Result<bool, E> {
         if name.starts_with(PREFIX) {
             *self.0.found = Some(name.to_owned());
@@ -76,7 +78,7 @@ impl Name<'_, '_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Walk<'_, '_> {
+impl<'de> DeserializeSeed<'de> for NameWalk<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -84,7 +86,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Walk<'_, '_> {
+impl<'de> Visitor<'de> for NameWalk<'_, '_> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,7 +123,7 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(is_member) = map.next_key_seed(Name(self.again()))? {
+        while let Some(is_member) = map.next_key_seed(ReservedName(self.again()))? {
             if is_member {
                 map.next_value_seed(self.again())?;
             } else {
@@ -132,7 +134,7 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Name<'_, '_> {
+impl<'de> DeserializeSeed<'de> for ReservedName<'_, '_> {
     type Value = bool;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
@@ -140,7 +142,7 @@ impl<'de> DeserializeSeed<'de> for Name<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Name<'_, '_> {
+impl<'de> Visitor<'de> for ReservedName<'_, '_> {
     type Value = bool;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

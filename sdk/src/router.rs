@@ -1,22 +1,22 @@
 //! [`Rules`]: a contract ready to decide, over the shapes of the WIT world.
 //!
-//! Owns the way of a message to its handler and back. The exported component and native callers
-//! run exactly this, built once per instance. What can't be decoded is told apart here: a bad body
-//! is the message's fault (`malformed`), a stored state that does not fit the rules is not, and
-//! ends the turn as a fault, so that the message is neither lost nor answered.
+//! Owns the way of a message to its handler and back. The exported component and native callers run
+//! exactly this, built once per instance. Decoding errors are distinguished here: a bad body is the
+//! message's fault (`malformed`); a stored state that the rules can't read ends the turn as a
+//! fault, so that the message is neither lost nor answered.
 
 use crate::bindings::saga::participant::types as wit;
 use crate::codec;
 use crate::contract::Contract;
 use crate::participant::Participant;
+use crate::turn::Offer;
 use serde::de::DeserializeOwned;
 
-/// What a handler answers, as it goes over the WIT boundary.
-pub(crate) type Verdict = Result<wit::Outcome, wit::Disposition>;
+/// The answer of a handler at the WIT boundary.
+pub(crate) type TurnVerdict = Result<wit::Outcome, wit::Disposition>;
 
-/// A handler without its types: stored state and message in, verdict out.
-pub(crate) type Handler =
-    Box<dyn Fn(Option<&str>, wit::Message) -> Verdict + Send + Sync + 'static>;
+/// A handler without its types: stored state and offer in, verdict out.
+pub(crate) type Handler = Box<dyn Fn(Option<&str>, Offer) -> TurnVerdict + Send + Sync + 'static>;
 
 /// The rules of participant `P`, ready to be called.
 pub struct Rules<P: Participant> {
@@ -31,7 +31,7 @@ impl<P: Participant> Rules<P> {
         }
     }
 
-    /// `rules.describe` of the WIT world. Generates every schema anew: keep the value.
+    /// `rules.describe` of the WIT world. Generates every schema on each call: keep the value.
     pub fn describe(&self) -> wit::Description {
         self.contract.describe()
     }
@@ -39,19 +39,20 @@ impl<P: Participant> Rules<P> {
     /// `rules.handle` of the WIT world.
     ///
     /// # Errors
-    /// What the handler answered as undecided; `malformed` for a body that can't be read and for a
-    /// message that the contract does not name.
+    /// The handler's own `malformed` or `retry-later`; `malformed` for a body that can't be read
+    /// and for a message that the contract does not name.
     ///
     /// # Panics
-    /// Where `state` can't be read as `P::State`. As a component it traps, and the host counts a
+    /// If `state` can't be read as `P::State`. As a component it traps, and the host counts a
     /// fault: the message is not to blame.
     pub fn handle(
         &self,
         state: Option<String>,
         message: wit::Message,
+        settings: String,
     ) -> Result<wit::Outcome, wit::Disposition> {
         match self.contract.handler(message.origin, &message.name) {
-            Some(handler) => handler(state.as_deref(), message),
+            Some(handler) => handler(state.as_deref(), Offer { message, settings }),
             None => Err(unknown(&message)),
         }
     }
@@ -59,15 +60,16 @@ impl<P: Participant> Rules<P> {
     /// `rules.migrate` of the WIT world.
     ///
     /// # Errors
-    /// `malformed` where no step reads that version, or the state is not of its shape: the present version is
-    /// decoded too.
+    /// `malformed` if no step reads that version, or the state does not match its shape: the
+    /// present version is decoded too.
     pub fn migrate(&self, version: u32, state: String) -> Result<String, wit::Disposition> {
         self.contract
             .migrated(version, state)
             .map_err(wit::Disposition::Malformed)
     }
 
-    /// Everything that is wrong with the contract, one sentence each.
+    /// All mistakes in the contract, one sentence each.
+    #[cfg(not(target_family = "wasm"))]
     pub fn problems(&self) -> Vec<String> {
         self.contract.problems()
     }

@@ -8,15 +8,15 @@ use crate::codec;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
-/// Makes a schema when it is asked for.
+/// Generates a schema on demand.
 pub(crate) type Source = fn() -> String;
 
-/// Schema of what may be read as a `T`: a request, an event that arrives, a timer or a state of an older build.
+/// Schema for reading a `T`: a request, an incoming event, a timer or a state of an older build.
 pub(crate) fn of_input<T: JsonSchema>() -> String {
     generate::<T>(settings().for_deserialize())
 }
 
-/// Schema of what a `T` is written as: a reply, an event that is published.
+/// Schema for writing a `T`: a reply, a published event.
 pub(crate) fn of_output<T: JsonSchema>() -> String {
     generate::<T>(settings().for_serialize())
 }

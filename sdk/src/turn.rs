@@ -1,10 +1,19 @@
-//! [`Turn`]: what a rule may know besides its state and the body.
+//! [`Turn`]: a rule's input besides the state and the body.
 //!
 //! Owns the split of the host's message into the author's view of it. There is no clock and no
 //! random source beside this: a rule that needs either takes the turn's time and id.
 
+use serde::de::DeserializeOwned;
+
 use crate::bindings::saga::participant::types::{Message, Parameter};
 use crate::codec;
+use crate::decision::Undecided;
+
+/// A message with the settings under which it is to be decided, as the host offers it.
+pub(crate) struct Offer {
+    pub(crate) message: Message,
+    pub(crate) settings: String,
+}
 
 /// The circumstances of one message for one aggregate. The same for the same message, always, so
 /// a decision made from it can be replayed.
@@ -15,7 +24,9 @@ pub struct Turn {
     key: String,
     time: u64,
     correlation: String,
+    causation: Option<String>,
     parameters: Vec<Parameter>,
+    settings: String,
 }
 
 impl Turn {
@@ -24,7 +35,7 @@ impl Turn {
         &self.id
     }
 
-    /// Who made the message: a URI reference such as `/saga/order`.
+    /// Source of the message: a URI reference such as `/saga/order`.
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -37,17 +48,17 @@ impl Turn {
     /// The key as the number that the host gave the aggregate when a `create` command without a
     /// key of its own made it.
     ///
-    /// # Panics
-    /// Where the key is no whole number, which means that the aggregate was not made that way: a
-    /// mistake in the rules. The turn becomes a fault.
-    pub fn number(&self) -> u64 {
-        match self.key.parse() {
-            Ok(number) => number,
-            Err(_) => codec::fault(&format!(
-                "the key {:?} is no number: use Turn::number only for aggregates whose key the host generates",
+    /// # Errors
+    /// If the key is not such a number: the message is malformed for rules that take all keys for
+    /// numbers.
+    pub fn number(&self) -> Result<u64, Undecided> {
+        let number = self.key.parse();
+        number.map_err(|_| {
+            Undecided::malformed(format!(
+                "the key {:?} is not a number that the host gave",
                 self.key
-            )),
-        }
+            ))
+        })
     }
 
     /// When the turn takes place, in milliseconds since 1970-01-01T00:00:00Z.
@@ -60,6 +71,28 @@ impl Turn {
         &self.correlation
     }
 
+    /// Id of the message whose decision published this event or set this timer. None for a
+    /// command, and for a record that names none.
+    pub fn causation(&self) -> Option<&str> {
+        self.causation.as_deref()
+    }
+
+    /// The settings that the operator gave to these rules, over the default ones.
+    ///
+    /// # Panics
+    /// If they can't be read as an `S`, the type that the contract declares with
+    /// [`settings`](crate::Contract::settings). As a component it traps, and the host counts a
+    /// fault.
+    #[track_caller]
+    pub fn settings<S: DeserializeOwned>(&self) -> S {
+        match codec::decode(&self.settings) {
+            Ok(settings) => settings,
+            Err(error) => codec::fault(&format!(
+                "the settings can't be read: {error}; declare this type with Contract::settings"
+            )),
+        }
+    }
+
     /// Value of a parameter in the command's path, percent-decoded. None where the path has no
     /// such parameter, and for events and timers.
     pub fn parameter(&self, name: &str) -> Option<&str> {
@@ -70,14 +103,16 @@ impl Turn {
     }
 
     /// The author's view of a message, and its body.
-    pub(crate) fn split(message: Message) -> (Self, String) {
+    pub(crate) fn split(Offer { message, settings }: Offer) -> (Self, String) {
         let turn = Self {
             id: message.id,
             source: message.source,
             key: message.key,
             time: message.time,
             correlation: message.correlation,
+            causation: message.causation,
             parameters: message.parameters,
+            settings,
         };
         (turn, message.body)
     }

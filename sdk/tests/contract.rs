@@ -12,7 +12,7 @@ use saga_sdk::native::{CommandKind, Disposition, KeySource, Message, Origin, Rul
 use saga_sdk::testing::{Limits, contract_problems, given, given_nothing, migrated};
 use saga_sdk::{
     ALREADY_EXISTS, Command, Contract, Decision, EventType, Listing, Method, NOT_FOUND,
-    Participant, Refusal, RefusalKind, Subscription, Timer, Turn, Undecided,
+    Participant, Refusal, RefusalType, Subscription, Timer, Turn, Undecided,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,8 +42,10 @@ struct Add {
 
 const ADDED: EventType<Add> = EventType::new("added", "tallies");
 const ADD: EventType<Add> = EventType::new("add", "requests");
+const ADD_TOO: EventType<Add> = EventType::new("add", "other-requests");
 const REMIND: Timer<String> = Timer::new("remind");
 const UNDECLARED: EventType<u8> = EventType::new("undeclared", "tallies");
+const UNDECLARED_REFUSAL: RefusalType = RefusalType::conflict("undeclared", "It is not.");
 const UNDECLARED_TIMER: Timer<u8> = Timer::new("undeclared-timer");
 
 struct Tallies;
@@ -82,7 +84,7 @@ impl Participant for Tallies {
                 Listing::of("list", "/all", "get")
                     .summary("Lists the tallies.")
                     .filter("unit", "/unit")
-                    .filter_as::<u32>("digits", "/total/digits"),
+                    .filter_as::<u32>("total", "/total"),
             )
             .on(Subscription::to(ADD, "tallies", "/tally", add))
             .publishes(ADDED)
@@ -112,7 +114,7 @@ fn misuse(state: Tally, (): (), turn: &Turn) -> Result<Decision<Tally, ()>, Refu
         Some("key") => Ok(Decision::put(state)
             .publish(ADDED, "", &request("1"))
             .reply(())),
-        _ => Err(Refusal::conflict("undeclared", "It is not declared.")),
+        _ => Err(Refusal::new(UNDECLARED_REFUSAL, "It is not declared.")),
     }
 }
 
@@ -149,7 +151,7 @@ fn the_description_says_what_the_author_said() {
     let command = |name: &str| description.commands.iter().find(|one| one.name == name);
     let open = command("open").expect("open");
     assert_eq!(open.key, KeySource::Body("/tally".to_owned()));
-    assert_eq!(open.refusals.first().unwrap().code, ALREADY_EXISTS);
+    assert_eq!(open.refusals.first().unwrap().code, ALREADY_EXISTS.code());
     assert!(open.request.as_deref().unwrap().contains("\"amount\""));
     let misuse = command("misuse").expect("misuse");
     assert_eq!(misuse.request, None);
@@ -166,10 +168,10 @@ fn the_description_says_what_the_author_said() {
     let filters: Vec<_> = filters
         .map(|filter| (&*filter.parameter, &*filter.pointer, &*filter.schema))
         .collect();
-    let digits = r#"{"title":"uint32","type":"integer","format":"uint32","minimum":0}"#;
+    let whole = r#"{"title":"uint32","type":"integer","format":"uint32","minimum":0}"#;
     let expected = [
         ("unit", "/unit", r#"{"type":"string"}"#),
-        ("digits", "/total/digits", digits),
+        ("total", "/total", whole),
     ];
     assert_eq!(filters, expected);
 }
@@ -216,13 +218,13 @@ fn states_and_timers_are_described_as_they_are_read_and_events_as_they_are_writt
 fn the_sdk_answers_for_aggregates_that_are_there_or_not() {
     given_nothing::<Tallies>()
         .when_command("get", &())
-        .refused(RefusalKind::NotFound, NOT_FOUND);
+        .refused(NOT_FOUND);
     given_nothing::<Tallies>()
         .when_timer(REMIND, &"kg".to_owned())
         .unchanged();
     given::<Tallies>(tally("1"))
         .when_command("open", &request("2"))
-        .refused(RefusalKind::Conflict, ALREADY_EXISTS);
+        .refused(ALREADY_EXISTS);
     given_nothing::<Tallies>()
         .when_command("set", &5)
         .replied(&false)
@@ -247,7 +249,31 @@ fn a_read_is_pending_for_as_long_as_the_author_says() {
         .replied(&tally("1"));
     given_nothing::<Tallies>()
         .when_command("get", &())
-        .refused(RefusalKind::NotFound, NOT_FOUND);
+        .refused(NOT_FOUND);
+}
+
+struct Numbered;
+
+impl Participant for Numbered {
+    type State = u32;
+
+    fn contract() -> Contract<u32> {
+        let read = |_: &u32, turn: &Turn| turn.number();
+        Contract::new("numbered", "1.0.0", "Takes all keys for numbers.")
+            .command(Command::read("get", "/{number}", read).summary("Tells the number."))
+    }
+}
+
+#[test]
+fn a_key_that_is_no_number_is_malformed_where_the_rules_ask_for_one() {
+    given::<Numbered>(1)
+        .key("18446744073709551615")
+        .when_command("get", &())
+        .replied(&u64::MAX);
+    given::<Numbered>(1)
+        .key("a-7")
+        .when_command("get", &())
+        .malformed("the key \"a-7\" is not a number that the host gave");
 }
 
 #[test]
@@ -313,6 +339,7 @@ fn message(origin: Origin, name: &str) -> Message {
         key: "t".to_owned(),
         time: 0,
         correlation: "1".to_owned(),
+        causation: None,
         parameters: Vec::new(),
         body: "null".to_owned(),
     }
@@ -326,7 +353,7 @@ fn a_message_that_the_contract_does_not_name_is_malformed() {
         (Origin::Event, "get"),
         (Origin::Timer, "get"),
     ] {
-        let verdict = rules.handle(None, message(origin, name));
+        let verdict = rules.handle(None, message(origin, name), "{}".to_owned());
         assert!(
             matches!(&verdict, Err(Disposition::Malformed(why)) if why.contains(name)),
             "{verdict:?}"
@@ -338,7 +365,7 @@ fn a_message_that_the_contract_does_not_name_is_malformed() {
 #[should_panic(expected = "the stored state can't be read by these rules: missing field `unit`")]
 fn a_stored_state_of_another_shape_is_a_fault() {
     let state = Some(r#"{"total":1}"#.to_owned());
-    let _ = Rules::<Tallies>::new().handle(state, message(Origin::Command, "get"));
+    let _ = Rules::<Tallies>::new().handle(state, message(Origin::Command, "get"), "{}".to_owned());
 }
 
 #[test]
@@ -404,7 +431,7 @@ impl Participant for Muddled {
                     .summary("Reads.")
                     .key_parameter("key"),
             )
-            .command(read("torn", "/torn/x{tally}").summary("Reads."))
+            .command(read("torn", "/torn/{tally").summary("Reads."))
             .command(
                 Command::upsert("put", Method::Put, "/put/{tally}", set)
                     .summary("Sets.")
@@ -419,6 +446,7 @@ impl Participant for Muddled {
             )
             .on(Subscription::to(ADD, "one", "tally", add).untyped())
             .on(Subscription::to(ADD, "two", "/tally", add).untyped())
+            .on(Subscription::to(ADD_TOO, "two", "/taly", add))
             .publishes(ADDED)
             .publishes(ADDED)
     }
@@ -428,31 +456,33 @@ impl Participant for Muddled {
 fn mistakes_in_a_contract_are_listed_all_at_once() {
     let problems = contract_problems::<Muddled>();
     for expected in [
-        "the participant's name \"Muddled\" must be lower-case",
-        "the base path \"/muddled/\" must be empty, or",
-        "two commands are named \"get\"",
-        "two commands are served at GET /{tally}",
-        "command \"bare\" has no summary",
-        "command \"bare\" has no key",
-        "takes its key from {key}, which its path",
-        "must have whole segments as parameters",
-        "command \"put\" is no read, so pending_while means nothing",
-        "is no JSON pointer: \"tally\"",
-        "is read in two groups, \"one\" and \"two\"",
-        "two subscriptions are to \"add\"",
-        "two subscriptions take records without a type on \"requests\"",
-        "the event \"added\" is declared twice",
-        "listing \"get\" has no summary",
-        "a listing and something else are named \"get\"",
-        "listing \"get\" and command \"bare\" are both served at GET /bare",
-        "shows its items by \"torn\", which must be a read with one parameter, the key",
-        "the path \"/{all}\" of listing \"all\" must look like /books",
-        "shows its items by the command \"none\", which there is not",
-        "the filter \"limit\" of listing \"all\" must be letters, digits",
-        "listing \"all\" has the filter \"unit\" twice",
-        "does not say what is at \"/total/digits\", the filter \"unit\" of listing \"all\"",
-        "gives contract::TallyV2, but the next one reads contract::Tally",
-        "the migration of state version 1 is followed by version 3",
+        "name: `Muddled` is not a name: use 1 to 64 lower-case letters",
+        "endpoint: base path `/muddled/`: must be empty or look like `/a/b`",
+        "command get: is listed twice",
+        "command get: GET /{tally} is served by another command too",
+        "command bare: has no summary",
+        "command bare: has no key: take one parameter of the path `/bare`, or a value in the body",
+        "command other: key parameter `key` is not in the path `/other/{tally}`",
+        "command torn: path `/torn/{tally`: a segment has at most one parameter, with a name",
+        "command put: is no read, so pending_while means nothing",
+        "subscription add: key `tally` is not a JSON pointer such as `/order/id`",
+        "subscription add: key `/taly` leads nowhere: the schema names no `taly` there, but `tally`, `amount`",
+        "subscription add: topic requests is read by two groups, one and two: one group per topic",
+        "subscription add: is listed twice for topic requests",
+        "subscription add: topic requests has two events for untyped records",
+        "subscription add: another one takes this event from another topic",
+        "publication added: is listed twice",
+        "listing get: has no summary",
+        "listing get: another listing or a command has this name too",
+        "listing get: GET /bare is served otherwise too",
+        "listing get: item: command `torn` must be a read without a body, whose path has one parameter, the key",
+        "listing all: path `/{all}` must look like `/a/b`, without parameters",
+        "listing all: item: there is no command `none`",
+        "listing all filter limit: the listing has a parameter of this name already",
+        "listing all filter unit: the listing has a parameter of this name already",
+        "listing all filter unit: `/total/digits` into the state leads nowhere: `/total` is a number",
+        "migration of state version 1: gives contract::TallyV2, but the next one reads contract::Tally",
+        "migration of state version 1: is followed by version 3",
     ] {
         assert!(
             problems.iter().any(|problem| problem.contains(expected)),

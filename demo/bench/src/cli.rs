@@ -2,7 +2,7 @@
 //!
 //! Owns: options and their defaults.
 //!
-//! Must not know: what the subcommands do.
+//! Must not know: the subcommands.
 
 use std::path::PathBuf;
 
@@ -141,5 +141,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_subcommands_have_their_documented_names() {
+        let command = Cli::command();
+        let names: Vec<_> = command
+            .get_subcommands()
+            .map(|own| own.get_name())
+            .collect();
+        assert_eq!(names, ["load", "run", "swaps"]);
     }
 }

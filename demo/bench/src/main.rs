@@ -1,15 +1,17 @@
 //! `saga-bench`: the load generator and the benchmarks of the saga host.
 //!
-//! It knows the HTTP contract of the two services and the command line of the host, and nothing of its
-//! inside, so it measures and judges what a client sees.
+//! It knows the HTTP contract of the two services and the command line of the host, and nothing
+//! else of the host.
 //!
 //! # Layout
-//! - `load`: many customers and orders, and the proof that the books are right;
-//! - `run`: sagas per second, latency, processor time and memory of one host, next to their floor;
-//! - `kafka`: the same of two hosts over a real Kafka, next to bare clients;
-//! - `swaps`: rules that are swapped under load;
-//! - `saga`: one saga as a client lives it, which they share;
-//! - `cli`: the command line.
+//!
+//! - `load`: many customers and orders, and a ledger that proves the results correct
+//! - `run`: sagas per second, latency, processor time and memory of one host, compared with the
+//!   disk
+//! - `kafka`: the same for two hosts over a real Kafka, compared with bare clients
+//! - `swaps`: swaps of rules under load
+//! - `saga`: one saga from the client's view, for all of them
+//! - `cli`: the command line
 
 mod cli;
 mod kafka;
@@ -34,7 +36,7 @@ use crate::cli::{Cli, LoadArgs, RunArgs, SwapsArgs, Task};
 use crate::kafka::BenchKafka;
 use crate::load::Load;
 use crate::run::Bench;
-use crate::swaps::Swaps;
+use crate::swaps::SwapsOptions;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
         .context("can't start the runtime")
         .and_then(|runtime| {
             let ended = runtime.block_on(run(cli.command));
-            // What still talks to Kafka after an interrupt has nothing left to say.
+            // After an interrupt, results of Kafka clients are not needed.
             runtime.shutdown_background();
             ended
         });
@@ -71,7 +73,7 @@ async fn until_interrupted(work: impl Future<Output = Result<ExitCode>>) -> Resu
     }
 }
 
-/// A directory for the state of one run, which is removed at its end.
+/// A directory for the state of one run, removed at its end.
 fn scratch(parent: &Path, name: &str) -> Result<TempDir> {
     tempfile::Builder::new()
         .prefix(&format!("{name}-"))
@@ -95,7 +97,7 @@ fn exit_code(is_right: bool) -> ExitCode {
     }
 }
 
-/// A seed that differs from run to run, short enough to be read out and typed again.
+/// A seed that differs from run to run, and is short enough to be read out and typed.
 fn fresh_seed() -> u64 {
     fastrand::u64(..1_000_000_000)
 }
@@ -184,7 +186,7 @@ async fn swaps(args: SwapsArgs) -> Result<ExitCode> {
     );
     let target = files::target();
     let scratch = scratch(&target, "swaps-data")?;
-    let report = swaps::run(&Swaps {
+    let report = swaps::run(&SwapsOptions {
         binaries: args.files.binaries(&target),
         cautious: files::cautious(args.cautious, &target),
         scratch: scratch.path().to_owned(),

@@ -1,4 +1,5 @@
-//! What the cautious build decides otherwise, given/when/then, and that nothing else differs.
+//! The decisions of the cautious build that differ, as given/when/then, and a check that no others
+//! do.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,7 +36,7 @@ fn order(amount: &str) -> OrderRecord {
     serde_json::from_str(&text).unwrap()
 }
 
-/// The order is rejected and nothing is taken.
+/// The order is rejected, and no credit is reserved.
 #[track_caller]
 fn rejects(available: &str, amount: &str) {
     given::<CautiousCustomer>(ann(available))
@@ -58,7 +59,7 @@ fn the_contract_is_in_order() {
 }
 
 #[test]
-fn it_is_the_same_participant_but_for_the_version() {
+fn the_description_differs_only_in_the_version() {
     let present = Rules::<Customer>::new().describe();
     let cautious = Rules::<CautiousCustomer>::new().describe();
     assert_ne!(present.version, cautious.version);
@@ -113,7 +114,7 @@ fn an_order_at_the_cap_takes_its_amount_from_the_credit() {
 }
 
 #[test]
-fn what_the_credit_does_not_cover_is_rejected_as_ever() {
+fn orders_beyond_the_credit_are_still_rejected() {
     rejects("5", "5.01");
     rejects("100000", "-1");
     given_nothing::<CautiousCustomer>()

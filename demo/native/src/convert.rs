@@ -1,4 +1,4 @@
-//! The core's values as the SDK's, and back.
+//! Converts the core's values to the SDK's, and back.
 
 use saga_core::message::{Message, Origin};
 use saga_sdk::native;
@@ -6,7 +6,7 @@ use saga_sdk::native;
 saga_contract::description_from_generated!(saga_sdk::native);
 saga_core::outcome_from_generated!();
 
-/// A message as rules take it.
+/// A message as the rules take it.
 pub(crate) fn message(message: &Message) -> native::Message {
     native::Message {
         id: message.id.clone(),
@@ -20,6 +20,7 @@ pub(crate) fn message(message: &Message) -> native::Message {
         key: message.key.clone(),
         time: message.time,
         correlation: message.correlation.clone(),
+        causation: message.causation.clone(),
         parameters: message
             .parameters
             .iter()

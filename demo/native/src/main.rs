@@ -1,8 +1,8 @@
 //! The host with the rules compiled in instead of loaded as components.
 //!
-//! For the benchmark alone: everything but the component boundary is the same, so the difference
-//! between this program and `saga` is what components cost. It takes the same command line and
-//! ignores the paths of the components.
+//! For benchmarks only: everything except the component boundary is the same, so the difference
+//! between this program and `saga` is the cost of components. It has the same command line and
+//! ignores the paths of components.
 
 mod convert;
 
@@ -15,23 +15,24 @@ use saga_contract::description::Description;
 use saga_core::message::Message;
 use saga_core::rules::{Decision, Fault, FaultKind, Rules};
 use saga_host::app::StartError;
-use saga_host::base::generation::Build;
+use saga_host::base::generation::CompiledRules;
 use saga_host::config::Config;
+use saga_host::rollout::rule_settings;
 use saga_sdk::{Participant, native};
 
-/// The one of the host that it is compared with.
+/// The allocator of the host that it is compared with.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    saga_host::cli::main(saga_host::app::Rules::CompiledIn(load))
+    saga_host::cli::main(saga_host::app::RuleSource::CompiledIn(load))
 }
 
-fn load(config: &Config) -> Result<Vec<Arc<dyn Build>>, StartError> {
-    let known = |name: &String| -> Result<Arc<dyn Build>, StartError> {
+fn load(config: &Config) -> Result<Vec<Arc<dyn CompiledRules>>, StartError> {
+    let known = |name: &String| -> Result<Arc<dyn CompiledRules>, StartError> {
         match name.as_str() {
-            "customer" => Ok(Arc::new(Native::<Customer>::new())),
-            "order" => Ok(Arc::new(Native::<OrderService>::new())),
+            "customer" => native::<Customer>(config, name),
+            "order" => native::<OrderService>(config, name),
             other => Err(StartError::Component(format!(
                 "no rules of `{other}` are compiled in"
             ))),
@@ -40,23 +41,28 @@ fn load(config: &Config) -> Result<Vec<Arc<dyn Build>>, StartError> {
     config.participants.keys().map(known).collect()
 }
 
-/// Rules that are compiled in, as a build.
+fn native<P: Participant>(config: &Config, name: &str) -> Result<Arc<dyn CompiledRules>, StartError>
+where
+    native::Rules<P>: Send,
+{
+    let description = convert::description(native::Rules::<P>::new().describe());
+    let given = config.participants.get(name).map(|own| own.rules.clone());
+    let settings = rule_settings::effective(&description, &given.unwrap_or_default());
+    Ok(Arc::new(Native::<P> {
+        settings: settings.map_err(|reasons| StartError::Component(reasons.join("; ")))?,
+        description,
+        rules: std::marker::PhantomData,
+    }))
+}
+
+/// Rules that are compiled in.
 struct Native<P: Participant> {
     description: Description,
+    settings: String,
     rules: std::marker::PhantomData<fn() -> P>,
 }
 
-impl<P: Participant> Native<P> {
-    fn new() -> Self {
-        let description = convert::description(native::Rules::<P>::new().describe());
-        Self {
-            description,
-            rules: std::marker::PhantomData,
-        }
-    }
-}
-
-impl<P: Participant + 'static> Build for Native<P>
+impl<P: Participant + 'static> CompiledRules for Native<P>
 where
     native::Rules<P>: Send,
 {
@@ -69,17 +75,23 @@ where
     }
 
     fn instance(&self) -> Result<Box<dyn Rules + Send>, Fault> {
-        Ok(Box::new(Called(native::Rules::<P>::new())))
+        Ok(Box::new(Called {
+            rules: native::Rules::<P>::new(),
+            settings: self.settings.clone(),
+        }))
     }
 }
 
-struct Called<P: Participant>(native::Rules<P>);
+struct Called<P: Participant> {
+    rules: native::Rules<P>,
+    settings: String,
+}
 
 impl<P: Participant> Rules for Called<P> {
     fn handle(&mut self, state: Option<&str>, message: &Message) -> Result<Decision, Fault> {
-        let answer = self
-            .0
-            .handle(state.map(str::to_owned), convert::message(message));
+        let state = state.map(str::to_owned);
+        let settings = self.settings.clone();
+        let answer = (self.rules).handle(state, convert::message(message), settings);
         let answer = answer.map(convert::outcome).map_err(convert::disposition);
         Ok(Decision { answer, fuel: 0 })
     }

@@ -1,7 +1,7 @@
-//! The Kafka of a run: a broker of its own, or one that is there already.
+//! The Kafka of a run: its own broker, or an existing cluster.
 //!
-//! Owns: which of the two, what is said where neither can be had, and how a reader can write to it and read from it
-//! with Kafka's own tools. A broker of a run's own ends with it, however it ends.
+//! Owns: the choice between the two, the advice if neither is available, and the commands with
+//! Kafka's own tools for a reader. A broker of the run ends with it, however it ends.
 //!
 //! Must not know: topics, hosts.
 
@@ -15,58 +15,58 @@ use saga_testkit::broker::{Broker, Settings};
 use super::{ANSWERED_WITHIN, off_thread, topics};
 use saga_testkit::usage::Process;
 
-/// The environment variable that names a cluster that is there.
+/// The environment variable that names an existing cluster.
 pub const BOOTSTRAP: &str = "KAFKA_BOOTSTRAP";
 
-/// The way to a Kafka with Docker and without Java.
+/// How to run a Kafka with Docker, without Java.
 pub const WITH_DOCKER: &str = "docker compose -f demo/compose.yaml up -d";
 
-/// Options of the JVM for a benchmark: the heap that Kafka's own scripts give it, and the compiler that makes
-/// the fastest code.
+/// Options of the JVM for a benchmark: the heap size of Kafka's own scripts, and the optimizing
+/// compiler.
 const FOR_SPEED: [&str; 3] = ["-Xms1g", "-Xmx1g", "-XX:TieredStopAtLevel=4"];
 
-/// Which Kafka is wanted.
+/// The wanted Kafka.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
-    /// A broker that this run starts and stops.
+pub enum KafkaChoice {
+    /// A broker for this run.
     Own {
-        /// Where its data is.
+        /// The directory of its data.
         directory: PathBuf,
-        /// Tuned for speed, rather than for a quick start and little memory.
+        /// True to tune it for speed rather than for a quick start and little memory.
         for_speed: bool,
     },
-    /// One that is there, at `HOST:PORT`.
+    /// An existing one, at `HOST:PORT`.
     Existing(String),
 }
 
-/// A Kafka that answers. A broker of one's own that is not stopped is killed with it.
+/// A Kafka that answers. The run's own broker is killed on drop.
 #[derive(Debug)]
 pub struct Cluster {
     /// `HOST:PORT`.
     pub bootstrap: String,
-    /// A broker of one's own; none for one that was there.
+    /// The run's own broker; None for an existing cluster.
     pub own: Option<Own>,
 }
 
-/// A broker that was started.
+/// The run's own broker.
 #[derive(Debug)]
 pub struct Own {
     /// Its process.
     pub process: Process,
-    /// From the start of the process until it answered.
+    /// Time from the start of the process to its first answer.
     pub ready_after: Duration,
     broker: Arc<Broker>,
 }
 
 impl Cluster {
-    /// Starts a broker, or asks the one that is there.
+    /// Starts a broker, or connects to an existing one.
     ///
     /// # Errors
-    /// A broker can't be had ([`saga_testkit::broker::Unavailable`]), it does not start, or nobody answers; the
-    /// text says what to do.
-    pub async fn open(wanted: &Wanted) -> Result<Self> {
+    /// No broker can be run here ([`saga_testkit::broker::Unavailable`]), it does not start, or
+    /// nothing answers; the text says what to do.
+    pub async fn open(wanted: &KafkaChoice) -> Result<Self> {
         match wanted {
-            Wanted::Existing(bootstrap) => {
+            KafkaChoice::Existing(bootstrap) => {
                 let answers = topics::answers(bootstrap, ANSWERED_WITHIN).await;
                 answers.map_err(|error| {
                     anyhow!(
@@ -80,7 +80,7 @@ impl Cluster {
                     own: None,
                 })
             }
-            Wanted::Own {
+            KafkaChoice::Own {
                 directory,
                 for_speed,
             } => Self::start(directory.clone(), *for_speed).await,
@@ -111,10 +111,10 @@ impl Cluster {
         })
     }
 
-    /// Stops a broker of one's own and waits for its end; leaves one that was there alone.
+    /// Stops the run's own broker and waits for its end. Leaves an existing one alone.
     ///
     /// # Errors
-    /// It did not end as it should.
+    /// It did not end cleanly.
     pub async fn stop(self) -> Result<()> {
         let Some(own) = self.own else {
             return Ok(());
@@ -123,7 +123,7 @@ impl Cluster {
         stopped.context("Kafka did not stop as it should")
     }
 
-    /// A command by which a reader can see what is on a topic.
+    /// A command that shows the records of a topic.
     pub fn command_to_read(&self, topic: &str) -> String {
         let tool = self.tool(
             "org.apache.kafka.tools.consumer.ConsoleConsumer",
@@ -134,7 +134,7 @@ impl Cluster {
         format!("{tool} --topic {topic} --from-beginning{}", shown.concat())
     }
 
-    /// A command by which a reader can write this value.
+    /// A command that writes this value.
     pub fn command_to_write(&self, topic: &str, value: &str) -> String {
         let tool = self.tool(
             "org.apache.kafka.tools.ConsoleProducer",
@@ -143,7 +143,7 @@ impl Cluster {
         format!("echo '{value}' | {tool} --topic {topic}")
     }
 
-    /// One of Kafka's own tools: from the jars of a broker of one's own, or from an installation.
+    /// One of Kafka's own tools: from the broker's jars, or from an installation.
     fn tool(&self, class: &str, script: &str) -> String {
         let jars = self
             .own
@@ -159,7 +159,7 @@ impl Cluster {
     }
 }
 
-/// Where a JVM has its jars, by its command line.
+/// The directory of a JVM's jars, from its command line.
 fn class_path(pid: u32) -> Option<String> {
     let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
     let mut words = line.split('\0').skip_while(|word| *word != "-cp");

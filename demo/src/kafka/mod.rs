@@ -1,9 +1,10 @@
-//! Kafka as any other client sees it: what the walk shows of it, and what the benchmark compares with.
+//! Clients of Kafka for the walk and the benchmark.
 //!
 //! # Layout
-//! - `cluster`: the broker of a run, one's own or one that is there;
-//! - `topics`: creating topics, where they end, whether the groups are complete;
-//! - `records`: reading what is on topics, writing one record by hand.
+//!
+//! - `cluster`: the broker of a run
+//! - `topics`: creating topics, their end offsets, complete groups
+//! - `records`: reading topics, writing one record
 //!
 //! Must not know: hosts.
 
@@ -16,17 +17,17 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rdkafka::config::ClientConfig;
 
-/// The topic that tells of orders.
+/// The topic with new orders.
 pub const ORDER_TOPIC: &str = "orderTopic";
-/// The topic that tells how they were decided.
+/// The topic with decisions on orders.
 pub const CUSTOMER_TOPIC: &str = "customerTopic";
 /// The groups that read them: `order` reads `orderTopic`, `customer` reads `customerTopic`.
 pub const GROUPS: [&str; 2] = ["order", "customer"];
 
-/// A broker that is asked something answers within milliseconds; later than this is wrong.
+/// Longest wait for an answer of a broker, which takes milliseconds.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
-/// The settings that all clients here share.
+/// The settings of all clients here.
 pub fn client(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
@@ -35,10 +36,10 @@ pub fn client(bootstrap: &str) -> ClientConfig {
     config
 }
 
-/// Runs what waits for a broker on a thread of its own, so that Ctrl-C is noticed meanwhile.
+/// Runs blocking work on a thread of its own, so that Ctrl-C is noticed meanwhile.
 ///
 /// # Errors
-/// Those of the work, or it broke.
+/// The error of the work, or it panicked.
 pub async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {

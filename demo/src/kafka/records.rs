@@ -1,9 +1,9 @@
-//! Records on topics, read and written as any Kafka client does.
+//! Reading and writing records, as any Kafka client does.
 //!
-//! Owns: reading what came since an earlier look, waiting for one record, and writing one without key and
-//! headers, as the article's services do.
+//! Owns: reading the new records of topics, waiting for one record, and writing one without key and
+//! headers, as the services of the article do.
 //!
-//! Must not know: what a record means.
+//! Must not know: the meaning of a record.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,36 +19,36 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::topics::Ends;
 use super::{ANSWERED_WITHIN, client, off_thread};
 
-/// One wait for a record; in between, the time is looked at.
+/// Longest single wait for a record, after which the time is checked.
 const POLL: Duration = Duration::from_millis(100);
 
 /// A record as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct TopicRecord {
     /// Topic.
     pub topic: String,
     /// Partition.
     pub partition: i32,
     /// Offset.
     pub offset: i64,
-    /// Milliseconds since the Unix epoch; whose clock that is depends on the topic.
+    /// Its time in milliseconds since the Unix epoch; the topic determines whose clock that is.
     pub timestamp: i64,
     /// Key.
     pub key: Option<Vec<u8>>,
-    /// Headers in their order; a value that is no text is shown with replacement characters.
+    /// Headers in their order; invalid UTF-8 is shown with replacement characters.
     pub headers: Vec<(String, String)>,
     /// Value.
     pub value: Vec<u8>,
 }
 
-impl Record {
+impl TopicRecord {
     /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(header, _)| header == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The key, for people; `-` for none.
+    /// The key as text; `-` for none.
     pub fn key_text(&self) -> String {
         self.key.as_ref().map_or_else(
             || "-".to_owned(),
@@ -56,12 +56,12 @@ impl Record {
         )
     }
 
-    /// The value, for people.
+    /// The value as text.
     pub fn value_text(&self) -> String {
         String::from_utf8_lossy(&self.value).into_owned()
     }
 
-    /// Takes everything over.
+    /// Copies a record.
     pub fn of(message: &BorrowedMessage<'_>) -> Self {
         let header = |header: rdkafka::message::Header<'_, &[u8]>| {
             let value = String::from_utf8_lossy(header.value.unwrap_or_default());
@@ -82,12 +82,12 @@ impl Record {
     }
 }
 
-/// Errors of records that the broker did not take.
+/// Errors of records that the broker did not accept.
 #[derive(Debug, Default)]
 pub struct Refusals(Mutex<Option<String>>);
 
 impl Refusals {
-    /// Why the first of them was not taken; none where all were.
+    /// The first error; None if all were accepted.
     pub fn first(&self) -> Option<String> {
         let first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         first.clone()
@@ -107,7 +107,8 @@ impl ProducerContext for Refusals {
     }
 }
 
-/// Reads the records from `from` up to `until`, each by `of`; of one partition they come in their order.
+/// Reads the records from `from` up to `until`, each with `of`; those of one partition in their
+/// order.
 ///
 /// # Errors
 /// The broker does not answer, or records are missing.
@@ -142,20 +143,20 @@ pub async fn read<T: Send + 'static>(
     .await
 }
 
-/// Waits for the first record from `from` on that `is_wanted`; none within ten seconds.
+/// Waits for the first record from `from` on that `is_wanted`; None after ten seconds.
 ///
 /// # Errors
 /// The broker does not answer.
 pub async fn find(
     bootstrap: &str,
     from: Ends,
-    is_wanted: impl Fn(&Record) -> bool + Send + 'static,
-) -> Result<Option<Record>> {
+    is_wanted: impl Fn(&TopicRecord) -> bool + Send + 'static,
+) -> Result<Option<TopicRecord>> {
     let bootstrap = bootstrap.to_owned();
     off_thread(move || {
         let consumer = reader(&bootstrap, &from)?;
         let until = Instant::now() + ANSWERED_WITHIN;
-        while let Some(record) = poll(&consumer, until, Record::of)? {
+        while let Some(record) = poll(&consumer, until, TopicRecord::of)? {
             if is_wanted(&record) {
                 return Ok(Some(record));
             }
@@ -168,7 +169,7 @@ pub async fn find(
 /// Writes a value without key and headers.
 ///
 /// # Errors
-/// The broker does not take it within ten seconds.
+/// The broker does not accept it within ten seconds.
 pub async fn write(bootstrap: &str, topic: &str, value: String) -> Result<()> {
     let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
     off_thread(move || {
@@ -188,12 +189,12 @@ pub async fn write(bootstrap: &str, topic: &str, value: String) -> Result<()> {
     .await
 }
 
-/// A consumer without a group that reads these partitions from these offsets on.
+/// A consumer without a group for these partitions, from these offsets on.
 ///
 /// # Errors
 /// The client can't be made.
 pub fn reader(bootstrap: &str, from: &Ends) -> Result<BaseConsumer> {
-    // A group is not joined, but the client wants a name for one.
+    // The client requires a group name, but does not join the group.
     let consumer: BaseConsumer = client(bootstrap)
         .set("group.id", "saga-demo")
         .set("enable.auto.commit", "false")
@@ -207,10 +208,11 @@ pub fn reader(bootstrap: &str, from: &Ends) -> Result<BaseConsumer> {
     Ok(consumer)
 }
 
-/// The next record, read by `of`; none until then. What is there already is given even if `until` is over.
+/// The next record, read with `of`; None if there is none until then. Available records are
+/// returned even if `until` is over.
 ///
 /// # Errors
-/// The broker refuses to have the topic read. That it is away for a moment is none.
+/// The broker refuses the topic. A broker that is away for a moment is no error.
 pub fn poll<T>(
     consumer: &BaseConsumer,
     until: Instant,
@@ -247,7 +249,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_written_by_hand_is_read_without_key_and_headers() {
+    async fn a_hand_written_record_has_no_key_and_no_headers() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("t", 1, 1).unwrap();
         let bootstrap = cluster.bootstrap_servers();
@@ -256,19 +258,19 @@ mod tests {
             write(&bootstrap, "t", value.to_owned()).await.unwrap();
         }
         let after = topics::ends(&bootstrap, &["t"]).await.unwrap();
-        let records = read(&bootstrap, before.clone(), after.clone(), Record::of)
+        let records = read(&bootstrap, before.clone(), after.clone(), TopicRecord::of)
             .await
             .unwrap();
-        let values: Vec<_> = records.iter().map(Record::value_text).collect();
+        let values: Vec<_> = records.iter().map(TopicRecord::value_text).collect();
         assert_eq!(values, ["one", "two"]);
         let last = records.last().unwrap();
         assert_eq!((last.offset, last.key_text().as_str()), (1, "-"));
         assert_eq!((last.headers.len(), last.header("ce_id")), (0, None));
 
-        let is_two = |record: &Record| record.value == b"two";
+        let is_two = |record: &TopicRecord| record.value == b"two";
         let found = find(&bootstrap, before, is_two).await.unwrap();
         assert_eq!(found.as_ref(), Some(last));
-        let none = read(&bootstrap, after.clone(), after, Record::of)
+        let none = read(&bootstrap, after.clone(), after, TopicRecord::of)
             .await
             .unwrap();
         assert_eq!(none, []);

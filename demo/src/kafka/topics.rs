@@ -1,9 +1,9 @@
-//! Topics and groups: creating, where topics end, whether somebody reads them.
+//! Topics and groups: creation, end offsets, complete groups.
 //!
-//! Owns: the two topics of the saga as the article creates them (one partition each), and what is said
-//! where a broker does not answer.
+//! Owns: the two topics of the saga as the article creates them (one partition each), and the
+//! messages on a broker that does not answer.
 //!
-//! Must not know: what is in a record.
+//! Must not know: the content of a record.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,18 +16,18 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::{ANSWERED_WITHIN, client, off_thread};
 
-/// Where topics end: the offset of the next record, by topic and partition.
+/// The end offsets of topics: the offset of the next record, by topic and partition.
 pub type Ends = BTreeMap<(String, i32), i64>;
 
-/// A group on a new broker waits some seconds for further members.
+/// Longest wait for a group; on a new broker it waits some seconds for further members.
 const GROUPS_WITHIN: Duration = Duration::from_secs(30);
-/// The wait between two looks at a group or a topic.
+/// Interval at which groups and topics are polled.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Waits until a broker answers.
 ///
 /// # Errors
-/// None does within this time.
+/// None answers within this time.
 pub async fn answers(bootstrap: &str, within: Duration) -> Result<()> {
     let bootstrap = bootstrap.to_owned();
     off_thread(move || {
@@ -40,8 +40,8 @@ pub async fn answers(bootstrap: &str, within: Duration) -> Result<()> {
     .await
 }
 
-/// Creates topics with one partition and one replica, and with these settings; says which of them
-/// are new.
+/// Creates topics with one partition and one replica, and with these settings; returns the new
+/// ones.
 ///
 /// # Errors
 /// The broker refuses one, or does not answer.
@@ -80,7 +80,7 @@ pub async fn create(
     Ok(is_new)
 }
 
-/// Where topics end now, with all their partitions.
+/// The present end offsets of topics, of all partitions.
 ///
 /// # Errors
 /// A topic is missing, or the broker does not answer.
@@ -106,7 +106,7 @@ pub async fn ends(bootstrap: &str, names: &[&str]) -> Result<Ends> {
     .await
 }
 
-/// How many records topics have had since `from`, all partitions together.
+/// The number of records of topics since `from`, over all partitions.
 pub fn count(from: &Ends, until: &Ends) -> i64 {
     let before = |partition| from.get(partition).copied().unwrap_or(0);
     until
@@ -115,10 +115,10 @@ pub fn count(from: &Ends, until: &Ends) -> i64 {
         .sum()
 }
 
-/// Waits until there have been so many records on the first partition of a topic.
+/// Waits until the first partition of a topic has had this many records.
 ///
 /// # Errors
-/// There are not within this time, or the broker does not answer.
+/// It has not within this time, or the broker does not answer.
 pub async fn reaches(bootstrap: &str, name: &str, count: i64, within: Duration) -> Result<()> {
     let consumer: BaseConsumer = client(bootstrap).create()?;
     let name = name.to_owned();
@@ -140,10 +140,10 @@ pub async fn reaches(bootstrap: &str, name: &str, count: i64, within: Duration) 
     .await
 }
 
-/// Waits until each of these groups has agreed on who reads what.
+/// Waits until each of these groups is stable.
 ///
 /// # Errors
-/// One has not within 30 seconds; the text says how it stands.
+/// A group is not stable within 30 seconds; with its state.
 pub async fn groups_are_complete(bootstrap: &str, groups: &[&'static str]) -> Result<()> {
     let consumer: BaseConsumer = client(bootstrap).create()?;
     let groups = groups.to_vec();
@@ -163,7 +163,8 @@ pub async fn groups_are_complete(bootstrap: &str, groups: &[&'static str]) -> Re
     .await
 }
 
-/// None once a group has all its partitions; otherwise its state. A broker that has just started does not know yet.
+/// None once a group has all its partitions; otherwise its state. A broker that has just started
+/// does not know its groups yet.
 fn is_complete(consumer: &BaseConsumer, group: &str) -> Result<(), String> {
     let list = consumer.fetch_group_list(Some(group), ANSWERED_WITHIN);
     let list = list.map_err(|error| error.to_string())?;
@@ -186,7 +187,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn nobody_there_is_an_error_that_names_the_address() {
+    async fn an_unreachable_broker_is_an_error_with_its_address() {
         let soon = Duration::from_millis(100);
         let error = answers("127.0.0.1:1", soon).await.unwrap_err().to_string();
         assert_eq!(error, "no Kafka answers at 127.0.0.1:1");

@@ -1,22 +1,24 @@
 //! `saga-demo walk`: the saga step by step, for a reader.
 //!
-//! Owns: the order of a walk. One host with both participants over the embedded log, or two hosts over
-//! Kafka; the same steps either way. State is kept in files, so that a second walk finds the ids of the
-//! first one taken and goes on from there. Everything that must be so is checked; what is not is printed as
-//! expected and found.
+//! Owns: the order of a walk. It has one host with both participants over the embedded log, or two
+//! hosts over Kafka, and the same steps. State is kept in files, so a second walk continues with
+//! the next ids. Everything is checked; deviations are printed as expected and found.
 //!
 //! # Layout
-//! - `stage`: what it happens on, and what one can do with it afterwards;
-//! - `orders`, `records` (over Kafka), `swap`: the steps;
-//! - `call`: a request, on the page;
-//! - `page`: what is printed, and whether all of it is right.
+//!
+//! - `stage`: the hosts and Kafka, and the hints at the end
+//! - `orders`, `records` (over Kafka), `swap`, `repair`: the steps
+//! - `call`, `operator`: requests of a client and of an operator, on the page
+//! - `page`: the printed page, and the verdict
 //!
 //! Must not know: host internals; it sees the HTTP contract, the records and the processes.
 
 mod call;
+mod operator;
 mod orders;
 pub mod page;
 mod records;
+mod repair;
 mod stage;
 mod swap;
 
@@ -29,37 +31,39 @@ use anyhow::{Result, anyhow};
 use crate::hosts::Hosts;
 use crate::interrupt::Interrupt;
 use crate::kafka::GROUPS;
-use crate::kafka::cluster::{Cluster, Wanted};
+use crate::kafka::cluster::{Cluster, KafkaChoice};
 use crate::kafka::topics;
 use saga_testkit::host::Launch;
 
-use crate::files::{self, Binaries, Ports};
-use page::Page;
+use crate::files::{self, Binaries, ServicePorts};
+use page::WalkPage;
 use stage::Carrier;
 
 /// The options of a walk.
 #[derive(Debug)]
-pub struct Walk {
+pub struct WalkOptions {
     /// The program and the components of the hosts.
     pub binaries: Binaries,
-    /// The build of the customer's rules that is swapped to at the end.
+    /// The build of the customer's rules for the swap.
     pub cautious: PathBuf,
-    /// Where the state is.
+    /// The build of the customer's rules with a bug.
+    pub faulty: PathBuf,
+    /// The directory of the state.
     pub data: PathBuf,
-    /// Where the services listen.
-    pub ports: Ports,
-    /// The Kafka between two hosts; none for one host.
-    pub kafka: Option<Wanted>,
-    /// End after the walk.
+    /// The ports of the services.
+    pub ports: ServicePorts,
+    /// The Kafka between two hosts; None for one host.
+    pub kafka: Option<KafkaChoice>,
+    /// True to end after the walk.
     pub once: bool,
 }
 
-/// Starts Kafka where it is wanted, and the hosts; walks through the saga; and, unless [`Walk::once`], leaves the
-/// services up until Ctrl-C. Exit code 0 means that everything was as it must be.
+/// Starts Kafka, if wanted, and the hosts; walks through the saga; and, without [`WalkOptions::once`],
+/// keeps the services running until Ctrl-C. Exit code 0 means that there were no deviations.
 ///
 /// # Errors
-/// A host or Kafka did not start, went away, or did not end as it should.
-pub async fn run<W: Write>(task: &Walk, page: &mut Page<W>) -> Result<ExitCode> {
+/// A host or Kafka did not start, ended by itself, or did not end cleanly.
+pub async fn run<W: Write>(task: &WalkOptions, page: &mut WalkPage<W>) -> Result<ExitCode> {
     let mut interrupt = Interrupt::new()?;
     let launches = match task.kafka {
         Some(_) => task.binaries.apart(&task.data, task.ports).to_vec(),
@@ -90,13 +94,13 @@ pub async fn run<W: Write>(task: &Walk, page: &mut Page<W>) -> Result<ExitCode> 
     Ok(code)
 }
 
-/// The walk itself, when Kafka is there if it is wanted.
+/// The walk, once Kafka is ready.
 async fn over<W: Write>(
-    task: &Walk,
+    task: &WalkOptions,
     launches: &[Launch],
     cluster: Option<&Cluster>,
     interrupt: &mut Interrupt,
-    page: &mut Page<W>,
+    page: &mut WalkPage<W>,
 ) -> Result<ExitCode> {
     let ready = async {
         let carrier = match cluster {
@@ -118,7 +122,7 @@ async fn over<W: Write>(
         () = interrupt.recv() => Err(anyhow!("interrupted before the walk was over")),
     };
     if let Err(error) = walked {
-        // Why the walk broke off says more than what a host that failed makes of the drain.
+        // The error of the walk is more useful than that of the drain after it.
         let _ = hosts.drain(interrupt.recv()).await;
         return Err(error);
     }
@@ -147,12 +151,12 @@ async fn over<W: Write>(
     })
 }
 
-/// All steps, and what is not as it must be goes to the page.
+/// All steps; deviations go to the page.
 async fn walk<W: Write>(
-    task: &Walk,
+    task: &WalkOptions,
     hosts: &Hosts,
     carrier: Option<Carrier<'_>>,
-    page: &mut Page<W>,
+    page: &mut WalkPage<W>,
 ) -> Result<()> {
     let (customer, order) = (&hosts.customer, &hosts.order);
     if let Some(carrier) = &carrier {
@@ -167,6 +171,11 @@ async fn walk<W: Write>(
     if let Some(admin) = hosts.admin("customer") {
         swap::walk(customer, order, admin, &task.cautious, page).await?;
     }
+    if let Some(mut repair) = repair::Repair::of(hosts) {
+        repair
+            .walk(&task.faulty, &task.binaries.customer, page)
+            .await?;
+    }
     Ok(())
 }
 
@@ -174,11 +183,11 @@ async fn walk<W: Write>(
 mod tests {
     use super::*;
     use crate::mock::script;
-    use crate::mock::{Fault, Mock};
+    use crate::mock::{Mock, MockFault};
 
     #[tokio::test]
     async fn the_whole_walk_starts_and_drains_a_host() {
-        let mock = Mock::start(Fault::None).await;
+        let mock = Mock::start(MockFault::None).await;
         let data = tempfile::tempdir().unwrap();
         let says = format!(
             "listening customer {}\nlistening order {}\nadmin {}\n",
@@ -187,15 +196,18 @@ mod tests {
         std::fs::write(data.path().join("stdout"), says).unwrap();
         let cautious = data.path().join("cautious");
         std::fs::write(&cautious, "0.2.0").unwrap();
-        let task = Walk {
+        let faulty = data.path().join("faulty");
+        std::fs::write(&faulty, "0.3.0").unwrap();
+        let task = WalkOptions {
             binaries: script(),
             cautious,
+            faulty,
             data: data.path().to_owned(),
-            ports: Ports::default(),
+            ports: ServicePorts::default(),
             kafka: None,
             once: true,
         };
-        let mut page = Page::new(Vec::new(), false);
+        let mut page = WalkPage::new(Vec::new(), false);
         let code = run(&task, &mut page).await.unwrap();
         let text = page.text();
         assert_eq!(
@@ -203,7 +215,7 @@ mod tests {
             format!("{:?}", ExitCode::SUCCESS),
             "{text}"
         );
-        assert!(text.contains("6. The customer's rules"), "{text}");
+        assert!(text.contains("7. The customer's rules"), "{text}");
         let log = std::fs::read_to_string(data.path().join("host.log")).unwrap();
         assert!(log.contains("drained"), "{log}");
     }

@@ -1,15 +1,15 @@
 //! The page that a walk prints, and its verdict.
 //!
-//! Owns: layout, colours (only where the caller found a terminal), and the list of what was expected and
-//! not found.
+//! Owns: layout, colours (only on a terminal), and the list of deviations.
 //!
-//! Must not know: which steps there are.
+//! Must not know: the steps.
 
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use saga_testkit::http::Response;
+use anyhow::{Context, Result};
+use saga_testkit::http::{RequestError, Response};
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -17,17 +17,20 @@ const GREEN: &str = "\x1b[32m";
 const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
 
-/// The page that a walk writes.
+/// Most characters of an answer on the page; a swap's report on its checks may be longer.
+const SHOWN: usize = 600;
+
+/// The printed page.
 #[derive(Debug)]
-pub struct Page<W> {
+pub struct WalkPage<W> {
     out: W,
     colour: bool,
     headings: usize,
     wrong: Vec<String>,
 }
 
-impl<W: Write> Page<W> {
-    /// An empty page; `colour` only for a terminal.
+impl<W: Write> WalkPage<W> {
+    /// An empty page, with colours if it goes to a terminal.
     pub fn new(out: W, colour: bool) -> Self {
         Self {
             out,
@@ -37,7 +40,7 @@ impl<W: Write> Page<W> {
         }
     }
 
-    /// Starts the next numbered step.
+    /// Begins the next numbered step.
     pub fn heading(&mut self, text: &str) -> io::Result<()> {
         self.headings += 1;
         let number = self.headings;
@@ -50,20 +53,35 @@ impl<W: Write> Page<W> {
         self.line(DIM, &format!("   $ {command}"))
     }
 
-    /// Where a record was found.
+    /// The position of a record.
     pub fn record(&mut self, place: &str) -> io::Result<()> {
         self.line(GREEN, &format!("   {place}"))
     }
 
-    /// The answer, and the time that it took if that is of interest.
+    /// An answer, optionally with its time.
     pub fn answer(&mut self, answer: &Response, after: Option<Duration>) -> io::Result<()> {
         let after = after.map(|after| format!("   (after {:.1} ms)", after.as_secs_f64() * 1e3));
         let status = answer.status;
         let colour = if answer.is_success() { GREEN } else { RED };
+        let mut text = answer.text();
+        if let Some((cut, _)) = text.char_indices().nth(SHOWN) {
+            text.truncate(cut);
+            text.push_str(" ...");
+        }
         self.line(
             colour,
-            &format!("   {status} {}{}", answer.text(), after.unwrap_or_default()),
+            &format!("   {status} {text}{}", after.unwrap_or_default()),
         )
+    }
+
+    /// An answer that there must be: without it the walk ends.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn answered(&mut self, answer: Result<Response, RequestError>) -> Result<Response> {
+        let answer = answer.context("the walk can't go on")?;
+        self.answer(&answer, None)?;
+        Ok(answer)
     }
 
     /// A sentence.
@@ -76,7 +94,7 @@ impl<W: Write> Page<W> {
         self.line("", &format!("{indent}{text}"))
     }
 
-    /// Notes it if an answer is no 2xx or does not read as agreed; otherwise gives what was read.
+    /// Returns the result of a call; notes a deviation if it has none.
     pub fn check<T>(
         &mut self,
         what: &str,
@@ -93,7 +111,7 @@ impl<W: Write> Page<W> {
         Ok(None)
     }
 
-    /// Notes it if a value is not what it must be.
+    /// Notes a deviation if a value is not the expected one.
     pub fn must_be<T: PartialEq + Display>(
         &mut self,
         what: &str,
@@ -106,9 +124,9 @@ impl<W: Write> Page<W> {
         self.wrong(format!("{what}: expected {expected}, found {found}"))
     }
 
-    /// Says at the end whether everything was as it must be.
+    /// Prints the verdict at the end.
     pub fn verdict(&mut self) -> io::Result<()> {
-        // What follows belongs to no step.
+        // The verdict belongs to no step.
         self.headings = 0;
         writeln!(self.out)?;
         if self.right() {
@@ -122,7 +140,7 @@ impl<W: Write> Page<W> {
         Ok(())
     }
 
-    /// True while everything was as it must be.
+    /// True if there are no deviations so far.
     pub fn right(&self) -> bool {
         self.wrong.is_empty()
     }
@@ -144,8 +162,8 @@ impl<W: Write> Page<W> {
 }
 
 #[cfg(test)]
-impl Page<Vec<u8>> {
-    /// Everything written so far.
+impl WalkPage<Vec<u8>> {
+    /// The text so far.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.out).into_owned()
     }
@@ -159,17 +177,31 @@ mod tests {
 
     #[test]
     fn colours_are_for_terminals_only() {
-        let mut plain = Page::new(Vec::new(), false);
+        let mut plain = WalkPage::new(Vec::new(), false);
         plain.heading("x").unwrap();
         assert_eq!(plain.text(), "\n1. x\n");
-        let mut coloured = Page::new(Vec::new(), true);
+        let mut coloured = WalkPage::new(Vec::new(), true);
         coloured.heading("x").unwrap();
         assert!(coloured.text().contains(BOLD) && coloured.text().contains(PLAIN));
     }
 
     #[test]
+    fn a_long_answer_is_cut() {
+        let mut page = WalkPage::new(Vec::new(), false);
+        let answer = |length| Response {
+            status: 200,
+            body: Bytes::from("é".repeat(length)),
+            ..Response::default()
+        };
+        page.answer(&answer(SHOWN), None).unwrap();
+        page.answer(&answer(SHOWN + 1), None).unwrap();
+        let whole = "é".repeat(SHOWN);
+        assert_eq!(page.text(), format!("   200 {whole}\n   200 {whole} ...\n"));
+    }
+
+    #[test]
     fn an_error_status_is_wrong_even_with_a_readable_body() {
-        let mut page = Page::new(Vec::new(), false);
+        let mut page = WalkPage::new(Vec::new(), false);
         let answer = Response {
             status: 409,
             body: Bytes::from_static(b"{}"),

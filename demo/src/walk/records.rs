@@ -1,8 +1,8 @@
-//! The steps of a walk over Kafka that another client of Kafka could make: reading what the services said to
-//! each other, and saying something by hand.
+//! The steps of a walk over Kafka that any Kafka client could take: reading the events of the
+//! services, and writing one by hand.
 //!
-//! Owns: what the records of an order must look like, what each of their headers is for, and the record
-//! without key and headers that does what an order does.
+//! Owns: the expected records of an order, the purpose of their headers, and a record without key
+//! and headers that has the effect of an order.
 //!
 //! Must not know: how a host publishes.
 
@@ -11,35 +11,35 @@ use std::io::Write;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::call::{self, Placed};
-use super::page::Page;
+use super::call::{self, PlacedOrder};
+use super::page::WalkPage;
 use crate::cents::Cents;
 use crate::contract::OrderState;
 use crate::kafka::cluster::Cluster;
-use crate::kafka::records::{self, Record};
+use crate::kafka::records::{self, TopicRecord};
 use crate::kafka::topics::{self, Ends};
 use crate::kafka::{CUSTOMER_TOPIC, ORDER_TOPIC};
 use saga_testkit::http::{BaseUrl, Client};
 
-/// Added to an offset it gives an order id that no order service has given.
+/// Added to an offset, gives an order id that no order service has used.
 const FOREIGN_IDS: i64 = 1_000_000;
 /// Limit of the customer of the hand-written order.
 const LIMIT: Cents = Cents::whole(100);
-/// The hand-written order.
+/// The amount of the hand-written order.
 const TOTAL: Cents = Cents::whole(40);
 
-/// Shows the records of these orders, and notes on the page what is not as it must be.
+/// Shows the records of these orders; deviations go to the page.
 ///
 /// # Errors
 /// Kafka does not answer.
 pub(super) async fn show<W: Write>(
     cluster: &Cluster,
     before: Ends,
-    placed: &[Placed],
-    page: &mut Page<W>,
+    placed: &[PlacedOrder],
+    page: &mut WalkPage<W>,
 ) -> Result<()> {
     let until = topics::ends(&cluster.bootstrap, &[ORDER_TOPIC, CUSTOMER_TOPIC]).await?;
-    let read = records::read(&cluster.bootstrap, before, until, Record::of).await?;
+    let read = records::read(&cluster.bootstrap, before, until, TopicRecord::of).await?;
     page.heading("What the two services said to each other: the records on the topics")?;
     for (number, order) in placed.iter().enumerate() {
         let asked = one_of(&read, ORDER_TOPIC, order, OrderState::Pending, page)?;
@@ -58,16 +58,17 @@ pub(super) async fn show<W: Write>(
     Ok(())
 }
 
-/// The one record of an order on a topic; it is noted if it is not the only one, or not as it must be.
+/// The only record of an order on a topic; notes a deviation if there are others, or if it differs.
 fn one_of<'a, W: Write>(
-    read: &'a [Record],
+    read: &'a [TopicRecord],
     topic: &str,
-    order: &Placed,
+    order: &PlacedOrder,
     state: OrderState,
-    page: &mut Page<W>,
-) -> Result<Option<&'a Record>> {
-    let of_order = |record: &&Record| record.topic == topic && id(record) == Some(order.order_id);
-    let found: Vec<&Record> = read.iter().filter(of_order).collect();
+    page: &mut WalkPage<W>,
+) -> Result<Option<&'a TopicRecord>> {
+    let of_order =
+        |record: &&TopicRecord| record.topic == topic && id(record) == Some(order.order_id);
+    let found: Vec<&TopicRecord> = read.iter().filter(of_order).collect();
     let order_id = order.order_id;
     let what = format!("records of order {order_id} on {topic}");
     page.must_be(&what, 1, found.len())?;
@@ -90,10 +91,14 @@ fn one_of<'a, W: Write>(
     Ok(Some(record))
 }
 
-/// Notes it if the headers do not tie the answer to what was asked.
-fn belong_together<W: Write>(asked: &Record, answered: &Record, page: &mut Page<W>) -> Result<()> {
-    let header = |record: &Record, name| record.header(name).unwrap_or("(none)").to_owned();
-    let trace = |record: &Record| {
+/// Notes a deviation if the headers do not link the answer to the order.
+fn belong_together<W: Write>(
+    asked: &TopicRecord,
+    answered: &TopicRecord,
+    page: &mut WalkPage<W>,
+) -> Result<()> {
+    let header = |record: &TopicRecord, name| record.header(name).unwrap_or("(none)").to_owned();
+    let trace = |record: &TopicRecord| {
         header(record, "traceparent")
             .split('-')
             .nth(1)
@@ -115,8 +120,8 @@ fn belong_together<W: Write>(asked: &Record, answered: &Record, page: &mut Page<
     Ok(())
 }
 
-fn print<W: Write>(record: &Record, with_headers: bool, page: &mut Page<W>) -> Result<()> {
-    let Record {
+fn print<W: Write>(record: &TopicRecord, with_headers: bool, page: &mut WalkPage<W>) -> Result<()> {
+    let TopicRecord {
         topic,
         partition,
         offset,
@@ -136,7 +141,7 @@ fn print<W: Write>(record: &Record, with_headers: bool, page: &mut Page<W>) -> R
     Ok(())
 }
 
-fn explain<W: Write>(page: &mut Page<W>) -> Result<()> {
+fn explain<W: Write>(page: &mut WalkPage<W>) -> Result<()> {
     for sentence in [
         "The value is the whole agreement between the two services; either of them may be another program. All the \
          rest is ours, and may be missing:",
@@ -160,7 +165,7 @@ fn explain<W: Write>(page: &mut Page<W>) -> Result<()> {
 pub(super) async fn by_hand<W: Write>(
     cluster: &Cluster,
     customer: &BaseUrl,
-    page: &mut Page<W>,
+    page: &mut WalkPage<W>,
 ) -> Result<()> {
     let bootstrap = &cluster.bootstrap;
     let mut customers = Client::new(customer.clone(), false);
@@ -177,7 +182,7 @@ pub(super) async fn by_hand<W: Write>(
     page.say(
         "This program has just written the same record: no key and no headers, as the article's service would.",
     )?;
-    let is_answer = move |record: &Record| id(record) == Some(order_id);
+    let is_answer = move |record: &TopicRecord| id(record) == Some(order_id);
     let answer = records::find(bootstrap, before, is_answer).await?;
     let answer = answer.with_context(|| format!("nothing on {CUSTOMER_TOPIC} answers it"))?;
     print(&answer, true, page)?;
@@ -201,7 +206,7 @@ pub(super) async fn by_hand<W: Write>(
     Ok(())
 }
 
-/// The value of a record, as the two services have agreed.
+/// The value of a record in the format of the two services.
 fn value(order_id: i64, state: OrderState, customer_id: i64, total: Cents) -> String {
     format!(
         r#"{{"id":{order_id},"state":"{state}","orderDetails":{{"customerId":{customer_id},"orderTotal":{{"amount":{total}}}}}}}"#
@@ -214,7 +219,7 @@ fn same(expected: &str, found: &str) -> bool {
     read(found).is_some_and(|found| Some(found) == read(expected))
 }
 
-fn id(record: &Record) -> Option<i64> {
+fn id(record: &TopicRecord) -> Option<i64> {
     let value: Value = serde_json::from_slice(&record.value).ok()?;
     value.get("id")?.as_i64()
 }
@@ -223,15 +228,15 @@ fn id(record: &Record) -> Option<i64> {
 mod tests {
     use super::*;
 
-    const ORDER: Placed = Placed {
+    const ORDER: PlacedOrder = PlacedOrder {
         order_id: 7,
         customer_id: 3,
         total: Cents(1_025),
         state: OrderState::Approved,
     };
 
-    fn record(topic: &str, state: OrderState, headers: &[(&str, &str)]) -> Record {
-        Record {
+    fn record(topic: &str, state: OrderState, headers: &[(&str, &str)]) -> TopicRecord {
+        TopicRecord {
             topic: topic.to_owned(),
             partition: 0,
             offset: 0,
@@ -245,8 +250,8 @@ mod tests {
         }
     }
 
-    fn page() -> Page<Vec<u8>> {
-        Page::new(Vec::new(), false)
+    fn page() -> WalkPage<Vec<u8>> {
+        WalkPage::new(Vec::new(), false)
     }
 
     #[test]
@@ -266,7 +271,7 @@ mod tests {
     #[test]
     fn a_record_that_is_missing_doubled_or_different_is_found() {
         let right = record(ORDER_TOPIC, OrderState::Pending, &[]);
-        let found = |read: &[Record]| {
+        let found = |read: &[TopicRecord]| {
             let mut page = page();
             one_of(read, ORDER_TOPIC, &ORDER, OrderState::Pending, &mut page).unwrap();
             (page.right(), page.text())
@@ -280,7 +285,7 @@ mod tests {
                 r#""state":"APPROVED""#,
             ),
             (
-                vec![Record {
+                vec![TopicRecord {
                     key: None,
                     ..right.clone()
                 }],

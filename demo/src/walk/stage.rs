@@ -1,9 +1,8 @@
-//! The setting of a walk: Kafka and its topics where it is wanted, and the hosts.
+//! The setting of a walk: Kafka with its topics, if wanted, and the hosts.
 //!
-//! Owns: starting them in this order, saying where everything is, and what a reader can try when the walk
-//! is over.
+//! Owns: starting them in this order, showing their addresses, and the hints after the walk.
 //!
-//! Must not know: the steps of the walk.
+//! Must not know: the steps.
 
 use std::io::Write;
 
@@ -11,30 +10,33 @@ use anyhow::{Result, anyhow, ensure};
 use saga_testkit::broker::Unavailable;
 
 use super::call::curl_post;
-use super::page::Page;
+use super::page::WalkPage;
 use crate::cents::Cents;
 use crate::contract;
 use crate::hosts::Hosts;
-use crate::kafka::cluster::{BOOTSTRAP, Cluster, WITH_DOCKER, Wanted};
+use crate::kafka::cluster::{BOOTSTRAP, Cluster, KafkaChoice, WITH_DOCKER};
 use crate::kafka::topics::{self, Ends};
 use crate::kafka::{CUSTOMER_TOPIC, ORDER_TOPIC};
 use saga_testkit::host::Launch;
 
-/// The carrier of the events of a walk over Kafka.
+/// Kafka for a walk.
 pub(super) struct Carrier<'a> {
-    /// The Kafka.
+    /// The cluster.
     pub(super) cluster: &'a Cluster,
-    /// Where the topics ended before the walk.
+    /// The end offsets of the topics before the walk.
     pub(super) before: Ends,
 }
 
-/// Starts Kafka, or finds the one that is there.
-pub(super) async fn open<W: Write>(wanted: &Wanted, page: &mut Page<W>) -> Result<Cluster> {
+/// Starts Kafka, or connects to an existing one.
+pub(super) async fn open<W: Write>(
+    wanted: &KafkaChoice,
+    page: &mut WalkPage<W>,
+) -> Result<Cluster> {
     page.say(match wanted {
-        Wanted::Own { .. } => {
+        KafkaChoice::Own { .. } => {
             "starting Apache Kafka, one broker (the first time, its libraries are fetched)"
         }
-        Wanted::Existing(_) => "looking for the Kafka that is there",
+        KafkaChoice::Existing(_) => "looking for the Kafka that is there",
     })?;
     let cluster = Cluster::open(wanted).await;
     let cluster = cluster.map_err(|error| match error.downcast_ref::<Unavailable>() {
@@ -46,7 +48,7 @@ pub(super) async fn open<W: Write>(wanted: &Wanted, page: &mut Page<W>) -> Resul
     })?;
     let bootstrap = &cluster.bootstrap;
     page.say(&match (&cluster.own, wanted) {
-        (Some(own), Wanted::Own { directory, .. }) => format!(
+        (Some(own), KafkaChoice::Own { directory, .. }) => format!(
             "ready after {:.1} s at {bootstrap}; its data and its log are in {}",
             own.ready_after.as_secs_f64(),
             directory.display()
@@ -56,11 +58,11 @@ pub(super) async fn open<W: Write>(wanted: &Wanted, page: &mut Page<W>) -> Resul
     Ok(cluster)
 }
 
-/// Creates the topics where they are missing.
+/// Creates the missing topics.
 pub(super) async fn create_topics<'a, W: Write>(
     cluster: &'a Cluster,
     launches: &[Launch],
-    page: &mut Page<W>,
+    page: &mut WalkPage<W>,
 ) -> Result<Carrier<'a>> {
     let bootstrap = &cluster.bootstrap;
     let names = [ORDER_TOPIC, CUSTOMER_TOPIC];
@@ -79,7 +81,7 @@ pub(super) async fn create_topics<'a, W: Write>(
     Ok(Carrier { cluster, before })
 }
 
-/// Checks that the records on the topics are those of these hosts.
+/// Checks that the records on the topics belong to the state of these hosts.
 fn belong(records: i64, launches: &[Launch], bootstrap: &str) -> Result<()> {
     for launch in launches {
         ensure!(
@@ -93,8 +95,8 @@ fn belong(records: i64, launches: &[Launch], bootstrap: &str) -> Result<()> {
     Ok(())
 }
 
-/// Starts the hosts and says where everything is.
-pub(super) async fn start<W: Write>(launches: &[Launch], page: &mut Page<W>) -> Result<Hosts> {
+/// Starts the hosts and prints their addresses.
+pub(super) async fn start<W: Write>(launches: &[Launch], page: &mut WalkPage<W>) -> Result<Hosts> {
     page.say(match launches {
         [_] => "starting the host",
         _ => "starting two hosts, one for each service",
@@ -122,11 +124,11 @@ pub(super) async fn start<W: Write>(launches: &[Launch], page: &mut Page<W>) -> 
     Ok(hosts)
 }
 
-/// Says what can be tried now.
+/// Prints what a reader can try now.
 pub(super) fn invite<W: Write>(
     hosts: &Hosts,
     cluster: Option<&Cluster>,
-    page: &mut Page<W>,
+    page: &mut WalkPage<W>,
 ) -> Result<()> {
     let (customer, order) = (&hosts.customer, &hosts.order);
     let customers = customer.url(&contract::customers_path(customer));
@@ -155,13 +157,13 @@ pub(super) fn invite<W: Write>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::Ports;
+    use crate::files::ServicePorts;
     use crate::mock::script;
 
     #[test]
     fn records_of_somebody_else_are_refused() {
         let data = tempfile::tempdir().unwrap();
-        let launches = script().apart(data.path(), Ports::default());
+        let launches = script().apart(data.path(), ServicePorts::default());
         belong(0, &launches, "k:1").unwrap();
         let error = belong(7, &launches, "k:1").unwrap_err().to_string();
         assert!(

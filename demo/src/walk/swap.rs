@@ -1,29 +1,27 @@
-//! The last step of the walk: the customer's rules are swapped while the host runs, and swapped back.
+//! A step of the walk: a swap of the customer's rules while the host runs, and a rollback.
 //!
-//! Owns: what is asked before, between and after, what each must answer, and the sentences that explain
-//! it. Leaves the host with the rules that it was started with.
+//! Owns: the requests before, between and after, the expected answers, and the sentences that
+//! explain them. Leaves the host with its original rules.
 //!
 //! Must not know: how a host swaps.
 
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use bytes::Bytes;
+use anyhow::Result;
 
-use super::call;
-use super::page::Page;
-use crate::admin;
+use super::page::WalkPage;
+use super::{call, operator};
 use crate::cents::Cents;
 use crate::contract::OrderState;
 use saga_testkit::http::{BaseUrl, Client};
 
 /// Limit of the customer.
 const LIMIT: Cents = Cents::whole(100_000);
-/// An order that the credit covers, and that the cautious build finds too large all the same.
+/// An order within the credit, but too large for the cautious build.
 const LARGE: Cents = Cents::whole(20_000);
 
-/// Swaps and goes back, against running services, and notes on the page what is not as it must be.
+/// Swaps and rolls back; deviations go to the page.
 ///
 /// # Errors
 /// A service can't be reached, or the component can't be read.
@@ -32,14 +30,8 @@ pub(super) async fn walk<W: Write>(
     order: &BaseUrl,
     admin: &BaseUrl,
     cautious: &Path,
-    page: &mut Page<W>,
+    page: &mut WalkPage<W>,
 ) -> Result<()> {
-    let component = std::fs::read(cautious).with_context(|| {
-        format!(
-            "can't read {}: build it with `make components`, or say with --cautious where it is",
-            cautious.display()
-        )
-    })?;
     let mut customers = Client::new(customer.clone(), false);
     let mut orders = Client::new(order.clone(), false);
     let mut operator = Client::new(admin.clone(), false);
@@ -53,14 +45,8 @@ pub(super) async fn walk<W: Write>(
         "An order of {LARGE} by a customer with a limit of {LIMIT}: approved, as one would expect."
     ))?;
 
-    let path = admin::component_path(admin, "customer");
-    let url = admin.url(&path);
-    page.request(&format!("curl -s -T {} {url}", cautious.display()))?;
-    let answer = operator.put(&path, Bytes::from(component)).await;
-    let answer = answer.context("the walk can't go on")?;
-    page.answer(&answer, None)?;
-    let swapped = admin::read_swapped(&answer.body);
-    let Some(swapped) = page.check("the rules are swapped", &answer, swapped)? else {
+    let swapped = operator::apply(&mut operator, "customer", cautious, "", page).await?;
+    let Some(swapped) = swapped else {
         return Ok(());
     };
     page.must_be("whether the swap changed something", true, swapped.changed)?;
@@ -76,13 +62,7 @@ pub(super) async fn walk<W: Write>(
          10000, whatever credit is left.",
     )?;
 
-    let path = admin::rollback_path(admin, "customer");
-    page.request(&format!("curl -s -X POST {}", admin.url(&path)))?;
-    let answer = operator.post(&path, Bytes::new()).await;
-    let answer = answer.context("the walk can't go on")?;
-    page.answer(&answer, None)?;
-    let back = admin::read_swapped(&answer.body);
-    if let Some(back) = page.check("the rules are those of before", &answer, back)? {
+    if let Some(back) = operator::roll_back(&mut operator, "customer", page).await? {
         page.must_be("the build that decides", swapped.previous, back.digest)?;
     }
     page.say("One step back: the host kept the build that it ran before.")?;
@@ -101,14 +81,14 @@ pub(super) async fn walk<W: Write>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mock::{Fault, Mock};
+    use crate::mock::{Mock, MockFault};
 
-    async fn walked(fault: Fault) -> (bool, String) {
+    async fn walked(fault: MockFault) -> (bool, String) {
         let mock = Mock::start(fault).await;
         let directory = tempfile::tempdir().unwrap();
         let cautious = directory.path().join("cautious.wasm");
         std::fs::write(&cautious, "0.2.0").unwrap();
-        let mut page = Page::new(Vec::new(), false);
+        let mut page = WalkPage::new(Vec::new(), false);
         walk(
             &mock.customer,
             &mock.order,
@@ -124,7 +104,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_swap_that_takes_effect_and_is_undone_is_found_right() {
-        let (right, text) = walked(Fault::None).await;
+        let (right, text) = walked(MockFault::None).await;
         assert!(right, "{text}");
         for line in [
             r#"200 {"orderId":1,"orderState":"APPROVED"}"#,
@@ -140,9 +120,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_swap_that_is_refused_or_has_no_effect_is_found_wrong() {
-        let (right, text) = walked(Fault::RefusesSwaps).await;
+        let (right, text) = walked(MockFault::RefusesSwaps).await;
         assert!(!right && text.contains("found 422 refused"), "{text}");
-        let (right, text) = walked(Fault::SwapsNothing).await;
+        let (right, text) = walked(MockFault::SwapsNothing).await;
         assert!(!right, "{text}");
         assert!(
             text.contains("state of the order: expected REJECTED, found APPROVED"),

@@ -1,71 +1,73 @@
-//! What the active build of a participant has and a candidate for its place has not, and whether what was
-//! admitted under one description is the same under another.
+//! Compares a candidate with the active build: finds what it lacks, and checks that admission under
+//! one description is valid under another.
 //!
-//! Owns the comparison of two descriptions. Must not know what is in use, what is stored, or what is done
-//! about a lack: who swaps looks up use by the names that a [`Lack`] carries, and decides. Both
-//! descriptions have passed [`crate::description::check`].
+//! Owns the comparison of two descriptions. Must not know: use, stored data, the consequences of a
+//! lack. The swap looks up use by the names in a [`Lack`], and decides. Both descriptions have
+//! passed [`crate::check`].
 //!
-//! What a candidate has besides is never a lack. Neither is a publication that goes: nothing that waits here
-//! (a record, a call, a timer, a state) needs it, and whether another participant does is for [`crate::shapes`] to
-//! say, as is what the messages look like. The base path is not compared either: it is a default
-//! that the operator may override, so only who knows the settings can tell whether URLs move.
+//! Additions of a candidate are never a lack. Neither is a removed publication: nothing that waits
+//! here (a record, a call, a timer, a state) needs it; [`crate::shapes`] checks for other
+//! participants that need it, and compares the messages. The base path is not compared either: it
+//! is a default that the operator may override, so moved URLs can only be detected with the
+//! settings.
 
 use std::fmt;
 
 use crate::description::{
     Command, CommandKind, Description, KeySource, Listing, Method, Subscription, path_parameters,
+    path_shape,
 };
 use crate::listing::FilterType;
 
-/// Something that the active build has and a candidate has not. `Display` says it in one sentence, in the
-/// words of the WIT.
+/// A part of the active build that a candidate lacks. `Display` describes it in one sentence, in
+/// the words of the WIT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lack {
-    /// It is another participant; nothing else is compared then.
+    /// The candidate is another participant; nothing else is compared then.
     Participant {
         /// Name of the active build.
         active: String,
         /// Name of the candidate.
         candidate: String,
     },
-    /// A subscription that it has not, or not so.
+    /// A subscription is missing or differs.
     Subscription {
-        /// Event type, under which the use of the subscription is counted.
+        /// Event type, by which the use of the subscription is counted.
         event_type: String,
-        /// Topic, as the participant names it.
+        /// Topic, by the participant's name.
         topic: String,
         /// Consumer group of the active build.
         group: String,
-        /// What is missing or differs.
+        /// The difference.
         change: SubscriptionChange,
     },
-    /// A route that it has not, or not so.
+    /// A route is missing or differs.
     Route {
-        /// Name that the command has in the active build, under which its use is counted.
+        /// Name of the command in the active build, by which its use is counted.
         command: String,
         /// Method of the route.
         method: Method,
         /// Path template of the active build.
         path: String,
-        /// What is missing or differs.
+        /// The difference.
         change: RouteChange,
     },
-    /// A listing that it has not, or not so.
+    /// A listing is missing or differs.
     Listing {
-        /// Name that the listing has in the active build, under which its use is counted.
+        /// Name of the listing in the active build, by which its use is counted.
         name: String,
         /// Its path.
         path: String,
-        /// The query parameter by which it can't be narrowed down any more, or not by values of that type; none where
-        /// the listing is missing.
+        /// The query parameter that no longer filters, or not by values of that type; None if the
+        /// listing is missing.
         filter: Option<String>,
     },
-    /// A timer that it does not list, so that one that is set could not fall due.
+    /// A timer is not listed, so one that is set could not fall due.
     Timer {
         /// Its name.
         name: String,
     },
-    /// It can't read states of the version that the active build writes.
+    /// The candidate can't read states of the version that the active build writes.
     State {
         /// Version that the active build writes.
         version: u32,
@@ -76,28 +78,28 @@ pub enum Lack {
     },
 }
 
-/// How a subscription falls short of the active one.
+/// The difference of a subscription from the active one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SubscriptionChange {
     /// No subscription takes this event from this topic.
     Missing,
-    /// The aggregate's key is looked for elsewhere: events would go to other aggregates.
+    /// The aggregate's key is elsewhere: events would go to other aggregates.
     Key {
         /// JSON pointer of the active build.
         active: String,
         /// JSON pointer of the candidate.
         candidate: String,
     },
-    /// Another consumer group reads the topic: it would not go on where the old one stands.
+    /// Another consumer group reads the topic: it would not continue from the old group's offsets.
     Group {
         /// Group of the candidate.
         candidate: String,
     },
-    /// It took records that name no event type, and does so no longer.
+    /// Records without an event type are no longer taken.
     Untyped,
 }
 
-/// How a route falls short of the active one.
+/// The difference of a route from the active one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RouteChange {
     /// No command is served there.
@@ -111,7 +113,7 @@ pub enum RouteChange {
         /// Path template of the candidate; its parameters may have other names.
         path: String,
     },
-    /// It does something else to the aggregate.
+    /// Its effect on the aggregate is of another kind.
     Kind {
         /// Kind of the active build.
         active: CommandKind,
@@ -120,8 +122,8 @@ pub enum RouteChange {
     },
 }
 
-/// What the candidate lacks of the active build, in the order in which the active build lists it. Empty means that it
-/// can take everything that the active one could.
+/// The lacks of the candidate, in the order of the active build. If there are none, the candidate
+/// can take everything that the active build could.
 #[must_use]
 pub fn lacks(active: &Description, candidate: &Description) -> Vec<Lack> {
     if active.name != candidate.name {
@@ -162,15 +164,15 @@ pub fn lacks(active: &Description, candidate: &Description) -> Vec<Lack> {
     lacks
 }
 
-/// Whether a call that was taken for the command of this name under one description would be taken for the
-/// same command, checked and keyed alike, under the other.
+/// True if a call of the command of this name is the same under both descriptions: same command,
+/// same check, same key.
 #[must_use]
 pub fn is_same_command(one: &Description, other: &Description, name: &str) -> bool {
     one.command(name) == other.command(name)
 }
 
-/// Whether a record is admitted alike under both descriptions. `topic` is its topic's name as the participant knows it,
-/// `event_type` the type that the record itself names (none for an untyped one).
+/// True if a record is admitted alike under both descriptions. `topic` is the participant's name
+/// for its topic, `event_type` the type that the record itself names (None for an untyped one).
 #[must_use]
 pub fn is_same_subscription(
     one: &Description,
@@ -178,7 +180,8 @@ pub fn is_same_subscription(
     topic: &str,
     event_type: Option<&str>,
 ) -> bool {
-    // What admission makes of it. A schema is for documents: one that changes must not have records read again.
+    // The parts that admission uses. A schema is for documents, so a change of it must not cause
+    // records to be read again.
     let admitted_by = |description: &Description| {
         let subscription = description.subscription(topic, event_type)?;
         let Subscription {
@@ -224,8 +227,9 @@ fn lack_of_subscription(active: &Subscription, candidate: &Description, lacks: &
     }
 }
 
-/// The commands that a route of both builds is called by, or the listings at a path of both, where they differ: name in
-/// the active build, name in the candidate. Use is counted by name, and has to go with the route.
+/// The names of commands whose route both builds have, or of listings whose path both have, if the
+/// names differ: name in the active build, name in the candidate. Use is counted by name, and must
+/// move with the route.
 #[must_use]
 pub fn renamed_routes<'d>(
     active: &'d Description,
@@ -254,14 +258,14 @@ fn listing_at<'d>(description: &'d Description, path: &str) -> Option<&'d Listin
     listings.find(|listing| listing.path == path)
 }
 
-/// The command that is served where this one is.
+/// The command with the same route.
 pub(crate) fn same_route<'d>(
     command: &Command,
     description: &'d Description,
 ) -> Option<&'d Command> {
-    let shape = shape_of(&command.path);
+    let shape = path_shape(&command.path);
     let mut commands = description.commands.iter();
-    commands.find(|other| other.method == command.method && shape_of(&other.path) == shape)
+    commands.find(|other| other.method == command.method && path_shape(&other.path) == shape)
 }
 
 /// The listings that both have, by path.
@@ -297,7 +301,7 @@ fn lack_of_listing(active: &Listing, candidate: &Description, lacks: &mut Vec<La
     }
 }
 
-/// Clients know a route by method and URL: what the command is called is of no matter to them.
+/// Clients know a route by method and URL: the command's name does not matter to them.
 fn lack_of_route(active: &Command, candidate: &Description, lacks: &mut Vec<Lack>) {
     let mut add = |change| {
         lacks.push(Lack::Route {
@@ -317,7 +321,7 @@ fn lack_of_route(active: &Command, candidate: &Description, lacks: &mut Vec<Lack
             path: same.path.clone(),
         });
     }
-    // Where a new aggregate can be read afterwards is said anew in each answer: its template may change.
+    // Each answer contains the location of a new aggregate, so its template may change.
     if kind_of(&active.kind) != kind_of(&same.kind) {
         add(RouteChange::Kind {
             active: active.kind.clone(),
@@ -326,22 +330,8 @@ fn lack_of_route(active: &Command, candidate: &Description, lacks: &mut Vec<Lack
     }
 }
 
-/// A path template without the names of its parameters: templates of one shape match the same URLs.
-fn shape_of(path: &str) -> String {
-    let mut shape = String::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((before, after)) = rest.split_once('{') {
-        let (name, behind) = after.split_once('}').unwrap_or((after, ""));
-        shape.push_str(before);
-        // `{*rest}` takes all segments that follow, `{name}` one.
-        shape.push_str(if name.starts_with('*') { "{*}" } else { "{}" });
-        rest = behind;
-    }
-    shape.push_str(rest);
-    shape
-}
-
-/// Whether two commands with paths of one shape take their key from the same place, whatever it is called.
+/// True if two commands with paths of the same shape take their key from the same place, whatever
+/// its name.
 fn is_same_key(one: &Command, other: &Command) -> bool {
     match (&one.key, &other.key) {
         (KeySource::PathParameter(name), KeySource::PathParameter(other_name)) => {
@@ -415,8 +405,8 @@ impl fmt::Display for Lack {
                     } => write!(
                         f,
                         "command at {method} {there}: `key` is {}, not {} as that of `{command}` at {path}",
-                        Source(candidate),
-                        Source(active)
+                        SubscriptionSource(candidate),
+                        SubscriptionSource(active)
                     ),
                     RouteChange::Kind { active, candidate } => write!(
                         f,
@@ -466,9 +456,9 @@ impl fmt::Display for Lack {
 }
 
 /// A key source, in the words of the WIT.
-struct Source<'a>(&'a KeySource);
+struct SubscriptionSource<'a>(&'a KeySource);
 
-impl fmt::Display for Source<'_> {
+impl fmt::Display for SubscriptionSource<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             KeySource::Generated => f.write_str("generated"),

@@ -1,4 +1,4 @@
-//! What a candidate lacks, as a table: each row changes the candidate in one place and gives what is said of it.
+//! A table of lacks: each row changes the candidate in one place and lists the expected sentences.
 
 #![allow(
     clippy::indexing_slicing,
@@ -6,15 +6,14 @@
 )]
 
 use super::*;
-use crate::description::{
-    Endpoint, Filter, Publication, StateDescription, TimerDescription, check,
-};
+use crate::check::problems;
+use crate::description::{Endpoint, Filter, Publication, StateDescription, TimerDescription};
 
-/// Some of everything.
+/// A description with some of everything.
 fn desk() -> Description {
     let command = |name: &str, method, path: &str, kind, key| Command {
         name: name.into(),
-        summary: String::new(),
+        summary: "Does something.".into(),
         method,
         path: path.into(),
         key,
@@ -33,9 +32,10 @@ fn desk() -> Description {
         schema: "{}".into(),
     };
     Description {
+        settings: None,
         name: "desk".into(),
         version: "1.0.0".into(),
-        summary: String::new(),
+        summary: "Does something.".into(),
         state: StateDescription {
             version: 3,
             oldest_readable: 2,
@@ -85,7 +85,7 @@ fn desk() -> Description {
         }],
         listings: vec![Listing {
             name: "list".into(),
-            summary: String::new(),
+            summary: "Does something.".into(),
             path: "/t".into(),
             item: "get".into(),
             filters: vec![
@@ -104,13 +104,18 @@ fn desk() -> Description {
     }
 }
 
+/// Removes the location from the first command.
+fn unread(description: &mut Description) {
+    description.commands[0].kind = CommandKind::Create(String::new());
+}
+
 type Change = fn(&mut Description);
 
 fn changed(change: Change) -> Description {
     let mut candidate = desk();
     change(&mut candidate);
     assert_eq!(
-        check(&candidate),
+        problems(&candidate),
         [],
         "only sound descriptions are compared"
     );
@@ -124,7 +129,7 @@ fn said(change: Change) -> Vec<String> {
         .collect()
 }
 
-/// Rows of: the candidate's difference, and everything that is said of it.
+/// Rows of: the candidate's difference, and all expected sentences.
 fn each(table: &[(Change, &[&str])]) {
     for (number, (change, expected)) in table.iter().enumerate() {
         assert_eq!(said(*change), *expected, "row {number}");
@@ -194,14 +199,14 @@ fn subscriptions() {
             ],
         ),
         (
-            // The same event from another topic is not the same.
+            // The same event from another topic is a different one.
             |d| drop(d.subscriptions.remove(2)),
             &[
                 "subscription `asked` of topic `in-too` is missing: group `desk` would pass these events over",
             ],
         ),
         (
-            // That untyped records go with it is said by that.
+            // This covers the lost untyped records too.
             |d| drop(d.subscriptions.remove(0)),
             &[
                 "subscription `asked` of topic `in` is missing: group `desk` would pass these events over",
@@ -240,7 +245,7 @@ fn subscriptions() {
             ],
         ),
         (
-            // Of another topic.
+            // From another topic.
             |d| {
                 d.subscriptions[0].untyped = false;
                 d.subscriptions[2].untyped = true;
@@ -295,7 +300,7 @@ fn listings() {
             |d| d.listings[0].filters[0].schema = r#"{"type":"integer"}"#.into(),
             narrower,
         ),
-        // Where the value is, what it is told of and in which order is the candidate's business.
+        // The pointer of a value, its choices and the order of filters are up to the candidate.
         (
             |d| {
                 d.listings[0].filters.reverse();
@@ -381,7 +386,7 @@ fn a_route_is_a_method_and_the_urls_that_it_matches_whatever_names_are_in_it() {
             &[],
         ),
         (
-            // Names are swapped, so that the key is another segment although it is called the same.
+            // The names are swapped, so the key is another segment although its name is the same.
             |d| d.commands[2].path = "/t/{id}/to/{from}".into(),
             &[
                 "command at PUT /t/{id}/to/{from}: `key` is path-parameter `id`, not path-parameter `id` as that of \
@@ -399,6 +404,7 @@ fn a_route_is_a_method_and_the_urls_that_it_matches_whatever_names_are_in_it() {
         (
             // All segments that follow are more than one.
             |d| {
+                unread(d);
                 d.commands[1].path = "/t/{*id}".into();
                 d.commands[1].key = KeySource::PathParameter("*id".into());
             },
@@ -406,6 +412,7 @@ fn a_route_is_a_method_and_the_urls_that_it_matches_whatever_names_are_in_it() {
         ),
         (
             |d| {
+                unread(d);
                 d.commands[1].path = "/t/{id}.json".into();
             },
             &["command `get`, or another one at GET /t/{id}, is missing"],

@@ -1,24 +1,19 @@
-//! What a participant says of itself: the mirror of `record description` in `wit/participant.wit`.
+//! The description of a participant: the mirror of `record description` in `wit/participant.wit`.
 //!
-//! Owns the types and [`check`], which finds what is wrong with a description before anything is
-//! served by it. Knows nothing of how a description is obtained or of what it is used for.
-
-use std::collections::BTreeSet;
+//! Owns the types and look-ups in them; problems of a description are for [`crate::check`].
 
 use serde::{Deserialize, Serialize};
 
-use crate::{json, listing};
-
-/// Paths below each participant's base path at which, and below which, the host serves what can be read about it.
-pub const RESERVED: [&str; 5] = [
+/// Paths below each participant's base path at which, and below which, the host serves data about
+/// the participant.
+pub const RESERVED: [&str; 4] = [
     "/asyncapi.json",
     "/openapi.json",
-    "/openapi.yaml",
     "/problems",
     "/swagger-ui",
 ];
 
-/// What a participant is, takes and gives.
+/// The description of a participant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
     /// Name, unique in a host.
@@ -29,21 +24,33 @@ pub struct Description {
     pub summary: String,
     /// Shape of the state.
     pub state: StateDescription,
-    /// Where its commands are served by default.
+    /// Default endpoint of its commands.
     pub endpoint: Endpoint,
-    /// What clients may ask.
+    /// Commands that clients may send.
     pub commands: Vec<Command>,
-    /// Which events it listens to.
+    /// Events that it subscribes to.
     pub subscriptions: Vec<Subscription>,
-    /// Which events it may publish.
+    /// Events that it may publish.
     pub publications: Vec<Publication>,
-    /// Which timers it may set.
+    /// Timers that it may set.
     pub timers: Vec<TimerDescription>,
-    /// Under which paths its aggregates are listed.
+    /// Lists of its aggregates.
     pub listings: Vec<Listing>,
+    /// Settings that it takes from the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<SettingsDescription>,
 }
 
-/// The shape of the state and which older shapes can be migrated.
+/// The settings of the rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsDescription {
+    /// JSON Schema text of all settings together.
+    pub schema: String,
+    /// JSON text of the default settings: an object with every setting.
+    pub default: String,
+}
+
+/// The shape of the state, and the older shapes that can be migrated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateDescription {
     /// Version of the shape; counts from 1.
@@ -93,7 +100,7 @@ impl Method {
     }
 }
 
-/// Something a client may ask.
+/// A command of clients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
     /// Unique name in the participant.
@@ -104,23 +111,23 @@ pub struct Command {
     pub method: Method,
     /// Path template below the base path.
     pub path: String,
-    /// What it does to its aggregate.
+    /// Its effect on its aggregate.
     pub kind: CommandKind,
-    /// Where the aggregate's key comes from.
+    /// The source of the aggregate's key.
     pub key: KeySource,
     /// JSON Schema text of the request body, if it takes one.
     pub request: Option<String>,
     /// JSON Schema text of the reply.
     pub reply: String,
-    /// Refusals it may answer.
+    /// Refusals that it may answer.
     pub refusals: Vec<RefusalDescription>,
 }
 
-/// What a command does to its aggregate.
+/// The effect of a command on its aggregate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CommandKind {
-    /// Makes one; the path template under which it can be read, or empty.
+    /// Creates one; the path template under which it can be read, or empty.
     Create(String),
     /// May change one.
     Change,
@@ -128,7 +135,7 @@ pub enum CommandKind {
     Read,
 }
 
-/// Where a command's key comes from.
+/// The source of a command's key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeySource {
@@ -143,7 +150,7 @@ pub enum KeySource {
 /// A refusal for the API document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusalDescription {
-    /// Kind of no.
+    /// Kind.
     pub kind: RefusalKind,
     /// Stable word.
     pub code: String,
@@ -151,11 +158,11 @@ pub struct RefusalDescription {
     pub summary: String,
 }
 
-/// Which kind of business no.
+/// The kind of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefusalKind {
-    /// Makes no sense to the rules.
+    /// Malformed, according to the rules.
     Invalid,
     /// No such aggregate.
     NotFound,
@@ -165,24 +172,24 @@ pub enum RefusalKind {
     Forbidden,
 }
 
-/// An event the participant listens to.
+/// An event that the participant subscribes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
     /// Event type.
     pub event_type: String,
-    /// Topic, as the participant names it (configuration may map it).
+    /// Topic, by the participant's name (configuration may map it).
     pub topic: String,
     /// Consumer group.
     pub group: String,
     /// JSON pointer to the aggregate's key.
     pub key: String,
-    /// Whether records without a type are taken for this event.
+    /// True if records without a type are taken for this event.
     pub untyped: bool,
     /// JSON Schema text of the body.
     pub schema: String,
 }
 
-/// An event the participant may publish.
+/// An event that the participant may publish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publication {
     /// Event type.
@@ -193,7 +200,7 @@ pub struct Publication {
     pub schema: String,
 }
 
-/// A timer the participant may set.
+/// A timer that the participant may set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimerDescription {
     /// Name.
@@ -211,13 +218,13 @@ pub struct Listing {
     pub summary: String,
     /// Path below the base path, without parameters.
     pub path: String,
-    /// Name of the read whose reply each aggregate is shown as.
+    /// Name of the read whose reply shows each aggregate.
     pub item: String,
-    /// By what it may be narrowed down, what narrows it most first.
+    /// Its filters, the most selective first.
     pub filters: Vec<Filter>,
 }
 
-/// What a listing may be narrowed down by.
+/// A filter of a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
     /// Name of the query parameter.
@@ -228,16 +235,6 @@ pub struct Filter {
     pub schema: String,
 }
 
-/// Something wrong with a description: where, and what.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {reason}")]
-pub struct DescriptionProblem {
-    /// Which part, for example `command register`.
-    pub place: String,
-    /// What is wrong and what would be right.
-    pub reason: String,
-}
-
 impl Description {
     /// The command of this name.
     #[must_use]
@@ -245,14 +242,15 @@ impl Description {
         self.commands.iter().find(|command| command.name == name)
     }
 
-    /// The subscription that takes a record of this topic and event type; none for a record that names no type.
+    /// The subscription that takes a record of this topic and event type. For a record without a
+    /// type, `event_type` is None.
     #[must_use]
     pub fn subscription(&self, topic: &str, event_type: Option<&str>) -> Option<&Subscription> {
         let mut of_topic = self
             .subscriptions
             .iter()
             .filter(|subscription| subscription.topic == topic);
-        // An attribute of CloudEvents that is empty says nothing.
+        // An empty CloudEvents attribute counts as missing.
         match event_type.filter(|text| !text.is_empty()) {
             Some(event_type) => of_topic.find(|subscription| subscription.event_type == event_type),
             None => of_topic.find(|subscription| subscription.untyped),
@@ -265,8 +263,8 @@ impl Description {
         self.listings.iter().find(|listing| listing.name == name)
     }
 
-    /// The read that tells how far a command's aggregate is: for what is made the one at its location, for a change the only
-    /// one that takes nothing but a key.
+    /// The read that shows the progress of a command's aggregate: after a create the read at its
+    /// location, after a change the only read that takes nothing but a key.
     #[must_use]
     pub fn read_of(&self, command: &Command) -> Option<&Command> {
         let mut reads = self.commands.iter().filter(|read| {
@@ -278,8 +276,8 @@ impl Description {
         match &command.kind {
             CommandKind::Read => None,
             CommandKind::Create(location) => {
-                let location = without_names(location);
-                reads.find(|read| without_names(&read.path) == location)
+                let location = path_shape(location);
+                reads.find(|read| path_shape(&read.path) == location)
             }
             CommandKind::Change => {
                 let read = reads.next()?;
@@ -297,250 +295,6 @@ impl Description {
     }
 }
 
-/// Finds everything that is wrong with a description. Empty means that it can be served.
-#[must_use]
-pub fn check(description: &Description) -> Vec<DescriptionProblem> {
-    let mut found = Problems::default();
-    check_names(description, &mut found);
-    for command in &description.commands {
-        check_command(command, &mut found);
-    }
-    check_commands_together(description, &mut found);
-    check_subscriptions(description, &mut found);
-    check_schemas(description, &mut found);
-    listing::check(description, &mut found);
-    found.0
-}
-
-#[derive(Default)]
-pub(crate) struct Problems(Vec<DescriptionProblem>);
-
-impl Problems {
-    pub(crate) fn add(&mut self, place: impl Into<String>, reason: impl Into<String>) {
-        self.0.push(DescriptionProblem {
-            place: place.into(),
-            reason: reason.into(),
-        });
-    }
-}
-
-fn check_names(description: &Description, found: &mut Problems) {
-    if !is_name(&description.name) {
-        found.add(
-            "name",
-            format!(
-                "`{}` is not a name: use 1 to 64 lower-case letters, digits and `-`",
-                description.name
-            ),
-        );
-    }
-    let state = &description.state;
-    if state.version == 0 {
-        found.add("state", "version 0: versions count from 1");
-    }
-    if state.oldest_readable == 0 || state.oldest_readable > state.version {
-        found.add(
-            "state",
-            format!(
-                "oldest readable version {} is not between 1 and the current version {}",
-                state.oldest_readable, state.version
-            ),
-        );
-    }
-    let base = &description.endpoint.base_path;
-    if !is_base_path(base) {
-        found.add(
-            "endpoint",
-            format!("base path `{base}`: must be empty or look like `/a/b`"),
-        );
-    }
-    let mut events = BTreeSet::new();
-    for publication in &description.publications {
-        if publication.event_type.is_empty() || publication.topic.is_empty() {
-            found.add("publication", "has no event type or no topic");
-        }
-        if !events.insert(&publication.event_type) {
-            found.add(
-                format!("publication {}", publication.event_type),
-                "is listed twice",
-            );
-        }
-    }
-    let mut timers = BTreeSet::new();
-    for timer in &description.timers {
-        if timer.name.is_empty() || !timers.insert(&timer.name) {
-            found.add(
-                format!("timer {}", timer.name),
-                "has no name or is listed twice",
-            );
-        }
-    }
-}
-
-fn check_command(command: &Command, found: &mut Problems) {
-    let place = format!("command {}", command.name);
-    if command.name.is_empty() {
-        found.add(&place, "has no name");
-    }
-    check_free(&command.path, &place, found);
-    if !command.path.starts_with('/') {
-        found.add(
-            &place,
-            format!("path `{}` does not start with `/`", command.path),
-        );
-    }
-    let parameters = path_parameters(&command.path);
-    match &command.key {
-        KeySource::Generated => {
-            if !matches!(command.kind, CommandKind::Create(_)) {
-                found.add(
-                    &place,
-                    "only a command that creates can have a generated key",
-                );
-            }
-        }
-        KeySource::PathParameter(name) => {
-            if !parameters.contains(&name.as_str()) {
-                found.add(
-                    &place,
-                    format!(
-                        "key parameter `{name}` is not in the path `{}`",
-                        command.path
-                    ),
-                );
-            }
-        }
-        KeySource::Body(pointer) => {
-            if command.request.is_none() {
-                found.add(
-                    &place,
-                    "takes its key from the body but declares no request schema",
-                );
-            }
-            if !is_pointer(pointer) {
-                found.add(
-                    &place,
-                    format!("key `{pointer}` is not a JSON pointer such as `/order/id`"),
-                );
-            }
-        }
-    }
-    if let CommandKind::Create(location) = &command.kind
-        && !location.is_empty()
-        && (!location.starts_with('/') || path_parameters(location).len() != 1)
-    {
-        found.add(
-            &place,
-            format!("location `{location}` must be a path with one parameter, the key"),
-        );
-    }
-    if command.method == Method::Get && !matches!(command.kind, CommandKind::Read) {
-        found.add(&place, "is a GET that is not a read");
-    }
-}
-
-fn check_commands_together(description: &Description, found: &mut Problems) {
-    let mut names = BTreeSet::new();
-    let mut routes = BTreeSet::new();
-    for command in &description.commands {
-        if !names.insert(&command.name) {
-            found.add(format!("command {}", command.name), "is listed twice");
-        }
-        if !routes.insert((command.method, &command.path)) {
-            found.add(
-                format!("command {}", command.name),
-                format!(
-                    "{} {} is served by another command too",
-                    command.method.as_str(),
-                    command.path
-                ),
-            );
-        }
-    }
-}
-
-fn check_subscriptions(description: &Description, found: &mut Problems) {
-    let mut seen: Vec<&Subscription> = Vec::new();
-    for subscription in &description.subscriptions {
-        let place = format!("subscription {}", subscription.event_type);
-        if subscription.event_type.is_empty()
-            || subscription.topic.is_empty()
-            || subscription.group.is_empty()
-        {
-            found.add(&place, "has no event type, no topic or no group");
-        }
-        if !is_pointer(&subscription.key) {
-            found.add(
-                &place,
-                format!("key `{}` is not a JSON pointer", subscription.key),
-            );
-        }
-        for other in seen
-            .iter()
-            .filter(|other| other.topic == subscription.topic)
-        {
-            if other.event_type == subscription.event_type {
-                found.add(
-                    &place,
-                    format!("is listed twice for topic {}", subscription.topic),
-                );
-            }
-            if other.group != subscription.group {
-                found.add(
-                    &place,
-                    format!(
-                        "topic {} is read by two groups, {} and {}: one group per topic",
-                        subscription.topic, other.group, subscription.group
-                    ),
-                );
-            }
-            if other.untyped && subscription.untyped {
-                found.add(
-                    &place,
-                    format!(
-                        "topic {} has two events for untyped records",
-                        subscription.topic
-                    ),
-                );
-            }
-        }
-        seen.push(subscription);
-    }
-}
-
-fn check_schemas(description: &Description, found: &mut Problems) {
-    let mut schema = |place: String, text: &str| match json::parse(text) {
-        Ok(value) if value.is_object() || value.is_boolean() => {}
-        Ok(_) => found.add(
-            place,
-            "schema is JSON but not a JSON Schema (an object or a boolean)",
-        ),
-        Err(reason) => found.add(place, format!("schema {reason}")),
-    };
-    schema("state".into(), &description.state.schema);
-    for command in &description.commands {
-        if let Some(request) = &command.request {
-            schema(format!("command {} request", command.name), request);
-        }
-        schema(format!("command {} reply", command.name), &command.reply);
-    }
-    for subscription in &description.subscriptions {
-        schema(
-            format!("subscription {}", subscription.event_type),
-            &subscription.schema,
-        );
-    }
-    for publication in &description.publications {
-        schema(
-            format!("publication {}", publication.event_type),
-            &publication.schema,
-        );
-    }
-    for timer in &description.timers {
-        schema(format!("timer {}", timer.name), &timer.schema);
-    }
-}
-
 /// The parameters of a path template, in order.
 #[must_use]
 pub fn path_parameters(path: &str) -> Vec<&str> {
@@ -550,25 +304,24 @@ pub fn path_parameters(path: &str) -> Vec<&str> {
         .collect()
 }
 
-/// A path template, whatever its parameters are called.
-fn without_names(template: &str) -> String {
-    let names = path_parameters(template).into_iter();
-    names.fold(template.to_owned(), |path, name| {
-        path.replace(&format!("{{{name}}}"), "{}")
-    })
-}
-
-/// Finds a path that the host serves itself.
-pub(crate) fn check_free(path: &str, place: &str, found: &mut Problems) {
-    if let Some(reserved) = reserved(path) {
-        let reason = format!(
-            "path `{path}` is the host's own: nothing may be served at or below `{reserved}`; take another path"
-        );
-        found.add(place, reason);
+/// A path template without the names of its parameters: templates of the same shape match the same
+/// URLs.
+#[must_use]
+pub fn path_shape(path: &str) -> String {
+    let mut shape = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, behind) = after.split_once('}').unwrap_or((after, ""));
+        shape.push_str(before);
+        // `{*rest}` matches all segments that follow, `{name}` one.
+        shape.push_str(if name.starts_with('*') { "{*}" } else { "{}" });
+        rest = behind;
     }
+    shape.push_str(rest);
+    shape
 }
 
-/// The path of the host's own that holds this one, if one does.
+/// The reserved path that contains this one, if there is one.
 #[must_use]
 pub fn reserved(path: &str) -> Option<&'static str> {
     RESERVED.iter().copied().find(|reserved| {
@@ -577,23 +330,12 @@ pub fn reserved(path: &str) -> Option<&'static str> {
     })
 }
 
-fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-}
-
-/// Whether a text can be the prefix of all paths of a participant: empty, or `/like/this`.
+/// True if a text can be the prefix of all paths of a participant: empty, or `/like/this`.
 #[must_use]
 pub fn is_base_path(text: &str) -> bool {
-    // The unreserved characters of RFC 3986: what needs no encoding can't be encoded in two ways.
+    // The unreserved characters of RFC 3986. They need no encoding, so each path has one form.
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     text.is_empty() || (text.starts_with('/') && !text.ends_with('/') && text.bytes().all(plain))
-}
-
-pub(crate) fn is_pointer(text: &str) -> bool {
-    text.starts_with('/')
 }
 
 #[cfg(test)]

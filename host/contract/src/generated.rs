@@ -1,18 +1,32 @@
-//! From the types that are generated from `wit/` to this crate's own.
+//! Conversion of the types that are generated from `wit/` to this crate's own.
 //!
-//! wasmtime generates them for the host, wit-bindgen for guests; the two sets have the same names and
-//! fields and are different types all the same. One text serves both.
+//! wasmtime generates them for the host, wit-bindgen for guests; the two sets have the same names
+//! and fields, but are different types. One macro serves both.
 
-/// Defines `description`, which takes the type of the generated module `$t` and gives this crate's, and `refusal_kind`.
-/// Imports `$t` as `t` and this crate's types as `d`.
+/// Defines `description`, which converts the type of the generated module `$t` to this crate's, and
+/// `refusal_kind`. Imports `$t` as `t` and this crate's types as `d`.
+///
+/// The module is of the present contract. That of a frozen one needs the parts that it lacks:
+/// `description_from_generated!(types, settings: |_| None)`.
 #[macro_export]
 macro_rules! description_from_generated {
     ($t:path) => {
+        $crate::description_from_generated!($t, settings: |description: &mut t::Description| {
+            let settings = description.settings.take()?;
+            Some(d::SettingsDescription {
+                schema: settings.schema,
+                default: settings.default,
+            })
+        });
+    };
+    ($t:path, settings: $settings:expr) => {
         use $crate::description as d;
         use $t as t;
 
-        /// What a participant says of itself.
-        pub(crate) fn description(description: t::Description) -> d::Description {
+        /// Converts the description of a participant.
+        pub(crate) fn description(mut description: t::Description) -> d::Description {
+            let settings: fn(&mut t::Description) -> Option<d::SettingsDescription> = $settings;
+            let settings = settings(&mut description);
             let state = description.state;
             let endpoint = description.endpoint;
             let publication = |p: t::Publication| d::Publication {
@@ -50,6 +64,7 @@ macro_rules! description_from_generated {
                     .collect(),
                 timers: description.timers.into_iter().map(timer).collect(),
                 listings: description.listings.into_iter().map(listing).collect(),
+                settings,
             }
         }
 
@@ -112,7 +127,7 @@ macro_rules! description_from_generated {
             }
         }
 
-        /// Which kind of refusal.
+        /// Converts the kind of a refusal.
         pub(crate) fn refusal_kind(kind: t::RefusalKind) -> d::RefusalKind {
             match kind {
                 t::RefusalKind::Invalid => d::RefusalKind::Invalid,

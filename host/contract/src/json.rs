@@ -1,15 +1,16 @@
-//! Reading JSON: the one way in which text from outside becomes a [`Value`] in this host.
+//! Reading JSON: the only way in which text from outside becomes a [`Value`] in this host.
 //!
-//! What a value means must not depend on the library that reads it. serde_json, which keeps all digits of a
-//! number, hands on what 64 bits can't hold as an object with one member of a private name, and then takes any object that has
-//! this name first for a number. Two members of one name it reduces to the last, where other readers take the first. So
-//! whoever checks a value by one reader, and acts on what another reads, checks nothing. Here
+//! The meaning of a value must not depend on the library that reads it. serde_json, which keeps all
+//! digits of a number, represents numbers beyond 64 bits as an object with one member of a private
+//! name, and then mistakes any object that begins with this name for a number. Of two members with
+//! the same name it keeps the last, while other readers keep the first. A check by one reader is
+//! therefore worthless for a value that another one reads. Here
 //!
 //! - member names are data, whatever they are;
-//! - two members of one name in an object are refused (RFC 8259 leaves open what they mean);
+//! - two members of the same name in an object are refused (RFC 8259 leaves their meaning open);
 //! - numbers keep their digits, and strings are Unicode: half of a surrogate pair is refused.
 //!
-//! Must not know: what is done with a value.
+//! Must not know: the use of a value.
 
 use std::fmt;
 
@@ -23,33 +24,34 @@ use crate::reason::shorten;
 /// Reads a text that is one JSON value.
 ///
 /// # Errors
-/// Says what is wrong with the text, and where, to go on after what it is (`the body`, `value`).
+/// The error and its place in the text, in words that follow the name of the text (`the body`,
+/// `value`).
 pub fn parse(text: &str) -> Result<Value, String> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Reading(text).deserialize(&mut deserializer);
+    let value = JsonReading(text).deserialize(&mut deserializer);
     let value = value.and_then(|value| deserializer.end().map(|()| value));
     value.map_err(|error| match error.classify() {
-        // Names come from strangers, and may be long.
+        // Names come from outside, and may be long.
         Category::Data => shorten(error.to_string()),
         _ => format!("is not JSON: {error}"),
     })
 }
 
-/// Reads a value out of this text.
+/// Reads a value from this text.
 #[derive(Clone, Copy)]
-struct Reading<'t>(&'t str);
+struct JsonReading<'t>(&'t str);
 
-/// The first name in what serde_json hands on as an object.
-enum Name {
-    /// The text has none there: it is a number.
+/// The first name of an object from serde_json.
+enum MemberName {
+    /// The text has no name there: it is a number.
     Number,
     Member(String),
 }
 
-/// Reads a member's name out of this text.
+/// Reads a member's name from this text.
 struct NameIn<'t>(&'t str);
 
-impl<'de> DeserializeSeed<'de> for Reading<'_> {
+impl<'de> DeserializeSeed<'de> for JsonReading<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -57,7 +59,7 @@ impl<'de> DeserializeSeed<'de> for Reading<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Reading<'_> {
+impl<'de> Visitor<'de> for JsonReading<'_> {
     type Value = Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,8 +99,8 @@ impl<'de> Visitor<'de> for Reading<'_> {
         let mut members = Map::new();
         while let Some(name) = map.next_key_seed(NameIn(self.0))? {
             let name = match name {
-                Name::Member(name) => name,
-                Name::Number => {
+                MemberName::Member(name) => name,
+                MemberName::Number => {
                     let digits: String = map.next_value()?;
                     return digits.parse().map(Value::Number).map_err(A::Error::custom);
                 }
@@ -118,33 +120,34 @@ impl<'de> Visitor<'de> for Reading<'_> {
 }
 
 impl<'de> DeserializeSeed<'de> for NameIn<'_> {
-    type Value = Name;
+    type Value = MemberName;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Name, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<MemberName, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
 impl<'de> Visitor<'de> for NameIn<'_> {
-    type Value = Name;
+    type Value = MemberName;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("the name of a member")
     }
 
-    /// A name without escapes is borrowed from the text. The one by which serde_json marks a number is borrowed too,
-    /// but from serde_json: where a name lies tells the two apart, which their characters don't.
-    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name, E> {
+    /// A name without escapes is borrowed from the text. The name by which serde_json marks a
+    /// number is borrowed too, but from serde_json: the address tells the two apart, which the
+    /// characters can't.
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<MemberName, E> {
         if self.0.as_bytes().as_ptr_range().contains(&name.as_ptr()) {
-            Ok(Name::Member(name.to_owned()))
+            Ok(MemberName::Member(name.to_owned()))
         } else {
-            Ok(Name::Number)
+            Ok(MemberName::Number)
         }
     }
 
-    /// A name that was written with escapes.
-    fn visit_str<E>(self, name: &str) -> Result<Name, E> {
-        Ok(Name::Member(name.to_owned()))
+    /// A name with escapes.
+    fn visit_str<E>(self, name: &str) -> Result<MemberName, E> {
+        Ok(MemberName::Member(name.to_owned()))
     }
 }
 

@@ -1,27 +1,32 @@
-//! The contract between a host and the rules of a participant: its description, the check of it, and what a new build
-//! breaks.
+//! The contract between a host and the rules of a participant: the description, its check, and the
+//! compatibility of builds.
 //!
-//! The host and the test kit of the SDK use the same check, so that a description that an author's tests accept is one
-//! that a host accepts.
+//! The host and the test kit of the SDK share this check, so a host accepts every description that
+//! an author's tests accept.
 //!
 //! # Layout
 //!
-//! - [`description`]: what a participant says of itself, and the check of it
-//! - [`listing`]: by what a listing may be narrowed down, and how a client says so
-//! - [`generated`]: from the types that are generated from the WIT to ours
-//! - [`compatibility`]: what a build lacks to take the place of another
-//! - [`schema`]: comparison of two JSON Schemas, one of what is written and one of what is read
-//! - [`shapes`]: comparison of the messages and states of a candidate with those that are there; [`near`]: which event was meant
-//! - [`json`]: how JSON text is read
+//! - [`description`]: the description of a participant
+//! - [`check`]: problems of a description
+//! - [`listing`]: filters of listings, and their values in requests
+//! - [`generated`]: conversion of the types that are generated from the WIT
+//! - [`compatibility`]: lacks of a build that is to replace another
+//! - [`schema`]: comparison of two JSON Schemas, the writer's and the reader's
+//! - [`shapes`]: comparison of a candidate's messages and states with the existing ones; [`near`]:
+//!   suggestions for misspelt events
+//! - [`json`]: reading JSON
 //! - [`reason`]: the bound of reasons for people
 //!
-//! This crate must never know: how a description is obtained, what is stored or in use, I/O, threads, clocks. It is not
-//! linked into components.
+//! This crate must never know: the source of a description, stored data or its use, I/O, threads,
+//! clocks. It is not linked into components.
 
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod compatibility;
 pub mod description;
+#[cfg(test)]
+mod fixture;
 pub mod generated;
 pub mod json;
 pub mod listing;

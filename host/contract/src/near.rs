@@ -1,25 +1,26 @@
-//! Which event was meant by one that nobody publishes: spellings that are near.
+//! Suggestions for a misspelt event: similar names that are published.
 
-/// Events that are told of at most.
+/// Most events that are suggested.
 const TOLD: usize = 3;
 
-/// An event that somebody publishes.
+/// A published event.
 #[derive(Debug, Clone, Copy)]
-pub struct Published<'a> {
+pub struct PublishedType<'a> {
     /// Its type.
     pub event_type: &'a str,
     /// Its topic.
     pub topic: &'a str,
-    /// Who publishes it.
+    /// The publisher.
     pub by: &'a str,
 }
 
-/// What is published instead: something that is spelt nearly so, or else what there is on the topic. None where nothing is.
+/// Suggests a published event with a similar spelling, or else the events of the topic. None if
+/// there are none.
 #[must_use]
 pub fn instead<'a>(
     event_type: &str,
     topic: &str,
-    published: impl Iterator<Item = Published<'a>> + Clone,
+    published: impl Iterator<Item = PublishedType<'a>> + Clone,
 ) -> Option<String> {
     spelling(event_type, topic, published.clone()).or_else(|| {
         let others: Vec<_> = published
@@ -31,18 +32,18 @@ pub fn instead<'a>(
     })
 }
 
-/// What is spelt nearly so, as a question.
+/// Suggests published events with a similar spelling, as a question.
 #[must_use]
 pub fn spelling<'a>(
     event_type: &str,
     topic: &str,
-    published: impl Iterator<Item = Published<'a>>,
+    published: impl Iterator<Item = PublishedType<'a>>,
 ) -> Option<String> {
     let meant: Vec<_> = published
         .filter(|event| is_near(event.event_type, event_type) && is_near(event.topic, topic))
         .take(TOLD)
         .map(
-            |Published {
+            |PublishedType {
                  event_type,
                  topic,
                  by,
@@ -52,8 +53,8 @@ pub fn spelling<'a>(
     (!meant.is_empty()).then(|| format!("did you mean {}?", meant.join(", or ")))
 }
 
-/// Whether one name may have been meant by another: but for case and punctuation they differ in a letter or two, or one is
-/// the other with a prefix or suffix.
+/// True if one name may be a misspelling of another: ignoring case and punctuation, they differ in
+/// a letter or two, or one is the other with a prefix or suffix.
 #[must_use]
 pub fn is_near(one: &str, other: &str) -> bool {
     let [one, other] = [one, other].map(letters);
@@ -64,9 +65,14 @@ pub fn is_near(one: &str, other: &str) -> bool {
     one == other || strsim::osa_distance(&one, &other) <= shorter / 5
 }
 
+/// The number of letters in which two names differ, ignoring case and punctuation.
+pub(crate) fn distance(one: &str, other: &str) -> usize {
+    strsim::osa_distance(&letters(one), &letters(other))
+}
+
 fn letters(name: &str) -> String {
     let letters = name.chars().filter(|letter| letter.is_alphanumeric());
-    // No topic and no event type is longer than what is compared in no time.
+    // Enough for every topic and event type, and short enough to compare at once.
     letters.take(256).flat_map(char::to_lowercase).collect()
 }
 
@@ -74,13 +80,13 @@ fn letters(name: &str) -> String {
 mod tests {
     use super::*;
 
-    const ORDERS: [Published<'static>; 2] = [
-        Published {
+    const ORDERS: [PublishedType<'static>; 2] = [
+        PublishedType {
             event_type: "saga.order.created",
             topic: "orderTopic",
             by: "order",
         },
-        Published {
+        PublishedType {
             event_type: "shipment-left",
             topic: "shipments",
             by: "shipping",

@@ -1,10 +1,10 @@
-//! Reasons for people, whose texts come in part from outside: their bound.
+//! The bound of reasons for people, whose text comes in part from outside.
 
-/// Bytes of a reason that rules gave or had a part in. It goes into answers, logs, dead letters and
-/// their headers, and rules could make it as long as they like (invariant 9).
+/// Bytes of a reason that contains text of the rules. It goes into answers, logs, dead letters and
+/// their headers, and rules could make it arbitrarily long (invariant 9).
 const REASON_BYTES: usize = 1_000;
 
-/// A reason, cut short where it is long.
+/// Shortens a reason that is too long.
 #[must_use]
 pub fn shorten(mut reason: String) -> String {
     if reason.len() > REASON_BYTES {

@@ -1,8 +1,8 @@
-//! Admission: from what arrived to a message for one aggregate, or the reason why there is none.
+//! Admission: turns a record, command or timer into a message for one aggregate, or into the reason
+//! why it can't be one.
 //!
-//! Records, commands and timers are admitted alike: time and ids are inputs. Pure: the same record
-//! and description always give the same [`Admission`]. Whether the message was seen before is not
-//! decided here but by the inbox, in the turn's transaction.
+//! Time and ids are inputs. Pure: the same record and description always give the same
+//! [`Admission`]. Duplicates are not detected here but by the inbox, in the turn's transaction.
 
 use serde_json::Value;
 
@@ -14,19 +14,19 @@ use crate::record::{Record, header};
 use saga_contract::description::{Description, Subscription};
 use saga_contract::json;
 
-/// What becomes of a record.
+/// The result of admitting a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admission {
-    /// It is offered to the rules.
+    /// Offered to the rules.
     Offer(Box<Envelope>),
-    /// It is of an event type that the participant does not listen to: passed over.
+    /// Passed over: the participant does not subscribe to this event type.
     Skip,
-    /// It can't be offered: a dead letter, with the reason.
+    /// A dead letter, with the reason.
     Malformed(String),
 }
 
-/// Admits a record to the participant. `topic` is the topic's name as the participant knows it;
-/// `now` is the time of the turn in milliseconds since the Unix epoch.
+/// Admits a record to the participant. `topic` is the participant's name for the topic; `now` is
+/// the time of the turn in milliseconds since the Unix epoch.
 #[must_use]
 pub fn record(
     record: &Record,
@@ -56,24 +56,26 @@ pub fn record(
     }
 }
 
-/// What a client asks of an aggregate.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A client's request to an aggregate.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asked {
     /// Name of the command.
     pub command: String,
     /// Key of the aggregate.
     pub key: String,
-    /// Path parameters, in the path's order.
+    /// Path parameters, in the order of the path.
     pub parameters: Vec<(String, String)>,
-    /// JSON text of the body; `null` where there is none.
+    /// JSON text of the body; `null` if there is none.
     pub body: String,
+    /// The saga that the client named; `None` for that of the aggregate, or for a new one.
+    pub correlation: Option<String>,
     /// W3C trace context of the request.
     pub traceparent: Option<String>,
 }
 
-/// Admits a command, or a read, to the participant of this name: the message that it is. `now` is
-/// the time of the turn in milliseconds since the Unix epoch, `id` its id, and `trace` the trace
-/// context where the request had none.
+/// Admits a command, or a read, to the participant of this name, and returns its message. `now` is
+/// the time of the turn in milliseconds since the Unix epoch, `id` the id of the message, and
+/// `trace` the trace context if the request had none.
 #[must_use]
 pub fn command(
     participant: &str,
@@ -89,7 +91,9 @@ pub fn command(
             name: asked.command,
             key: asked.key,
             time: now,
-            correlation: id.clone(),
+            // The id stands for no saga: the worker replaces it by that of the aggregate.
+            correlation: asked.correlation.unwrap_or_else(|| id.clone()),
+            causation: None,
             parameters: asked.parameters,
             body: asked.body,
             id,
@@ -99,12 +103,12 @@ pub fn command(
     }
 }
 
-/// Admits a timer of the participant of this name: the message that it is. `now` is the time of the
-/// turn in milliseconds since the Unix epoch.
+/// Admits a timer of the participant of this name, and returns its message. `now` is the time of
+/// the turn in milliseconds since the Unix epoch.
 #[must_use]
 pub fn timer(participant: &str, timer: &StoredTimer, now: u64) -> Envelope {
     let source = format!("{}/timers/{}", identity::source_of(participant), timer.name);
-    // Aggregates may set the same timer on one message: the key tells them apart.
+    // Aggregates may set the same timer on one message; the key makes their ids differ.
     let cause = Identity {
         source: source.clone(),
         id: format!("{}/{}", timer.key, timer.set_by),
@@ -118,6 +122,7 @@ pub fn timer(participant: &str, timer: &StoredTimer, now: u64) -> Envelope {
             key: timer.key.clone(),
             time: now,
             correlation: timer.correlation.clone(),
+            causation: Some(timer.set_by.clone()),
             parameters: Vec::new(),
             body: timer.body.clone(),
         },
@@ -166,7 +171,7 @@ fn envelope(
             id: id.to_owned(),
             source: source.to_owned(),
         },
-        // Without a source, ids of different topics could be the same by chance.
+        // Without a source, ids from different topics could collide.
         (Some(id), None) => Identity {
             id: id.to_owned(),
             source: format!("/topics/{}", record.position.topic),
@@ -185,6 +190,7 @@ fn envelope(
             key,
             time: now,
             correlation,
+            causation: given(attributes.causation.as_deref()).map(str::to_owned),
             parameters: Vec::new(),
             body,
         },
@@ -213,8 +219,8 @@ fn check_attributes(record: &Record, limits: &TurnLimits) -> Result<(), String> 
     Ok(())
 }
 
-/// An attribute, if it says anything. CloudEvents attributes are never empty, and an empty id would
-/// make all records that carry it one and the same event.
+/// An attribute; None if it is empty. CloudEvents attributes are never empty, and an empty id would
+/// give all records that carry it the same identity.
 fn given(attribute: Option<&str>) -> Option<&str> {
     attribute.filter(|text| !text.is_empty())
 }
@@ -222,7 +228,7 @@ fn given(attribute: Option<&str>) -> Option<&str> {
 /// The key of an aggregate: the string or whole number at `pointer`.
 ///
 /// # Errors
-/// Says what stands there instead.
+/// Describes the value that is there instead.
 pub fn key_at(body: &Value, pointer: &str, limits: &TurnLimits) -> Result<String, String> {
     let key = match body.pointer(pointer) {
         Some(Value::String(text)) => text.clone(),
@@ -239,10 +245,10 @@ pub fn key_at(body: &Value, pointer: &str, limits: &TurnLimits) -> Result<String
     Ok(key)
 }
 
-/// Whether a text can be a key.
+/// Checks that a text can be a key.
 ///
 /// # Errors
-/// Says why not.
+/// The reason why it can't.
 pub fn check_key(key: &str, limits: &TurnLimits) -> Result<(), String> {
     if key.is_empty() {
         return Err("is empty".into());

@@ -1,5 +1,5 @@
-//! Admission as tables: which records are offered and as what, which are passed over, which are
-//! dead letters and with what words.
+//! Tables of admission: records that are offered, passed over, or dead letters, with the messages
+//! and the reasons.
 
 use std::sync::Arc;
 
@@ -18,7 +18,8 @@ const LIMITS: TurnLimits = TurnLimits {
     timers: 0,
 };
 
-/// A participant that takes `opened` from two topics and, of the first, untyped records as `opened` too.
+/// A participant that takes `opened` from two topics and, from the first, untyped records as
+/// `opened` too.
 fn description() -> Description {
     let subscription = |event_type: &str, topic: &str, key: &str, untyped| Subscription {
         event_type: event_type.into(),
@@ -50,6 +51,7 @@ fn description() -> Description {
         publications: Vec::new(),
         timers: Vec::new(),
         listings: Vec::new(),
+        settings: None,
     }
 }
 
@@ -98,6 +100,7 @@ fn a_record_without_headers_is_offered_as_the_untyped_event_and_is_told_by_its_p
             key: "7".into(),
             time: 9_000,
             correlation: "broker.first/3/41".into(),
+            causation: None,
             parameters: Vec::new(),
             body: r#"{"ticket":{"id":7}}"#.into(),
         },
@@ -108,13 +111,13 @@ fn a_record_without_headers_is_offered_as_the_untyped_event_and_is_told_by_its_p
 }
 
 #[test]
-fn what_the_headers_say_is_kept() {
+fn headers_become_attributes_of_the_message() {
     let envelope = offered(Attributes {
         id: Some("e-1".into()),
         source: Some("/saga/other".into()),
         event_type: Some("opened".into()),
         correlation: Some("saga-9".into()),
-        causation: Some("not for the rules".into()),
+        causation: Some("cause-1".into()),
         digest: Some("nor this".into()),
         traceparent: Some("00-1-2-01".into()),
         extra: vec![("x".into(), "y".into())],
@@ -125,21 +128,23 @@ fn what_the_headers_say_is_kept() {
         ("e-1", "/saga/other")
     );
     assert_eq!(message.correlation, "saga-9");
+    assert_eq!(message.causation.as_deref(), Some("cause-1"));
     assert_eq!(envelope.traceparent.as_deref(), Some("00-1-2-01"));
 }
 
-/// Invariant 3: what tells two events apart.
+/// Invariant 3: the identity of an event.
 #[test]
 fn invariant_3_identity_follows_from_the_headers_or_the_place() {
     let place = ("broker.first/3/41", "/topics/broker.first");
     let table = [
         (Some("e"), Some("/s"), ("e", "/s")),
-        // The source then is the topic: other topics may count their records alike.
+        // The topic becomes the source, since other topics may use the same ids.
         (Some("e"), None, ("e", "/topics/broker.first")),
         (Some("e"), Some(""), ("e", "/topics/broker.first")),
         (None, Some("/s"), place),
         (None, None, place),
-        // An empty id would make all records of the source one event, and all but one would be lost.
+        // An empty id would make all records of the source one event, and all but one would be
+        // lost.
         (Some(""), Some("/s"), place),
         (Some(""), None, place),
         (Some(" "), Some("/s"), (" ", "/s")),

@@ -1,18 +1,20 @@
-//! What a value looks like that can't be read: the wrappings and encodings that other programs give to JSON.
+//! Recognizes values that can't be read: the wrappings and encodings that other programs give to
+//! JSON.
 //!
-//! Only for what is said of a dead letter: nothing is unwrapped, since a guess would decide on it.
+//! Only for the reason of a dead letter. Nothing is unwrapped, since the rules would then decide on
+//! a guess.
 
 use serde_json::{Map, Value};
 
 use saga_contract::json;
 
-/// Bytes of a schema registry's prefix: a zero, and the number of the schema.
+/// Bytes of a schema registry's prefix: a zero byte and the id of the schema.
 const REGISTRY: usize = 5;
 
-/// Characters of a text that are looked at for zero bytes.
+/// Characters that are searched for zero bytes.
 const LOOKED_AT: usize = 64;
 
-/// What the value looks like, and what its writer has to do; none where it looks like nothing that is known.
+/// The likely format of the value, and the remedy for its writer; None if no known format matches.
 #[must_use]
 pub fn looks_like(value: &[u8]) -> Option<String> {
     if let Some(rest) = value.strip_prefix(b"\xef\xbb\xbf") {
@@ -76,7 +78,7 @@ fn has_zero_at_every_other(value: &[u8]) -> bool {
     value.len() >= 4 && (is_on(0) || is_on(1))
 }
 
-/// What an object is that holds the event in one of its members.
+/// The name of an envelope format that holds the event in one of its members.
 fn envelope(json: &Value) -> Option<&'static str> {
     let object = match json {
         Value::Object(object) => object,
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_other_programs_make_of_json_is_recognised() {
+    fn foreign_formats_are_recognised() {
         let json = r#"{"id":1,"state":"PENDING"}"#;
         let with = |prefix: &[u8]| [prefix, json.as_bytes()].concat();
         let connect = format!(r#"{{"schema":null,"payload":{json}}}"#);
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_merely_wrong_is_not_guessed_at() {
+    fn ordinary_invalid_values_get_no_hint() {
         for value in [
             "",
             "{",

@@ -1,13 +1,14 @@
-//! From the types of an outcome that are generated from `wit/` to this crate's own; those of the description are in
-//! `saga_contract::generated`.
+//! Conversion of the outcome types that are generated from `wit/` to this crate's own. The
+//! description's are in `saga_contract::generated`.
 
-/// Defines `outcome` and `disposition`, beside `saga_contract::description_from_generated!`, whose imports it uses.
+/// Defines `outcome` and `disposition`; requires `saga_contract::description_from_generated!`
+/// beside it, whose imports it uses.
 #[macro_export]
 macro_rules! outcome_from_generated {
     () => {
         use $crate::outcome as o;
 
-        /// What the rules decided.
+        /// Converts the outcome.
         pub(crate) fn outcome(outcome: t::Outcome) -> o::Outcome {
             let event = |event: t::Event| o::Event {
                 event_type: event.event_type,
@@ -50,7 +51,7 @@ macro_rules! outcome_from_generated {
             }
         }
 
-        /// Why the rules did not decide.
+        /// Converts the reason why the rules did not decide.
         pub(crate) fn disposition(disposition: t::Disposition) -> o::Disposition {
             match disposition {
                 t::Disposition::Malformed(reason) => o::Disposition::Malformed(reason),

@@ -1,33 +1,33 @@
-//! Ids that are the same however often a turn is run.
+//! Deterministic ids.
 //!
-//! The id of an event is a function of what caused it: the same turn, run again after a crash or
-//! from a restored store, publishes the same ids, and a consumer that drops repeated ids sees each
-//! event once (invariant 3). The ids are version 8 UUIDs (RFC 9562) that start with the time at
-//! which the causing message was made, so that they lie close together in an index.
+//! The id of an event is a function of its cause: a turn that runs again after a crash or from a
+//! restored store publishes the same ids, and a consumer that deduplicates by id sees each event
+//! once (invariant 3). The ids are version 8 UUIDs (RFC 9562) that start with the time at which the
+//! causing message was made, so that they lie close together in an index.
 
 use sha2::{Digest, Sha256};
 
-/// What tells two messages apart: CloudEvents says that source and id together do.
+/// The identity of a message: source and id together, as in CloudEvents.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity {
-    /// Who made it.
+    /// The producer.
     pub source: String,
-    /// Its id there.
+    /// Id, unique within the source.
     pub id: String,
 }
 
-/// The source that a participant of this host gives for its events.
+/// The source of the events of a participant of this host.
 #[must_use]
 pub fn source_of(participant: &str) -> String {
     format!("/saga/{participant}")
 }
 
-/// The id of the event number `index` that `participant` publishes on the message `cause`, which was
+/// The id of event number `index` that `participant` publishes on the message `cause`, which was
 /// made at `made_at` (milliseconds since the Unix epoch).
 #[must_use]
 pub fn event_id(participant: &str, cause: &Identity, made_at: u64, index: usize) -> String {
     let mut hash = Sha256::new();
-    // Lengths keep ("a", "bc") and ("ab", "c") apart.
+    // The lengths keep ("a", "bc") and ("ab", "c") apart.
     for part in [
         participant.as_bytes(),
         cause.source.as_bytes(),
@@ -45,7 +45,7 @@ pub fn event_id(participant: &str, cause: &Identity, made_at: u64, index: usize)
     uuid_v8(made_at, tail)
 }
 
-/// The identity of a record that names none: the place where it was read.
+/// The identity of a record without an id: its position.
 #[must_use]
 pub fn of_position(position: &crate::record::Position) -> Identity {
     let place = position.to_string();
@@ -58,7 +58,7 @@ pub fn of_position(position: &crate::record::Position) -> Identity {
     }
 }
 
-/// An id for a message that has no cause, from the time and 10 random bytes.
+/// An id for a message without a cause, from the time and 10 random bytes.
 #[must_use]
 pub fn uuid_v8(unix_millis: u64, tail: [u8; 10]) -> String {
     let time = unix_millis.to_be_bytes();
@@ -71,7 +71,7 @@ pub fn uuid_v8(unix_millis: u64, tail: [u8; 10]) -> String {
     )
 }
 
-/// A W3C trace context for a message that came with none, from 10 random bytes and the time.
+/// A W3C trace context for a message that came without one, from 10 random bytes and the time.
 #[must_use]
 pub fn traceparent(unix_millis: u64, tail: [u8; 10]) -> String {
     let id = uuid_v8(unix_millis, tail).replace('-', "");

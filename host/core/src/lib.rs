@@ -1,22 +1,23 @@
 //! The pure core of the saga host.
 //!
-//! Everything that decides what becomes of a message lives here, as functions from values to
-//! values: [`admit`] turns what arrived into an [`message::Envelope`], [`settle`] turns what the
-//! rules answered into a [`settle::Settlement`] for the store, [`retry`] says what follows a
-//! failure, [`window`] says which offset is safe to store. [`worker`] is the turn loop around them,
-//! and [`commit`] what it hands over to be written, and which of that still holds.
+//! All decisions about a message are made here, by functions from values to values: [`admit`] turns
+//! a record or request into an [`message::Envelope`], [`settle`] turns the rules' answer into a
+//! [`settle::Settlement`] for the store, [`retry`] determines what follows a failure, [`window`]
+//! determines the offset that is safe to store. [`worker`] is the turn loop around them, and
+//! [`commit`] its entries for the store and their chains.
 //!
 //! # Layout
 //!
 //! - [`message`], [`outcome`], [`rules`]: the values of one turn and the function between them
-//! - [`generated`]: from the types of an outcome that are generated from the WIT to ours
-//! - [`record`]: what a transport delivers; [`foreign`]: what a value looks like that can't be read
-//! - [`identity`]: ids that are the same however often a turn is run
-//! - [`limits`]: the bounds on what may go in and come out
+//! - [`generated`]: conversion of the outcome types that are generated from the WIT
+//! - [`record`]: the records of a transport; [`foreign`]: formats of values that can't be read
+//! - [`identity`]: deterministic ids
+//! - [`limits`]: bounds of the input and output of a turn
 //!
-//! What a participant says of itself is in `saga_contract`. This crate must never know: I/O,
-//! threads, clocks, randomness, SQL, Kafka clients, HTTP, wasmtime. Its `Cargo.toml` is the proof. Invariants that live here: 2 (a settlement is one
-//! value), 3 (identity), 5 (a fault is not a refusal), 9 (limits).
+//! The description of a participant is in `saga_contract`. This crate must never know: I/O,
+//! threads, clocks, randomness, SQL, Kafka clients, HTTP, wasmtime. Its `Cargo.toml` is the proof.
+//! Invariants that live here: 2 (a settlement is one value), 3 (identity), 5 (a fault is not a
+//! refusal), 9 (limits).
 
 #![forbid(unsafe_code)]
 

@@ -1,30 +1,38 @@
-//! Bounds on what may go into a turn and come out of it (invariant 9).
+//! Bounds of the input and output of a turn (invariant 9).
 //!
-//! Each has a unit, a reason and an attacker in mind. What bounds the guest while it runs (fuel,
-//! memory, time) is enforced where it runs; these bound the values on either side.
+//! Each has a unit, a reason and an attacker in mind. The bounds of the running guest (fuel,
+//! memory, time) are enforced where it runs; these bound the values on either side.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Bounds of one turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TurnLimits {
     /// Bytes of a record's value that is offered to rules. A larger one becomes a dead letter.
+    #[schemars(range(min = 1, max = 64 << 20))]
     pub record_bytes: usize,
-    /// Bytes of an aggregate's key. Keys are in every row: a long one costs everywhere.
+    /// Bytes of an aggregate's key. Keys are in every row, so a long one costs everywhere.
+    #[schemars(range(min = 1, max = 64 << 20))]
     pub key_bytes: usize,
-    /// Bytes of a record's id, source, correlation and trace context. They go into the rows of
-    /// everything that the record sets off.
+    /// Bytes of a record's id, source, correlation and trace context. They are stored in all rows
+    /// that the record leads to.
+    #[schemars(range(min = 1, max = 64 << 20))]
     pub attribute_bytes: usize,
-    /// Bytes of one aggregate's state. It is read and written whole in every turn.
+    /// Bytes of one aggregate's state. It is read and written in full in every turn.
+    #[schemars(range(min = 1, max = 64 << 20))]
     pub state_bytes: usize,
     /// Bytes of one event's body. Below the broker's `message.max.bytes` (1 MiB).
+    #[schemars(range(min = 1, max = 64 << 20))]
     pub event_bytes: usize,
     /// Bytes of a reply's body.
+    #[schemars(range(min = 1, max = 64 << 20))]
     pub reply_bytes: usize,
     /// Events that one turn may publish.
+    #[schemars(range(min = 0, max = 10_000))]
     pub events: usize,
     /// Timers that one turn may set or cancel.
+    #[schemars(range(min = 0, max = 10_000))]
     pub timers: usize,
 }
 

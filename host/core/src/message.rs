@@ -3,48 +3,51 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How a message came to be.
+/// The origin of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
-    /// A client asked.
+    /// A client's request.
     Command,
-    /// A record arrived.
+    /// A record.
     Event,
-    /// A timer is due.
+    /// A timer that is due.
     Timer,
 }
 
 /// One message, as the rules see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Identity.
+    /// Id, unique within the source.
     pub id: String,
-    /// Who made it.
+    /// The producer.
     pub source: String,
-    /// How it came to be.
+    /// Command name, event type or timer name.
     pub origin: Origin,
     /// Command name, event type or timer name.
     pub name: String,
     /// Key of the aggregate.
     pub key: String,
-    /// When the turn takes place, in milliseconds since the Unix epoch.
+    /// Time of the turn, in milliseconds since the Unix epoch.
     pub time: u64,
     /// Id shared by all messages of a saga.
     pub correlation: String,
-    /// Path parameters, in the path's order.
+    /// Id of the message whose decision made this one; `None` for a command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causation: Option<String>,
+    /// Path parameters, in the order of the path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<(String, String)>,
-    /// JSON text; `null` where there is none. Kept as text so that no digit is lost.
+    /// JSON text; `null` if there is none. Kept as text so that numbers keep all their digits.
     pub body: String,
 }
 
-/// A message with what the host must remember of where it came from. The rules see only `message`.
+/// A message with what the host remembers of its origin. The rules see only `message`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// What the rules see.
+    /// The message, as the rules see it.
     pub message: Message,
-    /// When the message was made, in milliseconds since the Unix epoch: the same at every delivery,
+    /// When the message was made, in milliseconds since the Unix epoch. The same at every delivery,
     /// unlike `message.time`.
     pub made_at: u64,
     /// W3C trace context that it came with.

@@ -1,19 +1,19 @@
-//! What the rules answered: the mirror of `record outcome` and `variant disposition` in
+//! The answer of the rules: the mirror of `record outcome` and `variant disposition` in
 //! `wit/participant.wit`.
 
 use serde::{Deserialize, Serialize};
 
 use saga_contract::description::RefusalKind;
 
-/// What becomes of the state.
+/// The change of the state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StateChange {
-    /// Stays.
+    /// Unchanged.
     Unchanged,
-    /// Becomes this JSON text.
+    /// Replaced by this JSON text.
     Put(String),
-    /// Goes.
+    /// Removed.
     Remove,
 }
 
@@ -32,7 +32,7 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TimerChange {
-    /// Set it, or set it anew.
+    /// Set it, or reset it.
     Set(Timer),
     /// Cancel the timer of this name.
     Cancel(String),
@@ -45,7 +45,7 @@ pub struct Timer {
     pub name: String,
     /// When it is due, in milliseconds since the Unix epoch.
     pub due: u64,
-    /// JSON text of the message that comes then.
+    /// JSON text of the timer's message.
     pub body: String,
 }
 
@@ -55,16 +55,16 @@ pub struct Timer {
 pub enum Reply {
     /// Done; JSON text.
     Done(String),
-    /// Taken, the saga has yet to decide; JSON text.
+    /// Accepted, but the saga has yet to decide; JSON text.
     Pending(String),
-    /// The business says no.
+    /// Refused.
     Refused(Refusal),
 }
 
-/// A business no.
+/// A refusal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// Which kind.
+    /// Kind.
     pub kind: RefusalKind,
     /// Stable word for programs.
     pub code: String,
@@ -74,10 +74,10 @@ pub struct Refusal {
     pub pointer: Option<String>,
 }
 
-/// What the rules decided.
+/// The decision of the rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// What becomes of the state.
+    /// The change of the state.
     pub state: StateChange,
     /// Events to publish, in order.
     pub events: Vec<Event>,
@@ -87,12 +87,12 @@ pub struct Outcome {
     pub reply: Option<Reply>,
 }
 
-/// Why the rules did not decide.
+/// The reason why the rules did not decide.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Disposition {
     /// The message can never be decided.
     Malformed(String),
-    /// Not now.
+    /// The rules ask for a later attempt.
     RetryLater(String),
 }

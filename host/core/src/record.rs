@@ -1,7 +1,6 @@
-//! What a transport delivers and takes: a record of a topic, with the attributes that travel in its
-//! headers.
+//! A record of a topic, as transports deliver and publish it, with the attributes in its headers.
 //!
-//! The attributes are CloudEvents 1.0 context attributes in Kafka binary mode and W3C trace
+//! The attributes are CloudEvents 1.0 context attributes in Kafka binary mode and the W3C trace
 //! context; [`Attributes`] names the headers. The value is the event's body and nothing else.
 
 use serde::{Deserialize, Serialize};
@@ -9,25 +8,25 @@ use serde::{Deserialize, Serialize};
 /// A record as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Where it was read.
+    /// Position in the topic.
     pub position: Position,
-    /// When it was made, in milliseconds since the Unix epoch; 0 where the broker does not say.
+    /// Its time, in milliseconds since the Unix epoch; 0 if the broker does not provide it.
     pub timestamp: u64,
     /// Record key.
     pub key: Option<Vec<u8>>,
-    /// Record value; none for a tombstone.
+    /// Record value; None for a tombstone.
     pub value: Option<Vec<u8>>,
-    /// What its headers say.
+    /// Attributes from its headers.
     pub attributes: Attributes,
 }
 
-/// A place in a topic.
+/// A position in a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Position {
     /// Topic.
     pub topic: std::sync::Arc<str>,
-    /// Which topic of this name, by the id that the brokers gave it; none for the first one that was read. In another one, the
-    /// same offset is another record.
+    /// Tells the record from other ones at the same offset, in a recreated topic for example. None
+    /// if an offset is never given twice.
     pub incarnation: Option<std::sync::Arc<str>>,
     /// Partition, from 0.
     pub partition: i32,
@@ -41,7 +40,7 @@ impl std::fmt::Display for Position {
     }
 }
 
-/// What the headers of a record say. Every one may be missing.
+/// The attributes in the headers of a record. Each may be missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Attributes {
@@ -59,11 +58,40 @@ pub struct Attributes {
     pub digest: Option<String>,
     /// `traceparent`.
     pub traceparent: Option<String>,
-    /// What a dead letter says of itself, as further headers.
+    /// Further headers, which describe a dead letter.
     pub extra: Vec<(String, String)>,
 }
 
-/// Header names, in one place.
+impl Attributes {
+    /// The attributes with the names of their headers, without [`Self::extra`].
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, &Option<String>); 7] {
+        [
+            (header::ID, &self.id),
+            (header::SOURCE, &self.source),
+            (header::TYPE, &self.event_type),
+            (header::CORRELATION, &self.correlation),
+            (header::CAUSATION, &self.causation),
+            (header::DIGEST, &self.digest),
+            (header::TRACEPARENT, &self.traceparent),
+        ]
+    }
+
+    /// The same attributes, mutable.
+    pub fn named_mut(&mut self) -> [(&'static str, &mut Option<String>); 7] {
+        [
+            (header::ID, &mut self.id),
+            (header::SOURCE, &mut self.source),
+            (header::TYPE, &mut self.event_type),
+            (header::CORRELATION, &mut self.correlation),
+            (header::CAUSATION, &mut self.causation),
+            (header::DIGEST, &mut self.digest),
+            (header::TRACEPARENT, &mut self.traceparent),
+        ]
+    }
+}
+
+/// Header names.
 pub mod header {
     /// CloudEvents id.
     pub const ID: &str = "ce_id";
@@ -75,7 +103,7 @@ pub mod header {
     pub const SPEC_VERSION: &str = "ce_specversion";
     /// CloudEvents time (RFC 3339).
     pub const TIME: &str = "ce_time";
-    /// Id that all messages of a saga share.
+    /// Id shared by all messages of a saga.
     pub const CORRELATION: &str = "ce_correlationid";
     /// Id of the message that caused this one.
     pub const CAUSATION: &str = "ce_causationid";

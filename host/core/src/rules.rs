@@ -1,7 +1,7 @@
-//! The function between a message and an outcome, as the host calls it.
+//! The function from a message to an outcome, as the host calls it.
 //!
-//! Two implementations exist: an instance of a component (in the host), and rules that are
-//! compiled in (in the benchmark, which measures what the component boundary costs).
+//! Two implementations exist: an instance of a component (in the host), and compiled-in rules (in
+//! the benchmark, which measures the cost of the component boundary).
 
 use saga_contract::reason::shorten;
 
@@ -10,55 +10,56 @@ use crate::outcome::{Disposition, Outcome};
 
 /// Rules of one participant, ready to be called. Not shared between threads.
 pub trait Rules {
-    /// Decides upon one message.
+    /// Decides on one message.
     ///
     /// # Errors
-    /// A [`Fault`] when the rules broke. The implementation must be usable afterwards.
+    /// A [`Fault`] if the rules broke. The implementation must be usable afterwards.
     fn handle(&mut self, state: Option<&str>, message: &Message) -> Result<Decision, Fault>;
 
-    /// Brings a state of an older shape to the current one.
+    /// Migrates a state of an older shape to the current one.
     ///
     /// # Errors
-    /// A [`Fault`] when the rules broke or can't read that version.
+    /// A [`Fault`] if the rules broke or can't read that version.
     fn migrate(&mut self, version: u32, state: &str) -> Result<String, Fault>;
 
-    /// Makes what the next call runs on, where there is nothing to run it on; what is there stays.
+    /// Makes an instance for the next call if there is none; an existing one is kept.
     ///
     /// # Errors
-    /// A [`Fault`] when it can't be made.
+    /// A [`Fault`] if it can't be made.
     fn prepare(&mut self) -> Result<(), Fault> {
         Ok(())
     }
 
-    /// Lets the next call run on a fresh instance, so that nothing is left of earlier calls. False where the last call had
-    /// one already, so that to call again would change nothing.
+    /// Makes the next call run on a fresh instance, so that nothing of earlier calls is left.
+    /// Returns false if the last call already ran on one: a repeated call would change nothing.
     fn renew(&mut self) -> bool {
         false
     }
 
-    /// What the rules hold in memory, and why their instance was renewed since this was last asked.
+    /// The memory that the rules hold, and the renewals of their instance since the last call of
+    /// this.
     fn upkeep(&mut self) -> Upkeep {
         Upkeep::default()
     }
 }
 
-/// What rules hold, and why their instance was renewed.
+/// Memory of the rules, and renewals of their instance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Upkeep {
     /// Bytes of memory.
     pub memory_bytes: usize,
-    /// Renewals, by their reasons in the order of [`Renewal::ALL`].
+    /// Number of renewals by reason, in the order of [`Renewal::ALL`].
     pub renewed: [u32; Renewal::ALL.len()],
 }
 
-/// Why an instance was renewed.
+/// The reason why an instance was renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewal {
     /// The rules broke on it.
     Fault,
-    /// Its calls left much in memory.
+    /// Its calls left too much in memory.
     Memory,
-    /// Its calls may have left many handles.
+    /// Its calls may have left too many handles.
     Handles,
 }
 
@@ -77,26 +78,26 @@ impl Renewal {
     }
 }
 
-/// What one call gave, and what it cost.
+/// The result of one call, and its cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// What the rules answered.
+    /// The rules' answer.
     pub answer: Result<Outcome, Disposition>,
-    /// Fuel that the call used; 0 where it is not metered.
+    /// Fuel that the call used; 0 if it is not metered.
     pub fuel: u64,
 }
 
-/// The rules broke: never a business refusal (invariant 5).
+/// The rules broke: never a refusal (invariant 5).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind}: {detail}")]
 pub struct Fault {
-    /// What kind of break.
+    /// Kind of fault.
     pub kind: FaultKind,
-    /// What happened, for people.
+    /// Description for people.
     pub detail: String,
 }
 
-/// What kind of break.
+/// Kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum FaultKind {
     /// The component trapped.
@@ -108,19 +109,20 @@ pub enum FaultKind {
     /// It took longer than the wall-clock backstop.
     #[error("deadline")]
     Deadline,
-    /// It wanted more memory than it may have.
+    /// It requested more memory than allowed.
     #[error("out-of-memory")]
     OutOfMemory,
-    /// It answered more than it may.
+    /// Its answer exceeds a limit.
     #[error("output-too-large")]
     OutputTooLarge,
-    /// It answered what the contract does not allow.
+    /// Its answer violates the contract.
     #[error("bad-output")]
     BadOutput,
-    /// A stored state could not be brought to the current shape.
+    /// A stored state could not be migrated to the current shape.
     #[error("migration")]
     Migration,
-    /// The machine lacked memory, threads or descriptors: says nothing of the rules, nor of the message.
+    /// The machine is out of memory, threads or descriptors: says nothing about the rules, nor
+    /// about the message.
     #[error("machine")]
     Machine,
 }
@@ -135,8 +137,8 @@ impl Fault {
         }
     }
 
-    /// Whether the same call could go well another time. Only the wall clock and what the machine has are not
-    /// functions of the input.
+    /// True if the same call could succeed another time. Only the wall clock and the machine's
+    /// resources are not functions of the input.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         matches!(self.kind, FaultKind::Deadline | FaultKind::Machine)
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn only_faults_of_the_wall_clock_and_of_the_machine_may_pass() {
+    fn only_deadlines_and_shortages_of_the_machine_are_transient_faults() {
         let kinds = [
             (FaultKind::Trap, "trap", false),
             (FaultKind::OutOfFuel, "out-of-fuel", false),

@@ -1,7 +1,7 @@
-//! Settlement: from what the rules answered to one value that holds everything that is to be
-//! committed together (invariant 2), or the fault that the answer is.
+//! Settlement: turns the rules' answer into one value that holds everything that must be committed
+//! together (invariant 2), or into a fault.
 //!
-//! Pure. The store applies a [`Settlement`] without asking anything; nothing of a turn is written
+//! Pure. The store applies a [`Settlement`] without further decisions, and a turn writes nothing
 //! that is not in it.
 
 use serde::Serialize;
@@ -14,34 +14,36 @@ use crate::outcome::{Outcome, Reply, StateChange, TimerChange};
 use crate::rules::{Fault, FaultKind};
 use saga_contract::description::{CommandKind, Description};
 
-/// Everything that one decided turn changes.
+/// All changes of one decided turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
     /// Key of the aggregate.
     pub key: String,
-    /// Revision that the aggregate has afterwards; grows by one with each change of its state.
+    /// Revision of the aggregate afterwards; each change of its state adds one.
     pub revision: u64,
-    /// What becomes of the state.
+    /// The change of the state.
     pub state: StateChange,
-    /// The message that it was decided on.
+    /// Correlation of the saga that the aggregate belongs to.
+    pub correlation: String,
+    /// The message that was decided on.
     pub cause: Cause,
-    /// Identity to remember, so that the message is not applied again; none for a command, whose id the
-    /// host made itself a moment ago.
+    /// Identity to remember for deduplication; None for a command, whose id the host has just
+    /// generated.
     pub inbox: Option<Identity>,
     /// Events to publish, in order.
     pub events: Vec<OutgoingEvent>,
     /// Timers to set or cancel, in order.
     pub timers: Vec<TimerChange>,
-    /// The answer for the client; none but for a command.
+    /// The answer for the client; None unless the message is a command.
     pub reply: Option<Reply>,
-    /// The decision as it is recorded.
+    /// The recorded decision.
     pub journal: JournalEntry,
 }
 
-/// An event with everything that its record will say.
+/// An event with the data of its record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutgoingEvent {
-    /// Topic, as the participant names it.
+    /// Topic, by the participant's name for it.
     pub topic: String,
     /// Event type.
     pub event_type: String,
@@ -53,7 +55,7 @@ pub struct OutgoingEvent {
     pub id: String,
 }
 
-/// What everything that a turn sets off says of the message that set it off.
+/// Data of the causing message, which everything that results from the turn carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
     /// Id of the message.
@@ -67,13 +69,13 @@ pub struct Cause {
 /// One recorded decision: enough to run it again and to compare.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalEntry {
-    /// Revision of the state as the rules saw it; 0 where there was none yet.
+    /// Revision of the state as the rules saw it; 0 if there was none yet.
     pub revision_before: u64,
     /// The state as the rules saw it.
     pub state_before: Option<String>,
     /// The message, as JSON text.
     pub message: String,
-    /// The answer, as JSON text; without the reply where there is nobody to be answered.
+    /// The answer, as JSON text; without the reply if the message is not a command.
     pub outcome: String,
     /// Fuel that the call used.
     pub fuel: u64,
@@ -81,19 +83,21 @@ pub struct JournalEntry {
     pub time: u64,
 }
 
-/// The aggregate as the turn found it.
+/// The aggregate before the turn.
 #[derive(Debug, Clone, Copy)]
 pub struct Before<'a> {
-    /// Its state; none where there is no such aggregate.
+    /// Its state; None if the aggregate does not exist.
     pub state: Option<&'a str>,
-    /// Its revision; 0 where there never was one.
+    /// Its revision; 0 if it never existed.
     pub revision: u64,
+    /// Correlation of the saga that it belongs to; `None` if the aggregate does not exist.
+    pub correlation: Option<&'a str>,
 }
 
 /// Settles a decided turn.
 ///
 /// # Errors
-/// A [`Fault`] when the answer breaks the contract or a limit: then nothing of it takes effect.
+/// A [`Fault`] if the answer violates the contract or a limit; nothing of it takes effect then.
 pub fn settle(
     description: &Description,
     limits: &TurnLimits,
@@ -103,7 +107,7 @@ pub fn settle(
     fuel: u64,
 ) -> Result<Settlement, Fault> {
     let message = &envelope.message;
-    // Where nobody is answered a reply means nothing, and unchecked as it is it must not be recorded.
+    // Without a client, a reply has no meaning; it is unchecked, so it must not be recorded.
     let outcome = Outcome {
         reply: outcome.reply.filter(|_| message.origin == Origin::Command),
         ..outcome
@@ -139,6 +143,9 @@ pub fn settle(
         key: message.key.clone(),
         revision: before.revision + u64::from(changed),
         state: outcome.state,
+        correlation: (before.correlation)
+            .unwrap_or(&message.correlation)
+            .to_owned(),
         cause: Cause {
             id: message.id.clone(),
             correlation: message.correlation.clone(),
@@ -155,7 +162,7 @@ pub fn settle(
 /// Takes the reply out of a read's outcome.
 ///
 /// # Errors
-/// A [`Fault`] when the read has effects, no reply, or one that is too large or not JSON.
+/// A [`Fault`] if the read has effects, has no reply, or its reply is too large or not JSON.
 pub fn read_reply(limits: &TurnLimits, outcome: Outcome) -> Result<Reply, Fault> {
     if !matches!(outcome.state, StateChange::Unchanged)
         || !outcome.events.is_empty()
@@ -171,10 +178,11 @@ pub fn read_reply(limits: &TurnLimits, outcome: Outcome) -> Result<Reply, Fault>
     Ok(reply)
 }
 
-/// Checks a state that the rules have brought to their current shape: it is stored like any other.
+/// Checks a state that the rules have migrated to their current shape, since it is stored like any
+/// other.
 ///
 /// # Errors
-/// A [`Fault`] when it is too large or no JSON.
+/// A [`Fault`] if it is too large or not JSON.
 pub fn check_state(limits: &TurnLimits, state: &str) -> Result<(), Fault> {
     bounded("state", state.len(), limits.state_bytes)?;
     json("state", state)
@@ -259,7 +267,7 @@ fn check_reply(limits: &TurnLimits, reply: &Reply) -> Result<(), Fault> {
     }
 }
 
-/// A create that says done must leave something behind that its location can show.
+/// A create that replies `done` must leave a state that its location can show.
 fn check_creation(
     description: &Description,
     envelope: &Envelope,

@@ -1,7 +1,7 @@
-//! Settlement as tables: what a decision becomes, and every answer that is a fault instead.
+//! Tables of settlement: the settlements of decisions, and every answer that is a fault instead.
 //!
-//! Invariant 2 at its source: everything that a turn changes is in the one value that comes out.
-//! Invariant 5: an answer that breaks the contract is a fault, whatever reply it carries.
+//! Invariant 2 at its source: all changes of a turn are in one value. Invariant 5: an answer that
+//! violates the contract is a fault, whatever reply it carries.
 
 use super::*;
 use crate::message::Message;
@@ -68,6 +68,7 @@ fn description() -> Description {
             })
             .into(),
         listings: Vec::new(),
+        settings: None,
     }
 }
 
@@ -81,6 +82,7 @@ fn envelope(origin: Origin, name: &str) -> Envelope {
             key: "7".into(),
             time: 5_000,
             correlation: "saga-9".into(),
+            causation: None,
             parameters: vec![("id".into(), "7".into())],
             body: r#"{"a":1.10}"#.into(),
         },
@@ -132,6 +134,7 @@ fn settled(envelope: &Envelope, outcome: Outcome) -> Result<Settlement, Fault> {
     let before = Before {
         state: Some("\"was\""),
         revision: 4,
+        correlation: None,
     };
     settle(&description(), &LIMITS, envelope, before, outcome, 77)
 }
@@ -168,6 +171,7 @@ fn invariant_2_everything_that_a_turn_changes_is_in_its_settlement() {
         id: identity::event_id("desk", &cause, 4_000, index),
     };
     let expected = Settlement {
+        correlation: "saga-9".into(),
         key: "7".into(),
         revision: 5,
         state: outcome.state.clone(),
@@ -230,6 +234,7 @@ fn the_revision_grows_with_each_change_of_the_state() {
     for (state, revision, expected) in table {
         let outcome = Outcome { state, ..nothing() };
         let before = Before {
+            correlation: None,
             state: None,
             revision,
         };
@@ -245,8 +250,8 @@ fn the_revision_grows_with_each_change_of_the_state() {
     }
 }
 
-/// Invariant 3: the inbox is for what may come again. A command's id is made by the host; a timer goes
-/// with its row.
+/// Invariant 3: the inbox is for messages that may be delivered again. A command's id is generated
+/// by the host; a timer is deleted with its row.
 #[test]
 fn invariant_3_only_events_are_remembered_and_only_commands_are_answered() {
     for (origin, name, remembered, answered) in [
@@ -267,7 +272,7 @@ fn invariant_3_only_events_are_remembered_and_only_commands_are_answered() {
     }
 }
 
-/// Invariant 9: nobody is answered, so the reply is not checked; then it must not be kept either.
+/// Invariant 9: without a client the reply is not checked, so it must not be kept either.
 #[test]
 fn invariant_9_a_reply_to_nobody_is_neither_checked_nor_recorded() {
     for reply in [
@@ -287,7 +292,8 @@ fn invariant_9_a_reply_to_nobody_is_neither_checked_nor_recorded() {
     }
 }
 
-/// Invariant 3: run again at another time, by a host that was restarted, a turn publishes the same ids.
+/// Invariant 3: a turn that runs again, at another time and after a restart, publishes the same
+/// ids.
 #[test]
 fn invariant_3_the_ids_of_events_do_not_depend_on_the_turn() {
     let ids = |time, fuel, revision| -> Vec<String> {
@@ -298,6 +304,7 @@ fn invariant_3_the_ids_of_events_do_not_depend_on_the_turn() {
             ..nothing()
         };
         let before = Before {
+            correlation: None,
             state: None,
             revision,
         };
@@ -627,6 +634,7 @@ fn an_event_on_an_aggregate_that_never_was_is_settled_too() {
     let before = Before {
         state: None,
         revision: 0,
+        correlation: None,
     };
     let settlement = settle(&description(), &LIMITS, &envelope, before, nothing(), 3).unwrap();
     assert_eq!(

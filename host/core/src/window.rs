@@ -1,22 +1,22 @@
-//! Which offset of a partition is safe to store while its records are decided out of order.
+//! The offset of a partition that is safe to store while its records are decided out of order.
 //!
 //! Records of different keys run in parallel, so record 7 may be settled while 5 still runs. The
-//! offset that may be stored is the one below which everything is settled (invariant 1); what is
-//! settled above it is remembered by the inbox. The window is bounded: at its bound the consumer
-//! stops reading (invariant 9).
+//! offset to store is the one below which everything is settled (invariant 1); the inbox remembers
+//! what is settled above it. The window is bounded: at its bound the consumer stops reading
+//! (invariant 9).
 
 use std::collections::{BTreeSet, VecDeque};
 
-/// The records of one partition that are under way.
+/// The records of one partition that are in flight.
 #[derive(Debug)]
 pub struct Window {
     /// Offsets in the order in which they were taken. They need not be consecutive.
     taken: VecDeque<i64>,
-    /// Offsets that are settled and still have an unsettled one before them.
+    /// Settled offsets that are preceded by an unsettled one.
     settled: BTreeSet<i64>,
-    /// What may be stored: the offset at which to read on after a crash.
+    /// The offset to store: reading resumes here after a crash.
     next: i64,
-    /// Most records under way at once.
+    /// Most records in flight at once.
     bound: usize,
 }
 
@@ -32,29 +32,29 @@ impl Window {
         }
     }
 
-    /// Whether another record may be taken.
+    /// True if another record may be taken.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.taken.len() < self.bound
     }
 
-    /// Whether nothing is under way.
+    /// True if nothing is in flight.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.taken.is_empty()
     }
 
-    /// How many more records may be taken.
+    /// Number of further records that may be taken.
     #[must_use]
     pub fn room(&self) -> usize {
         self.bound.saturating_sub(self.taken.len())
     }
 
-    /// Takes a record. Offsets must be taken in rising order.
+    /// Takes a record. Offsets must be taken in ascending order.
     ///
     /// # Panics
-    /// When the offset is below one that was taken before: the transport would have broken the
-    /// order of its partition.
+    /// If the offset is below one that was taken before: the transport has then broken the order of
+    /// its partition.
     pub fn take(&mut self, offset: i64) {
         assert!(
             self.taken.back().is_none_or(|last| *last < offset) && offset >= self.next,
@@ -63,7 +63,7 @@ impl Window {
         self.taken.push_back(offset);
     }
 
-    /// Notes that a record is settled and gives the offset that may be stored with it.
+    /// Marks a record as settled and returns the offset that may be stored with it.
     pub fn settle(&mut self, offset: i64) -> i64 {
         if self.settled.is_empty() && self.taken.front() == Some(&offset) {
             self.taken.pop_front();

@@ -1,11 +1,13 @@
-//! Who may use the admin interface.
+//! Access control of the admin interface.
 //!
-//! With a token configured: who shows it. Without: who reaches the listener, which is on loopback then, but for web
-//! pages. A browser on this machine reaches loopback too, on behalf of any page it shows; such requests carry an
-//! `Origin` (cross-site requests), or a `Host` that is not this machine's (a name that was rebound to 127.0.0.1).
+//! With a configured token, a request must carry it. Without one, the listener is on loopback and
+//! serves every local client except web pages: a browser on this machine reaches loopback on behalf
+//! of any page it shows. Such requests carry an `Origin` (cross-site requests), or a `Host` that is
+//! not this machine's (a name that was rebound to 127.0.0.1).
 //!
-//! The token itself is not kept, only its digest; digests are compared in constant time, so that neither
-//! the answer nor its time says how much of a guess was right. Must not know: what is asked for.
+//! Only the digest of the token is kept. Digests are compared in constant time, so that neither the
+//! answer nor its time reveals how much of a guess was right. Must not know: the meaning of
+//! requests.
 
 use hyper::Uri;
 use hyper::header::{self, HeaderMap};
@@ -16,13 +18,13 @@ use crate::apidocs::problems::Kind;
 use crate::http::origin::names_loopback;
 use crate::http::problem::Problem;
 
-/// Decides who may use the admin interface.
+/// Decides which requests may use the admin interface.
 pub struct Access {
     token: Option<[u8; 32]>,
 }
 
 impl Access {
-    /// For who shows this token, or without one for who reaches the listener.
+    /// Requires this token; without one, requires a local client.
     #[must_use]
     pub fn new(token: Option<&str>) -> Self {
         Self {
@@ -33,7 +35,7 @@ impl Access {
     /// Lets a request pass.
     ///
     /// # Errors
-    /// 401 where the token is missing or another, 403 for what a web page sent.
+    /// 401 if the token is missing or wrong, 403 for requests of web pages.
     pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         match &self.token {
             Some(token) => check_token(token, headers),
@@ -59,13 +61,13 @@ fn check_token(token: &[u8; 32], headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// `Bearer abc` → `abc`; the scheme in any case, as RFC 9110 has it.
+/// `Bearer abc` → `abc`; the scheme is case-insensitive (RFC 9110).
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
     (scheme.eq_ignore_ascii_case(b"Bearer ")).then(|| token.trim_ascii())
 }
 
-/// Compares without a branch that depends on what is compared.
+/// Compares without a branch that depends on the values.
 fn are_equal(one: &[u8; 32], other: &[u8; 32]) -> bool {
     let difference = one
         .iter()
@@ -82,7 +84,7 @@ fn check_is_local(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
             "requests of web pages are not taken: this one has an `Origin`; set admin.token_file to take them by token".into(),
         );
     }
-    // A page that shows an image or sends a form need not say its origin.
+    // A page that loads an image or sends a form may omit `Origin`.
     let site = headers.get("sec-fetch-site");
     if site.is_some_and(|site| site.as_bytes() != b"none") {
         return forbidden(
@@ -93,7 +95,7 @@ fn check_is_local(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = match hosts.next() {
         Some(host) => host.to_str().ok(),
-        // HTTP/2 says it in the address of the request only.
+        // HTTP/2 has it in the request's URI only.
         None => uri.authority().map(Authority::as_str),
     };
     let is_local = hosts.next().is_none()
@@ -162,7 +164,7 @@ mod tests {
             assert_eq!(status(&access, "/x", &shown), expected, "{value}");
         }
         assert_eq!(status(&access, "/x", &[("host", "127.0.0.1:1")]), 401);
-        // Who knows the token is no web page, wherever it says it asks.
+        // A client with the token is no web page, whatever its headers say.
         let shown = format!("Bearer {TOKEN}");
         let given = [
             ("authorization", shown.as_str()),
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_a_wrong_token_does_not_repeat_it() {
+    fn the_refusal_of_a_wrong_token_does_not_quote_it() {
         let given = headers(&[("authorization", "Bearer guessed-guessed")]);
         let problem = Access::new(Some(TOKEN))
             .check(&Uri::from_static("/x"), &given)

@@ -2,12 +2,17 @@
 //!
 //! # Layout
 //!
-//! - [`service`]: what can be asked
-//! - [`access`]: who may ask
-//! - [`readiness`]: whether the host takes requests, and what an operator should know of it
+//! - [`service`]: the routes
+//! - [`access`]: access control
+//! - [`dead_letters`]: lists, redrives and discards dead letters; [`letter_report`]: its answers
+//! - [`states`]: migrates stored states; quarantined aggregates
+//! - [`readiness`]: readiness, and the operator's report
 //!
 //! Must not know: how rules are swapped, transports, SQL, components.
 
 pub mod access;
+pub mod dead_letters;
+pub mod letter_report;
 pub mod readiness;
 pub mod service;
+pub mod states;

@@ -1,71 +1,71 @@
-//! Whether the host takes requests, and what an operator should know of it.
+//! Readiness of the host, and the report for the operator.
 //!
-//! Ready is who takes requests and keeps them, and reads what others say. A broker that can't be reached does not make the host
-//! unready (what is to be published waits in the outbox), and no more does a component that was refused
-//! (the active generation goes on). A store that can't be read does, so does a machine that lacks memory, threads or
-//! descriptors, so does a partition that is not read until an operator acts, so does a stage whose oldest message waits beyond its
-//! bound, and so does the drain.
+//! A host is ready if it takes and keeps requests and reads its records. An unreachable broker does
+//! not make it unready (what is to be published waits in the outbox), nor does a refused component
+//! (the active generation goes on). It is unready if the store can't be read or takes no commits;
+//! if the machine is out of memory, threads or descriptors; if a partition is not read until an
+//! operator acts; if the oldest message of a stage waits beyond its bound; and during the drain.
 //!
-//! Must not know: transports, the store. What they say comes as words.
+//! Must not know: transports, the store. Their conditions come as text.
 
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::rollout::report::{
-    ComponentFile, NotApplied, Overview, ParticipantOverview, RefusedOverview,
+    ComponentFile, DeadLetterOverview, NotApplied, Overview, ParticipantOverview, RefusedOverview,
 };
 
-/// What is wrong at the moment, if anything is.
-pub type Trouble = Box<dyn Fn() -> Option<String> + Send + Sync>;
+/// Returns the present problem, if there is one.
+pub type ConditionCheck = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
-/// What is asked for the readiness of a host.
+/// Sources of the readiness of a host.
 pub struct Readiness {
-    /// Why the store takes no commits, if it takes none.
-    pub store: Trouble,
-    /// What the machine lacks at the moment, if it lacks anything.
-    pub lack: Trouble,
-    /// Why records don't flow at the moment, if they don't.
-    pub trouble: Trouble,
-    /// Which records are not read until an operator acts, if any.
-    pub halted: Trouble,
-    /// Which stages stand still, if any do.
-    pub standing: Trouble,
+    /// The reason why the store takes no commits.
+    pub store: ConditionCheck,
+    /// The resource that the machine is out of.
+    pub lack: ConditionCheck,
+    /// The reason why records don't flow.
+    pub trouble: ConditionCheck,
+    /// The records that are not read until an operator acts.
+    pub halted: ConditionCheck,
+    /// The stages that stand still.
+    pub standing: ConditionCheck,
     /// Cancelled when the drain begins.
     pub draining: CancellationToken,
 }
 
-/// The word for the state of a host.
+/// State of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// It takes requests.
+    /// Takes requests.
     Ready,
-    /// It takes requests and keeps them, but records don't flow.
+    /// Takes and keeps requests, but records don't flow.
     Degraded,
-    /// It finishes what is under way and takes nothing more.
+    /// Finishes the work in flight and takes no more.
     Draining,
-    /// Its store can't be read, or takes no commits; the machine lacks something; records are not read until an operator acts;
-    /// or a stage stands still.
+    /// The store can't be read or takes no commits; the machine is out of a resource; records are
+    /// not read until an operator acts; or a stage stands still.
     Unavailable,
 }
 
-/// All that is told of the readiness of a host.
+/// The readiness report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// The state in one word.
+pub struct ReadinessReport {
+    /// The state.
     pub status: Status,
-    /// Its participants. Strangers are told the state only, as a report that says no more.
+    /// The participants. Empty for unauthenticated clients, which see the state only.
     #[serde(default)]
     pub participants: Vec<ReadyParticipant>,
-    /// Why records don't flow at the moment, if they don't.
+    /// The reason why records don't flow.
     pub transport: Option<String>,
-    /// Why requests can't be served, if they can't.
+    /// The reason why requests can't be served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// A participant, as the readiness tells of it.
+/// A participant in the readiness report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadyParticipant {
     /// Name.
@@ -76,7 +76,7 @@ pub struct ReadyParticipant {
     pub version: String,
     /// The file that it was configured with.
     pub file: Option<ComponentFile>,
-    /// The component that was refused since; none where the active generation is newer.
+    /// The component that was refused since; `None` if the active generation is newer.
     pub refused: Option<RefusedOverview>,
     /// Aggregates whose states can't be read.
     pub quarantined: u64,
@@ -86,10 +86,13 @@ pub struct ReadyParticipant {
     /// Timers that are due and could not be decided.
     #[serde(default)]
     pub parked_timers: u64,
+    /// Records that could not be decided.
+    #[serde(default)]
+    pub dead_letters: DeadLetterOverview,
 }
 
 impl Status {
-    /// The word, as it is told.
+    /// The word for it in the report.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -100,7 +103,7 @@ impl Status {
         }
     }
 
-    /// The HTTP status that says so to whoever sends requests here or elsewhere.
+    /// The HTTP status of `/readyz`, for load balancers.
     #[must_use]
     pub fn http(self) -> StatusCode {
         match self {
@@ -111,7 +114,7 @@ impl Status {
 }
 
 impl Readiness {
-    /// The state in one word. Costs next to nothing, so strangers may ask.
+    /// The state. Cheap, so unauthenticated clients may ask for it.
     #[must_use]
     pub fn status(&self) -> Status {
         if self.draining.is_cancelled() {
@@ -125,20 +128,22 @@ impl Readiness {
         }
     }
 
-    /// Why no requests are taken, if none are: what the machine lacks comes first, since it may be why the store fails.
+    /// The reason why no requests are taken. A shortage of the machine comes first, since it may be
+    /// the cause of the store's.
     fn reason(&self) -> Option<String> {
         let lack = (self.lack)().map(|lack| format!("the machine lacks {lack}"));
         lack.or_else(|| (self.store)())
             .or_else(|| {
-                (self.halted)()
-                    .map(|_| "records are not read until somebody acts; see `transport`".to_owned())
+                (self.halted)().map(|_| {
+                    "records are not read until an operator acts; see `transport`".to_owned()
+                })
             })
             .or_else(|| (self.standing)())
     }
 
-    /// The report, given what the store has of the generations.
+    /// The report, given the generations in the store.
     #[must_use]
-    pub fn report(&self, overview: Result<Overview, NotApplied>) -> Report {
+    pub fn report(&self, overview: Result<Overview, NotApplied>) -> ReadinessReport {
         let transport = (self.trouble)();
         let (participants, unreadable) = match overview {
             Ok(overview) => (overview.participants.into_iter().map(told).collect(), None),
@@ -149,7 +154,7 @@ impl Readiness {
             status => status,
         };
         let reason = self.reason().or(unreadable);
-        Report {
+        ReadinessReport {
             status,
             participants,
             transport,
@@ -173,6 +178,7 @@ fn told(participant: ParticipantOverview) -> ReadyParticipant {
         quarantined: participant.quarantine.count,
         parked: participant.parked.messages,
         parked_timers: participant.parked.timers,
+        dead_letters: participant.dead_letters,
         refused: participant
             .refused
             .into_iter()
@@ -184,7 +190,7 @@ fn told(participant: ParticipantOverview) -> ReadyParticipant {
 mod tests {
     use super::*;
     use crate::rollout::report::{
-        Check, GenerationOverview, ParkedOverview, Quarantine, Refused, Way,
+        Check, GenerationOverview, ParkedOverview, QuarantineOverview, Refused, Way,
     };
 
     fn refused(time: u64) -> RefusedOverview {
@@ -203,6 +209,8 @@ mod tests {
     fn generation(digest: &str, since: u64, is_active: bool) -> GenerationOverview {
         GenerationOverview {
             digest: digest.into(),
+            component: digest.into(),
+            settings: None,
             version: format!("of {digest}"),
             state_version: 1,
             is_active,
@@ -224,7 +232,7 @@ mod tests {
                 file: None,
                 generations: vec![generation("a", 300, false), generation("b", 200, true)],
                 refused,
-                quarantine: Quarantine {
+                quarantine: QuarantineOverview {
                     count: 2,
                     first: Vec::new(),
                 },
@@ -233,6 +241,7 @@ mod tests {
                     timers: 1,
                     ..ParkedOverview::default()
                 },
+                dead_letters: DeadLetterOverview::default(),
                 stale_seconds: None,
             }],
         }
@@ -280,8 +289,9 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_it_unready_is_named_before_what_follows_from_it() {
-        let trouble = |text: &'static str| -> Trouble { Box::new(move || Some(text.into())) };
+    fn causes_of_unreadiness_are_named_before_their_effects() {
+        let trouble =
+            |text: &'static str| -> ConditionCheck { Box::new(move || Some(text.into())) };
         let lacking = Readiness {
             lack: trouble("memory: none"),
             store: trouble("the store takes no commits"),
@@ -305,7 +315,7 @@ mod tests {
             (damaged, "the store is damaged"),
             (
                 halted,
-                "records are not read until somebody acts; see `transport`",
+                "records are not read until an operator acts; see `transport`",
             ),
         ] {
             for overview in [

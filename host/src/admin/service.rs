@@ -1,19 +1,31 @@
-//! The admin interface: rules are swapped, and it is told how the host is.
+//! The admin interface: swaps rules and reports the state of the host.
 //!
 //! ```text
-//! GET  /generations                       what decides, what has decided, what was refused
+//! GET  /generations                       active and former generations, refused components
 //! GET  /participants/{name}/generations   the same of one participant
-//! PUT  /participants/{name}/component     the body is a component that shall decide
-//! POST /participants/{name}/rollback      a generation that ran before ({"digest": "beginning of it"})
-//!                                         both take ?drop-used=true, allow-breaking=true, dry-run=true
+//! PUT  /participants/{name}/component     swaps to the component in the body
+//!                                         ?settings={"name": value} changes the settings of its rules too
+//! PATCH /participants/{name}/settings     changes the settings of its rules ({"name": value}, null for the default)
+//! POST /participants/{name}/rollback      goes back to a former generation ({"digest": "beginning of it"})
+//!                                         all three take ?drop-used=true, allow-breaking=true, dry-run=true
+//! GET  /participants/{name}/dead-letters  records that could not be decided
+//!                                         ?key=, reason=, older-than=SECONDS, ended=true, after=, limit=
+//! GET  /participants/{name}/dead-letters/{id}             one of them, with its record
+//! POST /participants/{name}/dead-letters/{id}/redrive     decide it again ({"by": "who", "value": "instead"})
+//! POST /participants/{name}/dead-letters/{id}/trial       what the component in the body would decide on it
+//! POST /participants/{name}/dead-letters/{id}/discard     drop it ({"by": "who"})
+//! POST /participants/{name}/migration      migrates some stored states of older versions (?after=KEY)
+//! GET  /participants/{name}/quarantine     aggregates whose states can't be read
+//! POST /participants/{name}/quarantine/release            lets the rules read one again ({"key": "17", "by": "who"})
 //! GET  /livez                             200 as long as the process runs
-//! GET  /readyz                            200 as long as requests are taken, with what there is to know
+//! GET  /readyz                            200 as long as requests are taken, with a report
 //! GET  /problems/{word}                   a page on a kind of problem
-//! GET  /metrics                           what is counted and measured, for Prometheus
+//! GET  /metrics                           metrics, for Prometheus
 //! ```
 //!
-//! Who may ask is decided first ([`Access`]), so that strangers learn nothing; only `/livez`, `/readyz` (strangers with one word) and
-//! the pages on problems answer everyone. Must not know: how rules are swapped, transports, SQL.
+//! Access is checked first ([`Access`]), so that unauthenticated clients learn nothing; only
+//! `/livez`, `/readyz` (with its state only) and the pages on problems answer everyone. Must not
+//! know: how rules are swapped, transports, SQL.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -24,6 +36,8 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode};
+use saga_core::commit::LetterRequest;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
@@ -31,7 +45,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Access;
+use super::dead_letters::{self, LetterQuery};
 use super::readiness::Readiness;
+use super::states;
 use crate::apidocs;
 use crate::apidocs::problems::Kind;
 use crate::base::budget::Budget;
@@ -42,34 +58,40 @@ use crate::http::answer::{
     read_body, resource_response, too_many_bytes,
 };
 use crate::http::problem::{Problem, try_later};
-use crate::http::server::{self, Answers, Bounds, HealthOnly};
-use crate::http::{origin, target};
+use crate::http::server::{self, Answers, HealthOnly, ListenerBounds};
+use crate::http::{origin, paging, target};
 use crate::metrics::Format;
 use crate::metrics::requests::{Open, Requests};
 use crate::rollout::flags::{ALLOW_BREAKING, DROP_USED, DRY_RUN, Flags};
-use crate::rollout::report::{Applied, NotApplied, Way};
+use crate::rollout::letter_trial::{LetterTrial, TryOnLetter};
+use crate::rollout::report::{NotApplied, SwapResult, Way};
+use crate::rollout::rule_settings::{CandidateSettings, SettingsChange};
 use crate::rollout::{Apply, Reloader};
+use crate::turn::Participant;
 
-/// Connections of the admin listener. It is for people and their scripts.
+/// Connections of the admin listener, which is for people and their scripts.
 const CONNECTIONS: usize = 64;
 
-/// Further connections, on which only health and metrics are answered: whoever watches over the host is answered however many others
-/// are connected.
+/// Further connections that serve health and metrics only: monitors are answered however many other
+/// clients are connected.
 const RESERVE: usize = 64;
 
-/// Bytes of answers that clients have not taken. Health is told beyond it too.
+/// Bytes of answers that clients have not read yet. Health is answered beyond it too.
 const ANSWER_BYTES: usize = 64 << 20;
 
-/// Components that are in memory at once; further ones wait to be read.
+/// Components in memory at once; uploads beyond it wait.
 const COMPONENTS: usize = 4;
 
-/// Longest time that a client may take to send a component: 128 MiB at 9 Mbit/s.
+/// Longest time for the upload of a component: 128 MiB at 9 Mbit/s.
 const COMPONENT_TIME: Duration = Duration::from_secs(120);
 
 /// Bytes of any other body.
 const BODY_BYTES: usize = 4 << 10;
 
-/// Longest time that a client may take to send any other body.
+/// Bytes of a request on a dead letter, with a value.
+const LETTER_BYTES: usize = 8 << 20;
+
+/// Longest time for the upload of any other body.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
 const JSON: &str = "application/json";
@@ -77,7 +99,7 @@ const JSON: &str = "application/json";
 /// Binds the address of the admin interface.
 ///
 /// # Errors
-/// Says which address, and what to do when it is in use.
+/// Names the address, and the remedy if it is in use.
 pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     server::bind_or(
         "admin",
@@ -86,10 +108,15 @@ pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     )
 }
 
-/// Serves until `stop`, then lets the requests under way finish. Stopped last, it can tell of the drain. How many connections
-/// there may be is not among the bounds that are given.
-pub async fn serve(listener: Acceptor, admin: Arc<Admin>, bounds: Bounds, stop: CancellationToken) {
-    let bounds = Bounds {
+/// Serves until `stop`, then lets requests in flight finish. Stopped last, so that it can report on
+/// the drain. The number of connections in `bounds` is ignored.
+pub async fn serve(
+    listener: Acceptor,
+    admin: Arc<Admin>,
+    bounds: ListenerBounds,
+    stop: CancellationToken,
+) {
+    let bounds = ListenerBounds {
         connections: CONNECTIONS,
         reserve: RESERVE,
         ..bounds
@@ -102,29 +129,29 @@ pub struct Admin {
     access: Access,
     reloader: Reloader,
     readiness: Readiness,
-    exposition: Exposition,
+    exposition: RenderMetrics,
     requests: Requests,
     component_bytes: usize,
     places: Semaphore,
-    /// Of bodies, each of which has its own bound.
+    /// Memory of request bodies. Each body has its own bound too.
     bodies: Budget,
     answers: Budget,
 }
 
-/// Everything that is counted and measured, in a format; none where nothing is.
-pub type Exposition =
+/// Returns the metrics in a format; `None` if metrics are off.
+pub type RenderMetrics =
     Arc<dyn Fn(Format) -> Pin<Box<dyn Future<Output = Option<String>> + Send>> + Send + Sync>;
 
 impl Admin {
-    /// For who shows the token, or without one for who reaches the listener; takes components of at most so many
-    /// bytes. Its connections are counted.
+    /// Requires this token; without one, requires a local client. Takes components of at most
+    /// `component_bytes` bytes.
     #[must_use]
     pub fn new(
         token: Option<&str>,
         component_bytes: usize,
         reloader: Reloader,
         readiness: Readiness,
-        (exposition, requests): (Exposition, Requests),
+        (exposition, requests): (RenderMetrics, Requests),
     ) -> Self {
         Self {
             access: Access::new(token),
@@ -186,19 +213,30 @@ impl Answers for Admin {
     }
 }
 
-/// What a path is for.
-enum Place<'a> {
+/// The purpose of a path.
+enum AdminPath<'a> {
     Health,
     Metrics,
     Generations(Option<&'a str>),
     Component(&'a str),
+    Settings(&'a str),
     Rollback(&'a str),
+    Migration(&'a str),
+    Quarantine(&'a str),
+    Release(&'a str),
+    DeadLetters(&'a str),
+    DeadLetter(&'a str, i64),
+    RequestForLetter(&'a str, i64, LetterRequest),
+    TryOnLetter(&'a str, i64),
 }
 
-impl<'a> Place<'a> {
+impl<'a> AdminPath<'a> {
     fn at(path: &'a str) -> Option<Self> {
         let below = path.strip_prefix('/')?;
         let mut parts = below.split('/');
+        if let Some(place) = Self::of_letter(below) {
+            return Some(place);
+        }
         match (parts.next()?, parts.next(), parts.next(), parts.next()) {
             ("livez" | "readyz", None, ..) => Some(Self::Health),
             ("metrics", None, ..) => Some(Self::Metrics),
@@ -206,6 +244,7 @@ impl<'a> Place<'a> {
             ("participants", Some(name), Some(what), None) if !name.is_empty() => match what {
                 "generations" => Some(Self::Generations(Some(name))),
                 "component" => Some(Self::Component(name)),
+                "settings" => Some(Self::Settings(name)),
                 "rollback" => Some(Self::Rollback(name)),
                 _ => None,
             },
@@ -213,23 +252,59 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// `participants/order/dead-letters/12/redrive`.
+    fn of_letter(below: &'a str) -> Option<Self> {
+        let parts: Vec<&str> = below.split('/').collect();
+        match parts[..] {
+            ["participants", name, "migration"] => Some(Self::Migration(name)),
+            ["participants", name, "quarantine"] => Some(Self::Quarantine(name)),
+            ["participants", name, "quarantine", "release"] => Some(Self::Release(name)),
+            ["participants", name, "dead-letters"] => Some(Self::DeadLetters(name)),
+            ["participants", name, "dead-letters", id] => {
+                Some(Self::DeadLetter(name, id.parse().ok()?))
+            }
+            ["participants", name, "dead-letters", id, "trial"] => {
+                Some(Self::TryOnLetter(name, id.parse().ok()?))
+            }
+            ["participants", name, "dead-letters", id, what] => {
+                let request = match what {
+                    "redrive" => LetterRequest::Redrive,
+                    "discard" => LetterRequest::Discard,
+                    _ => return None,
+                };
+                Some(Self::RequestForLetter(name, id.parse().ok()?, request))
+            }
+            _ => None,
+        }
+    }
+
     fn method(&self) -> Method {
         match self {
-            Self::Health | Self::Metrics | Self::Generations(_) => Method::GET,
+            Self::Health
+            | Self::Metrics
+            | Self::Generations(_)
+            | Self::Quarantine(_)
+            | Self::DeadLetters(_)
+            | Self::DeadLetter(..) => Method::GET,
             Self::Component(_) => Method::PUT,
-            Self::Rollback(_) => Method::POST,
+            Self::Settings(_) => Method::PATCH,
+            Self::Rollback(_)
+            | Self::Migration(_)
+            | Self::Release(_)
+            | Self::TryOnLetter(..)
+            | Self::RequestForLetter(..) => Method::POST,
         }
     }
 }
 
-/// What to go back to.
+/// The body of a rollback: the generation.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Back {
+struct RollbackRequest {
     digest: Option<String>,
 }
 
-/// The problem of a request that is not about health, on a connection of the reserve.
+/// The problem of a request on a reserved connection that is not about health.
 fn crowded() -> Problem {
     let detail = format!(
         "all {CONNECTIONS} connections of the admin listener are in use; on this one only /livez, /readyz and /metrics are answered"
@@ -242,12 +317,12 @@ impl Admin {
         let (head, body) = request.into_parts();
         let _ = origin::named(&head)?;
         let access = self.access.check(&head.uri, &head.headers);
-        // hyper leaves the body of an answer to HEAD out.
+        // hyper leaves out the body of an answer to HEAD.
         let is_get = head.method == Method::GET || head.method == Method::HEAD;
         match (head.uri.path(), access) {
             ("/livez", _) if is_get => answer(StatusCode::OK, &json!({"status": "alive"})),
             ("/readyz", access) if is_get => self.readyz(access.is_ok()).await,
-            // Whoever is told of a problem may read what it means.
+            // A client that was sent a problem may read about its meaning.
             (path, _) if is_on_problems(path) => problem_page(&head.method, path),
             (_, Ok(())) => self.serve(Request::from_parts(head, body)).await,
             (_, Err(problem)) => Err(problem),
@@ -257,7 +332,7 @@ impl Admin {
     async fn serve(&self, request: Request<Incoming>) -> Result<Answered, Problem> {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
-        let place = Place::at(path).ok_or_else(|| nothing_at(path))?;
+        let place = AdminPath::at(path).ok_or_else(|| nothing_at(path))?;
         let method = place.method();
         let asked = if head.method == Method::HEAD {
             &Method::GET
@@ -267,30 +342,98 @@ impl Admin {
         if *asked != method {
             return Err(method_not_allowed(&head.method, path, &[method.as_str()]));
         }
-        if matches!(place, Place::Component(_) | Place::Rollback(_)) {
+        if matches!(
+            place,
+            AdminPath::Component(_)
+                | AdminPath::Settings(_)
+                | AdminPath::Rollback(_)
+                | AdminPath::Release(_)
+                | AdminPath::TryOnLetter(..)
+                | AdminPath::RequestForLetter(..)
+        ) {
             check_encoding(&head.headers)?;
         }
         match place {
-            Place::Health => self.readyz(true).await,
-            Place::Metrics => self.metrics(&head.headers).await,
-            Place::Generations(None) => {
+            AdminPath::Health => self.readyz(true).await,
+            AdminPath::Metrics => self.metrics(&head.headers).await,
+            AdminPath::Generations(None) => {
                 let overview = self.reloader.overview(None).await.map_err(not_applied)?;
                 answer(StatusCode::OK, &overview)
             }
-            Place::Generations(Some(name)) => self.generations(name).await,
-            Place::Component(name) => {
-                let flags = flags(head.uri.query())?;
-                applied(self.apply(name, body, flags).await?)
+            AdminPath::Generations(Some(name)) => self.generations(name).await,
+            AdminPath::Component(name) => {
+                let (flags, settings) = swap_query(head.uri.query())?;
+                applied(self.apply(name, body, flags, settings).await?)
             }
-            Place::Rollback(name) => {
+            AdminPath::Settings(name) => {
                 let flags = flags(head.uri.query())?;
                 let (bytes, _reserved) =
                     read_body(body, BODY_BYTES, BODY_TIME, &self.bodies).await?;
-                let back = back(&bytes)?;
+                let change = SettingsChange::of_patch(read_json(&bytes, "{\"name\": value}")?);
+                applied(self.reloader.configure(name, change, flags).await)
+            }
+            AdminPath::Rollback(name) => {
+                let flags = flags(head.uri.query())?;
+                let (bytes, _reserved) =
+                    read_body(body, BODY_BYTES, BODY_TIME, &self.bodies).await?;
+                let back: RollbackRequest = read_json(&bytes, "{\"digest\": \"…\"}")?;
                 let digest = back.digest.as_deref();
                 applied(self.reloader.rollback(name, digest, flags).await)
             }
+            AdminPath::Migration(name) => {
+                let after = migrates_after(head.uri.query())?;
+                let step = states::migrate(self.participant(name)?, after).await?;
+                answer(StatusCode::OK, &step)
+            }
+            AdminPath::Quarantine(name) => {
+                let list = states::quarantine(self.participant(name)?).await?;
+                answer(StatusCode::OK, &list)
+            }
+            AdminPath::Release(name) => {
+                let participant = self.participant(name)?;
+                let (bytes, _reserved) =
+                    read_body(body, BODY_BYTES, BODY_TIME, &self.bodies).await?;
+                let request = read_json(&bytes, "{\"key\": \"17\", \"by\": \"who\"}")?;
+                answer(
+                    StatusCode::OK,
+                    &states::release(participant, request).await?,
+                )
+            }
+            AdminPath::DeadLetters(name) => {
+                let query = LetterQuery::of(head.uri.query())?;
+                let page = dead_letters::list(self.participant(name)?, query).await?;
+                answer(StatusCode::OK, &page)
+            }
+            AdminPath::DeadLetter(name, letter) => {
+                let shown = dead_letters::show(self.participant(name)?, letter).await?;
+                answer(StatusCode::OK, &shown)
+            }
+            AdminPath::TryOnLetter(name, letter) => {
+                let (_, settings) = swap_query(head.uri.query())?;
+                let trial = self.try_on_letter((name, letter), body, settings).await?;
+                answer(StatusCode::OK, &trial)
+            }
+            AdminPath::RequestForLetter(name, letter, request) => {
+                let participant = self.participant(name)?;
+                let (bytes, _reserved) =
+                    read_body(body, LETTER_BYTES, BODY_TIME, &self.bodies).await?;
+                let wish = read_json(&bytes, "{\"by\": \"who\", \"value\": \"instead\"}")?;
+                let asked = dead_letters::ask(participant, letter, request, wish).await?;
+                answer(StatusCode::OK, &asked)
+            }
         }
+    }
+
+    fn participant(&self, name: &str) -> Result<Arc<Participant>, Problem> {
+        let all = || self.reloader.hosted().map(|hosted| &hosted.participant);
+        let found = all().find(|participant| participant.name() == name);
+        found.cloned().ok_or_else(|| {
+            let names: Vec<&str> = all().map(|participant| participant.name()).collect();
+            not_applied(NotApplied::UnknownParticipant(
+                name.to_owned(),
+                names.join(", "),
+            ))
+        })
     }
 
     async fn readyz(&self, with_detail: bool) -> Result<Answered, Problem> {
@@ -323,29 +466,52 @@ impl Admin {
         }
     }
 
+    async fn try_on_letter(
+        &self,
+        (name, letter): (&str, i64),
+        body: Incoming,
+        settings: SettingsChange,
+    ) -> Result<LetterTrial, Problem> {
+        let _place = self.places.acquire().await;
+        let (bytes, _reserved) =
+            read_body(body, self.component_bytes, COMPONENT_TIME, &self.bodies).await?;
+        let request = TryOnLetter {
+            participant: name.to_owned(),
+            letter,
+            bytes,
+            settings,
+        };
+        let trial = self.reloader.try_on_letter(request).await;
+        let trial = trial.map_err(not_applied)?;
+        trial.ok_or_else(|| dead_letters::unknown(name, letter))
+    }
+
     async fn apply(
         &self,
         name: &str,
         body: Incoming,
         flags: Flags,
-    ) -> Result<Result<Applied, NotApplied>, Problem> {
-        // Kept until the swap is over: so long the component is in memory. Never closed, so always given.
+        settings: SettingsChange,
+    ) -> Result<Result<SwapResult, NotApplied>, Problem> {
+        // Held until the swap is over, as long as the component is in memory. The semaphore is
+        // never closed.
         let _place = self.places.acquire().await;
         let (bytes, _reserved) =
             read_body(body, self.component_bytes, COMPONENT_TIME, &self.bodies).await?;
         let apply = Apply {
             participant: name.to_owned(),
             bytes,
-            origin: "sent to the admin interface".into(),
+            origin: Apply::SENT.into(),
             way: Way::Apply,
             flags,
+            settings: CandidateSettings::Changed(settings),
             file: None,
         };
         Ok(self.reloader.apply(apply).await)
     }
 }
 
-/// Whether a path is one of the pages on problems.
+/// True if a path is one of the pages on problems.
 fn is_on_problems(path: &str) -> bool {
     path.strip_prefix("/problems")
         .is_some_and(|below| below.is_empty() || below.starts_with('/'))
@@ -364,7 +530,7 @@ fn answer(status: StatusCode, body: &impl Serialize) -> Result<Answered, Problem
     Ok(json_response(status, JSON, printable::json(body)))
 }
 
-fn applied(result: Result<Applied, NotApplied>) -> Result<Answered, Problem> {
+fn applied(result: Result<SwapResult, NotApplied>) -> Result<Answered, Problem> {
     answer(StatusCode::OK, &result.map_err(not_applied)?)
 }
 
@@ -390,35 +556,65 @@ fn not_applied(error: NotApplied) -> Problem {
     }
 }
 
-/// `drop-used=true&dry-run=true`; nothing → none of them. Names may be written with `_` too.
+/// `drop-used=true&dry-run=true`; an empty query sets none. Names may be written with `_` too.
 fn flags(query: Option<&str>) -> Result<Flags, Problem> {
     let mut flags = Flags::default();
-    let parts = query.unwrap_or_default().split('&');
-    for part in parts.filter(|part| !part.is_empty()) {
-        let unknown = || {
-            let detail = format!(
-                "the query `{part}` is not known; there are {DROP_USED}=true, {ALLOW_BREAKING}=true and {DRY_RUN}=true"
-            );
-            Problem::new(Kind::BadQuery, detail)
-        };
-        let (name, value) = part.split_once('=').ok_or_else(unknown)?;
-        let flag = match name.replace('_', "-").as_str() {
-            DROP_USED => &mut flags.drop_used,
-            ALLOW_BREAKING => &mut flags.allow_breaking,
-            DRY_RUN => &mut flags.dry_run,
-            _ => return Err(unknown()),
-        };
-        *flag = value.parse().map_err(|_| unknown())?;
+    for (name, value) in paging::pairs(query.unwrap_or_default())? {
+        set_flag(&mut flags, &name, &value)?;
     }
     Ok(flags)
 }
 
-fn back(bytes: &[u8]) -> Result<Back, Problem> {
+/// The flags of a swap, and its changes of settings.
+fn swap_query(query: Option<&str>) -> Result<(Flags, SettingsChange), Problem> {
+    let (mut flags, mut change) = (Flags::default(), SettingsChange::default());
+    for (name, value) in paging::pairs(query.unwrap_or_default())? {
+        if name == "settings" {
+            change = SettingsChange::of_patch(read_json(value.as_bytes(), "{\"name\": value}")?);
+        } else {
+            set_flag(&mut flags, &name, &value)?;
+        }
+    }
+    Ok((flags, change))
+}
+
+/// The key after which a migration goes on; empty for the first step.
+fn migrates_after(query: Option<&str>) -> Result<String, Problem> {
+    let mut after = String::new();
+    for (name, value) in paging::pairs(query.unwrap_or_default())? {
+        if name != "after" {
+            let detail = format!("the query `{name}={value}` is not known; there is after=KEY");
+            return Err(Problem::new(Kind::BadQuery, detail));
+        }
+        after = value;
+    }
+    Ok(after)
+}
+
+fn set_flag(flags: &mut Flags, name: &str, value: &str) -> Result<(), Problem> {
+    let unknown = || {
+        let detail = format!(
+            "the query `{name}={value}` is not known; there are {DROP_USED}=true, {ALLOW_BREAKING}=true and {DRY_RUN}=true"
+        );
+        Problem::new(Kind::BadQuery, detail)
+    };
+    let flag = match name.replace('_', "-").as_str() {
+        DROP_USED => &mut flags.drop_used,
+        ALLOW_BREAKING => &mut flags.allow_breaking,
+        DRY_RUN => &mut flags.dry_run,
+        _ => return Err(unknown()),
+    };
+    *flag = value.parse().map_err(|_| unknown())?;
+    Ok(())
+}
+
+/// The body as JSON of this form. An empty body is the default.
+fn read_json<T: DeserializeOwned + Default>(bytes: &[u8], form: &str) -> Result<T, Problem> {
     if bytes.trim_ascii().is_empty() {
-        return Ok(Back::default());
+        return Ok(T::default());
     }
     serde_json::from_slice(bytes).map_err(|error| {
-        let detail = format!("the body is not of the form {{\"digest\": \"…\"}}: {error}");
+        let detail = format!("the body is not of the form {form}: {error}");
         Problem::new(Kind::BadJson, detail)
     })
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::rollout::report::{Check, Refused};
 
 #[test]
-fn only_the_paths_that_are_there_lead_somewhere() {
+fn unknown_paths_are_not_found() {
     for path in [
         "",
         "/",
@@ -15,19 +15,19 @@ fn only_the_paths_that_are_there_lead_somewhere() {
         "/participants/a/components",
         "/livez/x",
     ] {
-        assert!(Place::at(path).is_none(), "{path}");
+        assert!(AdminPath::at(path).is_none(), "{path}");
     }
     assert!(matches!(
-        Place::at("/participants/a/component"),
-        Some(Place::Component("a"))
+        AdminPath::at("/participants/a/component"),
+        Some(AdminPath::Component("a"))
     ));
     assert!(matches!(
-        Place::at("/participants/a/generations"),
-        Some(Place::Generations(Some("a")))
+        AdminPath::at("/participants/a/generations"),
+        Some(AdminPath::Generations(Some("a")))
     ));
     assert!(matches!(
-        Place::at("/generations"),
-        Some(Place::Generations(None))
+        AdminPath::at("/generations"),
+        Some(AdminPath::Generations(None))
     ));
 }
 
@@ -55,7 +55,7 @@ fn a_refusal_says_which_check_and_everything_that_is_wrong() {
 }
 
 #[test]
-fn what_is_not_applied_says_whether_to_try_again() {
+fn a_refused_swap_shows_if_a_retry_makes_sense() {
     let cases = [
         (NotApplied::UnknownParticipant("a".into(), "b".into()), 404),
         (NotApplied::UnknownGeneration("none".into()), 404),
@@ -70,7 +70,7 @@ fn what_is_not_applied_says_whether_to_try_again() {
 }
 
 #[test]
-fn what_is_not_known_is_not_guessed() {
+fn unknown_flags_and_values_are_refused() {
     let set = |query| {
         let flags = flags(Some(query)).unwrap();
         flags.names().collect::<Vec<_>>().join(" ")
@@ -87,6 +87,7 @@ fn what_is_not_known_is_not_guessed() {
     ] {
         assert_eq!(flags(Some(query)).unwrap_err().status, 400, "{query}");
     }
+    let back = |bytes: &[u8]| read_json::<RollbackRequest>(bytes, "{}");
     assert_eq!(back(b" \n").unwrap().digest, None);
     assert_eq!(
         back(br#"{"digest":"ab"}"#).unwrap().digest.as_deref(),

@@ -1,4 +1,5 @@
-//! Every answer that a command can get, for the API document: what the rules reply, what they refuse, and the host's own problems.
+//! The answers to a command in the OpenAPI document: replies and refusals of the rules, and the
+//! host's own problems.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +47,7 @@ fn answered(by_status: &BTreeMap<u16, Vec<Told>>) -> impl Iterator<Item = (Strin
     by_status.iter().map(answer)
 }
 
-/// HTTP status of a refusal.
+/// The HTTP status of a refusal.
 pub fn status(kind: RefusalKind) -> u16 {
     match kind {
         RefusalKind::Invalid => 422,
@@ -56,7 +57,7 @@ pub fn status(kind: RefusalKind) -> u16 {
     }
 }
 
-/// The answers of a command that was carried out.
+/// The answers to a command that was carried out.
 fn done(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Map<String, Value> {
     let schema = schemas.add(&command.reply, &format!("{}.reply", command.name));
     let mut content = json!({"application/json": media(schema, &command.reply)});
@@ -96,7 +97,8 @@ fn done(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Map<String, 
     answers
 }
 
-/// What the command replies (`content`) or, where the client may wait for the decision and did, what the read answers.
+/// The content of a reply. If the client may wait for the decision, the reply of the read is an
+/// alternative.
 fn decided(api: &Api<'_>, command: &Command, content: &Value, schemas: &mut Schemas) -> Value {
     let mut content = content.clone();
     if let Some(read) = api.description.read_of(command)
@@ -113,7 +115,7 @@ fn decided(api: &Api<'_>, command: &Command, content: &Value, schemas: &mut Sche
     content
 }
 
-/// States as they follow each other, for a client that asks with `Accept: text/event-stream`.
+/// Server-sent events with the states, for a client that asks with `Accept: text/event-stream`.
 fn event_stream() -> Value {
     json!({
         "schema": {
@@ -125,7 +127,7 @@ fn event_stream() -> Value {
     })
 }
 
-/// Only who asks for events is answered so.
+/// The answer to a client of server-sent events that has seen the last one.
 fn no_more_events() -> Value {
     json!({"description": "The client has seen the decision (`Last-Event-ID`): no events will follow."})
 }
@@ -137,8 +139,8 @@ pub(super) fn not_modified() -> Value {
     })
 }
 
-/// The kinds of the host's own problems that every request can meet. A swap may take a route or a method away between the
-/// reading of the document and the request.
+/// The kinds of the host's problems that every request can get. A swap may remove a route or a
+/// method after the client has read the document.
 pub(super) const ALWAYS: [Kind; 13] = [
     Kind::BadHead,
     Kind::ForeignHost,
@@ -155,11 +157,14 @@ pub(super) const ALWAYS: [Kind; 13] = [
     Kind::TryLater,
 ];
 
-/// The kinds of the host's own problems that a command can meet.
+/// The kinds of the host's problems that a command can get.
 fn kinds(command: &Command) -> Vec<Kind> {
     let mut kinds = ALWAYS.to_vec();
     if !saga_contract::description::path_parameters(&command.path).is_empty() {
         kinds.push(Kind::BadPath);
+    }
+    if command.kind == CommandKind::Change {
+        kinds.push(Kind::Blocked);
     }
     if command.request.is_some() {
         kinds.extend([
@@ -173,6 +178,7 @@ fn kinds(command: &Command) -> Vec<Kind> {
             Kind::CheckFailed,
         ]);
     }
+    kinds.push(Kind::BadCorrelation);
     if command.method != Method::Get {
         kinds.push(Kind::ForeignOrigin);
     }
@@ -194,7 +200,7 @@ fn kinds(command: &Command) -> Vec<Kind> {
     kinds
 }
 
-/// A kind of problem as the document tells of it.
+/// A kind of problem in the document.
 struct Told {
     word: String,
     meaning: String,
@@ -221,7 +227,7 @@ impl Told {
     }
 }
 
-/// The answer of a status, with every kind of problem that it stands for.
+/// The answer with this status, and all kinds of problems that have it.
 fn problem(status: u16, told: &[Told]) -> Value {
     let lines = told
         .iter()

@@ -1,7 +1,9 @@
-//! The AsyncAPI 3.0 document of a participant: the topics that it reads and writes, and what is in their records.
+//! The AsyncAPI 3.0 document of a participant: the topics that it reads and writes, and their
+//! records.
 //!
-//! Topics and groups have the names that they really have, which the settings may have changed. Payloads are schemas of JSON Schema
-//! 2020-12; what they share with AsyncAPI's own schemas is all that authors' types become. Must not know: brokers.
+//! Topics and groups have their names on the broker, which the settings may have changed. Payloads
+//! have schemas of JSON Schema 2020-12; the subset that authors' types produce is valid in AsyncAPI
+//! too. Must not know: brokers.
 
 use saga_contract::description::{Description, Publication, Subscription};
 use saga_core::record::header;
@@ -153,7 +155,7 @@ impl Document {
         );
     }
 
-    /// Adds a message to the channel of a topic; gives both names.
+    /// Adds a message to the channel of a topic; returns the names of both.
     fn message(&mut self, topic: &str, name: &str, message: Value) -> (String, String) {
         let channel = component_name(topic);
         let entry = self.channels.entry(channel.clone()).or_insert_with(|| {
@@ -165,7 +167,8 @@ impl Document {
         });
         let mut name = component_name(name);
         if let Some(Value::Object(messages)) = entry.get_mut("messages") {
-            // Who reads what it writes itself has two messages of one type, with other headers.
+            // A participant that reads its own topic has two messages of one type, with different
+            // headers.
             while messages.contains_key(&name) {
                 name.push_str(".received");
             }
@@ -227,7 +230,7 @@ fn key_binding(description: &str) -> Value {
     }})
 }
 
-/// What each header says, and how it is written.
+/// The headers, each with its meaning and its schema.
 fn header_schemas() -> Map<String, Value> {
     let text = |description: &str| json!({"type": "string", "description": description});
     let mut time = text("When it was published (RFC 3339).");
@@ -261,7 +264,7 @@ fn header_schemas() -> Map<String, Value> {
     .collect()
 }
 
-/// The headers of what this participant publishes.
+/// The headers of published records.
 fn published_headers(description: &Description, event: &str) -> Value {
     let mut properties = header_schemas();
     for (name, value) in [
@@ -277,7 +280,7 @@ fn published_headers(description: &Description, event: &str) -> Value {
             set(schema, "const", value);
         }
     }
-    // A trace context is there only where a client or a peer began one.
+    // Only clients and peers begin a trace context.
     let required: Vec<_> = (properties.keys())
         .filter(|name| *name != header::TRACEPARENT)
         .cloned()
@@ -285,7 +288,8 @@ fn published_headers(description: &Description, event: &str) -> Value {
     json!({"type": "object", "required": required, "properties": properties})
 }
 
-/// The headers of what this participant takes. All may be missing, but for the type where something else has none.
+/// The headers of consumed records. All are optional, except the type if other subscriptions need
+/// it.
 fn received_headers(subscription: &Subscription) -> Value {
     let mut properties = header_schemas();
     if let Some(schema) = properties.get_mut(header::TYPE) {
@@ -293,7 +297,7 @@ fn received_headers(subscription: &Subscription) -> Value {
     }
     let mut headers = json!({
         "type": "object",
-        "description": "Without an id, a record's identity is its topic, partition and offset.",
+        "description": "Without an id, a record's identity is its topic, partition, offset and content.",
         "properties": properties,
     });
     if !subscription.untyped {
@@ -302,7 +306,7 @@ fn received_headers(subscription: &Subscription) -> Value {
     headers
 }
 
-/// What a dead letter says of itself, beyond the headers that it came with.
+/// The headers that a dead letter has in addition to those of its record.
 fn dead_letter_headers() -> Value {
     let text = |description: &str| json!({"type": "string", "description": description});
     json!({

@@ -1,4 +1,4 @@
-//! The lists of a participant, for the API document: what may be asked for, and what a page holds.
+//! The lists of a participant in the OpenAPI document: their filters and their pages.
 //!
 //! Must not know: how a page is made.
 
@@ -11,7 +11,7 @@ use super::parameters;
 use super::problems::Kind;
 use super::schemas::Schemas;
 
-/// The operation that asks for a page.
+/// The operation that returns a page.
 pub(super) fn operation(
     api: &Api<'_>,
     listing: &Listing,

@@ -1,19 +1,19 @@
-//! What can be read about a participant's API: documents for programs, pages for people.
+//! The documentation of a participant's API: documents for programs, pages for people.
 //!
-//! All of it follows from the participant's description, its base path and the names that the settings give its topics: pure
-//! functions, made once for each generation, so that a swap brings its own. Must not know: HTTP servers, SQL, components, or
-//! any participant by name.
+//! Everything follows from the participant's description, its base path and its settings. The
+//! functions are pure and run once for each generation, so the documentation follows a swap. Must
+//! not know: HTTP servers, SQL, components, or any participant by name.
 //!
 //! # Layout
 //!
-//! - this file: what is served where
-//! - `openapi`: commands as an OpenAPI 3.1 document; `parameters` and `answers` are what the host adds to each command
+//! - this file: the paths of all documents and pages
+//! - `openapi`: commands as an OpenAPI 3.1 document; `parameters` and `answers`: the host's part of
+//!   each command
 //! - `asyncapi`: events as an AsyncAPI 3.0 document
 //! - `schemas`: the schemas of both
-//! - `yaml`: JSON as YAML
 //! - `swagger`: Swagger UI, with `start.js`
-//! - [`problems`]: the kinds of the host's own problems; `pages` are what their `type` leads to
-//! - [`resource`]: something to be read
+//! - [`problems`]: the kinds of the host's own problems; `pages`: the page for the `type` of each
+//! - [`resource`]: a document or page, ready to serve
 
 mod answers;
 mod asyncapi;
@@ -25,7 +25,6 @@ pub mod problems;
 pub mod resource;
 mod schemas;
 mod swagger;
-mod yaml;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -36,15 +35,15 @@ use serde_json::Value;
 pub use self::answers::status as refusal_status;
 use self::resource::{Lasting, Resource};
 
-/// What the settings say that the documents tell of. Topics and groups go by their names in the description; what is not
-/// there keeps its name.
+/// The settings that the documents show. Topics and groups are listed by their names in the
+/// description; the others keep their names.
 #[derive(Debug, Clone, Copy)]
 pub struct Configured<'s> {
-    /// Configured of topics.
+    /// Names of topics on the broker.
     pub topics: &'s BTreeMap<String, String>,
-    /// Configured of consumer groups.
+    /// Names of consumer groups on the broker.
     pub groups: &'s BTreeMap<String, String>,
-    /// Items on one page of a list at most.
+    /// Most items on one page of a list.
     pub page_items: usize,
 }
 
@@ -58,30 +57,28 @@ impl Configured<'_> {
     }
 }
 
-/// What can be read about one generation of a participant.
+/// The documents and pages of one generation of a participant.
 pub struct Documents {
-    openapi_json: Resource,
-    openapi_yaml: Resource,
+    openapi: Resource,
     asyncapi: Resource,
     swagger: Resource,
 }
 
 impl Documents {
-    /// The documents of this description, to be served below this base path.
+    /// The documents of this description, for this base path.
     #[must_use]
     pub fn new(description: &Description, base_path: &str, configured: &Configured<'_>) -> Self {
         let openapi = openapi::document(description, base_path, configured.page_items);
         let asyncapi = asyncapi::document(description, configured);
         let checked = |media_type, body: String| Resource::new(media_type, body, Lasting::Checked);
         Self {
-            openapi_json: checked("application/json", format!("{openapi:#}\n")),
-            openapi_yaml: checked("application/yaml", yaml::text(&openapi)),
+            openapi: checked("application/json", format!("{openapi:#}\n")),
             asyncapi: checked("application/json", format!("{asyncapi:#}\n")),
             swagger: swagger::page(&description.name, base_path),
         }
     }
 
-    /// What is at this path below the base path, if it is one of the host's own.
+    /// The resource at this path below the base path, if the path is reserved for the host.
     #[must_use]
     pub fn at<'a>(
         &'a self,
@@ -90,8 +87,7 @@ impl Documents {
         below: &str,
     ) -> Option<Cow<'a, Resource>> {
         let resource = match below {
-            "/openapi.json" => &self.openapi_json,
-            "/openapi.yaml" => &self.openapi_yaml,
+            "/openapi.json" => &self.openapi,
             "/asyncapi.json" => &self.asyncapi,
             "/swagger-ui" | "/swagger-ui/" => &self.swagger,
             _ => {
@@ -106,13 +102,13 @@ impl Documents {
     }
 }
 
-/// The pages on the host's own problems, for a listener that serves no participant: what is at this path.
+/// The page on the host's own problems at this path, for a listener that serves no participant.
 #[must_use]
 pub fn problem_page(path: &str) -> Option<Resource> {
     pages::at(None, "", path.strip_prefix("/problems")?)
 }
 
-/// Sets a member of an object that is being made.
+/// Sets a member of an object.
 fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
     if let Value::Object(members) = object {
         members.insert(name.to_owned(), value.into());
@@ -166,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_served_is_what_is_kept_from_components() {
+    fn the_served_paths_are_the_reserved_paths() {
         let description = description();
         let documents = documents(&description);
         for path in RESERVED {
@@ -180,6 +176,7 @@ mod tests {
             "/",
             "/t",
             "/openapi.json/",
+            "/openapi.yaml",
             "/problemsx",
             "/swagger-ui/x",
         ] {
@@ -194,7 +191,7 @@ mod tests {
     fn a_command_has_the_parameters_and_answers_of_its_kind() {
         let description = description();
         let document: Value =
-            serde_json::from_slice(&documents(&description).openapi_json.body).unwrap();
+            serde_json::from_slice(&documents(&description).openapi.body).unwrap();
         let of = |path: &str, method: &str| {
             let operation = &document["paths"][path][method];
             let parameters = operation["parameters"].as_array().unwrap().iter();
@@ -209,21 +206,26 @@ mod tests {
             (parameters.join(" "), done.join(" "))
         };
         for (path, method, parameters, done) in [
-            ("/t", "post", "Idempotency-Key Prefer", "201"),
-            ("/lost", "post", "Idempotency-Key", "201"),
+            (
+                "/t",
+                "post",
+                "Idempotency-Key Prefer Saga-Correlation",
+                "201",
+            ),
+            ("/lost", "post", "Idempotency-Key Saga-Correlation", "201"),
             (
                 "/t/{id}/close",
                 "post",
-                "id Idempotency-Key Prefer",
+                "id Idempotency-Key Prefer Saga-Correlation",
                 "200 202",
             ),
             (
                 "/t/{id}",
                 "get",
-                "id If-None-Match Last-Event-ID",
+                "id If-None-Match Last-Event-ID Saga-Correlation",
                 "200 204 304",
             ),
-            ("/t/{id}/query", "post", "id", "200 202"),
+            ("/t/{id}/query", "post", "id Saga-Correlation", "200 202"),
         ] {
             assert_eq!(
                 of(path, method),

@@ -1,7 +1,8 @@
 //! The OpenAPI 3.1 document of a participant, from its description.
 //!
-//! What the rules take and answer comes from the description; what the host adds to every command (its headers, its problems) from
-//! [`parameters`](super::parameters) and [`answers`](super::answers). Must not know: how a request is served.
+//! The parts of the rules come from the description; the parts that the host adds to every command
+//! (headers, problems) come from [`parameters`](super::parameters) and [`answers`](super::answers).
+//! Must not know: how a request is served.
 
 use saga_contract::description::{Command, CommandKind, Description, KeySource, Method};
 use serde_json::{Map, Value, json};
@@ -12,7 +13,7 @@ use super::parameters;
 use super::schemas::Schemas;
 use super::set;
 
-/// What the document of one participant is made of.
+/// The sources of the document of one participant.
 pub(super) struct Api<'d> {
     pub(super) description: &'d Description,
     pub(super) base_path: &'d str,
@@ -50,7 +51,7 @@ pub(super) fn document(description: &Description, base_path: &str, page_items: u
             "summary": description.summary,
             "description": introduction(&api),
         },
-        // Without a host: whoever reads the document asks where it came from.
+        // No server with a host name: paths are relative to the place of the document.
         "servers": [{"url": if base_path.is_empty() { "/" } else { base_path }}],
         "tags": [{"name": name}],
         "paths": paths,
@@ -99,7 +100,7 @@ fn operation(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Value {
     operation
 }
 
-/// What a summary does not say: what is answered, beyond the obvious.
+/// A description of the answer, if the summary does not imply it.
 fn explanation(command: &Command) -> Option<String> {
     match &command.kind {
         CommandKind::Create(location) if !location.is_empty() => Some(format!(
@@ -160,7 +161,7 @@ fn path_parameters(description: &Description, command: &Command) -> Vec<Value> {
         .collect()
 }
 
-/// Whether what the commands make has numbers of the host's as keys, all of it.
+/// True if every aggregate has a generated key.
 fn has_numbers(description: &Description) -> bool {
     let mut creates = (description.commands.iter())
         .filter(|command| matches!(command.kind, CommandKind::Create(_)))
@@ -168,12 +169,13 @@ fn has_numbers(description: &Description) -> bool {
     creates.peek().is_some() && creates.all(|command| command.key == KeySource::Generated)
 }
 
-/// A path template of the router's as one of OpenAPI, which does not tell a parameter for the rest of a path from others.
+/// A path template of the router as one of OpenAPI, which has no syntax for the rest of a path.
 fn template(path: &str) -> String {
     path.replace("{*", "{")
 }
 
-/// Whether a command is a GET that reads one aggregate: such an answer can be asked for conditionally, or watched.
+/// True if a command is a GET that reads one aggregate: it supports conditional requests and
+/// events.
 pub(super) fn is_plain_read(command: &Command) -> bool {
     command.method == Method::Get && command.kind == CommandKind::Read
 }

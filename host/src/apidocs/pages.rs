@@ -1,6 +1,7 @@
-//! The pages to which the `type` of a problem leads.
+//! The pages for the `type` of problems.
 //!
-//! A page tells what the host means by a word, and what the rules mean by it where they refuse with it. Must not know: who asks.
+//! A page explains the meaning of a word: the host's own, and that of the rules if they have a
+//! refusal of this name. Must not know: requests.
 
 use saga_contract::description::Description;
 
@@ -8,13 +9,13 @@ use super::answers;
 use super::problems::{self, Kind};
 use super::resource::{Lasting, Resource};
 
-/// The style beside the page, and nothing else.
+/// Content security policy: the style beside the page, and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Name of the style, beside the pages.
+/// Name of the style's file, beside the pages.
 const STYLE: &str = "page.css";
 
-/// What is at this path below `/problems`: the list (`` or `/`), a page, the style.
+/// The resource at this path below `/problems`: the list (`` or `/`), a page, the style.
 pub(super) fn at(
     description: Option<&Description>,
     base_path: &str,
@@ -35,7 +36,7 @@ pub(super) fn at(
     page(description, base_path, name)
 }
 
-/// The page of a word, which is percent-encoded here.
+/// The page of a problem, by its word, which may need percent-encoding.
 fn page(description: Option<&Description>, base_path: &str, encoded: &str) -> Option<Resource> {
     let mut sections = String::new();
     let kind = Kind::ALL.iter().find(|kind| kind.word() == encoded);
@@ -77,7 +78,7 @@ fn page(description: Option<&Description>, base_path: &str, encoded: &str) -> Op
     Some(html(base_path, &title, &body))
 }
 
-/// All that a participant answers, by status; without a participant, all kinds of the host's.
+/// All problems of a participant, by status; without a participant, all kinds of the host's own.
 fn list(description: Option<&Description>, base_path: &str) -> Resource {
     let mut rows: Vec<(u16, String, String)> = (Kind::ALL.iter())
         .filter(|kind| description.is_none() || !kind.is_of_admin_only())
@@ -139,7 +140,7 @@ fn html(base_path: &str, title: &str, body: &str) -> Resource {
     Resource::new("text/html; charset=utf-8", html, Lasting::Checked).with_policy(POLICY)
 }
 
-/// A text of the host's table: what is in backticks is literal.
+/// A text of the host's table as HTML: parts in backticks are code.
 fn marked_up(text: &str) -> String {
     let parts = text.split('`').enumerate();
     parts
@@ -150,7 +151,7 @@ fn marked_up(text: &str) -> String {
         .collect()
 }
 
-/// A text within HTML or one of its attributes.
+/// A text escaped for HTML and its attributes.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_literal_is_marked_and_what_is_markup_is_literal() {
+    fn backticks_become_code_and_markup_is_escaped() {
         assert_eq!(
             marked_up("Send `<a>` & \"b\"."),
             "Send <code>&lt;a&gt;</code> &amp; &quot;b&quot;."

@@ -1,14 +1,16 @@
-//! The headers that the host takes with a command, and those that it answers with, for the API document.
+//! The headers of commands and of their answers in the OpenAPI document.
 //!
-//! One function for each, so that what a header means is written once. Must not know: how a header is obeyed.
+//! Each header has one function, so that its meaning is written once. Must not know: the effect of
+//! a header.
 
 use saga_contract::description::{Command, CommandKind, Description, Method};
 use serde_json::{Map, Value, json};
 
 use super::openapi::is_plain_read;
 
-/// A key as it may be sent: 1 to 255 visible characters, bare or as a string of RFC 9651 in quotes. A bare one has no quote, and no
-/// comma, which is what a proxy makes of two headers.
+/// The pattern of an idempotency key: 1 to 255 visible characters, bare or as a string of RFC 9651
+/// in quotes. A bare one has no quote, and no comma, since proxies join repeated headers with
+/// commas.
 const IDEMPOTENCY_KEY: &str = r#"^([!#-+\--~]{1,255}|"([!#-\[\]-~]|\\["\\]){1,255}")$"#;
 
 /// The header parameters of a command.
@@ -23,21 +25,24 @@ pub(super) fn of(description: &Description, command: &Command) -> Vec<Value> {
     if is_plain_read(command) {
         parameters.extend([if_none_match(), last_event_id()]);
     }
+    parameters.push(saga_correlation());
     parameters
 }
 
-/// Whether a repeated request can be told from a new one: every command that may change something.
+/// True if repeated requests of a command can be detected: for all commands that may change
+/// something.
 pub(super) fn takes_idempotency_key(command: &Command) -> bool {
     command.kind != CommandKind::Read
 }
 
-/// Whether a request needs a header that pages of other origins can't send: it has no body whose media type would be one, and a form
-/// could send it.
+/// True if a request needs a header that pages of other origins can't send: it has no body, so its
+/// media type is no protection against forms.
 pub(super) fn needs_proof(command: &Command) -> bool {
     command.method == Method::Post && command.request.is_none() && command.kind != CommandKind::Read
 }
 
-/// Whether a client may wait for what others decide: where a read tells how far the command's aggregate is.
+/// True if a client may wait for the decision: there is a read of the command's aggregate that
+/// reports it.
 pub(super) fn can_wait(description: &Description, command: &Command) -> bool {
     description.read_of(command).is_some()
 }
@@ -61,6 +66,14 @@ fn prefer() -> Value {
     )
 }
 
+fn saga_correlation() -> Value {
+    parameter(
+        "Saga-Correlation",
+        "The saga that the request belongs to, where it is not that of its aggregate: an id that all its events carry.",
+        json!({"type": "string", "pattern": "^[!-~]{1,255}$"}),
+    )
+}
+
 pub(super) fn if_none_match() -> Value {
     parameter(
         "If-None-Match",
@@ -77,7 +90,7 @@ fn last_event_id() -> Value {
     )
 }
 
-/// A header parameter. It carries no example of its own, so that a page to try things from does not fill it in.
+/// A header parameter. It has no example, since Swagger UI would fill it in.
 fn parameter(name: &str, description: &str, schema: Value) -> Value {
     json!({"name": name, "in": "header", "required": false, "description": description, "schema": schema})
 }
@@ -100,6 +113,7 @@ pub(super) fn answered(description: &Description, command: &Command) -> Map<Stri
     if is_plain_read(command) {
         add("ETag", etag());
     }
+    add("Saga-Correlation", saga());
     headers
 }
 
@@ -108,6 +122,13 @@ fn location_header() -> Value {
         "description": "Where what was made can be read.",
         "required": true,
         "schema": {"type": "string", "format": "uri-reference"},
+    })
+}
+
+fn saga() -> Value {
+    json!({
+        "description": "The saga that the request belongs to: its events carry it as `ce_correlationid`.",
+        "schema": {"type": "string"},
     })
 }
 
@@ -125,7 +146,7 @@ fn preference_applied() -> Value {
     })
 }
 
-/// `ETag` of the state that a read answers.
+/// The `ETag` header of a read.
 pub(super) fn etag() -> Value {
     json!({
         "description": "Stands for this answer: another state has another one.",
@@ -133,7 +154,7 @@ pub(super) fn etag() -> Value {
     })
 }
 
-/// `Retry-After` of a request that can't be taken at the moment.
+/// The `Retry-After` header of a request that is refused for the moment.
 pub(super) fn retry_after() -> Value {
     json!({
         "description": "Seconds after which to try again.",
@@ -141,7 +162,7 @@ pub(super) fn retry_after() -> Value {
     })
 }
 
-/// `Allow` of a path that is not served with a method.
+/// The `Allow` header of a path that is requested with another method.
 pub(super) fn allow() -> Value {
     json!({
         "description": "The methods with which the path is served.",

@@ -1,11 +1,12 @@
-//! The kinds of problems that the host itself answers: one table, from which follow the answers, the pages that
-//! their `type` leads to, the API document and `docs/problems.md`.
+//! The kinds of the host's own problems: one table, from which answers, pages, the OpenAPI document
+//! and `docs/problems.md` follow.
 //!
-//! What the rules refuse is no row of it: that comes from the component's description. Must not know: when a problem occurs.
+//! Refusals of the rules are not in it: they are in the component's description. Must not know:
+//! when a problem occurs.
 
 use std::fmt::Write as _;
 
-/// Declares [`Kind`] from rows of: name, word, status, what it means, what to do.
+/// Declares [`Kind`] from rows of: name, word, status, meaning, remedy.
 macro_rules! kinds {
     ($($name:ident $word:literal $status:literal: $meaning:literal, $remedy:literal;)*) => {
         /// A kind of problem.
@@ -28,6 +29,9 @@ macro_rules! kinds {
 }
 
 kinds! {
+    BadCorrelation "bad-correlation" 400:
+        "The header `Saga-Correlation` is not one id of 1 to 255 visible ASCII characters, or was sent more than once.",
+        "Send the `Saga-Correlation` of an earlier answer, an id of your own, or none.";
     BadCursor "bad-cursor" 400:
         "The `cursor` is none of this list with these filters.",
         "Take it from `next` of the page before, and leave the other parameters as they were; without it the list begins again.";
@@ -67,6 +71,9 @@ kinds! {
     NoSuchRoute "no-such-route" 404:
         "Nothing is served at this path.",
         "Compare the path with the API document; a swap of the rules may have added or removed routes.";
+    UnknownDeadLetter "unknown-dead-letter" 404:
+        "The participant has no dead letter of this number.",
+        "Look at `saga dead-letters list`; add `--ended` for those that were decided or discarded.";
     UnknownGeneration "unknown-generation" 404:
         "No generation of the participant fits what was asked for.",
         "Look at `saga generations`, and name one by the beginning of its digest.";
@@ -79,9 +86,18 @@ kinds! {
     BodyTooSlow "body-too-slow" 408:
         "The body did not arrive in time.",
         "Send the request again, over a better line.";
+    Blocked "blocked" 409:
+        "An earlier message of the aggregate could not be decided and is a dead letter; later ones wait behind it, and commands that would change the aggregate are not taken.",
+        "Tell the operator: `saga dead-letters list` shows it, `redrive` or `discard` ends the wait. Then send the request again.";
+    DeadLetterEnded "dead-letter-ended" 409:
+        "The dead letter was decided or discarded before.",
+        "Nothing is left to do; `saga dead-letters show` says what was done with it.";
     IdempotencyKeyInUse "idempotency-key-in-use" 409:
         "The first request with this `Idempotency-Key` is still being answered.",
         "Send the same request again after the seconds in `Retry-After`: it is then answered as the first was.";
+    NotQuarantined "not-quarantined" 409:
+        "The aggregate is not quarantined; nothing was changed.",
+        "Look at `saga quarantine list` for the keys of those that are.";
     BodyTooLarge "body-too-large" 413:
         "The body is longer than the host takes.",
         "Send less; the detail names the limit, which `http.body_bytes` sets (`admin.component_bytes` for components).";
@@ -97,6 +113,9 @@ kinds! {
     ComponentRefused "component-refused" 422:
         "The component did not pass its checks; the rules that ran before go on.",
         "Correct what `reasons` lists; `saga verify` does the same checks without a host. `allowed_by` names the flags that override this (`drop-used`, `allow-breaking`).";
+    DeadLetterRefused "dead-letter-refused" 422:
+        "The active rules can't be offered the dead letter as it is; nothing was changed.",
+        "Give a corrected value (`saga dead-letters redrive --edit FILE`), apply rules that take it, or discard it.";
     IdempotencyKeyReused "idempotency-key-reused" 422:
         "The `Idempotency-Key` was sent before, with another method, path or body.",
         "Take a new key for each new request; repeat a request exactly as it was.";
@@ -148,25 +167,25 @@ kinds! {
 }
 
 impl Kind {
-    /// The kind of this word.
+    /// The kind with this word.
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.word() == word)
     }
 
-    /// A stable word.
+    /// Its stable word.
     #[must_use]
     pub fn word(self) -> &'static str {
         self.row().0
     }
 
-    /// HTTP status.
+    /// Its HTTP status.
     #[must_use]
     pub fn status(self) -> u16 {
         self.row().1
     }
 
-    /// Whether only the admin interface answers it.
+    /// True if only the admin interface answers with it.
     #[must_use]
     pub fn is_of_admin_only(self) -> bool {
         matches!(
@@ -174,28 +193,32 @@ impl Kind {
             Self::AnswerFailed
                 | Self::Busy
                 | Self::ComponentRefused
+                | Self::DeadLetterEnded
+                | Self::DeadLetterRefused
                 | Self::MetricsOff
+                | Self::NotQuarantined
                 | Self::SwapFailed
                 | Self::Unauthorized
+                | Self::UnknownDeadLetter
                 | Self::UnknownGeneration
                 | Self::UnknownParticipant
         )
     }
 
-    /// What it means, for who met it. Words in backticks are literal.
+    /// Its meaning, for the client. Words in backticks are literal.
     #[must_use]
     pub fn meaning(self) -> &'static str {
         self.row().2
     }
 
-    /// What to do about it. Words in backticks are literal.
+    /// The remedy. Words in backticks are literal.
     #[must_use]
     pub fn remedy(self) -> &'static str {
         self.row().3
     }
 }
 
-/// Where the page of a kind of problem is, below this base path: what `type` says.
+/// The path of the page of a problem, below this base path; the `type` of the problem.
 #[must_use]
 pub fn page(base_path: &str, word: &str) -> String {
     format!("{base_path}/problems/{}", percent_encode(word))
@@ -211,7 +234,7 @@ pub fn title(word: &str) -> String {
     title
 }
 
-/// A text as one segment of a path.
+/// A text percent-encoded as one segment of a path.
 #[must_use]
 pub fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());

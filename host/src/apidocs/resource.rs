@@ -1,32 +1,32 @@
-//! Something to be read: a document, a page, a file.
+//! A resource: a document, a page or a file, ready to serve.
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-/// Bytes of the digest in a tag: enough that two bodies never share one by chance.
+/// Bytes of the digest in an entity tag: enough that two bodies never have the same by chance.
 const TAG_BYTES: usize = 16;
 
-/// How long a client may take it for current without asking.
+/// The time for which a client may cache a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lasting {
-    /// It asks each time, and is told that nothing changed where nothing did.
+    /// The client must revalidate each time; the answer may be 304.
     Checked,
-    /// It changes with the program only.
+    /// An hour: it changes only with the program.
     AnHour,
 }
 
-/// Something to be read.
+/// A document, a page or a file.
 #[derive(Debug, Clone)]
 pub struct Resource {
     /// Media type.
     pub media_type: &'static str,
-    /// All of it.
+    /// The content.
     pub body: Bytes,
     /// A strong entity tag, with its quotes.
     pub etag: String,
-    /// What a browser may load for it.
+    /// The content security policy.
     pub policy: Option<&'static str>,
-    /// How long it may be taken for current.
+    /// The caching time.
     pub lasting: Lasting,
 }
 
@@ -44,7 +44,7 @@ impl Resource {
         }
     }
 
-    /// With a content security policy.
+    /// Adds a content security policy.
     pub(super) fn with_policy(self, policy: &'static str) -> Self {
         Self {
             policy: Some(policy),
@@ -53,7 +53,7 @@ impl Resource {
     }
 }
 
-/// What tells this content from all others: the first half of its digest, hexadecimal, without the quotes that a tag has in a header.
+/// The entity tag of a content: the first half of its digest in hexadecimal, without quotes.
 #[must_use]
 pub fn tag(body: &[u8]) -> String {
     let digest = Sha256::digest(body);

@@ -1,20 +1,21 @@
 //! The schemas of a description, as the `components/schemas` of a document.
 //!
-//! Each schema is a text that stands on its own, with references into itself (`#`, `#/$defs/…`). In a document they
-//! share one place: each gets a name there, after its title, and references are rewritten. The names follow from the
-//! description alone, so two documents of one description are the same text. Must not know: what the document is.
+//! Each schema is a text of its own, with references into itself (`#`, `#/$defs/…`). In a document
+//! they are together: each gets a name, from its title, and references are rewritten. The names
+//! follow from the description alone, so two documents of one description are equal. Must not know:
+//! the kind of document.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-/// Where the schemas of a document are.
+/// The place of the schemas in a document.
 const PLACE: &str = "#/components/schemas/";
 
-/// Keywords whose value is data, in which nothing is a reference.
+/// Keywords with data as their value, which can't hold references.
 const DATA: &[&str] = &["const", "default", "enum", "example", "examples"];
 
-/// Keywords whose members are schemas under names of the author's.
+/// Keywords with schemas under names that the author chose.
 const BY_NAME: &[&str] = &[
     "$defs",
     "definitions",
@@ -30,26 +31,26 @@ const DEFINITIONS: &[&str] = &["$defs", "definitions"];
 #[derive(Debug, Default)]
 pub(super) struct Schemas {
     named: Map<String, Value>,
-    /// What was added before, as it came, and how it is referred to.
+    /// The schemas added so far, unchanged, each with its reference.
     known: HashMap<String, Value>,
-    /// Numbers that were given to names of which there are several.
+    /// The last number given to names that occur more than once.
     numbers: HashMap<String, u64>,
 }
 
 impl Schemas {
-    /// Takes a schema of the host's own under this name.
+    /// Adds a schema of the host's own under this name.
     pub(super) fn own(&mut self, name: &str, schema: Value) -> Value {
         self.named.insert(name.to_owned(), schema);
         reference(name)
     }
 
-    /// Takes a schema of the description, which belongs to this place there (`place-order request`). Gives what
-    /// refers to it.
+    /// Adds a schema of the description. `place` is its place there (`place-order request`).
+    /// Returns the reference to it.
     pub(super) fn add(&mut self, text: &str, place: &str) -> Value {
         if let Some(known) = self.known.get(text) {
             return known.clone();
         }
-        // A description with a schema that can't be read is refused before it comes here.
+        // A description with unreadable schemas is refused earlier.
         let referred = match saga_contract::json::parse(text) {
             Ok(Value::Object(members)) if !members.is_empty() => self.hoist(members, place),
             Ok(Value::Bool(false)) => serde_json::json!({"not": {}}),
@@ -64,7 +65,7 @@ impl Schemas {
         Value::Object(self.named)
     }
 
-    /// Gives a schema and its definitions names, and rewrites the references between them.
+    /// Names a schema and its definitions, and rewrites the references between them.
     fn hoist(&mut self, mut root: Map<String, Value>, place: &str) -> Value {
         for keyword in ["$schema", "$id"] {
             root.remove(keyword);
@@ -96,7 +97,7 @@ impl Schemas {
         reference(&name)
     }
 
-    /// A name that nothing has yet: as wanted, else with its place, else with a number too.
+    /// An unused name: the wanted one, else with its place, else with a number too.
     fn free_name(&mut self, wanted: &str, place: &str) -> String {
         let wanted = component_name(wanted);
         if !self.named.contains_key(&wanted) {
@@ -104,7 +105,8 @@ impl Schemas {
         }
         let placed = format!("{wanted}.{}", component_name(place));
         let number = self.numbers.entry(placed.clone()).or_default();
-        // Ends, since names are finite in number; goes on from the last number, since there may be many.
+        // Ends, since there are finitely many names; continues from the last number, since there
+        // may be many.
         loop {
             *number += 1;
             let name = match number {
@@ -118,12 +120,12 @@ impl Schemas {
     }
 }
 
-/// What refers to the schema of this name.
+/// The reference to the schema of this name.
 pub(super) fn reference(name: &str) -> Value {
     serde_json::json!({"$ref": format!("{PLACE}{name}")})
 }
 
-/// A text as the key of a component: letters, digits, `.`, `-` and `_` only.
+/// A text as the key of a component: only letters, digits, `.`, `-` and `_`.
 pub(super) fn component_name(text: &str) -> String {
     let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let name: String = text
@@ -133,7 +135,7 @@ pub(super) fn component_name(text: &str) -> String {
     if name.is_empty() { "-".into() } else { name }
 }
 
-/// Rewrites the references in a schema to where things were moved. Goes no deeper than its text could be read.
+/// Rewrites the references in a schema to the new places. The depth is bounded by that of parsing.
 fn rewrite(schema: &mut Value, moved: &[(String, String)]) {
     match schema {
         Value::Object(members) => {
@@ -157,7 +159,7 @@ fn rewrite(schema: &mut Value, moved: &[(String, String)]) {
     }
 }
 
-/// Where a reference leads now; none for one to elsewhere. The longest place that holds it counts.
+/// The new reference for this one; `None` if it leads elsewhere. The longest matching place counts.
 fn new_target(target: &str, moved: &[(String, String)]) -> Option<String> {
     let holds = |from: &str| {
         let rest = target.strip_prefix(from)?;
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_same_is_there_once_and_what_differs_has_names_of_its_own() {
+    fn equal_schemas_are_shared_and_different_ones_have_different_names() {
         let mut schemas = Schemas::default();
         schemas.own("Problem", json!({"type": "object"}));
         let one = json!({"title": "Problem", "type": "string"});

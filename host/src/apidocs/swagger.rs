@@ -1,36 +1,28 @@
 //! Swagger UI for the OpenAPI document of a participant.
 //!
-//! Its script and style come as an archive in a crate, which is read when the page is first asked for; the page itself and what
-//! starts it are the host's own. Nothing is loaded from elsewhere, and the policy of the page says so to the browser.
+//! Script and style are unpacked from the archive of a crate while the host is built (`build.rs`);
+//! the page and its start script are the host's own. Nothing is loaded from other origins, and the
+//! page's policy forbids it.
 
 use std::sync::OnceLock;
-
-use rawzip::ZipArchive;
-use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
 
 use super::pages::escape;
 use super::resource::{Lasting, Resource};
 
-/// Scripts, styles and requests of the same origin only. The images are part of the style.
+/// Content security policy: scripts, styles and requests of the same origin only. The images are
+/// part of the style.
 pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                                  base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Bytes of a file of the archive, of which the largest has 1.5 MB.
-const FILE_BYTES: usize = 16 << 20;
+/// Media type of JavaScript.
+const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// The files of the archive that the page needs.
-const FILES: [(&str, &str); 3] = [
-    ("swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
-    ("swagger-ui.css", "text/css; charset=utf-8"),
-    ("favicon-32x32.png", "image/png"),
-];
-
-/// The page: titled after the participant, for the documents below this base path.
+/// The page for the documents below this base path, with the participant's name as its title.
 pub(super) fn page(participant: &str, base_path: &str) -> Resource {
     let participant = escape(participant);
     let base = escape(base_path);
     let (place, document) = (format!("{base}/swagger-ui"), format!("{base}/openapi.json"));
-    // Absolute paths, since the page is served with and without a slash at its end.
+    // Absolute paths, since the page is served with and without a final slash.
     let html = format!(
         r#"<!DOCTYPE html>
 <html lang="en">
@@ -55,50 +47,39 @@ pub(super) fn page(participant: &str, base_path: &str) -> Resource {
 
 /// A file of the page, by its name.
 pub(super) fn file(name: &str) -> Option<&'static Resource> {
-    static READ: OnceLock<Vec<(&str, Resource)>> = OnceLock::new();
-    let files = READ.get_or_init(read);
+    static FILES: OnceLock<[(&str, Resource); 4]> = OnceLock::new();
+    let files = FILES.get_or_init(files);
     let (_, resource) = files.iter().find(|(known, _)| *known == name)?;
     Some(resource)
 }
 
-fn read() -> Vec<(&'static str, Resource)> {
-    let mut files = vec![(
-        "start.js",
-        Resource::new(
-            "text/javascript; charset=utf-8",
-            include_str!("start.js"),
-            Lasting::AnHour,
-        ),
-    )];
-    for (name, media_type) in FILES {
-        // A test reads every file of the archive that is linked into this program.
-        match unpacked(name) {
-            Some(bytes) => files.push((name, Resource::new(media_type, bytes, Lasting::AnHour))),
-            None => tracing::error!("Swagger UI's archive has no {name} that can be read"),
-        }
-    }
-    files
+macro_rules! unpacked {
+    ($name:literal) => {
+        include_bytes!(concat!(env!("OUT_DIR"), "/", $name)).as_slice()
+    };
 }
 
-/// A file of the archive.
-fn unpacked(name: &str) -> Option<Vec<u8>> {
-    let archive = ZipArchive::from_slice(SWAGGER_UI_VENDORED).ok()?;
-    let wanted = format!("/dist/{name}");
-    let mut entries = archive.entries();
-    while let Some(entry) = entries.next_entry().ok()? {
-        if !entry.file_path().as_ref().ends_with(wanted.as_bytes()) {
-            continue;
-        }
-        let packed = archive.get_entry(entry.wayfinder()).ok()?;
-        return match entry.compression_method() {
-            rawzip::CompressionMethod::DEFLATE => {
-                miniz_oxide::inflate::decompress_to_vec_with_limit(packed.data(), FILE_BYTES).ok()
-            }
-            rawzip::CompressionMethod::STORE => Some(packed.data().to_vec()),
-            _ => None,
-        };
-    }
-    None
+fn files() -> [(&'static str, Resource); 4] {
+    let script: &[u8] = include_bytes!("start.js");
+    let files = [
+        ("start.js", SCRIPT, script),
+        (
+            "swagger-ui-bundle.js",
+            SCRIPT,
+            unpacked!("swagger-ui-bundle.js"),
+        ),
+        (
+            "swagger-ui.css",
+            "text/css; charset=utf-8",
+            unpacked!("swagger-ui.css"),
+        ),
+        (
+            "favicon-32x32.png",
+            "image/png",
+            unpacked!("favicon-32x32.png"),
+        ),
+    ];
+    files.map(|(name, media_type, bytes)| (name, Resource::new(media_type, bytes, Lasting::AnHour)))
 }
 
 #[cfg(test)]

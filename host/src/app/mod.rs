@@ -1,66 +1,68 @@
-//! The only wiring: what is started in which order, and how it drains.
+//! The only wiring: the order of start and drain.
 //!
-//! Start: store → components → transport → addresses → consumer groups → active generations → participants → listeners → consumers and
-//! timers → admin. Drain: stop listening, consumers and timers → answer requests in flight, in half of the time at most → stop
-//! swaps → workers finish → relay → close the store → admin. Each step of the drain needs what comes after it: consumers of
-//! Kafka end when workers have settled what is in flight.
+//! Start: store → components → transport → addresses → consumer groups → active generations →
+//! participants → listeners → consumers and timers → admin. Drain: stop listening, consumers and
+//! timers → answer requests in flight, in half of the time at most → stop swaps → workers finish →
+//! relay → close the store → admin. Each step of the drain depends on later ones still running:
+//! Kafka consumers end once the workers have settled the records in flight.
 //!
 //! # Layout
 //!
-//! - this file: what is started in which order, and the drain
-//! - `prepare`: what is done for a participant before it starts
-//! - `room`: whether the machine has room for all of it
-//! - `observe`: what is looked up for the metrics when somebody asks
-//! - `stages`: what waits in each stage, looked up once a second
+//! - this file: the start and the drain
+//! - `prepare`: the preparation of each participant
+//! - `room`: limits of the process, checked before they bite
+//! - `observe`: values that are read on each scrape of the metrics
+//! - `stages`: the stages that readiness follows, sampled once a second
 
 mod observe;
 mod prepare;
-mod room;
+mod process_limits;
 mod stages;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle as Thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 use saga_contract::description::Description;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;
 
 use self::observe::Observer;
-use self::prepare::{Prepared, activate};
+use self::prepare::{PreparedParticipant, activate};
 use crate::admin::readiness::Readiness;
-use crate::admin::service::{self as admin, Admin, Exposition};
+use crate::admin::service::{self as admin, Admin, RenderMetrics};
 use crate::base::budget::Budget;
-use crate::base::generation::Build;
-use crate::base::last_look::LastLook;
+use crate::base::generation::CompiledRules;
+use crate::base::last_observed::LastObserved;
 use crate::base::machine::Machine;
 use crate::config::Config;
 use crate::http::accept::Acceptor;
 use crate::http::cors::Cors;
 use crate::http::listing::Lists;
-use crate::http::origin::Hosts;
+use crate::http::origin::ServedHosts;
 use crate::http::request::Bodies;
 use crate::http::routes::Routes;
-use crate::http::server::{self, Bounds};
+use crate::http::server::{self, ListenerBounds};
 use crate::http::service::{Service, Serving};
 use crate::http::tls::Tls;
-use crate::http::waiting::Waiting;
+use crate::http::waiting::WaitBounds;
 use crate::kafka::Kafka;
 use crate::log::EmbeddedLog;
 use crate::metrics::Metrics;
-use crate::rollout::fit;
-use crate::rollout::hosted::{Hosted, Prepare};
+use crate::rollout::hosted::{HostedParticipant, Prepare};
 use crate::rollout::loader::Loader;
-use crate::rollout::neighbours::{self, Starting};
-use crate::rollout::{Reloader, Surroundings, watch};
+use crate::rollout::neighbours::{self, StartingParticipant};
+use crate::rollout::topics;
+use crate::rollout::{Reloader, ReloaderParts, watch};
 use crate::stages::{StageWatch, Stages};
 use crate::store::{OpenError, OutboxReaders, Store, open, standstill};
 use crate::transport::Transport;
-use crate::turn::{Participant, ParticipantSettings, timers};
+use crate::turn::{Participant, ParticipantParts, timers};
 
-/// Why the host did not start, by who has to act.
+/// The reason why the host did not start, by who has to act.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A component was refused.
@@ -69,7 +71,7 @@ pub enum StartError {
     /// The store can't be used.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// The store was found damaged, or its files went away, while the host started.
+    /// The store was found damaged, or its files were removed, while the host started.
     #[error("{0}")]
     StoreBroke(String),
     /// An address can't be listened on.
@@ -78,10 +80,10 @@ pub enum StartError {
     /// The settings and the components don't fit together.
     #[error("{0}")]
     Config(String),
-    /// Another process reads in a consumer group.
+    /// Another process consumes in a consumer group.
     #[error("{0}")]
     GroupTaken(String),
-    /// The machine, or a limit of the process, does not allow it.
+    /// The machine is out of a resource, or a limit of the process is too low.
     #[error("{0}")]
     Machine(String),
     /// Anything else.
@@ -89,23 +91,23 @@ pub enum StartError {
     Other(#[from] anyhow::Error),
 }
 
-/// Where the rules come from.
+/// The source of the rules.
 #[derive(Clone, Copy)]
-pub enum Rules {
-    /// They are components, and can be swapped.
+pub enum RuleSource {
+    /// Components, which can be swapped.
     Components,
-    /// They are compiled in: this gives those of every configured participant.
+    /// Rules that are linked into the program, for every configured participant.
     CompiledIn(CompiledIn),
 }
 
-/// Gives the rules of every configured participant.
-pub type CompiledIn = fn(&Config) -> Result<Vec<Arc<dyn Build>>, StartError>;
+/// Returns the rules of every configured participant.
+pub type CompiledIn = fn(&Config) -> Result<Vec<Arc<dyn CompiledRules>>, StartError>;
 
-/// A host that runs.
-pub struct Running {
+/// A running host.
+pub struct RunningHost {
     /// Name and base URL of every participant.
     pub listening: Vec<(String, String)>,
-    /// URL of the admin interface, where there is one.
+    /// URL of the admin interface, if it is on.
     pub admin: Option<String>,
     store: Arc<Store>,
     reloader: Reloader,
@@ -113,33 +115,33 @@ pub struct Running {
     admin_listener: Option<Task<()>>,
     timers: Vec<Thread<()>>,
     relay: Option<Thread<()>>,
-    watch: Option<Watch>,
+    watch: Option<ComponentWatch>,
     stages: StageWatch,
     certificates: Vec<(String, Arc<Tls>)>,
-    stop: Stop,
+    stop: StopTokens,
 }
 
-/// What everything but the listeners has in any case to end with.
+/// Time that the end of everything but the listeners gets in any case.
 const LAST: Duration = Duration::from_secs(2);
 
-/// Asks the watch over the components' files, and its thread.
-type Watch = (crossbeam_channel::Sender<watch::Reread>, Thread<()>);
+/// Sends requests to re-read the components' files to the thread that watches them.
+type ComponentWatch = (crossbeam_channel::Sender<watch::Reread>, Thread<()>);
 
-/// What ends what.
+/// One token for each group of tasks that stops together.
 #[derive(Clone, Default)]
-struct Stop {
+struct StopTokens {
     listening: CancellationToken,
     consuming: CancellationToken,
     publishing: CancellationToken,
     admin: CancellationToken,
 }
 
-pub use self::room::allow_descriptors;
+pub use self::process_limits::allow_descriptors;
 
 /// Opens the store in the data directory.
 ///
 /// # Errors
-/// Why it can't be used.
+/// The reason why it can't be used.
 pub fn open_store(config: &Config, metrics: &Metrics) -> Result<Arc<Store>, StartError> {
     let (readers, commits) = (outbox_readers(config), metrics.commits());
     let (data, idempotency) = (&config.data_dir, config.http.idempotency());
@@ -157,16 +159,17 @@ fn outbox_readers(config: &Config) -> OutboxReaders {
     }
 }
 
-/// Starts everything. Must be called within a tokio runtime.
+/// Starts the host. Must be called within a tokio runtime.
 ///
 /// # Errors
-/// What could not be started; what was started already is stopped with the process.
+/// The part that could not be started. The process must end then, which stops the parts that were
+/// started.
 pub async fn start(
     config: &Config,
     store: Arc<Store>,
     metrics: Arc<Metrics>,
-    rules: Rules,
-) -> Result<Running, StartError> {
+    rules: RuleSource,
+) -> Result<RunningHost, StartError> {
     tokio::spawn(standstill::watch(Arc::downgrade(&store)));
     let transport: Arc<dyn Transport> = match &config.kafka {
         None => Arc::new(EmbeddedLog::new(store.clone(), config.embedded.partitions)),
@@ -177,26 +180,30 @@ pub async fn start(
     };
     let machine = Machine::default();
     let loader = match rules {
-        Rules::Components => Some(Loader::new(config, machine.clone(), check_routes)?),
-        Rules::CompiledIn(_) => None,
+        RuleSource::Components => Some(Loader::new(
+            &config.rollout(),
+            machine.clone(),
+            check_routes,
+        )?),
+        RuleSource::CompiledIn(_) => None,
     };
     let builds = match rules {
-        Rules::Components => Vec::new(),
-        Rules::CompiledIn(load) => load(config)?,
+        RuleSource::Components => Vec::new(),
+        RuleSource::CompiledIn(load) => load(config)?,
     };
-    let around = prepare::Around {
+    let around = prepare::PrepareParts {
         config: config.clone(),
         store: store.clone(),
         transport: transport.clone(),
         machine: machine.clone(),
     };
     let (loader, prepared) = prepare::prepare_all(around, loader, builds).await?;
-    fit::check_together(
+    topics::check_together(
         (prepared.iter()).map(|participant| (&*participant.name, &*participant.fitted.sources)),
     )
     .map_err(StartError::Config)?;
     let starting: Vec<_> = (prepared.iter())
-        .map(|participant| Starting {
+        .map(|participant| StartingParticipant {
             description: participant.active.description(),
             topics: &participant.own.topics,
             replaced: participant
@@ -213,9 +220,9 @@ pub async fn start(
     claim(&transport, &prepared).await?;
     activate(&*store, &prepared)?;
 
-    let stop = Stop::default();
+    let stop = StopTokens::default();
     let published = (prepared.iter()).flat_map(|participant| participant.fitted.published.clone());
-    // What rules published that are gone by now has to go out too.
+    // Topics of former rules may still have unpublished records.
     let waiting = store.reader().and_then(|reader| reader.waiting_topics());
     let published = published.chain(waiting.map_err(anyhow::Error::from)?);
     let relay = transport.publish(published.collect(), stop.publishing.clone())?;
@@ -247,8 +254,8 @@ pub async fn start(
         .map(|hosted| timers::start(hosted.participant.clone(), &*store, stop.consuming.clone()))
         .collect::<Result<_, _>>()?;
     let reloads = loader.is_some();
-    let around = Surroundings {
-        config: config.clone(),
+    let around = ReloaderParts {
+        settings: config.rollout(),
         store: store.clone(),
         transport: transport.clone(),
         loader,
@@ -261,7 +268,7 @@ pub async fn start(
         .then(|| start_watch(config, &reloader))
         .transpose()
         .map_err(anyhow::Error::from)?;
-    let around = stages::Around {
+    let around = stages::StageSources {
         store: store.clone(),
         transport: transport.clone(),
         reloader: reloader.clone(),
@@ -277,7 +284,7 @@ pub async fn start(
         })
         .transpose()?;
     let (admin, admin_listener) = admin.unzip();
-    Ok(Running {
+    Ok(RunningHost {
         listening,
         admin,
         store,
@@ -293,9 +300,9 @@ pub async fn start(
     })
 }
 
-impl Running {
-    /// Has the files read again. Components that are not what is active are applied; new connections see the certificates
-    /// that are there now. Must be called within a tokio runtime.
+impl RunningHost {
+    /// Re-reads the files: applies components that differ from the active ones, and uses the
+    /// present certificates for new connections. Must be called within a tokio runtime.
     pub fn reread(&self) {
         let certificates = self.certificates.clone();
         tokio::task::spawn_blocking(move || {
@@ -304,21 +311,22 @@ impl Running {
             }
         });
         if let Some((ask, _)) = &self.watch {
-            // One that waits already reads what there is when its turn comes.
+            // A request that is queued already will read the present files.
             let _ = ask.try_send(watch::Reread);
         }
     }
 
-    /// Finishes the work in flight and closes the store, within this time. Clients have half of it; where the other half is less
-    /// than [`LAST`], the rest has that long.
+    /// Finishes the work in flight and closes the store, within this time. Clients have half of it;
+    /// if the other half is shorter than [`LAST`], the rest has that long.
     ///
     /// # Errors
-    /// What it waited for when the time was over. The process is to be ended then: threads of it may be stuck.
+    /// The step that was not done in time. End the process then: some of its threads may be stuck.
     pub async fn drain(self, time: Duration) -> Result<(), &'static str> {
         let began = Instant::now();
         self.reloader.refuse();
         self.stop.listening.cancel();
-        // No request in flight needs what is read from now on: those that waited for a decision have stopped waiting.
+        // No request in flight needs later records: requests that waited for a decision have
+        // stopped waiting.
         self.stop.consuming.cancel();
         self.store.published().notify();
         self.store.timers().notify();
@@ -331,8 +339,8 @@ impl Running {
         let step = Arc::new(Mutex::new("a free thread"));
         let at = step.clone();
         let rest = move || {
-            let at = |step| *at.lock().unwrap_or_else(PoisonError::into_inner) = step;
-            at("the swap under way");
+            let at = |step| *at.lock() = step;
+            at("the swap in flight");
             self.reloader.close();
             if let Some((ask, thread)) = self.watch {
                 drop(ask);
@@ -350,7 +358,7 @@ impl Running {
             for hosted in self.reloader.hosted() {
                 hosted.participant.finish();
             }
-            // Before the store is closed: it reads there.
+            // Before the store is closed, since the stages read it.
             self.stages.end();
             at("the last commits");
             self.store.settle_up();
@@ -367,11 +375,11 @@ impl Running {
         match tokio::time::timeout(left(), tokio::task::spawn_blocking(rest)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the drain broke; the next start recovers"),
-            Err(_) => return Err(*step.lock().unwrap_or_else(PoisonError::into_inner)),
+            Err(_) => return Err(*step.lock()),
         }
         stop.admin.cancel();
         if let Some(listener) = self.admin_listener {
-            // An operator who does not let go holds up nothing.
+            // An operator's open connection must not delay the end.
             if let Ok(Err(error)) = tokio::time::timeout(left(), listener).await {
                 tracing::error!(%error, "the admin listener broke");
             }
@@ -380,15 +388,15 @@ impl Running {
     }
 }
 
-/// Whether all routes of a description can be served below this path.
+/// Checks that all routes of a description can be served below this path.
 ///
 /// # Errors
-/// Says which can't, and why.
+/// Names a route that can't, and the reason.
 pub fn check_routes(description: &Description, base_path: &str) -> Result<(), String> {
     Routes::new(description, base_path).map(drop)
 }
 
-/// How routes and documents of further generations are made for this service.
+/// The preparation of routes and documents of further generations, for this service.
 fn prepare_by(service: Arc<Service>, base_path: String) -> Prepare {
     Box::new(move |active, configured| {
         let serving = Serving::new(active.clone(), &base_path, configured)?;
@@ -397,8 +405,11 @@ fn prepare_by(service: Arc<Service>, base_path: String) -> Prepare {
     })
 }
 
-/// Makes sure that nobody else reads what the participants read.
-async fn claim(transport: &Arc<dyn Transport>, prepared: &[Prepared]) -> Result<(), StartError> {
+/// Makes sure that no other process consumes in the participants' groups.
+async fn claim(
+    transport: &Arc<dyn Transport>,
+    prepared: &[PreparedParticipant],
+) -> Result<(), StartError> {
     let sources = (prepared.iter()).flat_map(|participant| &participant.fitted.sources);
     let sources: Vec<_> = sources.cloned().collect();
     let transport = transport.clone();
@@ -414,15 +425,16 @@ fn join(thread: Thread<()>, what: &str) {
     }
 }
 
-/// Starts a participant's workers, serves it, and reads what it listens to. Gives its URL and its listener too.
+/// Starts a participant's workers, its listener and its consumers. Returns its URL and its listener
+/// too.
 fn start_participant(
     config: &Config,
     (store, transport, metrics, machine): (&Arc<Store>, &dyn Transport, &Metrics, &Machine),
-    prepared: Prepared,
+    prepared: PreparedParticipant,
     budget: &Budget,
-    stop: &Stop,
-) -> Result<(String, Task<()>, Hosted), StartError> {
-    let settings = ParticipantSettings {
+    stop: &StopTokens,
+) -> Result<(String, Task<()>, HostedParticipant), StartError> {
+    let settings = ParticipantParts {
         row: prepared.row,
         last_key: prepared.last_key,
         limits: config.turn,
@@ -441,19 +453,20 @@ fn start_participant(
         prepared.instances,
         store.clone(),
     )?);
-    let bounds = Bounds {
-        connections: room::connections(config),
-        // The other half is for what comes after the listeners.
+    let bounds = ListenerBounds {
+        connections: process_limits::connections(config),
+        // The other half is for the steps after the listeners.
         drain: Duration::from_secs(config.drain_seconds) / 2,
         ..bounds(config)
     };
-    // Where fewer files may be open than connections were wanted, those who wait leave half of what there is to others.
+    // If the limit of open files allows fewer connections than configured, watchers may take half
+    // of them.
     let watchers = if bounds.connections < config.http.connections {
         config.http.watchers.min((bounds.connections / 2).max(1))
     } else {
         config.http.watchers
     };
-    let waiting = Waiting::new(
+    let waiting = WaitBounds::new(
         config.http.wait_seconds,
         Duration::from_secs(config.http.heartbeat_seconds),
         watchers,
@@ -473,7 +486,7 @@ fn start_participant(
         },
         waiting,
         (
-            Hosts::new(&config.http.hosts, address.ip()),
+            ServedHosts::new(&config.http.hosts, address.ip()),
             Cors::new(&config.http.cors_origins),
         ),
         metrics.requests(&prepared.name),
@@ -488,7 +501,7 @@ fn start_participant(
         bounds,
         stop.listening.clone(),
     ));
-    let hosted = Hosted::new(
+    let hosted = HostedParticipant::new(
         prepared.own,
         prepared.row,
         participant,
@@ -505,9 +518,9 @@ fn start_participant(
     Ok((url, listener, hosted))
 }
 
-/// The bounds of a listener that are alike for all.
-fn bounds(config: &Config) -> Bounds {
-    Bounds {
+/// The bounds that all listeners share.
+fn bounds(config: &Config) -> ListenerBounds {
+    ListenerBounds {
         connections: 0,
         reserve: 0,
         stall: Duration::from_secs(config.http.stall_seconds),
@@ -515,7 +528,7 @@ fn bounds(config: &Config) -> Bounds {
     }
 }
 
-fn start_watch(config: &Config, reloader: &Reloader) -> std::io::Result<Watch> {
+fn start_watch(config: &Config, reloader: &Reloader) -> std::io::Result<ComponentWatch> {
     let (ask, asked) = crossbeam_channel::bounded(1);
     let interval = match config.reload.watch_ms {
         0 => None,
@@ -535,7 +548,7 @@ fn start_admin(
         Machine,
         Stages,
     ),
-    stop: &Stop,
+    stop: &StopTokens,
 ) -> Result<(String, Task<()>), StartError> {
     let address = listener
         .local_addr()
@@ -549,11 +562,11 @@ fn start_admin(
         machine: machine.clone(),
         draining: stop.listening.clone(),
         stages: stages.clone(),
-        looked: LastLook::default(),
+        looked: LastObserved::default(),
     };
     let observer = Arc::new(observer);
     let requests = metrics.requests("admin");
-    let exposition: Exposition = Arc::new(move |format| {
+    let exposition: RenderMetrics = Arc::new(move |format| {
         let (metrics, observer) = (metrics.clone(), observer.clone());
         Box::pin(async move {
             if !metrics.is_on() {
@@ -563,7 +576,7 @@ fn start_admin(
             metrics.text(&observed, format)
         })
     });
-    // So that there is something to tell where the store stands still before anybody asked.
+    // The first overview is kept, for when the store stands still before any request.
     let first = reloader.clone();
     tokio::spawn(async move { first.overview(None).await });
     let store = store.clone();
@@ -571,7 +584,7 @@ fn start_admin(
     let acceptor = Acceptor::new(listener, machine.clone()).with_spare();
     let readiness = Readiness {
         store: Box::new(move || store.condition().trouble()),
-        lack: Box::new(move || machine.lack()),
+        lack: Box::new(move || machine.shortage()),
         trouble: Box::new(move || transport.trouble()),
         halted: Box::new(move || halted.halted()),
         standing: Box::new(move || stages.standing()),

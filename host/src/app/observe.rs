@@ -1,65 +1,67 @@
-//! What is looked up for the metrics when somebody asks: in the store, the transport and the participants.
+//! Values that are read on each scrape of the metrics: from the store, the transport and the
+//! participants.
 //!
-//! Each look is bounded: a row for each partition and topic, none for each record or aggregate.
+//! Each read is bounded: one row per partition and topic, none per record or aggregate.
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::base::clock::now_ms;
-use crate::base::last_look::{LastLook, Seen};
+use crate::base::last_observed::{LastObserved, Observation};
 use crate::base::machine::Machine;
 use crate::logging;
 use crate::metrics::observed::{Observed, ObservedLag, ObservedParticipant, ObservedTopic};
 use crate::rollout::Reloader;
-use crate::rollout::hosted::Hosted;
+use crate::rollout::hosted::HostedParticipant;
 use crate::stages::Stages;
-use crate::store::{Answer, OutboxReaders, ReadStore, Store};
+use crate::store::{OutboxReaders, ReadStore, Store, StoreResult};
 use crate::transport::{Source, Transport, WHY_MISSED};
 
-/// Quarantined aggregates, and parked timers, that are counted of a participant.
+/// Quarantined aggregates, and parked timers, counted per participant at most.
 const QUARANTINED: usize = 10_000;
 
-/// Where to look.
+/// The sources of the values.
 pub(super) struct Observer {
     pub(super) store: Arc<Store>,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) reloader: Reloader,
     pub(super) readers: OutboxReaders,
-    /// Bytes that the store may grow to; 0 for no bound.
+    /// Limit of the store's size in bytes; 0 for none.
     pub(super) max_bytes: u64,
     pub(super) machine: Machine,
     pub(super) draining: CancellationToken,
     pub(super) stages: Stages,
-    pub(super) looked: LastLook<Looked>,
+    pub(super) looked: LastObserved<Looked>,
 }
 
-/// What was found where a look may take its time.
+/// Values whose reading may block.
 #[derive(Clone, Default)]
 pub(super) struct Looked {
     store_files: Vec<(&'static str, u64)>,
     in_store: Option<InStore>,
 }
 
-/// What was found in the store.
+/// Values from the store.
 #[derive(Clone, Default)]
 struct InStore {
     topics: Vec<ObservedTopic>,
     lags: Vec<ObservedLag>,
-    /// Of each participant, its quarantined aggregates and parked timers.
-    participants: Vec<(u64, u64)>,
+    /// Quarantined aggregates, parked timers, and dead letters, per participant.
+    participants: Vec<(u64, u64, (u64, u64))>,
 }
 
 impl Observer {
-    /// What there is now. Where the store does not answer, all that is known without it; sizes are those of the last look.
+    /// The present values. If the store does not answer, those that need no store; sizes are then
+    /// the last known ones.
     pub(super) async fn observe(self: &Arc<Self>) -> Observed {
         let own = self.clone();
         let condition = self.store.condition();
         let seen = (self.looked).see(move || own.look(), || condition.is_stuck());
         let (looked, is_now) = match seen.await {
-            Seen::Now(looked) => (looked, true),
-            Seen::Before(looked, _) => (looked, false),
-            Seen::Never => (Looked::default(), false),
+            Observation::Now(looked) => (looked, true),
+            Observation::Before(looked, _) => (looked, false),
+            Observation::Never => (Looked::default(), false),
         };
         let in_store = looked.in_store.filter(|_| is_now);
         let mut observed = Observed {
@@ -70,7 +72,7 @@ impl Observer {
             store_is_read: in_store.is_some(),
             store_commit: condition.work().lasts(),
             transport_in_trouble: self.transport.trouble().is_some(),
-            machine_lacks: self.machine.lack().is_some(),
+            machine_lacks: self.machine.shortage().is_some(),
             is_draining: self.draining.is_cancelled(),
             log_dropped: logging::dropped(),
             missed: self.missed(),
@@ -81,20 +83,22 @@ impl Observer {
         };
         if let Some(found) = in_store {
             (observed.topics, observed.lags) = (found.topics, found.lags);
-            for (told, (quarantined, timers)) in
+            for (told, (quarantined, timers, letters)) in
                 observed.participants.iter_mut().zip(found.participants)
             {
                 told.quarantined = Some(quarantined);
                 told.parked_timers = Some(timers);
+                told.dead_letters = Some(letters);
             }
         }
         observed
     }
 
-    /// Records that were never given to this host, by source and reason. What has not occurred is told as 0.
+    /// Records that never reached this host, by source and reason. Reasons that never occurred
+    /// count 0.
     fn missed(&self) -> Vec<(String, String, &'static str, u64)> {
         let known = self.transport.missed();
-        let sources = self.reloader.hosted().flat_map(Hosted::sources);
+        let sources = self.reloader.hosted().flat_map(HostedParticipant::sources);
         let of = |source: Arc<Source>| {
             let known = &known;
             WHY_MISSED.map(move |why| {
@@ -122,7 +126,7 @@ impl Observer {
         }
     }
 
-    fn find(&self, reading: &dyn ReadStore) -> Answer<InStore> {
+    fn find(&self, reading: &dyn ReadStore) -> StoreResult<InStore> {
         let now = now_ms();
         let backlogs = reading.backlogs(self.readers)?;
         let topics = backlogs.into_iter().map(|(name, backlog)| ObservedTopic {
@@ -141,6 +145,7 @@ impl Observer {
             found.participants.push((
                 reading.quarantined_up_to(hosted.row, QUARANTINED)?,
                 reading.parked_timers_up_to(hosted.row, QUARANTINED)?,
+                reading.open_dead_letters_up_to(hosted.row, QUARANTINED)?,
             ));
             for source in hosted.sources() {
                 for extent in self.transport.extents(reading, &source)? {
@@ -151,7 +156,7 @@ impl Observer {
                         topic: source.topic.to_string(),
                         partition: extent.partition,
                         group: source.group.to_string(),
-                        // What is known of the end may be older than what is stored.
+                        // The known end of the partition may be older than the stored offset.
                         records: u64::try_from(behind).unwrap_or(0),
                     });
                 }
@@ -161,7 +166,7 @@ impl Observer {
     }
 }
 
-fn participant(hosted: &Hosted) -> ObservedParticipant {
+fn participant(hosted: &HostedParticipant) -> ObservedParticipant {
     let active = hosted.participant.active();
     let (instances, queued) = hosted.participant.load();
     ObservedParticipant {
@@ -173,5 +178,6 @@ fn participant(hosted: &Hosted) -> ObservedParticipant {
         quarantined: None,
         parked: hosted.participant.parked(),
         parked_timers: None,
+        dead_letters: None,
     }
 }

@@ -1,5 +1,6 @@
-//! What is done for a participant before it starts: its build is chosen and fitted into its surroundings, its address is
-//! taken, and, when all participants are ready for it, the builds become active.
+//! Preparation of participants before the start: choose the generation, resolve its topics and
+//! groups, bind the address. Once all participants are prepared, [`activate`] makes the generations
+//! active.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -10,73 +11,75 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::StartError;
-use super::room::Room;
+use super::process_limits::InstanceBudget;
 use crate::base::clock::now_ms;
-use crate::base::generation::{Build, Generation};
+use crate::base::generation::{CompiledRules, Generation};
 use crate::base::machine::Machine;
 use crate::base::panics;
-use crate::config::{Config, ParticipantConfig};
+use crate::config::Config;
 use crate::http::server;
 use crate::http::service::Serving;
-use crate::http::tls::{CertificateFiles, Tls, Wrong};
-use crate::rollout::fit::{self, FitError, Fitted};
+use crate::http::tls::{CertificateFiles, CertificateProblem, Tls};
 use crate::rollout::flags;
-use crate::rollout::initial::{self, Initial};
+use crate::rollout::initial::{self, InitialGeneration};
 use crate::rollout::loader::Loader;
 use crate::rollout::report::Way;
+use crate::rollout::settings::ParticipantSettings;
+use crate::rollout::topics::{self, GenerationTopics, TopicsError};
 use crate::rollout::usage;
 use crate::store::{Activation, Index, NewGeneration, ReadStore, Store, StoreFault};
 use crate::transport::Transport;
 use crate::turn::Active;
 
-/// A participant with everything that is known before it starts.
-pub(super) struct Prepared {
+/// A participant that is ready to start.
+pub(super) struct PreparedParticipant {
     pub(super) name: String,
-    pub(super) own: ParticipantConfig,
+    pub(super) own: ParticipantSettings,
     pub(super) row: i64,
     pub(super) last_key: i64,
     pub(super) active: Arc<Active>,
     pub(super) instances: Vec<Box<dyn Rules + Send>>,
-    pub(super) fitted: Fitted,
+    pub(super) fitted: GenerationTopics,
     pub(super) serving: Serving,
-    /// Whether it is active in the store already.
+    /// True if it is active in the store already.
     pub(super) is_active: bool,
-    /// The digest of its file.
+    /// Digest of the configured file.
     pub(super) file: Option<String>,
-    /// What was active before, where the start replaces it.
-    pub(super) replaced: Option<Arc<dyn Build>>,
+    /// The rules that were active before, if the start replaces them.
+    pub(super) replaced: Option<Arc<dyn CompiledRules>>,
     pub(super) listener: TcpListener,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) base_path: String,
 }
 
-/// What participants are prepared for.
-pub(super) struct Around {
+/// The parts of the host that participants are prepared for.
+pub(super) struct PrepareParts {
     pub(super) config: Config,
     pub(super) store: Arc<Store>,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) machine: Machine,
 }
 
-/// Prepares all participants, those whose rules are compiled in with theirs; gives the loader back.
+/// Prepares all participants, with linked rules where there are some; returns the loader too.
 ///
-/// It is done on a thread of its own: components are compiled, described and instantiated, which takes time and runs their code,
-/// and no thread of the runtime may wait for either. Who waits for this can be interrupted by a signal.
+/// This runs on a thread of its own: components are compiled, described and instantiated, which
+/// takes time and runs their code, and must not block a thread of the runtime. A signal can
+/// interrupt the caller's wait.
 pub(super) async fn prepare_all(
-    around: Around,
+    around: PrepareParts,
     loader: Option<Loader>,
-    mut builds: Vec<Arc<dyn Build>>,
-) -> Result<(Option<Loader>, Vec<Prepared>), StartError> {
+    mut builds: Vec<Arc<dyn CompiledRules>>,
+) -> Result<(Option<Loader>, Vec<PreparedParticipant>), StartError> {
     let (give, take) = oneshot::channel();
     let runtime = Handle::current();
     let work = move || {
-        let Around {
+        let PrepareParts {
             config,
             store,
             transport,
             machine,
         } = &around;
-        let mut room = Room::new(config, loader.as_ref(), machine);
+        let mut room = InstanceBudget::new(config, loader.as_ref(), machine);
         let mut prepared = Vec::new();
         for (name, own) in &config.participants {
             let compiled_in = (builds.iter())
@@ -95,25 +98,26 @@ pub(super) async fn prepare_all(
     let thread = std::thread::Builder::new()
         .name("start".into())
         .stack_size(panics::STACK_BYTES);
-    // Whoever waited is gone where it can't be given.
+    // If sending fails, the caller has gone.
     let started = thread.spawn(move || give.send(work()).is_ok());
     started.map_err(anyhow::Error::from)?;
     (take.await).unwrap_or_else(|error| Err(StartError::Other(error.into())))
 }
 
-/// Chooses what a participant starts with, fits it into its surroundings, and takes its address.
+/// Chooses the generation that a participant starts with, resolves its topics and groups, and binds
+/// its address.
 fn prepare(
     config: &Config,
-    (store, transport, room, runtime): (&Store, &dyn Transport, &mut Room<'_>, &Handle),
-    (loader, compiled_in): (Option<&Loader>, Option<Arc<dyn Build>>),
+    (store, transport, room, runtime): (&Store, &dyn Transport, &mut InstanceBudget<'_>, &Handle),
+    (loader, compiled_in): (Option<&Loader>, Option<Arc<dyn CompiledRules>>),
     name: &str,
-    own: &ParticipantConfig,
-) -> Result<Prepared, StartError> {
+    own: &ParticipantSettings,
+) -> Result<PreparedParticipant, StartError> {
     let (row, last_key) = store.register_participant(name).map_err(unwritable)?;
     let reader = store.reader().map_err(anyhow::Error::from)?;
     let active = reader.active(row).map_err(anyhow::Error::from)?;
     let initial = match (compiled_in, loader) {
-        (Some(build), _) => Initial {
+        (Some(build), _) => InitialGeneration {
             build,
             bytes: None,
             file: None,
@@ -121,9 +125,9 @@ fn prepare(
         },
         (None, Some(loader)) => {
             let before = active.as_ref().map(|active| (row, active));
-            // What was used is not out of use by a clock that leapt.
+            // Trusted time: a clock that leapt ahead must not put anything out of use.
             let present: (&dyn ReadStore, u64) = (&*reader, store.trusted_now());
-            let initial = initial::choose(loader, config, name, own, before, present);
+            let initial = initial::choose(loader, &config.rollout(), name, own, before, present);
             initial.map_err(|refused| match room.is_wanting(name) {
                 Some(reason) => StartError::Machine(reason),
                 None => {
@@ -147,19 +151,20 @@ fn prepare(
         )));
     }
     let instances = room.instances(name, &*build)?;
-    let fitted = fit::fit(&description, own, store, transport).map_err(|error| match error {
-        FitError::Settings(reason) => StartError::Config(reason),
-        FitError::Store(fault) => unwritable(fault),
-    })?;
+    let fitted =
+        topics::resolve(&description, own, store, transport).map_err(|error| match error {
+            TopicsError::Settings(reason) => StartError::Config(reason),
+            TopicsError::Store(fault) => unwritable(fault),
+        })?;
     let generation = register((store, &*reader), row, &*build, own)?;
     if let (Some(loader), Some(bytes)) = (loader, initial.bytes) {
-        let kept = loader.archive().keep(build.digest(), &bytes);
+        let kept = loader.archive().keep(build.component(), &bytes);
         kept.map_err(|reason| anyhow::anyhow!("the component can't be kept: {reason}"))?;
     }
     let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), description.endpoint.port);
     let address = own.listen.unwrap_or(loopback);
     let listener = {
-        // Sockets belong to the runtime.
+        // A socket must be created within the runtime.
         let _entered = runtime.enter();
         server::bind(name, address).map_err(StartError::Listen)?
     };
@@ -176,10 +181,10 @@ fn prepare(
         topics: fitted.topics.clone(),
         dead_letters: fitted.dead_letters.clone(),
     });
-    let configured = fit::configured(config, own);
+    let configured = topics::configured(own, config.http.page_items);
     let serving =
         Serving::new(active.clone(), &base_path, &configured).map_err(StartError::Component)?;
-    Ok(Prepared {
+    Ok(PreparedParticipant {
         name: name.to_owned(),
         own: own.clone(),
         row,
@@ -197,21 +202,21 @@ fn prepare(
     })
 }
 
-/// The files were right when the settings were read; they may be others by now.
+/// The files were valid when the settings were read; they may have changed since.
 fn read_certificate(files: &CertificateFiles) -> Result<Arc<Tls>, StartError> {
-    let problems = |wrong: Vec<Wrong>| {
+    let problems = |wrong: Vec<CertificateProblem>| {
         let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
         StartError::Config(lines.join("\n"))
     };
     Tls::new(files).map(Arc::new).map_err(problems)
 }
 
-/// The row of a build that can read what is stored.
+/// Registers rules in the store, unless they can't read what is stored; returns their row.
 fn register(
     (store, reading): (&Store, &dyn ReadStore),
     row: i64,
-    build: &dyn Build,
-    own: &ParticipantConfig,
+    build: &dyn CompiledRules,
+    own: &ParticipantSettings,
 ) -> Result<i64, StartError> {
     let description = build.description();
     let unreadable = usage::unreadable(reading, row, description);
@@ -221,18 +226,13 @@ fn register(
             "component {component}: {reason}"
         )));
     }
-    let generation = NewGeneration {
-        digest: build.digest(),
-        version: &description.version,
-        state_version: description.state.version,
-        now: now_ms(),
-    };
-    let registered = store.register_generation(row, generation);
+    let registered = store.register_generation(row, NewGeneration::of(build, now_ms()));
     registered.map_err(unwritable)
 }
 
-/// Makes what the participants start with active in the store, with the indexes of its listings, all of it or nothing.
-pub(super) fn activate(store: &Store, prepared: &[Prepared]) -> Result<(), StartError> {
+/// Makes the prepared generations active in the store and creates the indexes of their listings,
+/// all or nothing.
+pub(super) fn activate(store: &Store, prepared: &[PreparedParticipant]) -> Result<(), StartError> {
     let new: Vec<_> = prepared
         .iter()
         .filter(|participant| !participant.is_active)

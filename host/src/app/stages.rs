@@ -1,7 +1,8 @@
-//! The stages of a host: what waits in each, and where that is looked up.
+//! The stages of a host: the samples of each, and their sources.
 //!
-//! `turn` and `commit` are read from counters in memory; the others cost a few reads of the store a second, each bounded: a
-//! row for each partition, topic or participant. A further stage is one more function here.
+//! `turn` and `commit` are read from counters in memory; the others cost a few reads of the store
+//! per second, each bounded: one row per partition, topic or participant. To add a stage, add a
+//! function here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,22 +10,23 @@ use std::time::Duration;
 use crate::base::clock::now_ms;
 use crate::base::session::{Extent, Source};
 use crate::rollout::Reloader;
-use crate::rollout::hosted::Hosted;
-use crate::stages::age::{Oldest, Places, Still};
-use crate::stages::{Look, ProgressSettings, Stage, Waiting};
-use crate::store::{Answer, OutboxReaders, ReadStore, Store};
+use crate::rollout::hosted::HostedParticipant;
+use crate::stages::age::{PlaceMap, QueueAge, Standstill};
+use crate::stages::{ProgressSettings, SampleFn, Stage, WaitingPlace};
+use crate::store::{OutboxReaders, ReadStore, Store, StoreResult};
 use crate::transport::Transport;
 use crate::turn::Participant;
 
-/// Time between two looks at the parked messages, of which there may be many.
+/// Time between two reads of the parked messages, of which there may be many.
 const PARKED: Duration = Duration::from_secs(3);
 
-/// Looks for which a partition is remembered that is not read: a client that is recreated knows none for a while.
+/// Samples for which an unassigned partition is remembered: a recreated client knows none for a
+/// while.
 const AWAY: u64 = 60;
 
-/// Where the stages are looked up.
+/// The sources of the stages.
 #[derive(Clone)]
-pub(super) struct Around {
+pub(super) struct StageSources {
     pub(super) store: Arc<Store>,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) reloader: Reloader,
@@ -32,14 +34,14 @@ pub(super) struct Around {
 }
 
 /// The stages of a host, with their bounds.
-pub(super) fn stages(around: &Around, bounds: &ProgressSettings) -> Vec<Stage> {
+pub(super) fn stages(around: &StageSources, bounds: &ProgressSettings) -> Vec<Stage> {
     let stage = |name, setting, bound, look| Stage {
         name,
         setting,
         bound,
         look,
     };
-    // Those in memory first: they are looked at even where the store does not answer.
+    // Stages in memory come first: they are sampled even if the store does not answer.
     let mut stages = vec![
         stage(
             "turn",
@@ -85,9 +87,9 @@ pub(super) fn stages(around: &Around, bounds: &ProgressSettings) -> Vec<Stage> {
     stages
 }
 
-/// Turns in the queues of the workers, and those that the workers are at.
-fn turns(around: Around) -> Look {
-    let mut places = Places::<(i64, usize), Oldest>::default();
+/// Turns in the workers' queues, and turns in flight.
+fn turns(around: StageSources) -> SampleFn {
+    let mut places = PlaceMap::<(i64, usize), QueueAge>::default();
     Box::new(move |now| {
         let mut waiting = Vec::new();
         for hosted in around.reloader.hosted() {
@@ -103,8 +105,8 @@ fn turns(around: Around) -> Look {
 }
 
 /// Entries and steps that the store's writer has not finished.
-fn commits(store: Arc<Store>) -> Look {
-    let mut oldest = Oldest::default();
+fn commits(store: Arc<Store>) -> SampleFn {
+    let mut oldest = QueueAge::default();
     Box::new(move |now| {
         let (given, over) = store.flow();
         let age = oldest.look(now, given, over);
@@ -113,8 +115,8 @@ fn commits(store: Arc<Store>) -> Look {
 }
 
 /// The outbox, until Kafka has it.
-fn relay(around: Around) -> Look {
-    let mut places = Places::<String, Oldest>::default();
+fn relay(around: StageSources) -> SampleFn {
+    let mut places = PlaceMap::<String, QueueAge>::default();
     Box::new(move |now| {
         let backlogs = around.read(|reading| reading.backlogs(around.readers))?;
         let mut waiting = Vec::new();
@@ -128,12 +130,16 @@ fn relay(around: Around) -> Look {
     })
 }
 
-/// Partitions with records that are not settled. A host that catches up makes steps, however long it takes.
-fn records(around: Around) -> Look {
-    let mut places = Places::<(Arc<str>, i64, i32), Still>::kept_for(AWAY);
+/// Partitions with unsettled records. A host that catches up makes progress, however long it takes.
+fn records(around: StageSources) -> SampleFn {
+    let mut places = PlaceMap::<(Arc<str>, i64, i32), Standstill>::kept_for(AWAY);
     Box::new(move |now| {
         let mut waiting = Vec::new();
-        for source in around.reloader.hosted().flat_map(Hosted::sources) {
+        for source in around
+            .reloader
+            .hosted()
+            .flat_map(HostedParticipant::sources)
+        {
             for (extent, settled) in around.read(|reading| around.extents(reading, &source))? {
                 let place = (source.consumer.clone(), source.topic_row, extent.partition);
                 let is_behind = extent.end > settled;
@@ -156,12 +162,12 @@ fn records(around: Around) -> Look {
     })
 }
 
-/// Messages that the rules want to be given later. Those of quarantined aggregates, and those that the rules don't take, wait for
-/// other rules, and don't count.
-fn retries(around: Around) -> Look {
-    let mut known: Option<(Duration, Vec<Waiting>)> = None;
+/// Messages that the rules want to be given later. Messages of quarantined aggregates, and messages
+/// that the rules don't take, wait for other rules and don't count.
+fn retries(around: StageSources) -> SampleFn {
+    let mut known: Option<(Duration, Vec<WaitingPlace>)> = None;
     Box::new(move |now| {
-        let is_recent = |(at, _): &&(Duration, Vec<Waiting>)| now < *at + PARKED;
+        let is_recent = |(at, _): &&(Duration, Vec<WaitingPlace>)| now < *at + PARKED;
         if let Some((at, waiting)) = known.as_ref().filter(is_recent) {
             let mut waiting = waiting.clone();
             (waiting.iter_mut()).for_each(|one| one.age += now.saturating_sub(*at));
@@ -191,9 +197,9 @@ fn retries(around: Around) -> Look {
     })
 }
 
-/// Timers that are due. A host that works off many makes steps, however long it takes.
-fn timers(around: Around) -> Look {
-    let mut places = Places::<i64, Still<(u64, String, String)>>::default();
+/// Due timers. A host that works off many makes progress, however long it takes.
+fn timers(around: StageSources) -> SampleFn {
+    let mut places = PlaceMap::<i64, Standstill<(u64, String, String)>>::default();
     Box::new(move |now| {
         let mut waiting = Vec::new();
         for hosted in around.reloader.hosted() {
@@ -209,9 +215,9 @@ fn timers(around: Around) -> Look {
     })
 }
 
-impl Around {
-    /// What the store has; none where it can't be read, which is reported.
-    fn read<T>(&self, look: impl FnOnce(&dyn ReadStore) -> Answer<T>) -> Option<T> {
+impl StageSources {
+    /// Reads the store; `None`, after a report, if it can't be read.
+    fn read<T>(&self, look: impl FnOnce(&dyn ReadStore) -> StoreResult<T>) -> Option<T> {
         let found = self.store.reader().and_then(|reader| look(&*reader));
         found
             .inspect_err(|fault| {
@@ -221,8 +227,8 @@ impl Around {
             .ok()
     }
 
-    /// The partitions of a source that are read, each with the offset below which nothing is left to be settled.
-    fn extents(&self, reading: &dyn ReadStore, source: &Source) -> Answer<Vec<(Extent, i64)>> {
+    /// The assigned partitions of a source, each with the offset below which all is settled.
+    fn extents(&self, reading: &dyn ReadStore, source: &Source) -> StoreResult<Vec<(Extent, i64)>> {
         let extents = self.transport.extents(reading, source)?;
         let settled = |extent: Extent| {
             let stored = reading.offset(&source.consumer, source.topic_row, extent.partition)?;
@@ -231,8 +237,9 @@ impl Around {
         extents.into_iter().map(settled).collect()
     }
 
-    /// How long something of this time waits, but not from before the first look: what waited while the host was down has
-    /// had no chance. A clock that leaps makes nothing old.
+    /// Age of a message with this timestamp, counted from the first sample at the earliest:
+    /// messages that waited while the host was down had no chance. A leap of the clock makes
+    /// nothing old.
     fn age(&self, now: Duration, time: u64) -> Duration {
         let present = now_ms().min(self.store.trusted_now());
         Duration::from_millis(present.saturating_sub(time)).min(now)
@@ -243,9 +250,9 @@ fn of(participant: &Participant) -> String {
     format!("participant {}", participant.name())
 }
 
-/// What is told of a place whose oldest message has this age.
-fn waits(age: Duration, place: impl FnOnce() -> String) -> Option<Waiting> {
-    (!age.is_zero()).then(|| Waiting {
+/// The sample of a place whose oldest message has this age.
+fn waits(age: Duration, place: impl FnOnce() -> String) -> Option<WaitingPlace> {
+    (!age.is_zero()).then(|| WaitingPlace {
         place: place(),
         age,
         why: None,

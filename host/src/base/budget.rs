@@ -1,22 +1,22 @@
-//! A bound on the bytes that requests and answers have in memory together.
+//! A bound on the memory that requests and answers hold together.
 //!
-//! Bytes are reserved before they are kept and given back when what keeps them is dropped. Nobody waits: what does not fit
-//! is refused by whoever asked (invariant 9).
+//! Bytes are reserved before they are held, and released when their holder is dropped. Nothing
+//! waits for room: a caller whose reservation fails refuses its request (invariant 9).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// So many bytes for all that reserve here; clones share them.
+/// A number of bytes that all callers share; clones share it too.
 #[derive(Debug, Clone)]
-pub struct Budget(Arc<Inner>);
+pub struct Budget(Arc<BudgetState>);
 
 #[derive(Debug)]
-struct Inner {
+struct BudgetState {
     most: usize,
     used: AtomicUsize,
 }
 
-/// Bytes that are reserved until this is dropped. A clone reserves as many again.
+/// Reserved bytes, released on drop. A clone reserves the same number again.
 #[derive(Debug)]
 pub struct Reserved {
     budget: Budget,
@@ -24,35 +24,35 @@ pub struct Reserved {
 }
 
 impl Budget {
-    /// A budget of so many bytes.
+    /// A budget of this many bytes.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(BudgetState {
             most,
             used: AtomicUsize::new(0),
         }))
     }
 
-    /// Bytes in all.
+    /// Total number of bytes.
     #[must_use]
     pub fn most(&self) -> usize {
         self.0.most
     }
 
-    /// Whether nothing is left.
+    /// True if no byte is left.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.0.used.load(Ordering::Relaxed) >= self.0.most
     }
 
-    /// Reserves bytes if that many are left.
+    /// Reserves bytes; `None` if fewer are left.
     #[must_use]
     pub fn try_reserve(&self, bytes: usize) -> Option<Reserved> {
         let mut reserved = self.nothing();
         reserved.try_grow(bytes).then_some(reserved)
     }
 
-    /// Reserves bytes even if fewer are left, for an answer that has to be given.
+    /// Reserves bytes even if fewer are left, for an answer that must be sent.
     #[must_use]
     pub fn reserve(&self, bytes: usize) -> Reserved {
         self.0.used.fetch_add(bytes, Ordering::Relaxed);
@@ -62,7 +62,7 @@ impl Budget {
         }
     }
 
-    /// A reservation of no bytes, which can grow.
+    /// An empty reservation, which can grow.
     #[must_use]
     pub fn nothing(&self) -> Reserved {
         Reserved {
@@ -73,13 +73,13 @@ impl Budget {
 }
 
 impl Reserved {
-    /// Bytes that are reserved here.
+    /// Bytes reserved here.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Reserves so many more bytes; false, and nothing is changed, if fewer are left.
+    /// Reserves more bytes. Returns false and changes nothing if fewer are left.
     #[must_use]
     pub fn try_grow(&mut self, more: usize) -> bool {
         let inner = &self.budget.0;
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_reserved_is_given_back_and_never_more_than_there_is() {
+    fn reservations_are_released_and_never_exceed_the_budget() {
         let budget = Budget::new(10);
         let mut first = budget.try_reserve(6).unwrap();
         assert!(budget.try_reserve(5).is_none());

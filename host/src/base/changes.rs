@@ -1,36 +1,37 @@
-//! Who waits for a change of an aggregate, and is told after the commit that made it.
+//! Notifications that an aggregate has changed, sent after the commit.
 //!
-//! The store tells, the HTTP side waits; neither knows the other. While nobody waits, a commit pays one
-//! look at a counter. What is told is *that* something changed: who was told reads, and so sees the newest
-//! state, however many changes there were in between.
+//! The store notifies and the HTTP side waits; neither knows the other. While nothing waits, a
+//! commit pays for one look at a counter. A notification carries no state: its receiver reads the
+//! aggregate and sees the newest state, however many changes there were in between.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
-/// Tells of changes; clones tell the same.
+/// Sends notifications of changes; clones are one sender.
 #[derive(Debug, Clone, Default)]
-pub struct Changes(Arc<Inner>);
+pub struct Changes(Arc<WatchTable>);
 
 #[derive(Debug, Default)]
-struct Inner {
-    /// By row of the participant, by key.
-    watched: Mutex<HashMap<i64, HashMap<String, Watched>>>,
-    /// Watches that there are.
+struct WatchTable {
+    /// By row of the participant, then by key.
+    watched: Mutex<HashMap<i64, HashMap<String, WatchedAggregate>>>,
+    /// Number of watches that exist.
     watches: AtomicUsize,
 }
 
 #[derive(Debug)]
-struct Watched {
+struct WatchedAggregate {
     changes: watch::Sender<()>,
     watches: usize,
 }
 
-/// Waits for changes of one aggregate, until it is dropped.
+/// Waits for changes of one aggregate until it is dropped.
 #[derive(Debug)]
-pub struct Watch {
+pub struct AggregateWatch {
     told_by: Changes,
     participant: i64,
     key: String,
@@ -38,19 +39,22 @@ pub struct Watch {
 }
 
 impl Changes {
-    /// Watches an aggregate, by its participant's row and its key. Take this before reading: then no change
-    /// between the read and the wait is missed. Whoever takes many has to bound them.
+    /// Watches an aggregate, by its participant's row and its key. Create the watch before reading:
+    /// then no change between the read and the wait is missed. A caller that creates many has to
+    /// bound them.
     #[must_use]
-    pub fn watch(&self, participant: i64, key: &str) -> Watch {
-        let mut watched = self.lock();
+    pub fn watch(&self, participant: i64, key: &str) -> AggregateWatch {
+        let mut watched = self.0.watched.lock();
         self.0.watches.fetch_add(1, Ordering::SeqCst);
         let keys = watched.entry(participant).or_default();
-        let one = keys.entry(key.to_owned()).or_insert_with(|| Watched {
-            changes: watch::Sender::new(()),
-            watches: 0,
-        });
+        let one = keys
+            .entry(key.to_owned())
+            .or_insert_with(|| WatchedAggregate {
+                changes: watch::Sender::new(()),
+                watches: 0,
+            });
         one.watches += 1;
-        Watch {
+        AggregateWatch {
             told_by: self.clone(),
             participant,
             key: key.to_owned(),
@@ -58,37 +62,32 @@ impl Changes {
         }
     }
 
-    /// Tells those who watch this aggregate that it changed. Called after the commit.
+    /// Notifies the watches of this aggregate. Called after the commit.
     pub fn tell(&self, participant: i64, key: &str) {
         if self.0.watches.load(Ordering::SeqCst) == 0 {
             return;
         }
-        if let Some(one) = (self.lock().get(&participant)).and_then(|keys| keys.get(key)) {
+        if let Some(one) = (self.0.watched.lock().get(&participant)).and_then(|keys| keys.get(key))
+        {
             one.changes.send_replace(());
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<i64, HashMap<String, Watched>>> {
-        (self.0.watched)
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-impl Watch {
-    /// Returns when the aggregate changed since the last call, or since the watch began. Nothing is lost
-    /// where the caller stops waiting.
+impl AggregateWatch {
+    /// Returns when the aggregate has changed since the last call, or since the watch was created.
+    /// Cancel-safe: no notification is lost.
     pub async fn changed(&mut self) {
         if self.changes.changed().await.is_err() {
-            // Who tells lives as long as the watch.
+            // Can't happen: the sender lives as long as the watch.
             std::future::pending::<()>().await;
         }
     }
 }
 
-impl Drop for Watch {
+impl Drop for AggregateWatch {
     fn drop(&mut self) {
-        let mut watched = self.told_by.lock();
+        let mut watched = self.told_by.0.watched.lock();
         self.told_by.0.watches.fetch_sub(1, Ordering::SeqCst);
         let Some(keys) = watched.get_mut(&self.participant) else {
             return;
@@ -112,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    fn is_told(watch: &mut Watch) -> bool {
+    fn is_told(watch: &mut AggregateWatch) -> bool {
         let changed = pin!(watch.changed());
         changed.poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
     }
@@ -151,7 +150,7 @@ mod tests {
         assert!(is_told(&mut second), "the other one still watches");
         drop((second, third));
         changes.tell(1, "a");
-        assert!(changes.lock().is_empty());
+        assert!(changes.0.watched.lock().is_empty());
         assert_eq!(changes.0.watches.load(Ordering::SeqCst), 0);
     }
 }

@@ -1,6 +1,9 @@
-//! The one place where the host reads the wall clock and makes random ids.
+//! The only place where the host reads the wall clock and makes random ids.
 
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
 
 /// Now, in milliseconds since the Unix epoch.
 #[must_use]
@@ -16,7 +19,7 @@ pub fn now_ms() -> u64 {
 pub fn random_tail() -> [u8; 10] {
     let mut bytes = [0; 10];
     if getrandom::fill(&mut bytes).is_err() {
-        // The kernel's source fails on no system that runs this; ids must differ all the same.
+        // No supported system fails here, but ids must differ even if one does.
         let address = std::ptr::from_ref(&bytes) as usize;
         let nanos = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -29,27 +32,33 @@ pub fn random_tail() -> [u8; 10] {
     bytes
 }
 
-/// A time in milliseconds since the Unix epoch as RFC 3339 in UTC.
+/// Formats milliseconds since the Unix epoch as RFC 3339 in UTC.
 #[must_use]
 pub fn rfc3339(unix_millis: u64) -> String {
-    let (seconds, millis) = (unix_millis / 1_000, unix_millis % 1_000);
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Days to a date of the Gregorian calendar, counted in eras of 400 years that start on 1 March.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    printed(unix_millis, 3)
+}
+
+/// The same to the second.
+#[must_use]
+pub fn rfc3339_seconds(unix_millis: u64) -> String {
+    printed(unix_millis - unix_millis % 1_000, 0)
+}
+
+fn printed(unix_millis: u64, digits: u8) -> String {
+    let millis = i64::try_from(unix_millis).unwrap_or(i64::MAX);
+    let time = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX);
+    let printer = DateTimePrinter::new().precision(Some(digits));
+    printer.timestamp_to_string(&time)
+}
+
+/// Parses RFC 3339 into milliseconds since the Unix epoch; `None` for other texts, and for times
+/// before the epoch.
+#[must_use]
+pub fn from_rfc3339(text: &str) -> Option<u64> {
+    let time: Timestamp = text.parse().ok()?;
+    u64::try_from(time.as_millisecond())
+        .ok()
+        .filter(|_| time >= Timestamp::UNIX_EPOCH)
 }
 
 #[cfg(test)]
@@ -65,6 +74,40 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
             assert_eq!(rfc3339(millis), text);
+            assert_eq!(from_rfc3339(text), Some(millis));
+        }
+        assert_eq!(rfc3339(u64::MAX), "9999-12-30T22:00:00.999Z");
+    }
+
+    #[test]
+    fn times_are_utc_to_the_second() {
+        for (ms, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399_999, "2000-02-28T23:59:59Z"),
+            (951_782_400_000, "2000-02-29T00:00:00Z"),
+            (951_868_800_000, "2000-03-01T00:00:00Z"),
+            (1_709_251_199_000, "2024-02-29T23:59:59Z"),
+            (1_735_689_599_000, "2024-12-31T23:59:59Z"),
+            (1_767_323_045_678, "2026-01-02T03:04:05Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339_seconds(ms), expected);
+        }
+    }
+
+    #[test]
+    fn times_of_others_are_read_in_every_form_that_the_standard_has() {
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2023-11-14T22:13:20.123Z", Some(1_700_000_000_123)),
+            ("2023-11-14T22:13:20.1239Z", Some(1_700_000_000_123)),
+            ("2023-11-14t22:13:20.123z", Some(1_700_000_000_123)),
+            ("2023-11-14T23:13:20+01:00", Some(1_700_000_000_000)),
+            ("1969-12-31T23:59:59Z", None),
+            ("yesterday", None),
+            ("", None),
+        ] {
+            assert_eq!(from_rfc3339(text), expected, "{text}");
         }
     }
 }

@@ -1,39 +1,52 @@
-//! A generation: one loaded build of a participant's rules, and where it comes from.
+//! A generation: rules that decide for a participant, and their row in the store.
 
 use std::sync::Arc;
 
 use saga_contract::description::Description;
 use saga_core::rules::{Fault, Rules};
 
-/// A build of a participant's rules. Components are one kind; rules that are compiled into the
-/// process (the benchmark's) are the other.
-pub trait Build: Send + Sync {
-    /// What tells this build from others; for a component the SHA-256 of its bytes in hexadecimal.
+/// Settings that an operator gives to rules: JSON values by name. An `Option` of it is None if there
+/// are none.
+pub type RuleSettings = serde_json::Map<String, serde_json::Value>;
+
+/// Rules that can be loaded: a compiled component, or rules that are linked into the process (the
+/// benchmark's).
+pub trait CompiledRules: Send + Sync {
+    /// Identifies the rules, the operator's settings included, in hexadecimal: the SHA-256 of the
+    /// component's bytes if there are no settings.
     fn digest(&self) -> &str;
-    /// What the participant says of itself.
+    /// The SHA-256 of the component's bytes, in hexadecimal.
+    fn component(&self) -> &str {
+        self.digest()
+    }
+    /// The settings that the operator gave to the rules.
+    fn settings(&self) -> Option<&RuleSettings> {
+        None
+    }
+    /// The participant's description of itself.
     fn description(&self) -> &Description;
-    /// What an operator should know of this build, although it is no reason to refuse it.
+    /// A remark for the operator that is no reason to refuse these rules.
     fn note(&self) -> Option<&str> {
         None
     }
-    /// Rules ready to be called by one thread.
+    /// Creates an instance for one thread to call.
     ///
     /// # Errors
-    /// A [`Fault`] when they can't be made, for want of memory most of the time.
+    /// A [`Fault`] if the instance can't be created, usually for lack of memory.
     fn instance(&self) -> Result<Box<dyn Rules + Send>, Fault>;
 }
 
-/// A build that decides, with the number under which the store knows it.
+/// Rules that decide, with their row in the store.
 #[derive(Clone)]
 pub struct Generation {
     /// Row in the store's table of generations.
     pub id: i64,
-    /// The build.
-    pub build: Arc<dyn Build>,
+    /// The rules.
+    pub build: Arc<dyn CompiledRules>,
 }
 
 impl Generation {
-    /// What the participant says of itself.
+    /// The participant's description of itself.
     #[must_use]
     pub fn description(&self) -> &Description {
         self.build.description()

@@ -1,115 +1,120 @@
-//! What the machine lacks at the moment: memory, threads, descriptors.
+//! Shortages of the machine: memory, threads, file descriptors.
 //!
-//! A lack says nothing of the message that met it (invariant 12): whoever meets one reports it here and tries again.
-//! It is logged once when it begins and once when it is over, and the host is not ready meanwhile. It is over with the
-//! first thing that goes well after a while without a failure, so that a lack that comes and goes is one; or when nobody has met it for
-//! a longer while, for whoever needs something tries for it again and again.
+//! A shortage is never charged to the message that met it (invariant 12): the code that meets one
+//! reports it here and retries. A shortage is logged once when it begins and once when it ends, and
+//! the host is not ready meanwhile. It ends with the first success after a while without a failure,
+//! so that one that comes and goes counts as one; or when none has been met for a longer while,
+//! since the code that needs the resource keeps retrying.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-/// Time without a failure after which a lack may be over.
+/// Time without a failure after which a success ends a shortage.
 const CALM: Duration = Duration::from_secs(3);
 
-/// Time without a failure after which a lack is over in any case.
+/// Time without a failure after which a shortage ends in any case.
 const FORGOTTEN: Duration = Duration::from_secs(10);
 
-/// How often somebody who has nothing else to do looks whether a lack is over.
+/// Interval at which an idle thread checks for the end of a shortage.
 pub const LOOK: Duration = Duration::from_millis(500);
 
-/// What the machine lacks; clones are the same.
+/// The current shortage of the machine; clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Machine(Arc<Inner>);
+pub struct Machine(Arc<MachineState>);
 
 #[derive(Debug, Default)]
-struct Inner {
-    /// Looked at after each call of the rules.
-    is_lacking: AtomicBool,
-    lack: Mutex<Option<Lack>>,
+struct MachineState {
+    /// Read after each call of the rules.
+    is_short: AtomicBool,
+    shortage: Mutex<Option<Shortage>>,
 }
 
 #[derive(Debug)]
-struct Lack {
+struct Shortage {
     what: String,
     since: Instant,
     last: Instant,
 }
 
 impl Machine {
-    /// Something could not be had. `what` names it, with what the system said.
-    pub fn lacks(&self, what: &str) {
-        self.lacks_at(what, Instant::now());
+    /// Reports that a resource was not available. `what` names it and the system's error.
+    pub fn report_shortage(&self, what: &str) {
+        self.shortage_at(what, Instant::now());
     }
 
-    fn lacks_at(&self, what: &str, now: Instant) {
-        let mut lack = self.lock();
-        match &mut *lack {
-            Some(lack) => lack.last = now,
+    fn shortage_at(&self, what: &str, now: Instant) {
+        let mut shortage = self.0.shortage.lock();
+        match &mut *shortage {
+            Some(shortage) => shortage.last = now,
             None => {
                 tracing::error!(
                     reason = what,
-                    "the machine lacks something; what needs it is tried again until it is there"
+                    "the machine lacks a resource; work that needs it is retried"
                 );
-                *lack = Some(Lack {
+                *shortage = Some(Shortage {
                     what: what.to_owned(),
                     since: now,
                     last: now,
                 });
-                self.0.is_lacking.store(true, Ordering::Relaxed);
+                self.0.is_short.store(true, Ordering::Relaxed);
             }
         }
     }
 
-    /// Something that needs memory, threads or descriptors went well. Costs next to nothing while nothing lacks.
-    pub fn went_well(&self) {
-        if self.is_lacking() {
-            self.went_well_at(Instant::now());
+    /// Reports that something which needs memory, threads or descriptors has succeeded. Almost free
+    /// while there is no shortage.
+    pub fn report_success(&self) {
+        if self.is_short() {
+            self.success_at(Instant::now());
         }
     }
 
-    fn went_well_at(&self, now: Instant) {
+    fn success_at(&self, now: Instant) {
         self.is_over(now, CALM);
     }
 
     fn is_over(&self, now: Instant, without_failure: Duration) {
-        let calm = |lack: &mut Lack| now.saturating_duration_since(lack.last) >= without_failure;
-        if let Some(over) = self.lock().take_if(calm) {
-            self.0.is_lacking.store(false, Ordering::Relaxed);
+        let calm = |shortage: &mut Shortage| {
+            now.saturating_duration_since(shortage.last) >= without_failure
+        };
+        if let Some(over) = self.0.shortage.lock().take_if(calm) {
+            self.0.is_short.store(false, Ordering::Relaxed);
             let seconds = now.saturating_duration_since(over.since).as_secs();
-            tracing::info!(reason = %over.what, seconds, "the machine has again what it lacked");
+            tracing::info!(reason = %over.what, seconds, "the machine has the resource again");
         }
     }
 
-    /// Whether something lacks.
+    /// True during a shortage.
     #[must_use]
-    pub fn is_lacking(&self) -> bool {
-        self.0.is_lacking.load(Ordering::Relaxed)
+    pub fn is_short(&self) -> bool {
+        self.0.is_short.load(Ordering::Relaxed)
     }
 
-    /// What lacks, if anything does.
+    /// The current shortage, if there is one.
     #[must_use]
-    pub fn lack(&self) -> Option<String> {
-        self.lack_at(Instant::now())
+    pub fn shortage(&self) -> Option<String> {
+        self.current_at(Instant::now())
     }
 
-    fn lack_at(&self, now: Instant) -> Option<String> {
+    fn current_at(&self, now: Instant) -> Option<String> {
         self.is_over(now, FORGOTTEN);
-        self.lock().as_ref().map(|lack| lack.what.clone())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Lack>> {
-        self.0.lack.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .shortage
+            .lock()
+            .as_ref()
+            .map(|shortage| shortage.what.clone())
     }
 }
 
-/// What the machine lacks where this is why something failed; none where it failed for another reason.
+/// The resource whose shortage caused this error; `None` if the error has another cause.
 #[must_use]
-pub fn lack_in(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+pub fn shortage_in(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     let code = match (
         error.downcast_ref::<Errno>(),
         error.downcast_ref::<io::Error>(),
@@ -127,13 +132,13 @@ pub fn lack_in(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     Some(format!("{what}: {}", io::Error::from(code)))
 }
 
-/// The limit of the address space in bytes, where there is one.
+/// The limit of the address space in bytes; `None` if there is none.
 #[must_use]
 pub fn address_space() -> Option<u64> {
     getrlimit(Resource::As).current
 }
 
-/// Address space that the process has reserved, in bytes, where the system tells.
+/// Address space that the process has reserved, in bytes; `None` if the system doesn't report it.
 #[must_use]
 pub fn reserved() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
@@ -141,8 +146,8 @@ pub fn reserved() -> Option<u64> {
     pages.checked_mul(rustix::param::page_size() as u64)
 }
 
-/// The limit of the address space and what would be enough, in words; none where there is no limit. `needed` is what is
-/// needed in all, `more` what is beyond what is reserved by now.
+/// Says that the limit of the address space is too small and how much would do; `None` if there is
+/// no limit. `needed` is the total need in bytes, `more` the need beyond what is reserved by now.
 #[must_use]
 pub fn address_space_is_too_small(needed: u64, more: u64) -> Option<String> {
     let limit = address_space()?;
@@ -154,7 +159,7 @@ pub fn address_space_is_too_small(needed: u64, more: u64) -> Option<String> {
     ))
 }
 
-/// The limits of the process that may be in the way, in words.
+/// The process limits that may be the cause, as text.
 #[must_use]
 pub fn limits() -> String {
     let of = |resource| match getrlimit(resource).current {
@@ -169,14 +174,14 @@ pub fn limits() -> String {
     )
 }
 
-/// How many files may be open, where that is limited.
+/// The limit of open files; `None` if there is none.
 #[must_use]
 pub fn descriptors() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Lets the process open as many files as it may: the usual limit is meant for programs that can't have more, and what is
-/// above it is there to be asked for. Gives how many that are; none where there is no limit.
+/// Raises the soft limit of open files to the hard limit and returns it; `None` if there is none.
+/// The usual soft limit exists for programs that use `select`; a server is meant to raise it.
 #[must_use]
 pub fn raise_descriptors() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
@@ -205,33 +210,33 @@ mod tests {
     fn a_lack_is_over_when_something_goes_well_after_a_while_without_a_failure() {
         let machine = Machine::default();
         let start = Instant::now();
-        machine.went_well_at(start);
-        assert_eq!(machine.lack(), None);
-        machine.lacks_at("memory: none left", start);
-        machine.lacks_at("another text", start + CALM);
+        machine.success_at(start);
+        assert_eq!(machine.shortage(), None);
+        machine.shortage_at("memory: none left", start);
+        machine.shortage_at("another text", start + CALM);
         let soon = start + CALM + CALM / 2;
-        machine.went_well_at(soon);
-        assert_eq!(machine.lack_at(soon).unwrap(), "memory: none left");
-        assert!(machine.is_lacking());
-        machine.went_well_at(start + CALM * 2);
-        assert_eq!((machine.lack(), machine.is_lacking()), (None, false));
+        machine.success_at(soon);
+        assert_eq!(machine.current_at(soon).unwrap(), "memory: none left");
+        assert!(machine.is_short());
+        machine.success_at(start + CALM * 2);
+        assert_eq!((machine.shortage(), machine.is_short()), (None, false));
     }
 
     #[test]
     fn a_lack_that_nobody_meets_any_more_is_over() {
         let machine = Machine::default();
         let start = Instant::now();
-        machine.lacks_at("memory: none left", start);
-        assert!(machine.lack_at(start + FORGOTTEN / 2).is_some());
-        machine.lacks_at("memory: none left", start + FORGOTTEN / 2);
-        assert!(machine.lack_at(start + FORGOTTEN).is_some());
-        assert_eq!(machine.lack_at(start + FORGOTTEN * 2), None);
-        assert!(!machine.is_lacking());
+        machine.shortage_at("memory: none left", start);
+        assert!(machine.current_at(start + FORGOTTEN / 2).is_some());
+        machine.shortage_at("memory: none left", start + FORGOTTEN / 2);
+        assert!(machine.current_at(start + FORGOTTEN).is_some());
+        assert_eq!(machine.current_at(start + FORGOTTEN * 2), None);
+        assert!(!machine.is_short());
     }
 
     #[test]
     fn a_lack_of_the_machine_is_told_from_other_failures() {
-        let said = |error: &(dyn std::error::Error + 'static)| lack_in(error);
+        let said = |error: &(dyn std::error::Error + 'static)| shortage_in(error);
         assert_eq!(
             said(&Errno::NOMEM).unwrap(),
             "memory: Cannot allocate memory (os error 12)"

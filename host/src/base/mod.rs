@@ -1,10 +1,11 @@
-//! What several rooms of the host share and what knows none of them.
+//! Types that several modules of the host share; they use no other module.
 
 pub mod budget;
+pub mod certificate;
 pub mod changes;
 pub mod clock;
 pub mod generation;
-pub mod last_look;
+pub mod last_observed;
 pub mod machine;
 pub mod notify;
 pub mod panics;

@@ -2,40 +2,39 @@
 //!
 //! Notifications are counted, so that one which comes between a look and the wait is not missed.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 /// A source of notifications; clones notify together.
 #[derive(Debug, Clone, Default)]
-pub struct Notify(Arc<Inner>);
+pub struct Notify(Arc<NotifyState>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct NotifyState {
     count: Mutex<u64>,
     changed: Condvar,
 }
 
 impl Notify {
-    /// How many notifications there were. Take this before looking, and wait with it afterwards.
+    /// Number of notifications so far. Get it before you look, and wait with it afterwards.
     #[must_use]
     pub fn count(&self) -> u64 {
-        *self.0.count.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.count.lock()
     }
 
     /// Notifies all that wait.
     pub fn notify(&self) {
-        *self.0.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        *self.0.count.lock() += 1;
         self.0.changed.notify_all();
     }
 
     /// Blocks until there were more notifications than `seen`, or for `longest`.
     pub fn wait(&self, seen: u64, longest: Duration) {
-        let count = self.0.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut count = self.0.count.lock();
         // Notified or not, the caller looks again.
-        let _ = self
-            .0
-            .changed
-            .wait_timeout_while(count, longest, |count| *count == seen);
+        (self.0.changed).wait_while_for(&mut count, |count| *count == seen, longest);
     }
 }
 

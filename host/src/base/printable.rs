@@ -1,14 +1,15 @@
-//! Foreign texts as they may be shown: in the log, on a terminal, in the detail of a problem.
+//! Escaping of foreign texts: in the log, on a terminal, in the detail of a problem.
 //!
-//! What records, requests, components and other programs say may hold characters that begin a line that nobody logged, steer a
-//! terminal, or turn the direction in which the rest is read. Whoever shows a text passes it through here; what is stored and
-//! published stays as it came.
+//! Records, requests, components and other programs may send characters that forge a log line,
+//! control a terminal, or reverse the reading direction of the rest. All code that shows such a
+//! text passes it through here; what is stored and published stays as it came.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-/// Whether a character is shown as an escape: control characters (C0, DEL, C1), separators of lines, marks that turn the direction
-/// of a text, and characters that are not seen, but for the two joiners that scripts need.
+/// True for characters that are shown escaped: control characters (C0, DEL, C1), line separators,
+/// marks of the reading direction, and invisible characters other than the two joiners that scripts
+/// need.
 #[must_use]
 pub fn is_escaped(c: char) -> bool {
     c.is_control() || is_hidden(c)
@@ -31,14 +32,15 @@ fn is_hidden(c: char) -> bool {
     )
 }
 
-/// A text in one line that steers nothing: `a\nb` has its newline as two characters, `\u{1b}` its escape as six.
+/// The text on one line without control characters: `a\nb` shows its newline as two characters,
+/// `\u{1b}` its escape as six.
 #[must_use]
 pub fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(is_escaped) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
-    // Writing to a text does not fail.
+    // Writing to a `String` does not fail.
     let _ = write_escaped(&mut shown, text);
     Cow::Owned(shown)
 }
@@ -46,7 +48,7 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
 /// Writes a text as [`escaped`] shows it.
 ///
 /// # Errors
-/// What the writer said.
+/// Those of the writer.
 pub fn write_escaped(to: &mut impl Write, text: &str) -> fmt::Result {
     let mut rest = text;
     while let Some(at) = rest.find(is_escaped) {
@@ -61,7 +63,7 @@ pub fn write_escaped(to: &mut impl Write, text: &str) -> fmt::Result {
     to.write_str(rest)
 }
 
-/// Escapes what is written through it.
+/// Escapes all text written through it.
 pub struct Escaping<W>(pub W);
 
 impl<W: Write> Write for Escaping<W> {
@@ -70,8 +72,8 @@ impl<W: Write> Write for Escaping<W> {
     }
 }
 
-/// A JSON text with the same value, in which strings have these characters as `\u` escapes. Serializers escape C0 only; what is raw
-/// of it stands between values.
+/// Escapes these characters inside the strings of a JSON text as `\u`; its value stays the same.
+/// Serializers escape C0 only; raw C0 characters stand between values.
 #[must_use]
 pub fn json(text: String) -> String {
     let is_raw = |c: char| !c.is_ascii_control() && is_escaped(c) || c == '\u{7f}';
@@ -91,14 +93,15 @@ pub fn json(text: String) -> String {
     shown
 }
 
-/// Text for people, line by line: each line is escaped as a whole, so that no value in it can end it.
+/// Text for people, line by line. Each line is escaped as a whole, so that no value in it can end
+/// it.
 #[derive(Debug, Default)]
 pub struct Lines(String);
 
 impl Lines {
     /// Adds a line.
     pub fn add(&mut self, line: fmt::Arguments<'_>) {
-        // Writing to a text does not fail.
+        // Writing to a `String` does not fail.
         let _ = Escaping(&mut self.0).write_fmt(line);
         self.0.push('\n');
     }
@@ -129,7 +132,7 @@ mod tests {
         "a\nb\r\u{1b}[2J\u{7}\u{7f}\u{9b}2J\u{2028}\u{202e}\u{2066}\u{200b}\u{e0041}z";
 
     #[test]
-    fn what_steers_a_terminal_is_shown_as_escapes_in_one_line() {
+    fn control_characters_are_escaped_on_one_line() {
         assert_eq!(
             escaped(STEERS),
             "a\\nb\\r\\u{1b}[2J\\u{7}\\u{7f}\\u{9b}2J\\u{2028}\\u{202e}\\u{2066}\\u{200b}\\u{e0041}z"
@@ -138,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn all_other_text_stays_as_it_is() {
+    fn ordinary_text_is_not_escaped() {
         let text = "Zoë Öztürk, \u{5e9}\u{5dc}\u{5d5}\u{5dd}, \u{645}\u{6cc}\u{200c}\u{62e}, \u{1f468}\u{200d}\u{1f469}, C:\\new {\"a\": 1}";
         assert!(matches!(escaped(text), Cow::Borrowed(same) if same == text));
         assert_eq!(json(text.to_owned()), text);

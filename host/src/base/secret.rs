@@ -1,24 +1,24 @@
-//! A secret among the settings. It is never printed: not by `saga config`, not by `Debug`, not in what is
-//! said of a bad value.
+//! A secret setting. It is never printed: not by `saga config`, not by `Debug`, not in the error
+//! for a bad value.
 
 use std::fmt;
 use std::path::Path;
 
-/// A text that nobody may see but who needs it.
+/// A text that only the code that needs it may read.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a text for a secret.
+    /// Wraps a text.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// Reads it from a file; a newline at its end does not belong to it.
+    /// Reads a secret from a file; a final newline is not part of it.
     ///
     /// # Errors
-    /// What is wrong with the file, in words that follow the name of the setting.
+    /// The problem with the file, as text that follows the name of the setting.
     pub fn read(path: &Path) -> Result<Self, String> {
         let shown = path.display();
         let text = std::fs::read_to_string(path)
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_not_shown() {
+    fn a_secret_is_not_printed() {
         assert_eq!(format!("{:?}", Secret::new("hunter2")), "Secret(not shown)");
     }
 }

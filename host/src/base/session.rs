@@ -1,57 +1,59 @@
-//! What is read, and one reading of it.
+//! Sessions: readings of a partition, and the records that are in flight in them.
 //!
 //! Transports make sessions and deliver records in them; the store settles records in them. Neither
-//! knows the other's side. How many records of a partition, and how many bytes of a source, are in flight is bounded
-//! here (invariant 9).
+//! knows the other. The records in flight of a partition, and the bytes in flight of a source, are
+//! bounded here (invariant 9).
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
 
 pub use saga_core::commit::Proof;
 use saga_core::window::Window;
 
 use crate::base::notify::Notify;
 
-/// What a participant reads: one topic in one consumer group.
+/// A source of records: one topic, read in one consumer group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Source {
-    /// The name under which the store keeps where it reads on.
+    /// The name under which the store keeps its offsets.
     pub consumer: Arc<str>,
     /// Consumer group.
     pub group: Arc<str>,
-    /// Topic, as it is called on the broker.
+    /// The topic's name on the broker.
     pub topic: Arc<str>,
-    /// The same topic, as the participant calls it.
+    /// The topic's name in the participant's description.
     pub declared_topic: Arc<str>,
     /// Row of the topic in the store.
     pub topic_row: i64,
-    /// The readings of it that go on.
+    /// Its open readings.
     pub readings: Readings,
 }
 
-/// Bytes of records of one source that may be in flight at once, before no further one is delivered: 64 MiB. Records may have 1 MiB
-/// each, and a partition a thousand of them.
+/// Most bytes of a source in flight, 64 MiB. A record may have 1 MiB, and a partition a thousand
+/// records in flight.
 pub const IN_FLIGHT_BYTES: usize = 64 << 20;
 
-/// Where a partition begins and ends.
+/// The offsets at which a partition begins and ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
     /// Partition.
     pub partition: i32,
-    /// Offset of the first record that is there.
+    /// Offset of its first record.
     pub begin: i64,
-    /// Offset that the next record will get.
+    /// Offset of the next record that is written.
     pub end: i64,
-    /// Offset up to which the reader has come, where all that it was given before is committed: what is below it and was not
-    /// given is no record of anybody's (markers of transactions, records that were taken back, rows that were deleted).
+    /// The reader's position if all delivered records are committed: offsets before it that were
+    /// not delivered hold no records (transaction markers, aborted records, deleted rows).
     pub reached: Option<i64>,
-    /// Offset of the open transaction up to which the reader has come, and beyond which nothing is given out.
+    /// Offset of the open transaction at which the reader waits.
     pub transaction: Option<i64>,
 }
 
 impl Extent {
-    /// An extent of which no more is known.
+    /// An extent without a position of the reader.
     #[must_use]
     pub fn new(partition: i32, begin: i64, end: i64) -> Self {
         Self {
@@ -63,7 +65,7 @@ impl Extent {
         }
     }
 
-    /// The offset below which nothing is left to be settled, where this is stored.
+    /// The offset below which everything is settled, if this offset is stored.
     #[must_use]
     pub fn settled(&self, stored: Option<i64>) -> i64 {
         let stored = stored.unwrap_or(self.begin);
@@ -71,30 +73,31 @@ impl Extent {
     }
 }
 
-/// The readings of a source that go on. They don't tell one source from another.
+/// The open readings of a source. All values are equal, so that sources compare by their other
+/// fields.
 #[derive(Debug, Clone, Default)]
 pub struct Readings {
     sessions: Arc<Mutex<Vec<Weak<Session>>>>,
     in_flight: Arc<InFlight>,
 }
 
-/// What is in flight of a source, in all its readings.
+/// The records in flight of a source, in all its readings.
 #[derive(Debug, Default)]
 struct InFlight {
     bytes: AtomicUsize,
-    /// Whether somebody waits until nothing is.
+    /// True if a notification is wanted when none is in flight.
     is_end_awaited: AtomicBool,
 }
 
 impl Readings {
-    /// Ends all of them: what is in flight is void, and comes again when the source is read on from the stored
-    /// offsets.
+    /// Cancels all readings: their records in flight are void, and are delivered again when the
+    /// source is read from the stored offsets.
     pub fn cancel(&self) {
-        let readings = std::mem::take(&mut *self.lock());
+        let readings = std::mem::take(&mut *self.sessions.lock());
         (readings.iter().filter_map(Weak::upgrade)).for_each(|session| session.cancel());
     }
 
-    /// How many more bytes may be delivered. A record may have more than that, as long as it is not 0.
+    /// Bytes that may still be delivered. If it is not 0, one record of any size may be delivered.
     #[must_use]
     pub fn room(&self) -> usize {
         IN_FLIGHT_BYTES.saturating_sub(self.bytes())
@@ -106,24 +109,19 @@ impl Readings {
         self.in_flight.bytes.load(Ordering::Acquire)
     }
 
-    /// From now on, there is a notification when the last record in flight is committed or void. Whoever asks for it delivers no
-    /// more.
+    /// Requests a notification for when no record is in flight. The caller must deliver no more.
     pub fn notify_at_the_end(&self) {
         self.in_flight.is_end_awaited.store(true, Ordering::Release);
     }
 
     fn add(&self, session: &Arc<Session>) {
-        // It delivers again.
+        // A new reading delivers again, so nothing waits for the end.
         self.in_flight
             .is_end_awaited
             .store(false, Ordering::Release);
-        let mut readings = self.lock();
+        let mut readings = self.sessions.lock();
         readings.retain(|known| known.strong_count() > 0);
         readings.push(Arc::downgrade(session));
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Session>>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -139,7 +137,7 @@ impl std::hash::Hash for Readings {
     fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
 }
 
-/// A record's share of the bytes that may be in flight. It is given back when it is dropped, whatever became of the record.
+/// A record's share of the bytes in flight. It is released on drop, whatever the record's fate.
 #[derive(Debug, Default)]
 pub struct Share {
     of: Arc<InFlight>,
@@ -159,35 +157,35 @@ impl Drop for Share {
     }
 }
 
-/// The records of one reading that are in flight.
+/// The records in flight of one reading.
 #[derive(Debug)]
 struct InOrder {
     window: Window,
-    /// What they were, where that is of interest.
+    /// Their proofs, if they are needed.
     proofs: VecDeque<(i64, Proof)>,
-    /// What the last record below the offset that may be stored was.
+    /// The proof of the last record below the offset that may be stored.
     last: Option<Proof>,
 }
 
-/// One reading of a partition: from when it was assigned until it is taken away or has to start again
-/// from the stored offset.
+/// One reading of a partition: from its assignment until it is revoked or restarts at the stored
+/// offset.
 #[derive(Debug)]
 pub struct Session {
-    /// What is read.
+    /// The source.
     pub source: Arc<Source>,
     /// Partition.
     pub partition: i32,
     in_flight: Mutex<InOrder>,
-    /// Records that may have been settled in an earlier reading, above the offset that was stored:
-    /// as many as can be in flight at once.
+    /// Number of records above the stored offset that an earlier reading may have settled: as many
+    /// as can be in flight.
     to_come_again: AtomicUsize,
     cancelled: AtomicBool,
     changed: Notify,
 }
 
 impl Session {
-    /// A reading that starts at `next` and has at most `bound` records in flight. `changed` is notified when
-    /// there is room again or when it is cancelled.
+    /// A reading that starts at `next`, with at most `bound` records in flight. `changed` is
+    /// notified when there is room again, and when it is cancelled.
     #[must_use]
     pub fn new(
         source: Arc<Source>,
@@ -199,7 +197,7 @@ impl Session {
         Self::after(source, partition, (next, None), bound, changed)
     }
 
-    /// The same, where it is known what the last record before `next` was.
+    /// The same, with the proof of the last record before `next`.
     #[must_use]
     pub fn after(
         source: Arc<Source>,
@@ -224,16 +222,17 @@ impl Session {
         session
     }
 
-    /// How many more records may be delivered.
+    /// Number of records that may still be delivered.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.in_flight().window.room()
+        self.in_flight.lock().window.room()
     }
 
-    /// Notes that a record of so many bytes is about to be delivered, and what it is; says whether an earlier reading may have settled
-    /// it. What is given is to be kept until it is committed or void.
+    /// Notes that a record of this size is about to be delivered, with its proof. Returns true if
+    /// an earlier reading may have settled it, and its share, to be kept until it is committed or
+    /// void.
     pub fn take(&self, offset: i64, bytes: usize, proof: Option<Proof>) -> (bool, Share) {
-        let mut in_flight = self.in_flight();
+        let mut in_flight = self.in_flight.lock();
         in_flight.window.take(offset);
         (in_flight.proofs).extend(proof.map(|proof| (offset, proof)));
         drop(in_flight);
@@ -248,10 +247,11 @@ impl Session {
         (may_repeat, Share { of, bytes, changed })
     }
 
-    /// Notes that a record is being committed; gives the offset that may be stored with it, and what the last record before that was.
+    /// Notes that a record is being committed. Returns the offset that may be stored with it, and
+    /// the proof of the last record before that offset.
     #[must_use]
     pub fn settle(&self, offset: i64) -> (i64, Option<Proof>) {
-        let mut in_flight = self.in_flight();
+        let mut in_flight = self.in_flight.lock();
         let had_room = in_flight.window.has_room();
         let next = in_flight.window.settle(offset);
         while in_flight.proofs.front().is_some_and(|(at, _)| *at < next) {
@@ -263,23 +263,18 @@ impl Session {
         (next, in_flight.last)
     }
 
-    /// Ends the reading: what is in flight is void, and everything from the stored offset on comes again.
+    /// Cancels the reading: records in flight are void, and all records from the stored offset on
+    /// are delivered again.
     pub fn cancel(&self) {
         if !self.cancelled.swap(true, Ordering::AcqRel) {
             self.changed.notify();
         }
     }
 
-    /// Whether it was cancelled.
+    /// True once it is cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Acquire)
-    }
-
-    fn in_flight(&self) -> std::sync::MutexGuard<'_, InOrder> {
-        self.in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,7 +1,7 @@
-//! Notifies a thread when it is told to stop.
+//! Notifies a thread when a token is cancelled.
 //!
-//! Whoever cancels a token, or a parent of it, need not know what the thread waits for: the cancellation itself
-//! notifies. Needs no async runtime. Must not know: what the thread does.
+//! The code that cancels the token, or a parent of it, need not know what the thread waits for.
+//! Needs no async runtime. Must not know: the thread's work.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -19,8 +19,8 @@ pub(crate) struct NotifiedAtStop {
 }
 
 impl NotifiedAtStop {
-    /// From now on, the cancellation of `stop` notifies `notify`. If it was cancelled before, nothing does: the
-    /// thread looks at the token before it sleeps.
+    /// From now on, the cancellation of `stop` notifies `notify`. An earlier one does not: the
+    /// thread must check the token before it waits.
     pub(crate) fn new(stop: &CancellationToken, notify: &Notify) -> Self {
         let mut cancelled = Box::pin(stop.clone().cancelled_owned());
         let waker = Waker::from(Arc::new(WakeUp(notify.clone())));

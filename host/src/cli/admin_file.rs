@@ -1,8 +1,8 @@
-//! The file by which commands find the host that runs on a data directory: `admin.json`.
+//! The file by which commands find the running host of a data directory: `admin.json`.
 //!
-//! It holds the address of the admin interface and the process, no secret; only the host's own user may read it all
-//! the same, for who may read the store may ask for the rest. A crash leaves it behind: then no process
-//! has that number, or nobody listens there, and the next start replaces it.
+//! It holds the URL of the admin interface and the process id, no secret; still, only the host's
+//! user may read it, as with the store. A crash leaves it behind: then no process has that id, or
+//! nothing listens at the URL, and the next start replaces the file.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -12,16 +12,16 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
-/// Where a host that runs can be asked.
+/// Address of a running host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AdminFile {
     /// URL of the admin interface.
     pub(crate) url: String,
-    /// The host's process.
+    /// Process id of the host.
     pub(crate) pid: u32,
 }
 
-/// Says where this process can be asked; replaces what was said before, at once.
+/// Writes this process's address, replacing any former file atomically.
 pub(crate) fn write(data_dir: &Path, url: &str) -> io::Result<()> {
     let content = AdminFile {
         url: url.to_owned(),
@@ -29,7 +29,7 @@ pub(crate) fn write(data_dir: &Path, url: &str) -> io::Result<()> {
     };
     let path = path(data_dir);
     let unfinished = path.with_extension("json.new");
-    // One that a crash left behind might have other permissions.
+    // A file that a crash left behind may have other permissions.
     remove_file(&unfinished)?;
     let mut file = fs::File::options()
         .write(true)
@@ -41,12 +41,12 @@ pub(crate) fn write(data_dir: &Path, url: &str) -> io::Result<()> {
     fs::rename(&unfinished, &path)
 }
 
-/// Removes what a process that is gone said. To be called by the owner of the data directory only.
+/// Removes the file of a process that has ended. Only for the owner of the data directory.
 pub(crate) fn clear(data_dir: &Path) -> io::Result<()> {
     remove_file(&path(data_dir))
 }
 
-/// Takes back what this process said. The directory may have another owner by now; what that one said stays.
+/// Removes this process's file. If the directory has another owner by now, its file stays.
 pub(crate) fn withdraw(data_dir: &Path) -> io::Result<()> {
     match parse(data_dir) {
         Ok(Some(found)) if found.pid == std::process::id() => remove_file(&path(data_dir)),
@@ -54,7 +54,8 @@ pub(crate) fn withdraw(data_dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Where the host on this data directory can be asked; none where none runs, or not with an admin interface.
+/// The address of the host on this data directory; `None` if none runs, or one without an admin
+/// interface.
 pub(crate) fn read(data_dir: &Path) -> Result<Option<AdminFile>, String> {
     Ok(parse(data_dir)?.filter(|found| is_alive(found.pid)))
 }
@@ -82,7 +83,7 @@ fn remove_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether there is a process of this number, whoever's it is.
+/// True if a process of this id exists, whatever its program.
 fn is_alive(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     pid.is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_left_behind_is_no_host() {
+    fn the_file_of_a_crashed_host_is_ignored() {
         let data = tempfile::tempdir().unwrap();
         let mut gone = std::process::Command::new("true").spawn().unwrap();
         gone.wait().unwrap();
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_host_said_is_not_taken_back() {
+    fn the_file_of_another_host_is_not_removed() {
         let data = tempfile::tempdir().unwrap();
         let other = std::os::unix::process::parent_id();
         let said = format!(r#"{{"url":"http://127.0.0.1:1","pid":{other}}}"#);

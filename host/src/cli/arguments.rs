@@ -1,4 +1,4 @@
-//! Arguments that several commands of `saga` share: settings, and what a component may do.
+//! Arguments that several commands of `saga` share: settings, and checks to override.
 
 use std::path::{Path, PathBuf};
 
@@ -7,20 +7,21 @@ use clap::Args;
 use crate::config::reader::Override;
 use crate::config::{Config, ConfigError};
 use crate::rollout::flags::Flags;
+use crate::rollout::rule_settings::{self, SettingsChange};
 
-/// What a component may do that is refused otherwise.
+/// Checks that an operator overrides.
 #[derive(Debug, Clone, Copy, Args)]
-pub(super) struct Allowed {
-    /// Take it even if it lacks subscriptions, routes, timers or events that are in use
+pub(super) struct OverrideArguments {
+    /// Take it even if it drops subscriptions, routes, timers or events that are in use
     #[arg(long)]
     drop_used: bool,
-    /// Take it even if what it reads or writes is not understood (events, requests, replies, timers, states), or if it fails on what
-    /// is recorded, stored or waits
+    /// Take it even if others don't understand its events, requests, replies, timers or states, or
+    /// it fails on recorded, stored or waiting messages and states
     #[arg(long)]
     allow_breaking: bool,
 }
 
-impl Allowed {
+impl OverrideArguments {
     pub(super) fn flags(self, dry_run: bool) -> Flags {
         Flags {
             drop_used: self.drop_used,
@@ -30,16 +31,40 @@ impl Allowed {
     }
 }
 
+/// Changes of the settings of rules.
+#[derive(Debug, Clone, Args)]
+pub(super) struct RuleSettingsArguments {
+    /// Set a setting of its rules, by a TOML value or a text (answer_timeout=30s); may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+    /// Give a setting of its rules its default value again; may be repeated
+    #[arg(long, value_name = "NAME")]
+    unset: Vec<String>,
+}
+
+impl RuleSettingsArguments {
+    pub(super) fn change(self) -> SettingsChange {
+        let set = self.set.into_iter();
+        SettingsChange {
+            set: set
+                .map(|(name, text)| (name, rule_settings::value(&text)))
+                .collect(),
+            unset: self.unset,
+        }
+    }
+}
+
 /// Settings on the command line.
 #[derive(Debug, Args)]
-pub(super) struct Settings {
+pub(super) struct SettingsArguments {
     /// Settings file (TOML)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// A participant and its component; may be repeated
     #[arg(long, value_name = "NAME=PATH", value_parser = pair)]
     plugin: Vec<(String, String)>,
-    /// Where a participant listens; may be repeated [default: 127.0.0.1 and the port the component names]
+    /// Address of a participant; may be repeated [default: 127.0.0.1 and the port the component
+    /// names]
     #[arg(long, value_name = "NAME=ADDRESS:PORT", value_parser = pair)]
     listen: Vec<(String, String)>,
     /// Directory for the store and compiled code [default: saga-data]
@@ -50,7 +75,7 @@ pub(super) struct Settings {
     kafka: Option<String>,
 }
 
-impl Settings {
+impl SettingsArguments {
     pub(super) fn load(&self, further: Option<Override>) -> Result<Config, ConfigError> {
         let arguments = self.overrides().into_iter().chain(further).collect();
         load(self.config.as_deref(), arguments)

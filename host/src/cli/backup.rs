@@ -1,18 +1,18 @@
-//! `saga backup`: a copy of a data directory, beside the host that may be running on it.
+//! `saga backup`: copies a data directory, even while a host runs on it.
 
 use std::path::Path;
 
-use super::terminal::Progress;
+use super::terminal::ProgressLine;
 use super::{complain, exit, say};
 use crate::base::printable::{self, Lines};
 use crate::logging;
 use crate::rollout::backup::{Backup, backup as make};
 
-/// Makes the backup, says what came of it and gives the exit code.
+/// Makes the backup, prints the result and returns the exit code.
 pub(super) fn backup(data: &Path, target: &Path, json: bool) -> u8 {
     logging::die_on_panic(exit::INTERNAL);
     let what = format!("{} is copied", data.display());
-    let progress = Progress::of(&what);
+    let progress = ProgressLine::of(&what);
     let made = make(data, target);
     drop(progress);
     let text = match made {

@@ -1,7 +1,7 @@
-//! Asks the admin interface of a host that runs: one request, one answer, each within its time.
+//! Client of the admin interface: one request, one answer, each within a time limit.
 //!
-//! Plain HTTP/1.1; the interface is meant for loopback, and for what is beyond it behind a proxy or in a network of
-//! one's own. Must not know: what is asked and what the answers mean.
+//! Plain HTTP/1.1; the interface is meant for loopback, or for use behind a proxy or in a private
+//! network. Must not know: the meaning of requests and answers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -15,38 +15,38 @@ use tokio::net::TcpStream;
 
 use crate::config::Token;
 
-/// Longest wait for a connection.
+/// Longest time to connect.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
-/// Bytes of an answer that are read at most.
+/// Most bytes of an answer.
 const ANSWER_BYTES: usize = 64 << 20;
 
-/// A host's admin interface.
-pub(crate) struct Client {
+/// The admin interface of a host.
+pub(crate) struct AdminClient {
     host: String,
     port: u16,
     token: Option<Token>,
 }
 
-/// An answer, whatever it says.
-pub(crate) struct Reply {
+/// An answer of any status.
+pub(crate) struct AdminReply {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoAnswer {
+pub(crate) enum AdminClientError {
     /// Nothing was sent.
     #[error("no host can be reached at {0}: {1}")]
     NotReached(String, String),
-    /// It is not known what came of the request.
+    /// The request was sent; its outcome is unknown.
     #[error("{0} did not answer: {1}")]
     BrokeOff(String, String),
 }
 
-impl Client {
-    /// For the interface at this URL: `http://HOST:PORT`.
+impl AdminClient {
+    /// A client of the interface at this URL: `http://HOST:PORT`.
     pub(crate) fn new(url: &str, token: Option<Token>) -> Result<Self, String> {
         let wrong = |reason: &str| format!("`{url}` {reason}; give http://HOST:PORT");
         let uri: Uri = url.parse().map_err(|_| wrong("is not a URL"))?;
@@ -66,14 +66,14 @@ impl Client {
         })
     }
 
-    /// Sends a request and waits for the answer, at most for this time.
+    /// Sends a request and waits for the answer for at most this time.
     pub(crate) fn ask(
         &self,
         method: Method,
         path: &str,
         body: Bytes,
         time: Duration,
-    ) -> Result<Reply, NoAnswer> {
+    ) -> Result<AdminReply, AdminClientError> {
         let asked = async {
             let connecting = TcpStream::connect((self.host.trim_matches(['[', ']']), self.port));
             let stream = tokio::time::timeout(CONNECT_TIME, connecting)
@@ -98,7 +98,7 @@ impl Client {
         method: Method,
         path: &str,
         body: Bytes,
-    ) -> anyhow::Result<Reply> {
+    ) -> anyhow::Result<AdminReply> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -118,12 +118,12 @@ impl Client {
                 .collect()
                 .await
                 .map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?;
-            anyhow::Ok(Reply {
+            anyhow::Ok(AdminReply {
                 status,
                 body: body.to_bytes(),
             })
         };
-        // The connection has to be driven for an answer to come; how it ends is the answer's matter.
+        // The connection must be polled for an answer to arrive; its own result adds nothing.
         let (answered, _) = tokio::join!(answered, connection);
         answered
     }
@@ -132,16 +132,16 @@ impl Client {
         format!("{}:{}", self.host, self.port)
     }
 
-    fn not_reached(&self, reason: impl ToString) -> NoAnswer {
-        NoAnswer::NotReached(self.authority(), reason.to_string())
+    fn not_reached(&self, reason: impl ToString) -> AdminClientError {
+        AdminClientError::NotReached(self.authority(), reason.to_string())
     }
 
-    fn broke_off(&self, reason: impl ToString) -> NoAnswer {
-        NoAnswer::BrokeOff(self.authority(), reason.to_string())
+    fn broke_off(&self, reason: impl ToString) -> AdminClientError {
+        AdminClientError::BrokeOff(self.authority(), reason.to_string())
     }
 }
 
-/// The host's part of a URL, but for the address that means all of a machine's: loopback is one of them.
+/// The host of a URL, with loopback in place of an unspecified address (`0.0.0.0`, `[::]`).
 fn reachable(host: &str) -> String {
     match host.trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(IpAddr::V4(address)) if address.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
@@ -166,7 +166,7 @@ mod tests {
             ("http://[::1]:9000", "[::1]:9000"),
             ("http://[::]:9000", "[::1]:9000"),
         ] {
-            let client = Client::new(url, None).ok().unwrap();
+            let client = AdminClient::new(url, None).ok().unwrap();
             assert_eq!(client.authority(), authority, "{url}");
         }
         for (url, expected) in [
@@ -177,29 +177,32 @@ mod tests {
             ("", "URL"),
             ("a b", "URL"),
         ] {
-            let said = Client::new(url, None).err().unwrap();
+            let said = AdminClient::new(url, None).err().unwrap();
             assert!(said.contains(expected), "{url}: {said}");
         }
     }
 
     #[test]
-    fn where_nobody_listens_nothing_was_sent() {
+    fn a_refused_connection_means_that_nothing_was_sent() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
-        let client = Client::new(&format!("http://{address}"), None).unwrap();
+        let client = AdminClient::new(&format!("http://{address}"), None).unwrap();
         let time = Duration::from_secs(1);
         let asked = client.ask(Method::GET, "/generations", Bytes::new(), time);
-        assert!(matches!(asked.err(), Some(NoAnswer::NotReached(..))));
+        assert!(matches!(
+            asked.err(),
+            Some(AdminClientError::NotReached(..))
+        ));
     }
 
     #[test]
     fn an_answer_that_does_not_come_ends_the_wait() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", silent.local_addr().unwrap());
-        let client = Client::new(&url, None).unwrap();
+        let client = AdminClient::new(&url, None).unwrap();
         let time = Duration::from_millis(50);
         let asked = client.ask(Method::GET, "/generations", Bytes::new(), time);
-        assert!(matches!(asked.err(), Some(NoAnswer::BrokeOff(..))));
+        assert!(matches!(asked.err(), Some(AdminClientError::BrokeOff(..))));
     }
 }

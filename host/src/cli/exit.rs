@@ -1,5 +1,5 @@
-//! Exit codes, after sysexits.h, each with its meaning: the one table that `saga --help` prints and
-//! `docs/operations.md` has.
+//! Exit codes after sysexits.h, each with its meaning: the one table that `saga --help` prints and
+//! `docs/operations.md` repeats.
 
 macro_rules! exit_codes {
     ($(#[doc = $meaning:literal] $name:ident = $code:literal;)*) => {
@@ -15,21 +15,21 @@ exit_codes! {
     DONE = 0;
     /// bad settings, a bad command line, an unknown participant or generation
     USAGE = 64;
-    /// a component was refused, can't be read, or decides otherwise too often (--fail-on-changed)
+    /// a component was refused, can't be read, or decides differently too often; a redrive failed
     COMPONENT = 65;
-    /// an address can't be listened on; another process reads in a consumer group; no host is there
+    /// an address can't be listened on; another process reads in a consumer group; no host runs there
     UNAVAILABLE = 69;
     /// a fault of the host itself
     INTERNAL = 70;
     /// the store can't be used, or its files went away; a backup can't be made
     STORE = 73;
-    /// the host can't do it now, is not ready, or was not done with its drain in time; try again
+    /// the host can't do it now, is not ready, or did not end its drain in time; try again
     TRY_AGAIN = 75;
-    /// the host wants a token, or another one
+    /// the host's token is missing or wrong
     NO_PERMISSION = 77;
 }
 
-/// Ended at once by a second signal: this and the signal's number, as shells have it.
+/// Base of the exit code after a second signal; the signal's number is added, as shells do.
 pub(crate) const SIGNAL: i32 = 128;
 
 const BY_SIGNAL: [(u8, &str); 2] = [
@@ -43,7 +43,7 @@ const BY_SIGNAL: [(u8, &str); 2] = [
     ),
 ];
 
-/// The table in lines of a code and its meaning.
+/// The table, one line per code.
 pub(crate) fn table() -> String {
     let rows = TABLE.iter().chain(&BY_SIGNAL);
     rows.map(|(code, meaning)| format!("{code:>4}  {}\n", meaning.trim()))

@@ -1,36 +1,46 @@
-//! The program: command line, logging, signals, exit codes.
+//! The program `saga`: command line, log, signals, exit codes.
 //!
-//! Where the rules come from is its one argument: `saga` loads components; the benchmark has a program
-//! whose rules are compiled in, to measure what the components cost.
+//! The source of the rules is its one argument: `saga` loads components; the benchmark has a
+//! program with linked rules, to measure the cost of components.
 //!
 //! # Layout
 //!
 //! - this file: a host from its start to its end
-//! - [`options`]: the command line; [`arguments`]: what several commands take
+//! - [`options`]: the command line; [`arguments`]: arguments that several commands share;
+//!   [`named_file`]: files that are named there
 //! - [`exit`]: the exit codes
-//! - [`terminal`]: what is otherwise where a person watches: progress
-//! - [`signals`]: the signals that the host takes; [`service`] tells the service manager how it is
-//! - [`admin_file`]: the file by which commands find a host that runs
-//! - [`operate`]: the commands that ask one, by the [`client`]; [`reply`] and [`table`] make text of what it answers
-//! - [`seek`]: the command that chooses where a host that is stopped reads on; [`stopped`]: its rollback
-//! - [`verify`]: the command that checks a component offline; [`tried`]: what it was tried on
-//! - [`backup`]: the command that copies a data directory
+//! - [`terminal`]: the progress line on a terminal
+//! - [`signals`]: the signals that the host handles; [`service`]: notifications to the service
+//!   manager
+//! - [`admin_file`]: the file by which commands find a running host
+//! - [`dead_letters`]: `saga dead-letters`; [`letter_table`]: its text
+//! - [`states`]: `saga migrate` and `saga quarantine`
+//! - [`operate`]: the commands that use the admin interface, through the [`client`]; [`reply`] and
+//!   [`table`] turn its answers into text
+//! - [`seek`]: sets the offset at which a stopped host resumes a partition; [`stopped`]: rollback
+//!   of a stopped host
+//! - [`verify`]: checks a component offline; [`probe_report`]: the report of its probe
+//! - [`backup`]: copies a data directory
 
 mod admin_file;
 mod arguments;
 mod backup;
 mod client;
+mod dead_letters;
 mod exit;
+mod letter_table;
+mod named_file;
 mod operate;
 mod options;
+mod probe_report;
 mod reply;
 mod seek;
 mod service;
 mod signals;
+mod states;
 mod stopped;
 mod table;
 mod terminal;
-mod tried;
 mod verify;
 
 use std::io::Write as _;
@@ -42,7 +52,7 @@ use clap::Parser as _;
 use rustix::fs::Mode;
 
 use self::signals::{Received, Signals};
-use crate::app::{self, Rules, StartError};
+use crate::app::{self, RuleSource, StartError};
 use crate::base::machine;
 use crate::base::panics;
 use crate::config::Config;
@@ -51,16 +61,17 @@ use crate::metrics::Metrics;
 use crate::plugin::compiler::child;
 use crate::store::{Store, StoreFault};
 
-/// How long a host whose store is gone still says so to who asks, before it ends.
+/// Time for which a host without its store still reports that on `/readyz`, before it ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Bytes of the stack of the thread that writes a few lines to standard output.
+/// Stack size of the thread that writes a few lines to standard output.
 const ANNOUNCE_STACK: usize = 64 << 10;
 
 /// Runs the program to its end.
 #[must_use]
-pub fn main(rules: Rules) -> ExitCode {
-    // What the host keeps says everything about its aggregates: no file of it is for other users, whatever the umask was.
+pub fn main(rules: RuleSource) -> ExitCode {
+    // The host's files hold all data of its aggregates, so no other user may read them, whatever
+    // the umask was.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     if let Some(arguments) = as_compiler() {
         return child::run(&arguments);
@@ -71,7 +82,7 @@ pub fn main(rules: Rules) -> ExitCode {
 }
 
 /// Runs the command that the arguments name.
-fn command(rules: Rules) -> ExitCode {
+fn command(rules: RuleSource) -> ExitCode {
     let arguments = match options::Cli::try_parse() {
         Ok(arguments) => arguments,
         Err(error) if error.use_stderr() => {
@@ -83,12 +94,12 @@ fn command(rules: Rules) -> ExitCode {
             return exit::USAGE.into();
         }
         Err(help) => {
-            // It is asked for and goes to standard output.
+            // Help was asked for, so it goes to standard output.
             let _ = help.print();
             return ExitCode::SUCCESS;
         }
     };
-    // What is wrong with the settings is said before there is a log to say it in.
+    // The log is not started yet: problems with the settings go to standard error directly.
     let action = match arguments.action() {
         Ok(action) => action,
         Err(error) => {
@@ -99,18 +110,20 @@ fn command(rules: Rules) -> ExitCode {
         }
     };
     match action {
-        options::Action::PrintConfig { config, json } => print_config(&config, json),
-        options::Action::Completions(shell) => {
+        options::CliAction::PrintConfig { config, json } => print_config(&config, json),
+        options::CliAction::Completions(shell) => {
             say(&options::completions(shell));
             ExitCode::SUCCESS
         }
-        options::Action::Run(config) => run(&config, rules),
-        options::Action::Seek(request) => seek::run(&request).into(),
-        options::Action::Operate(operation) => operate::operate(&operation).into(),
-        options::Action::Backup { data, target, json } => {
+        options::CliAction::Run(config) => run(&config, rules),
+        options::CliAction::Seek(request) => seek::run(&request).into(),
+        options::CliAction::Operate(operation) => operate::operate(&operation).into(),
+        options::CliAction::DeadLetters(operation) => dead_letters::operate(&operation).into(),
+        options::CliAction::States(operation) => states::operate(&operation).into(),
+        options::CliAction::Backup { data, target, json } => {
             backup::backup(&data, &target, json).into()
         }
-        options::Action::Verify {
+        options::CliAction::Verify {
             config,
             request,
             may_change,
@@ -119,7 +132,7 @@ fn command(rules: Rules) -> ExitCode {
     }
 }
 
-/// The arguments of a compiler, where a host has started this program as one.
+/// The arguments of the compiler, if a host has started this program as one.
 fn as_compiler() -> Option<Vec<String>> {
     let mut arguments = std::env::args_os().skip(1);
     (arguments.next()? == child::COMMAND).then(|| {
@@ -150,12 +163,12 @@ fn print_config(config: &Config, json: bool) -> ExitCode {
 }
 
 /// Runs a host to its end.
-fn run(config: &Config, rules: Rules) -> ExitCode {
+fn run(config: &Config, rules: RuleSource) -> ExitCode {
     // The filter was checked with the other settings.
     let filter = config.log.level.parse().unwrap_or_default();
     if let Err(error) = logging::start(filter, config.log.format == "json") {
         complain(&format!(
-            "the log's thread can't be made: {error}; limits: {}",
+            "the log's thread can't be started: {error}; limits: {}",
             machine::limits()
         ));
         return exit::INTERNAL.into();
@@ -163,7 +176,7 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
     run_logged(config, rules)
 }
 
-fn run_logged(config: &Config, rules: Rules) -> ExitCode {
+fn run_logged(config: &Config, rules: RuleSource) -> ExitCode {
     logging::die_on_panic(exit::INTERNAL);
     if config.participants.is_empty() {
         complain(
@@ -174,8 +187,9 @@ fn run_logged(config: &Config, rules: Rules) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(panics::STACK_BYTES)
-        // Work that blocks waits for a thread that is there where no other can be made; where none is, tokio panics. So the
-        // first one stays, and as the start blocks, there is one.
+        // If no thread can be started, blocking work waits for an existing one, but tokio panics if
+        // there is none. So the first blocking thread stays for ever, and the start makes sure that
+        // there is one.
         .thread_keep_alive(Duration::MAX)
         .build()
     {
@@ -189,14 +203,15 @@ fn run_logged(config: &Config, rules: Rules) -> ExitCode {
         }
     };
     let served = runtime.block_on(serve(config, rules));
-    // What still waits for the store, or for a disk that stands still, must not hold up the end.
+    // Work that waits for the store, or for a blocked disk, must not delay the end.
     runtime.shutdown_background();
     served.map_or_else(
         |error| {
-            // The log may be JSON for a machine; this line is for whoever started the program.
+            // The log may be JSON for a machine; this line is for the person who started the
+            // program.
             complain(&error.to_string());
             if let StartError::Other(error) = &error
-                && let Some(lack) = error.chain().find_map(machine::lack_in)
+                && let Some(lack) = error.chain().find_map(machine::shortage_in)
             {
                 complain(&format!(
                     "the machine lacks {lack}; limits: {}",
@@ -209,7 +224,7 @@ fn run_logged(config: &Config, rules: Rules) -> ExitCode {
     )
 }
 
-async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
+async fn serve(config: &Config, rules: RuleSource) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(anyhow::Error::from)?;
     app::allow_descriptors(config)?;
     let metrics = Arc::new(Metrics::new(config.metrics.enabled));
@@ -226,19 +241,19 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
         Ok(running) => running,
         Err(error) => {
             let error = blame(&*store, error);
-            // What did start holds the store; closing it leaves no log to recover.
+            // The parts that were started hold the store; closing it leaves no log to recover.
             store.close();
             return Err(error);
         }
     };
     point_to(config, running.admin.as_deref());
     announce(running.admin.as_deref(), &running.listening);
-    service::tell(service::READY);
+    service::notify(service::READY);
     let which = loop {
         let received = tokio::select! {
             received = signals.next() => received,
             () = store.condition().lost().cancelled() => {
-                service::tell(service::STOPPING);
+                service::notify(service::STOPPING);
                 tokio::time::sleep(LAST_WORDS).await;
                 leave(config);
                 end_without(&*store);
@@ -253,7 +268,7 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
         signal = which.name,
         "draining; a second signal ends at once"
     );
-    service::tell(service::STOPPING);
+    service::notify(service::STOPPING);
     tokio::select! {
         drained = running.drain(Duration::from_secs(config.drain_seconds)) => match drained {
             Ok(()) => tracing::info!("drained"),
@@ -280,8 +295,8 @@ async fn open_store(config: Config, metrics: Arc<Metrics>) -> Result<Arc<Store>,
     opened.await.map_err(anyhow::Error::from)?
 }
 
-/// Ends a host that has not started. It is as if it were killed: what it began is recovered by the next start.
-fn end_before_start(which: signals::Stop) -> ! {
+/// Ends a host that has not started, like a kill: the next start recovers its work.
+fn end_before_start(which: signals::StopSignal) -> ! {
     tracing::info!(signal = which.name, "ending before the start is done");
     logging::exit(exit::SIGNAL + which.number)
 }
@@ -292,7 +307,7 @@ fn leave(config: &Config) {
     }
 }
 
-/// The reason why a start failed: what follows from a store that can't be used is not it.
+/// The cause of a failed start: the store, if the error is a consequence of its failure.
 fn blame(store: &Store, error: StartError) -> StartError {
     if let StartError::Other(reason) = &error
         && let Some(fault) = reason.downcast_ref::<StoreFault>()
@@ -307,7 +322,8 @@ fn blame(store: &Store, error: StartError) -> StartError {
     }
 }
 
-/// Ends a host whose store's files are gone. There is nothing to drain: nothing that is under way can be kept.
+/// Ends a host whose store's files are gone. It does not drain, since no work in flight could be
+/// committed.
 fn end_without(store: &Store) -> ! {
     let gone = store.condition().loss();
     let gone = gone.map_or_else(|| "its files are gone".into(), |gone| gone.to_string());
@@ -317,17 +333,17 @@ fn end_without(store: &Store) -> ! {
     logging::exit(i32::from(exit::STORE));
 }
 
-/// Ends a host whose drain was not done in its time.
+/// Ends a host whose drain took too long.
 fn end_undrained(store: &Store, step: &str) -> ! {
     let why = store.condition().trouble();
     let why = why.map_or_else(String::new, |why| format!(" ({why})"));
     complain(&format!(
-        "the drain was not done in its time: it waits for {step}{why}; what was acknowledged is kept, and the next start goes on with the rest"
+        "the drain did not end in time: it waits for {step}{why}; what was acknowledged is kept, and the next start goes on with the rest"
     ));
     logging::exit(i32::from(exit::TRY_AGAIN))
 }
 
-/// Leaves word in the data directory where this host can be asked, if it can.
+/// Writes the admin interface's address to the data directory, if there is one.
 fn point_to(config: &Config, admin: Option<&str>) {
     let directory = &config.data_dir;
     let written = match admin {
@@ -339,7 +355,8 @@ fn point_to(config: &Config, admin: Option<&str>) {
     }
 }
 
-/// Says on standard output where the operator is served, where the participants listen, and that they do.
+/// Prints the URLs of the admin interface and of the participants, then `ready`, to standard
+/// output.
 fn announce(admin: Option<&str>, listening: &[(String, String)]) {
     let admin = admin.map(|url| format!("admin {url}\n"));
     let listening = listening
@@ -350,7 +367,7 @@ fn announce(admin: Option<&str>, listening: &[(String, String)]) {
         .chain(["ready\n".to_owned()])
         .collect();
     let own = text.clone();
-    // Whoever reads may stand still, and that must not stop the host either.
+    // A blocked reader of standard output must not stop the host.
     let thread = std::thread::Builder::new()
         .name("announce".into())
         .stack_size(ANNOUNCE_STACK);
@@ -359,13 +376,13 @@ fn announce(admin: Option<&str>, listening: &[(String, String)]) {
     }
 }
 
-/// Says something on standard output. Not `print!`: whoever reads may be gone, and that must not stop the host.
+/// Prints to standard output. Not `print!`, which panics if the reader has gone.
 fn say(text: &str) {
     let mut out = std::io::stdout();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Says on standard error what is wrong.
+/// Prints an error to standard error.
 fn complain(what: &str) {
     logging::complain(what);
 }

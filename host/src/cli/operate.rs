@@ -1,10 +1,9 @@
-//! What an operator asks of a host that runs: `saga apply`, `saga rollback`, `saga generations`, `saga ready`.
+//! Commands for a running host: `saga apply`, `saga rollback`, `saga generations`, `saga ready`.
 //!
-//! The host is found by its data directory or asked at a URL; what it answers becomes text or is passed on as
-//! JSON, and an exit code. What went wrong is said on standard error, one line for each reason; with
-//! `--json` standard output has the answer all the same, as problem details.
+//! The host is found by its data directory or by a URL; its answer becomes text or is passed on as
+//! JSON, with an exit code. Errors go to standard error, one line per reason; with `--json`
+//! standard output has the answer as well, as problem details.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,51 +11,55 @@ use bytes::Bytes;
 use hyper::Method;
 use serde_json::json;
 
-use super::client::{Client, NoAnswer};
-use super::reply::{Failure, ready, shown, understand};
-use super::terminal::Progress;
-use super::{admin_file, complain, exit, say, stopped, table};
-use crate::base::printable::{self, Lines};
+use super::client::{AdminClient, AdminClientError, AdminReply};
+use super::reply::{CommandFailure, json_line, ready, shown, understand};
+use super::terminal::ProgressLine;
+use super::{admin_file, complain, exit, named_file, say, stopped, table};
+use crate::apidocs::problems::percent_encode;
+use crate::base::printable::Lines;
 use crate::config::{Config, Token};
 use crate::rollout;
 use crate::rollout::flags::Flags;
 use crate::rollout::report::{NotApplied, Overview, ParticipantOverview};
+use crate::rollout::rule_settings::SettingsChange;
 use crate::rollout::stopped::has_store;
 
 /// Longest wait for an answer that takes no work.
 const LOOK_TIME: Duration = Duration::from_secs(30);
 
-/// Longest wait for a swap: compiling is done at low priority, beside the turns.
+/// Longest wait for a swap: compiling runs at low priority, beside the turns.
 const SWAP_TIME: Duration = Duration::from_secs(600);
 
-/// Bytes of a component that are read at most; no host takes more.
+/// Most bytes of a component; no host takes more.
 const COMPONENT_BYTES: u64 = 128 << 20;
 
-/// Variable of the environment with the token, the one that the host itself reads.
+/// Environment variable with the token, the one that the host itself reads.
 pub(crate) const TOKEN_VARIABLE: &str = "SAGA__ADMIN__TOKEN";
 
-/// What is asked, of which host.
+/// A request to a host.
 #[derive(Debug)]
 pub(crate) struct Operation {
-    pub(crate) ask: Ask,
-    pub(crate) host: Host,
+    pub(crate) ask: OperatorCommand,
+    pub(crate) host: HostAddress,
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) json: bool,
 }
 
-/// What is asked.
+/// The kinds of request.
 #[derive(Debug)]
-pub(crate) enum Ask {
+pub(crate) enum OperatorCommand {
     Apply {
         participant: String,
-        path: PathBuf,
+        /// None keeps the active component.
+        path: Option<PathBuf>,
+        settings: SettingsChange,
         flags: Flags,
     },
     Rollback {
         participant: String,
         digest: Option<String>,
         flags: Flags,
-        /// The settings of the host, for where none runs.
+        /// The settings of the host, for when none runs.
         stopped: Box<Config>,
     },
     Generations {
@@ -65,16 +68,16 @@ pub(crate) enum Ask {
     Ready,
 }
 
-/// How the host is found.
+/// The way to find the host.
 #[derive(Debug)]
-pub(crate) enum Host {
+pub(crate) enum HostAddress {
     /// By the data directory on which it runs.
     Data(PathBuf),
     /// By the URL of its admin interface.
     Url(String),
 }
 
-/// Asks, says what came of it and gives the exit code.
+/// Sends the request, prints the result and returns the exit code.
 pub(crate) fn operate(operation: &Operation) -> u8 {
     match ask(operation) {
         Ok(text) => {
@@ -88,37 +91,59 @@ pub(crate) fn operate(operation: &Operation) -> u8 {
     }
 }
 
-fn ask(operation: &Operation) -> Result<String, Failure> {
+fn ask(operation: &Operation) -> Result<String, CommandFailure> {
     let token = token(operation.token_file.as_deref())?;
     let json = operation.json;
     match &operation.ask {
-        Ask::Apply {
+        OperatorCommand::Apply {
             participant,
             path,
+            settings,
             flags,
         } => {
-            let bytes = read_component(path)?;
+            let component = path.as_deref().map(read_component).transpose()?;
             let client = find(&operation.host, token)?;
-            // A component is only sent where it will be taken: a host that refuses the token or knows no such
-            // participant answers before it has read it all, and the answer might be lost.
+            // Look first: a host that refuses the token or doesn't know the participant answers
+            // before it has read the whole component, and its answer might be lost.
             let look = format!("/participants/{participant}/generations");
             let looked = client.ask(Method::GET, &look, Bytes::new(), LOOK_TIME);
             understand::<ParticipantOverview>(looked, json)?;
-            let path = format!("/participants/{participant}/component{}", query(*flags));
-            let what = format!("{participant}: {} KiB are checked", bytes.len() >> 10);
-            let progress = Progress::of(&what);
-            let reply = client.ask(Method::PUT, &path, bytes, SWAP_TIME);
+            let (method, resource, body, checked) = match component {
+                Some(bytes) => {
+                    let size = format!("{} KiB are checked", bytes.len() >> 10);
+                    (
+                        Method::PUT,
+                        format!("component{}", query(*flags, settings)),
+                        bytes,
+                        size,
+                    )
+                }
+                None => {
+                    let patch = json!(settings.to_patch()).to_string();
+                    let query = query(*flags, &SettingsChange::default());
+                    let checked = "the settings are checked".to_owned();
+                    (
+                        Method::PATCH,
+                        format!("settings{query}"),
+                        patch.into(),
+                        checked,
+                    )
+                }
+            };
+            let path = format!("/participants/{participant}/{resource}");
+            let progress = ProgressLine::of(&format!("{participant}: {checked}"));
+            let reply = client.ask(method, &path, body, SWAP_TIME);
             drop(progress);
             shown(reply, json, table::applied)
         }
-        Ask::Rollback {
+        OperatorCommand::Rollback {
             participant,
             digest,
             flags,
             stopped,
         } => {
             let client = match (find(&operation.host, token), &operation.host) {
-                (Err(failure), Host::Data(data))
+                (Err(failure), HostAddress::Data(data))
                     if failure.code == exit::UNAVAILABLE && has_store(data) =>
                 {
                     return stopped::rollback(
@@ -131,27 +156,30 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
                 }
                 (found, _) => found?,
             };
-            let path = format!("/participants/{participant}/rollback{}", query(*flags));
+            let path = format!(
+                "/participants/{participant}/rollback{}",
+                query(*flags, &SettingsChange::default())
+            );
             let body = match digest {
                 Some(digest) => json!({"digest": digest}).to_string(),
                 None => String::new(),
             };
             let progress =
-                Progress::of(&format!("{participant}: an earlier generation is checked"));
+                ProgressLine::of(&format!("{participant}: an earlier generation is checked"));
             let reply = client.ask(Method::POST, &path, body.into(), SWAP_TIME);
             drop(progress);
             match (reply, &operation.host) {
-                // A crash left the address behind.
-                (Err(NoAnswer::NotReached(..)), Host::Data(_)) => {
+                // The file of a host that crashed.
+                (Err(AdminClientError::NotReached(..)), HostAddress::Data(_)) => {
                     stopped::rollback(stopped, participant, digest.as_deref(), *flags, json)
                 }
                 (reply, _) => shown(reply, json, table::applied),
             }
         }
-        Ask::Generations { participant } => {
+        OperatorCommand::Generations { participant } => {
             generations(&operation.host, token, participant.as_deref(), json)
         }
-        Ask::Ready => {
+        OperatorCommand::Ready => {
             let client = find(&operation.host, token)?;
             let reply = client.ask(Method::GET, "/readyz", Bytes::new(), LOOK_TIME);
             ready(reply, json)
@@ -159,40 +187,57 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
     }
 }
 
-/// The flags as the admin interface takes them.
-fn query(flags: Flags) -> String {
-    let flags: Vec<_> = flags.names().map(|name| format!("{name}=true")).collect();
-    if flags.is_empty() {
+/// The query of the admin interface for these flags and settings.
+fn query(flags: Flags, settings: &SettingsChange) -> String {
+    let mut query: Vec<_> = flags.names().map(|name| format!("{name}=true")).collect();
+    if !settings.is_empty() {
+        let patch = json!(settings.to_patch()).to_string();
+        query.push(format!("settings={}", percent_encode(&patch)));
+    }
+    if query.is_empty() {
         return String::new();
     }
-    format!("?{}", flags.join("&"))
+    format!("?{}", query.join("&"))
 }
 
-/// What the host has to tell; where none runs, what its store has.
+/// The generations from the host; if none runs, from its store.
 fn generations(
-    host: &Host,
+    host: &HostAddress,
     token: Option<Token>,
     participant: Option<&str>,
     json: bool,
-) -> Result<String, Failure> {
-    let client = match (find(host, token), host) {
-        (Err(failure), Host::Data(data)) if failure.code == exit::UNAVAILABLE => {
-            return stored_generations(data, participant, json);
-        }
-        (found, _) => found?,
-    };
+) -> Result<String, CommandFailure> {
     let path = participant.map_or_else(
         || "/generations".to_owned(),
         |name| format!("/participants/{name}/generations"),
     );
-    let reply = client.ask(Method::GET, &path, Bytes::new(), LOOK_TIME);
-    match (reply, host) {
-        // A crash left the address behind.
-        (Err(NoAnswer::NotReached(..)), Host::Data(data)) => {
-            stored_generations(data, participant, json)
+    let of_host = |reply| match participant.is_some() {
+        true => shown(reply, json, of_one),
+        false => shown(reply, json, table::overview),
+    };
+    let of_store = |data: &Path| stored_generations(data, participant, json);
+    ask_or_read((host, token), &path, of_host, of_store)
+}
+
+/// Asks the host for what is at this path. If none can be asked on its data directory, reads the
+/// store there.
+pub(super) fn ask_or_read(
+    (host, token): (&HostAddress, Option<Token>),
+    path: &str,
+    of_host: impl FnOnce(Result<AdminReply, AdminClientError>) -> Result<String, CommandFailure>,
+    of_store: impl FnOnce(&Path) -> Result<String, CommandFailure>,
+) -> Result<String, CommandFailure> {
+    let client = match (find(host, token), host) {
+        (Err(failure), HostAddress::Data(data)) if failure.code == exit::UNAVAILABLE => {
+            return of_store(data);
         }
-        (reply, _) if participant.is_some() => shown(reply, json, of_one),
-        (reply, _) => shown(reply, json, table::overview),
+        (found, _) => found?,
+    };
+    let reply = client.ask(Method::GET, path, Bytes::new(), LOOK_TIME);
+    match (reply, host) {
+        // A host that crashed has left its address behind.
+        (Err(AdminClientError::NotReached(..)), HostAddress::Data(data)) => of_store(data),
+        (reply, _) => of_host(reply),
     }
 }
 
@@ -200,14 +245,14 @@ fn stored_generations(
     data: &Path,
     participant: Option<&str>,
     json: bool,
-) -> Result<String, Failure> {
+) -> Result<String, CommandFailure> {
     let overview = rollout::offline_overview(data, participant).map_err(|error| {
         let code = match error {
             NotApplied::UnknownParticipant(..) => exit::USAGE,
             _ => exit::UNAVAILABLE,
         };
         let said = format!("no host can be asked on {}; {error}", data.display());
-        Failure::new(code, said)
+        CommandFailure::new(code, said)
     })?;
     if !json {
         let mut lines = Lines::default();
@@ -218,12 +263,10 @@ fn stored_generations(
         lines.space();
         return Ok(lines.text() + &table::overview(&overview));
     }
-    let text = match (participant, &overview.participants[..]) {
-        (Some(_), [one]) => serde_json::to_string(one),
-        _ => serde_json::to_string(&overview),
-    };
-    text.map(|text| format!("{}\n", printable::json(text)))
-        .map_err(|error| Failure::new(exit::INTERNAL, error.to_string()))
+    match (participant, &overview.participants[..]) {
+        (Some(_), [one]) => json_line(one),
+        _ => json_line(&overview),
+    }
 }
 
 fn of_one(participant: &ParticipantOverview) -> String {
@@ -232,9 +275,9 @@ fn of_one(participant: &ParticipantOverview) -> String {
     })
 }
 
-/// The token from the file, else from the environment, if there is one.
-fn token(file: Option<&Path>) -> Result<Option<Token>, Failure> {
-    let bad = |reason: String| Failure::new(exit::USAGE, reason);
+/// The token from the file, else from the environment.
+pub(super) fn token(file: Option<&Path>) -> Result<Option<Token>, CommandFailure> {
+    let bad = |reason: String| CommandFailure::new(exit::USAGE, reason);
     match file {
         Some(path) => Token::read(path)
             .map(Some)
@@ -247,44 +290,35 @@ fn token(file: Option<&Path>) -> Result<Option<Token>, Failure> {
 }
 
 /// The component's bytes, from a file or, for `-`, from standard input.
-fn read_component(path: &Path) -> Result<Bytes, Failure> {
+pub(super) fn read_component(path: &Path) -> Result<Bytes, CommandFailure> {
     let refused = |reason: String| {
-        Failure::new(
+        CommandFailure::new(
             exit::COMPONENT,
             format!("component {}: {reason}", path.display()),
         )
     };
-    let mut bytes = Vec::new();
-    let read = if path == Path::new("-") {
-        std::io::stdin()
-            .take(COMPONENT_BYTES + 1)
-            .read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(path)
-            .and_then(|file| file.take(COMPONENT_BYTES + 1).read_to_end(&mut bytes))
-    };
-    read.map_err(|error| refused(format!("can't be read: {error}")))?;
+    let bytes = named_file::read(path, COMPONENT_BYTES).map_err(refused)?;
     if bytes.is_empty() {
         return Err(refused("is empty".into()));
-    }
-    if bytes.len() as u64 > COMPONENT_BYTES {
-        return Err(refused(format!("is larger than {COMPONENT_BYTES} bytes")));
     }
     Ok(bytes.into())
 }
 
-/// The host that is to be asked.
-fn find(host: &Host, token: Option<Token>) -> Result<Client, Failure> {
+/// The client for this host.
+pub(super) fn find(
+    host: &HostAddress,
+    token: Option<Token>,
+) -> Result<AdminClient, CommandFailure> {
     let url = match host {
-        Host::Url(url) => url.clone(),
-        Host::Data(directory) => {
+        HostAddress::Url(url) => url.clone(),
+        HostAddress::Data(directory) => {
             admin_file::read(directory)
                 .and_then(|file| file.ok_or_else(|| no_host(directory)))
-                .map_err(|reason| Failure::new(exit::UNAVAILABLE, reason))?
+                .map_err(|reason| CommandFailure::new(exit::UNAVAILABLE, reason))?
                 .url
         }
     };
-    Client::new(&url, token).map_err(|reason| Failure::new(exit::USAGE, reason))
+    AdminClient::new(&url, token).map_err(|reason| CommandFailure::new(exit::USAGE, reason))
 }
 
 fn no_host(directory: &Path) -> String {

@@ -5,10 +5,14 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::arguments::{Allowed, Settings, load, setting};
+use super::arguments::{
+    OverrideArguments, RuleSettingsArguments, SettingsArguments, load, setting,
+};
+use super::dead_letters::{LettersCommand, LettersOperation};
 use super::exit;
-use super::operate::{Ask, Host, Operation};
+use super::operate::{HostAddress, Operation, OperatorCommand};
 use super::seek::Seek;
+use super::states::{QuarantineCommand, StatesCommand, StatesOperation};
 use crate::config::{Config, ConfigError};
 use crate::rollout::verify::Verify;
 
@@ -21,11 +25,11 @@ use crate::rollout::verify::Verify;
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// Run the participants until SIGINT or SIGTERM; SIGHUP reads their components and certificates again
     #[command(after_help = "\
 Examples:
@@ -34,8 +38,8 @@ Examples:
   saga run --plugin order=order.wasm --listen order=0.0.0.0:8443 --data /var/lib/saga-order
   saga run --plugin order=order.wasm --kafka broker-1:9092,broker-2:9092
   SAGA__HTTP__TLS__CERTIFICATE=chain.pem SAGA__HTTP__TLS__KEY=key.pem saga run --config saga.toml")]
-    Run(Run),
-    /// Print the settings in effect, each explained, as a TOML file to start from
+    Run(RunArguments),
+    /// Print the effective settings, each explained, as a TOML file to start from
     #[command(after_help = "\
 Examples:
   saga config > saga.toml
@@ -43,32 +47,38 @@ Examples:
   SAGA__STORE__RETENTION_HOURS=24 saga config --json")]
     Config {
         #[command(flatten)]
-        settings: Settings,
+        settings: SettingsArguments,
         /// Print them as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Make a component the active one of a host that runs
+    /// Make a component the active one of a running host, or change the settings of its rules
     #[command(after_help = "\
+Without PATH the active component stays, and only the settings of its rules change. Settings that are neither
+--set nor --unset stay as they are.
+
 Examples:
   saga apply order order.wasm
   saga apply order order.wasm --dry-run
+  saga apply order --set answer_timeout=10s
   saga apply order - < order.wasm
   saga apply order order.wasm --admin http://10.0.0.7:9000 --token-file token")]
     Apply {
         /// The participant
         #[arg(value_name = "NAME", value_parser = participant)]
         participant: String,
-        /// The component; - for standard input
-        #[arg(value_name = "PATH")]
-        path: PathBuf,
+        /// The component; - for standard input [default: the active one, with --set or --unset]
+        #[arg(value_name = "PATH", required_unless_present_any = ["set", "unset"])]
+        path: Option<PathBuf>,
         #[command(flatten)]
-        allowed: Allowed,
+        settings: RuleSettingsArguments,
+        #[command(flatten)]
+        allowed: OverrideArguments,
         /// Do all checks, print what they show, and change nothing
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
-        target: Target,
+        target: HostArguments,
     },
     /// Check a component without running it
     #[command(after_help = "\
@@ -77,7 +87,8 @@ Examples:
   saga verify order.wasm --participant order --against released/order.wasm --json
   saga verify order.wasm --with customer.wasm --with shipping.wasm
   saga verify order.wasm --data /var/lib/saga-order
-  saga verify order.wasm --data /var/lib/saga-order --fail-on-changed=3")]
+  saga verify order.wasm --data /var/lib/saga-order --fail-on-changed=3
+  saga verify order.wasm --data /var/lib/saga-order --set answer_timeout=10s")]
     Verify {
         /// The component
         #[arg(value_name = "PATH")]
@@ -85,22 +96,26 @@ Examples:
         /// The participant that it must describe
         #[arg(long, value_name = "NAME", value_parser = participant)]
         participant: Option<String>,
-        /// Another build, of which it must lack nothing, and whose messages and states it must go with
+        /// Another build: it must drop nothing that this one has, and understand its messages and
+        /// states
         #[arg(long, value_name = "PATH")]
         against: Option<PathBuf>,
-        /// Another participant, which must understand its events and be understood; may be repeated
+        /// Another participant: each must understand the other's events; may be repeated
         #[arg(long, value_name = "PATH")]
         with: Vec<PathBuf>,
-        /// The data directory of a host: it must lack nothing in use there, go with the participants that are active
-        /// there, and is tried on what is recorded, stored and in flight there
+        /// The data directory of a host: the component must drop nothing in use there and agree
+        /// with the active participants, and is tried on recorded, stored and waiting messages and
+        /// states
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
-        /// End with 65 if it decides otherwise than was recorded on more than N inputs [default of N: 0]
+        /// Exit with 65 if it decides more than N recorded inputs differently [default of N: 0]
         #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0",
             requires = "data")]
         fail_on_changed: Option<usize>,
         #[command(flatten)]
-        allowed: Allowed,
+        rules: RuleSettingsArguments,
+        #[command(flatten)]
+        allowed: OverrideArguments,
         /// Settings file (TOML)
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
@@ -125,7 +140,7 @@ Examples:
         #[arg(value_name = "DIGEST")]
         digest: Option<String>,
         #[command(flatten)]
-        allowed: Allowed,
+        allowed: OverrideArguments,
         /// Do all checks, print what they show, and change nothing
         #[arg(long)]
         dry_run: bool,
@@ -133,9 +148,9 @@ Examples:
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
         #[command(flatten)]
-        target: Target,
+        target: HostArguments,
     },
-    /// Show what decides, what has decided and what was refused
+    /// Show the active generation, former ones, and refused components
     #[command(after_help = "\
 Examples:
   saga generations
@@ -146,9 +161,63 @@ Examples:
         #[arg(value_name = "NAME", value_parser = participant)]
         participant: Option<String>,
         #[command(flatten)]
-        target: Target,
+        target: HostArguments,
     },
-    /// Ask whether a host takes requests, and what there is to know of it
+    /// List, show, redrive or discard records that could not be decided
+    #[command(after_help = "\
+A dead letter blocks its aggregate: later messages wait behind it, in order, until it is redriven and decided,
+or discarded ([retry] then = \"skip\" lets them pass). Redrive ends with 0 if all were decided, with 65 if one
+failed again, and with 75 if one is still being tried.
+
+With --json, list and show print one document; redrive and discard print one line for each letter, when it is
+done: the letter as show prints it, or the problem, with the letter's number as id.
+
+Examples:
+  saga dead-letters list order
+  saga dead-letters list order --reason malformed --json
+  saga dead-letters show order 12
+  saga dead-letters redrive order 12
+  saga dead-letters redrive order 12 --edit value.json
+  saga dead-letters redrive order --all --reason trap
+  saga dead-letters redrive order 12 --through fixed.wasm --dry-run
+  saga dead-letters redrive order --all --json | jq -r 'select(.state != \"decided\") | .id'
+  saga dead-letters discard order 12")]
+    DeadLetters {
+        #[command(subcommand)]
+        command: LettersCommand,
+        #[command(flatten)]
+        target: HostArguments,
+    },
+    /// Migrate the stored states of older versions to the shape of the active rules, under load
+    #[command(after_help = "\
+States are migrated anyway when they are next read; afterwards, lists and their filters see all of them. It ends
+with 65 if some can't be read: those aggregates are quarantined.
+
+Examples:
+  saga migrate order
+  saga migrate order --data /var/lib/saga-order --json")]
+    Migrate {
+        /// The participant
+        #[arg(value_name = "NAME", value_parser = participant)]
+        participant: String,
+        #[command(flatten)]
+        target: HostArguments,
+    },
+    /// List or release aggregates whose states the active rules can't read
+    #[command(after_help = "\
+Messages of a quarantined aggregate wait, in order. It is released by a swap to rules that read its state; release
+lets the active rules read it again, after a limit was raised, say, and ends with 65 if they still can't.
+
+Examples:
+  saga quarantine list order
+  saga quarantine release order 17")]
+    Quarantine {
+        #[command(subcommand)]
+        command: QuarantineCommand,
+        #[command(flatten)]
+        target: HostArguments,
+    },
+    /// Report if a host takes requests, and its state
     #[command(after_help = "\
 It ends with 0 if the host takes requests, with 75 if it does not at the moment, and with 69 if none is there.
 
@@ -158,19 +227,19 @@ Examples:
   until saga ready --data /var/lib/saga-order; do sleep 1; done")]
     Ready {
         #[command(flatten)]
-        target: Target,
+        target: HostArguments,
     },
-    /// Choose where a host that is stopped reads a partition on
+    /// Set the offset at which a stopped host resumes a partition
     #[command(after_help = "\
 For a partition whose log is not the one that was read: the host says so, with the offsets between which the
 log goes now. What is read again is not applied again where it has a ce_id; without one, records are known
-by their offsets, and --as-new says that they are others.
+by their offsets and content, and --as-new applies them again all the same.
 
 Examples:
   saga seek orderTopic 0 1200 --data /var/lib/saga-customer
   saga seek orderTopic 0 1200 --group order --as-new --data /var/lib/saga-customer")]
     Seek(Seek),
-    /// Copy a data directory, beside the host that may be running on it
+    /// Copy a data directory, even while a host runs on it
     #[command(after_help = "\
 The copy is a data directory: to restore it, stop the host, move its data directory away and put a copy of the backup in its place.
 
@@ -178,7 +247,7 @@ Examples:
   saga backup /backup/saga-$(date +%F)
   saga backup --data /var/lib/saga /backup/saga-$(date +%F) --json")]
     Backup {
-        /// The directory that is made; it must not be there yet
+        /// The directory to create; it must not exist yet
         #[arg(value_name = "TARGET")]
         target: PathBuf,
         /// The data directory
@@ -188,7 +257,7 @@ Examples:
         #[arg(long)]
         json: bool,
     },
-    /// Print what completes command lines of saga in a shell
+    /// Print a shell's completion script
     #[command(after_help = "\
 Examples:
   saga completions bash > ~/.local/share/bash-completion/completions/saga
@@ -202,7 +271,7 @@ Examples:
     },
 }
 
-/// What stands below the list of commands.
+/// The text below the list of commands.
 fn help() -> String {
     format!(
         "\
@@ -215,6 +284,7 @@ Examples:
   saga apply order order.wasm
   saga generations
   saga rollback order
+  saga dead-letters list order
   saga backup /backup/saga
   saga ready --json
   saga help apply
@@ -228,7 +298,7 @@ Exit codes:
     )
 }
 
-/// The script that completes command lines in this shell.
+/// The completion script for this shell.
 pub(crate) fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "saga", &mut script);
@@ -236,33 +306,33 @@ pub(crate) fn completions(shell: Shell) -> String {
 }
 
 #[derive(Debug, Args)]
-struct Run {
+struct RunArguments {
     #[command(flatten)]
-    settings: Settings,
+    settings: SettingsArguments,
     /// Take the components at the given paths even where another generation was active before
     #[arg(long)]
     apply: bool,
 }
 
-/// Which host is asked, and how it answers.
+/// The host to ask, and the form of the output.
 #[derive(Debug, Args)]
-struct Target {
+struct HostArguments {
     /// The data directory of the host
-    #[arg(long, value_name = "DIR", default_value = "saga-data")]
+    #[arg(long, global = true, value_name = "DIR", default_value = "saga-data")]
     data: PathBuf,
     /// The URL of its admin interface, instead of its data directory
-    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "data")]
     admin: Option<String>,
     /// A file with the token of the admin interface [default: SAGA__ADMIN__TOKEN in the environment]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Print everything, as JSON
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
 }
 
-/// What is to be done.
-pub(crate) enum Action {
+/// The action that the command line asks for.
+pub(crate) enum CliAction {
     Run(Box<Config>),
     PrintConfig {
         config: Box<Config>,
@@ -270,6 +340,8 @@ pub(crate) enum Action {
     },
     Completions(Shell),
     Operate(Operation),
+    DeadLetters(LettersOperation),
+    States(StatesOperation),
     Seek(Seek),
     Backup {
         data: PathBuf,
@@ -279,51 +351,71 @@ pub(crate) enum Action {
     Verify {
         config: Box<Config>,
         request: Verify,
-        /// Inputs on which it may decide otherwise; none where any number may be.
+        /// Recorded inputs that it may decide differently; `None` for any number.
         may_change: Option<usize>,
         json: bool,
     },
 }
 
 impl Cli {
-    /// What is to be done, and with which settings.
-    pub(crate) fn action(self) -> Result<Action, ConfigError> {
+    /// The action, with its settings.
+    pub(crate) fn action(self) -> Result<CliAction, ConfigError> {
         Ok(match self.command {
-            Command::Run(Run { settings, apply }) => {
+            CliCommand::Run(RunArguments { settings, apply }) => {
                 let apply =
                     apply.then(|| setting(&["reload", "apply_at_start"], "true", "--apply"));
-                Action::Run(settings.load(apply)?.into())
+                CliAction::Run(settings.load(apply)?.into())
             }
-            Command::Config { settings, json } => Action::PrintConfig {
+            CliCommand::Config { settings, json } => CliAction::PrintConfig {
                 config: settings.load(None)?.into(),
                 json,
             },
-            Command::Ready { target } => target.operation(Ask::Ready),
-            Command::Seek(request) => Action::Seek(request),
-            Command::Backup { target, data, json } => Action::Backup { data, target, json },
-            Command::Completions { shell } => Action::Completions(shell),
-            Command::Apply {
+            CliCommand::DeadLetters { command, target } => {
+                CliAction::DeadLetters(LettersOperation {
+                    command,
+                    host: target
+                        .admin
+                        .map_or(HostAddress::Data(target.data), HostAddress::Url),
+                    token_file: target.token_file,
+                    json: target.json,
+                })
+            }
+            CliCommand::Migrate {
+                participant,
+                target,
+            } => target.states(StatesCommand::Migrate(participant)),
+            CliCommand::Quarantine { command, target } => {
+                target.states(StatesCommand::Quarantine(command))
+            }
+            CliCommand::Ready { target } => target.operation(OperatorCommand::Ready),
+            CliCommand::Seek(request) => CliAction::Seek(request),
+            CliCommand::Backup { target, data, json } => CliAction::Backup { data, target, json },
+            CliCommand::Completions { shell } => CliAction::Completions(shell),
+            CliCommand::Apply {
                 participant,
                 path,
+                settings,
                 allowed,
                 dry_run,
                 target,
-            } => target.operation(Ask::Apply {
+            } => target.operation(OperatorCommand::Apply {
                 participant,
                 path,
+                settings: settings.change(),
                 flags: allowed.flags(dry_run),
             }),
-            Command::Verify {
+            CliCommand::Verify {
                 path,
                 participant,
                 against,
                 with,
                 data,
                 fail_on_changed,
+                rules,
                 allowed,
                 config,
                 json,
-            } => Action::Verify {
+            } => CliAction::Verify {
                 config: load(config.as_deref(), Vec::new())?.into(),
                 request: Verify {
                     path,
@@ -332,11 +424,12 @@ impl Cli {
                     with,
                     data,
                     flags: allowed.flags(false),
+                    settings: rules.change(),
                 },
                 may_change: fail_on_changed,
                 json,
             },
-            Command::Rollback {
+            CliCommand::Rollback {
                 participant,
                 digest,
                 allowed,
@@ -346,33 +439,46 @@ impl Cli {
             } => {
                 let mut config = load(config.as_deref(), Vec::new())?;
                 config.data_dir.clone_from(&target.data);
-                target.operation(Ask::Rollback {
+                target.operation(OperatorCommand::Rollback {
                     participant,
                     digest,
                     flags: allowed.flags(dry_run),
                     stopped: config.into(),
                 })
             }
-            Command::Generations {
+            CliCommand::Generations {
                 participant,
                 target,
-            } => target.operation(Ask::Generations { participant }),
+            } => target.operation(OperatorCommand::Generations { participant }),
         })
     }
 }
 
-impl Target {
-    fn operation(self, ask: Ask) -> Action {
-        Action::Operate(Operation {
+impl HostArguments {
+    fn states(self, command: StatesCommand) -> CliAction {
+        CliAction::States(StatesOperation {
+            command,
+            host: self
+                .admin
+                .map_or(HostAddress::Data(self.data), HostAddress::Url),
+            token_file: self.token_file,
+            json: self.json,
+        })
+    }
+
+    fn operation(self, ask: OperatorCommand) -> CliAction {
+        CliAction::Operate(Operation {
             ask,
-            host: self.admin.map_or(Host::Data(self.data), Host::Url),
+            host: self
+                .admin
+                .map_or(HostAddress::Data(self.data), HostAddress::Url),
             token_file: self.token_file,
             json: self.json,
         })
     }
 }
 
-/// A name that a participant can have; it becomes part of a path.
+/// Checks the name of a participant, which becomes part of a path.
 fn participant(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if text.is_empty() || !text.chars().all(fits) {

@@ -1,25 +1,25 @@
-//! What a host answered, for people and machines: the value, or what to say and the exit code.
+//! Answers of a host, for people and machines: the value, or error lines and an exit code.
 //!
-//! Must not know: what was asked.
+//! Must not know: the request.
 
 use hyper::StatusCode;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use super::client::{NoAnswer, Reply};
+use super::client::{AdminClientError, AdminReply};
 use super::operate::TOKEN_VARIABLE;
 use super::{exit, say, table};
-use crate::admin::readiness::Report;
+use crate::admin::readiness::ReadinessReport;
 use crate::base::printable::{self, escaped};
 use crate::rollout::report::Check;
 
-/// Why it did not come to what was asked: what to say, and the exit code.
-pub(crate) struct Failure {
+/// A failed command: the lines to print, and the exit code.
+pub(crate) struct CommandFailure {
     pub(crate) said: Vec<String>,
     pub(crate) code: u8,
 }
 
-impl Failure {
+impl CommandFailure {
     pub(crate) fn new(code: u8, said: impl Into<String>) -> Self {
         Self {
             said: vec![said.into()],
@@ -28,12 +28,12 @@ impl Failure {
     }
 }
 
-/// What was answered, as it is to be shown.
+/// The answer as text or JSON.
 pub(crate) fn shown<T: DeserializeOwned>(
-    reply: Result<Reply, NoAnswer>,
+    reply: Result<AdminReply, AdminClientError>,
     json: bool,
     text: impl Fn(&T) -> String,
-) -> Result<String, Failure> {
+) -> Result<String, CommandFailure> {
     let (value, body) = understand(reply, json)?;
     Ok(if json {
         format!("{}\n", printable::json(body))
@@ -42,13 +42,23 @@ pub(crate) fn shown<T: DeserializeOwned>(
     })
 }
 
-/// Whether the host takes requests: as text, or as a failure that a script can wait on.
-pub(crate) fn ready(reply: Result<Reply, NoAnswer>, json: bool) -> Result<String, Failure> {
+/// A value of the command's own, as `--json` prints it.
+pub(crate) fn json_line(value: &impl Serialize) -> Result<String, CommandFailure> {
+    let text = serde_json::to_string(value);
+    text.map(|text| format!("{}\n", printable::json(text)))
+        .map_err(|error| CommandFailure::new(exit::INTERNAL, error.to_string()))
+}
+
+/// The readiness as text, or as a failure that a script can wait on.
+pub(crate) fn ready(
+    reply: Result<AdminReply, AdminClientError>,
+    json: bool,
+) -> Result<String, CommandFailure> {
     let (report, body) = match reply {
-        // A host that is not ready answers with the same report as one that is.
+        // A host that is not ready answers with the same report as a ready one.
         Ok(reply) if reply.status == StatusCode::SERVICE_UNAVAILABLE => {
             let status = StatusCode::OK;
-            understand::<Report>(Ok(Reply { status, ..reply }), json)?
+            understand::<ReadinessReport>(Ok(AdminReply { status, ..reply }), json)?
         }
         reply => understand(reply, json)?,
     };
@@ -61,12 +71,12 @@ pub(crate) fn ready(reply: Result<Reply, NoAnswer>, json: bool) -> Result<String
     }
     say(&text);
     let said = "the host takes no requests at the moment";
-    Err(Failure::new(exit::TRY_AGAIN, said))
+    Err(CommandFailure::new(exit::TRY_AGAIN, said))
 }
 
 /// Problem details, as far as they matter here.
 #[derive(Deserialize)]
-struct Told {
+struct ProblemDetails {
     #[serde(rename = "type")]
     kind: String,
     detail: String,
@@ -77,22 +87,22 @@ struct Told {
     allowed_by: Vec<String>,
 }
 
-/// What was answered, as a value and as it came.
+/// The answer, as a value and as raw text.
 pub(crate) fn understand<T: DeserializeOwned>(
-    reply: Result<Reply, NoAnswer>,
+    reply: Result<AdminReply, AdminClientError>,
     json: bool,
-) -> Result<(T, String), Failure> {
+) -> Result<(T, String), CommandFailure> {
     let reply = reply.map_err(|error| {
         let advice = match &error {
-            NoAnswer::NotReached(..) => "is it running?",
-            NoAnswer::BrokeOff(..) => "`saga generations` tells what is active",
+            AdminClientError::NotReached(..) => "is it running?",
+            AdminClientError::BrokeOff(..) => "`saga generations` shows what is active",
         };
-        Failure::new(exit::UNAVAILABLE, format!("{error}; {advice}"))
+        CommandFailure::new(exit::UNAVAILABLE, format!("{error}; {advice}"))
     })?;
     let body = String::from_utf8_lossy(&reply.body).into_owned();
     let stranger = || {
-        let said = "what answers there is not the admin interface of this version of saga";
-        Failure::new(
+        let said = "the server there is not the admin interface of this version of saga";
+        CommandFailure::new(
             exit::UNAVAILABLE,
             format!("{said} (status {})", reply.status),
         )
@@ -101,23 +111,23 @@ pub(crate) fn understand<T: DeserializeOwned>(
         let value = serde_json::from_str(&body).map_err(|_| stranger())?;
         return Ok((value, body));
     }
-    let told: Told = serde_json::from_str(&body).map_err(|_| stranger())?;
+    let told: ProblemDetails = serde_json::from_str(&body).map_err(|_| stranger())?;
     if json {
         say(&format!("{}\n", printable::json(body)));
     }
     Err(failure(reply.status, told))
 }
 
-fn failure(status: StatusCode, told: Told) -> Failure {
+fn failure(status: StatusCode, told: ProblemDetails) -> CommandFailure {
     let code = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => exit::NO_PERMISSION,
         StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => exit::COMPONENT,
-        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => exit::USAGE,
+        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST | StatusCode::CONFLICT => exit::USAGE,
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => exit::TRY_AGAIN,
         _ => exit::INTERNAL,
     };
     if let Some(check) = told.check {
-        return Failure {
+        return CommandFailure {
             said: refusal(check, &told.reasons, &told.allowed_by),
             code,
         };
@@ -128,12 +138,12 @@ fn failure(status: StatusCode, told: Told) -> Failure {
         }
         _ => String::new(),
     };
-    // The last word of the kind is for people who search for it.
+    // The last segment of the type is a word that people can search for.
     let word = told.kind.rsplit('/').next().unwrap_or_default();
-    Failure::new(code, escaped(&format!("{}{advice} ({word})", told.detail)))
+    CommandFailure::new(code, escaped(&format!("{}{advice} ({word})", told.detail)))
 }
 
-/// A line for each reason for which a component was refused, and one for the flags with which it would be taken.
+/// One line per reason of a refusal, and one for the flags that override it.
 pub(crate) fn refusal(check: Check, reasons: &[String], allowed_by: &[String]) -> Vec<String> {
     let check = check.word();
     let line = |reason: &str| escaped(&format!("refused ({check}): {reason}")).into_owned();
@@ -148,24 +158,24 @@ pub(crate) fn refusal(check: Check, reasons: &[String], allowed_by: &[String]) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollout::report::Applied;
+    use crate::rollout::report::SwapResult;
     use serde_json::json;
 
-    fn reply(status: u16, body: &str) -> Result<Reply, NoAnswer> {
-        Ok(Reply {
+    fn reply(status: u16, body: &str) -> Result<AdminReply, AdminClientError> {
+        Ok(AdminReply {
             status: StatusCode::from_u16(status).unwrap(),
             body: body.to_owned().into(),
         })
     }
 
-    fn refused(status: u16, body: &str) -> Failure {
-        understand::<Applied>(reply(status, body), false)
+    fn refused(status: u16, body: &str) -> CommandFailure {
+        understand::<SwapResult>(reply(status, body), false)
             .err()
             .unwrap()
     }
 
     #[test]
-    fn what_went_wrong_has_its_exit_code() {
+    fn each_problem_has_its_exit_code() {
         for (status, word, code) in [
             (401, "unauthorized", 77),
             (403, "foreign-host", 77),

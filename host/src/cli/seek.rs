@@ -1,16 +1,16 @@
-//! `saga seek`: where a host that is stopped reads a partition on when it is started again.
+//! `saga seek`: sets the offset at which a stopped host resumes a partition.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::reply::Failure;
+use super::reply::CommandFailure;
 use super::{complain, exit, say};
 use crate::base::clock::now_ms;
 use crate::base::printable::Lines;
 use crate::store::{ReadPartition, Stopped, own};
 
-/// Which partition is to be read on from where.
+/// The partition and its new offset.
 #[derive(Debug, Args)]
 pub(crate) struct Seek {
     /// The topic, as it is called on the broker
@@ -19,13 +19,13 @@ pub(crate) struct Seek {
     /// The partition
     #[arg(value_name = "PARTITION", value_parser = clap::value_parser!(i32).range(0..))]
     partition: i32,
-    /// The offset of the first record that is read
+    /// The offset of the first record to read
     #[arg(value_name = "OFFSET", value_parser = clap::value_parser!(i64).range(0..))]
     offset: i64,
-    /// The consumer group, where several read the topic
+    /// The consumer group, if several read the topic
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
-    /// Records without a ce_id are others than those that were read at the same offsets
+    /// Records without a ce_id are new ones, even if they were read before
     #[arg(long)]
     as_new: bool,
     /// The data directory of the host
@@ -33,7 +33,7 @@ pub(crate) struct Seek {
     data: PathBuf,
 }
 
-/// Writes it down, says what it means and gives the exit code.
+/// Stores the offset, prints its effect and returns the exit code.
 pub(super) fn run(request: &Seek) -> u8 {
     match write(request) {
         Ok(text) => {
@@ -47,8 +47,9 @@ pub(super) fn run(request: &Seek) -> u8 {
     }
 }
 
-fn write(request: &Seek) -> Result<String, Failure> {
-    let unusable = |error: &dyn std::fmt::Display| Failure::new(exit::STORE, error.to_string());
+fn write(request: &Seek) -> Result<String, CommandFailure> {
+    let unusable =
+        |error: &dyn std::fmt::Display| CommandFailure::new(exit::STORE, error.to_string());
     let mut store = open(&request.data)?;
     let read = store.reading().read_partitions();
     let read = read.map_err(|error| unusable(&error))?;
@@ -60,9 +61,9 @@ fn write(request: &Seek) -> Result<String, Failure> {
     let without_id = if request.as_new {
         "are new ones"
     } else if request.offset < chosen.next {
-        "pass for those that were read at the same offsets; where they are others, say --as-new"
+        "are known by their offsets and content; to apply them again, say --as-new"
     } else {
-        "are known by their offsets"
+        "are known by their offsets and content"
     };
     let mut lines = Lines::default();
     lines.add(format_args!(
@@ -76,17 +77,20 @@ fn write(request: &Seek) -> Result<String, Failure> {
     Ok(lines.text())
 }
 
-/// The store in a directory that has one, which no host may be using.
-fn open(data: &Path) -> Result<Box<dyn Stopped>, Failure> {
-    let found = own(data).map_err(|error| Failure::new(exit::STORE, error.to_string()))?;
+/// Opens the store of this directory, which no host may be using.
+fn open(data: &Path) -> Result<Box<dyn Stopped>, CommandFailure> {
+    let found = own(data).map_err(|error| CommandFailure::new(exit::STORE, error.to_string()))?;
     found.ok_or_else(|| {
         let said = format!("there is no store in {}; --data names it", data.display());
-        Failure::new(exit::USAGE, said)
+        CommandFailure::new(exit::USAGE, said)
     })
 }
 
-/// The one partition that is meant.
-fn choose<'r>(read: &'r [ReadPartition], request: &Seek) -> Result<&'r ReadPartition, Failure> {
+/// The one partition that the request names.
+fn choose<'r>(
+    read: &'r [ReadPartition],
+    request: &Seek,
+) -> Result<&'r ReadPartition, CommandFailure> {
     let is_meant = |one: &&ReadPartition| {
         let group = request.group.as_ref();
         one.topic == request.topic
@@ -115,7 +119,7 @@ fn choose<'r>(read: &'r [ReadPartition], request: &Seek) -> Result<&'r ReadParti
                 "topic {}, partition {}: {why}",
                 request.topic, request.partition
             );
-            Err(Failure {
+            Err(CommandFailure {
                 said: std::iter::once(first).chain(known).collect(),
                 code: exit::USAGE,
             })

@@ -1,33 +1,33 @@
-//! Tells the service manager that started the host, where one did, how it is: the protocol of `sd_notify(3)`.
+//! Notifies the service manager that started the host, with the protocol of `sd_notify(3)`.
 //!
-//! A manager that can't be told costs a line in the log and nothing else.
+//! If that fails, the host logs a line and goes on.
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// Variable of the environment with the address of the manager's socket.
+/// Environment variable with the address of the manager's socket.
 const SOCKET: &str = "NOTIFY_SOCKET";
 
-/// Everything listens.
+/// All listeners are open.
 pub(super) const READY: &str = "READY=1";
 
 /// The drain has begun.
 pub(super) const STOPPING: &str = "STOPPING=1";
 
-/// Tells it.
-pub(super) fn tell(state: &str) {
+/// Sends the state, if there is a manager.
+pub(super) fn notify(state: &str) {
     let Some(socket) = std::env::var_os(SOCKET) else {
         return;
     };
     if let Err(error) = send(&socket, state) {
-        tracing::warn!(%error, "the service manager can't be told `{state}`");
+        tracing::warn!(%error, "the service manager can't be notified of `{state}`");
     }
 }
 
 fn send(socket: &OsStr, state: &str) -> io::Result<()> {
     let sender = UnixDatagram::unbound()?;
-    // A manager that does not read must not hold the host up.
+    // A manager that does not read must not block the host.
     sender.set_nonblocking(true)?;
     sender.send_to_addr(state.as_bytes(), &address(socket)?)?;
     Ok(())

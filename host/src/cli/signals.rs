@@ -1,26 +1,26 @@
-//! The signals that the host takes.
+//! The signals that the host handles.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// A signal that came.
+/// A received signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Received {
-    /// The host is to end: SIGINT, SIGTERM.
-    Stop(Stop),
-    /// The components' files are to be read again: SIGHUP.
+    /// End the host: SIGINT, SIGTERM.
+    Stop(StopSignal),
+    /// Re-read the components' files: SIGHUP.
     Reread,
 }
 
-/// A signal to end.
+/// A signal that ends the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stop {
+pub(super) struct StopSignal {
     /// Its name.
     pub(super) name: &'static str,
     /// Its number.
     pub(super) number: i32,
 }
 
-/// The signals, from when they are taken on.
+/// Handlers of the signals.
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -31,10 +31,10 @@ pub(super) struct Signals {
 const FILE_SIZE_EXCEEDED: i32 = 25;
 
 impl Signals {
-    /// Takes them; until then they end the process.
+    /// Installs the handlers; until then the signals end the process.
     pub(super) fn new() -> std::io::Result<Self> {
-        // Taken, so that a limit on the size of files is a failed write, as on a full disk, and not the
-        // end of the process. It stays taken when the stream is dropped.
+        // Handled, so that the limit of file sizes makes a write fail, as a full disk does, instead
+        // of ending the process. The handler stays when the stream is dropped.
         signal(SignalKind::from_raw(FILE_SIZE_EXCEEDED)).map(drop)?;
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -46,7 +46,7 @@ impl Signals {
     /// The next signal.
     pub(super) async fn next(&mut self) -> Received {
         let stop = |name, kind: SignalKind| {
-            Received::Stop(Stop {
+            Received::Stop(StopSignal {
                 name,
                 number: kind.as_raw_value(),
             })
@@ -58,8 +58,8 @@ impl Signals {
         }
     }
 
-    /// The next signal to end; others are passed over.
-    pub(super) async fn stop(&mut self) -> Stop {
+    /// The next signal that ends the host; ignores others.
+    pub(super) async fn stop(&mut self) -> StopSignal {
         loop {
             if let Received::Stop(stop) = self.next().await {
                 return stop;

@@ -1,39 +1,42 @@
-//! `saga rollback` of a host that is stopped.
+//! `saga rollback` of a stopped host.
 
-use super::reply::{Failure, refusal};
-use super::terminal::Progress;
+use super::reply::{CommandFailure, json_line, refusal};
+use super::terminal::ProgressLine;
 use super::{exit, say, table};
 use crate::app;
 use crate::base::printable::{self, Lines};
 use crate::config::Config;
 use crate::logging;
 use crate::rollout::flags::Flags;
-use crate::rollout::report::{Applied, NotApplied};
+use crate::rollout::report::{NotApplied, SwapResult};
 use crate::rollout::stopped;
 
-/// Goes back on the store of a host that is stopped; gives what is to be said of it.
+/// Goes back on the store of a stopped host; returns the text to print.
 pub(super) fn rollback(
     config: &Config,
     participant: &str,
     digest: Option<&str>,
     flags: Flags,
     json: bool,
-) -> Result<String, Failure> {
+) -> Result<String, CommandFailure> {
     logging::die_on_panic(exit::INTERNAL);
-    let progress = Progress::of(&format!("{participant}: an earlier generation is checked"));
-    let result = stopped::rollback(config, participant, digest, flags, app::check_routes);
+    let progress = ProgressLine::of(&format!("{participant}: an earlier generation is checked"));
+    let result = stopped::rollback(
+        &config.rollout(),
+        participant,
+        digest,
+        flags,
+        app::check_routes,
+    );
     drop(progress);
     let applied = result.map_err(|error| failure(error, json))?;
-    if json {
-        let text = serde_json::to_string(&applied);
-        return text
-            .map(|text| format!("{}\n", printable::json(text)))
-            .map_err(|error| Failure::new(exit::INTERNAL, error.to_string()));
+    match json {
+        true => json_line(&applied),
+        false => Ok(told(config, &applied)),
     }
-    Ok(told(config, &applied))
 }
 
-fn told(config: &Config, applied: &Applied) -> String {
+fn told(config: &Config, applied: &SwapResult) -> String {
     let mut stopped = Lines::default();
     stopped.add(format_args!(
         "No host runs on {}; {}",
@@ -46,7 +49,7 @@ fn told(config: &Config, applied: &Applied) -> String {
     table::applied(applied) + &stopped.text()
 }
 
-fn failure(error: NotApplied, json: bool) -> Failure {
+fn failure(error: NotApplied, json: bool) -> CommandFailure {
     let code = match &error {
         NotApplied::UnknownParticipant(..) | NotApplied::UnknownGeneration(_) => exit::USAGE,
         NotApplied::Refused(_) => exit::COMPONENT,
@@ -58,11 +61,11 @@ fn failure(error: NotApplied, json: bool) -> Failure {
             if json && let Ok(text) = serde_json::to_string(&refused) {
                 say(&format!("{}\n", printable::json(text)));
             }
-            Failure {
+            CommandFailure {
                 said: refusal(refused.check, &refused.reasons, &refused.allowed_by),
                 code,
             }
         }
-        error => Failure::new(code, error.to_string()),
+        error => CommandFailure::new(code, error.to_string()),
     }
 }

@@ -1,25 +1,29 @@
-//! What is told of generations, for people: a line for a swap, a table for what has decided.
+//! Swaps and generations as text: a line per swap, a table of generations.
 //!
-//! Pure: values in, text out. `--json` has everything; here digests are shortened and times are to the second.
+//! Pure: values in, text out. `--json` has everything; here digests are shortened and times are to
+//! the second.
 
-use super::tried;
-use crate::admin::readiness::{ReadyParticipant, Report};
+use super::probe_report;
+use crate::admin::readiness::{ReadinessReport, ReadyParticipant};
+use crate::base::clock::rfc3339_seconds;
 use crate::base::printable::{Lines, escaped};
 use crate::rollout::report::{
-    Applied, ComponentFile, GenerationOverview, Overview, ParticipantOverview, Quarantine,
-    RefusedOverview, Verified,
+    ComponentFile, DeadLetterOverview, GenerationOverview, Overview, ParticipantOverview,
+    QuarantineOverview, RefusedOverview, SwapResult, Verified,
 };
+use crate::rollout::rule_settings::{self, RuleSettings};
 
-/// Characters of a digest that are shown: enough to tell builds apart, and to go back to one.
+/// Shown length of a digest: enough to tell builds apart, and to go back to one.
 const DIGEST: usize = 12;
 
-/// A swap in a line, and a line for each note.
-pub(crate) fn applied(applied: &Applied) -> String {
+/// A swap on one line, and a line per note.
+pub(crate) fn applied(applied: &SwapResult) -> String {
     let build = format!(
-        "{} {} {}",
+        "{} {} {}{}",
         applied.participant,
         applied.version,
-        short(&applied.digest)
+        short(&applied.digest),
+        with(applied.settings.as_ref())
     );
     let mut text = Lines::default();
     if applied.dry_run && applied.digest != applied.previous {
@@ -27,20 +31,20 @@ pub(crate) fn applied(applied: &Applied) -> String {
             "{build} would be active, {} is; checked in {}{}",
             short(&applied.previous),
             duration(applied.checked_us),
-            tried::summary(&applied.probe)
+            probe_report::summary(&applied.probe)
         ));
-        text.append(&tried::differences(&applied.probe));
+        text.append(&probe_report::differences(&applied.probe));
     } else if applied.changed {
         text.add(format_args!(
             "{build} is active, was {}; checked in {}{}{}",
             short(&applied.previous),
             duration(applied.checked_us),
             match applied.swapped_us {
-                // No host runs.
+                // 0 if no host runs.
                 0 => String::new(),
                 swapped => format!(", swapped in {}", duration(swapped)),
             },
-            tried::summary(&applied.probe)
+            probe_report::summary(&applied.probe)
         ));
     } else {
         text.add(format_args!("{build} was active already"));
@@ -49,7 +53,14 @@ pub(crate) fn applied(applied: &Applied) -> String {
     text.text()
 }
 
-/// A component that passed all checks in a line, and a line for each note.
+/// The settings that the operator gave, to follow a generation.
+fn with(settings: Option<&RuleSettings>) -> String {
+    settings.map_or(String::new(), |settings| {
+        format!(" with {}", rule_settings::told(settings))
+    })
+}
+
+/// A component that passed all checks on one line, and a line per note.
 pub(crate) fn verified(verified: &Verified) -> String {
     let mut text = Lines::default();
     text.add(format_args!(
@@ -60,11 +71,11 @@ pub(crate) fn verified(verified: &Verified) -> String {
         verified
             .probe
             .as_ref()
-            .map(tried::summary)
+            .map(probe_report::summary)
             .unwrap_or_default()
     ));
     if let Some(probe) = &verified.probe {
-        text.append(&tried::differences(probe));
+        text.append(&probe_report::differences(probe));
     }
     notes(&mut text, &verified.notes);
     text.text()
@@ -76,8 +87,8 @@ fn notes(text: &mut Lines, notes: &[String]) {
     }
 }
 
-/// How a host is, in a word, and what there is to know of it.
-pub(crate) fn ready(report: &Report) -> String {
+/// The state of a host in a word, and its report.
+pub(crate) fn ready(report: &ReadinessReport) -> String {
     let mut text = Lines::default();
     text.add(format_args!("{}", report.status.word()));
     for participant in &report.participants {
@@ -101,6 +112,7 @@ pub(crate) fn ready(report: &Report) -> String {
             ));
         }
         waiting(&mut text, participant.parked, participant.parked_timers);
+        dead_letters(&mut text, &participant.name, participant.dead_letters);
     }
     for reason in report.transport.iter().chain(&report.reason) {
         text.add(format_args!("{reason}"));
@@ -108,7 +120,7 @@ pub(crate) fn ready(report: &Report) -> String {
     text.text()
 }
 
-/// The generations of all these participants.
+/// The generations of these participants.
 pub(crate) fn overview(overview: &Overview) -> String {
     let mut text = Lines::default();
     for (number, one) in overview.participants.iter().enumerate() {
@@ -141,6 +153,15 @@ fn participant(text: &mut Lines, participant: &ParticipantOverview) {
     let mut rows = vec![headings.map(str::to_owned)];
     rows.extend(participant.generations.iter().map(row));
     write_table(text, &rows, &[5, 6, 7]);
+    for generation in &participant.generations {
+        if let Some(settings) = &generation.settings {
+            text.add(format_args!(
+                "  settings of {}: {}",
+                short(&generation.digest),
+                rule_settings::told(settings)
+            ));
+        }
+    }
     if let Some(line) = participant
         .file
         .as_ref()
@@ -154,10 +175,11 @@ fn participant(text: &mut Lines, participant: &ParticipantOverview) {
     quarantine(text, &participant.quarantine);
     let parked = &participant.parked;
     waiting(text, parked.messages, parked.timers);
+    dead_letters(text, &participant.name, participant.dead_letters);
     for timer in &parked.first_timers {
         text.add(format_args!(
             "  parked {} timer {} of {}: {} ({})",
-            utc(timer.since),
+            rfc3339_seconds(timer.since),
             timer.name,
             timer.key,
             timer.reason,
@@ -166,7 +188,7 @@ fn participant(text: &mut Lines, participant: &ParticipantOverview) {
     }
 }
 
-/// What waits in the store until it can be decided.
+/// Messages and timers that wait in the store until they can be decided.
 fn waiting(text: &mut Lines, messages: u64, timers: u64) {
     if messages > 0 {
         text.add(format_args!("  {messages} messages are parked"));
@@ -176,13 +198,26 @@ fn waiting(text: &mut Lines, messages: u64, timers: u64) {
     }
 }
 
+/// Records that could not be decided.
+fn dead_letters(text: &mut Lines, name: &str, letters: DeadLetterOverview) {
+    let DeadLetterOverview {
+        open,
+        blocked_aggregates,
+    } = letters;
+    if open > 0 {
+        text.add(format_args!(
+            "  dead letters: {open} open, aggregates blocked: {blocked_aggregates}; `saga dead-letters list {name}` lists them"
+        ));
+    }
+}
+
 fn row(generation: &GenerationOverview) -> [String; 9] {
     [
         if generation.is_active { "*" } else { "" }.to_owned(),
         short(&generation.digest).to_owned(),
-        // As it is shown, or the columns would not stand below each other.
+        // Escaped here, so that its length is right for the column.
         escaped(&generation.version).into_owned(),
-        utc(generation.since),
+        rfc3339_seconds(generation.since),
         generation.way.word().to_owned(),
         generation.decisions.to_string(),
         generation.refusals.to_string(),
@@ -191,7 +226,7 @@ fn row(generation: &GenerationOverview) -> [String; 9] {
     ]
 }
 
-/// What there is to say of the file where it is not what decides.
+/// The difference between the configured file and the active generation, if there is one.
 fn differs(file: &ComponentFile, participant: &str) -> Option<String> {
     match &file.digest {
         _ if file.is_active => None,
@@ -210,17 +245,17 @@ fn refusal(refused: &RefusedOverview) -> String {
     let what = refused.refused.digest.as_deref().map_or("", short);
     format!(
         "refused {} {what} ({}): {}",
-        utc(refused.time),
+        rfc3339_seconds(refused.time),
         refused.way.word(),
         refused.refused
     )
 }
 
-fn quarantine(text: &mut Lines, quarantine: &Quarantine) {
+fn quarantine(text: &mut Lines, quarantine: &QuarantineOverview) {
     for aggregate in &quarantine.first {
         text.add(format_args!(
             "  quarantined {} {}: {}",
-            utc(aggregate.since),
+            rfc3339_seconds(aggregate.since),
             aggregate.key,
             aggregate.reason
         ));
@@ -233,12 +268,16 @@ fn quarantine(text: &mut Lines, quarantine: &Quarantine) {
     }
 }
 
-fn short(digest: &str) -> &str {
+pub(super) fn short(digest: &str) -> &str {
     digest.get(..DIGEST).unwrap_or(digest)
 }
 
-/// Writes the columns as wide as they have to be, those of figures flush right.
-fn write_table<const N: usize>(text: &mut Lines, rows: &[[String; N]], figures: &[usize]) {
+/// Writes columns at the width of their longest cell, figures flush right.
+pub(super) fn write_table<const N: usize>(
+    text: &mut Lines,
+    rows: &[[String; N]],
+    figures: &[usize],
+) {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -270,37 +309,13 @@ fn duration(us: u64) -> String {
     }
 }
 
-/// Milliseconds since the epoch as UTC to the second: `2026-01-02T03:04:05Z`.
-fn utc(ms: u64) -> String {
-    let seconds = ms / 1_000;
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Eras of 400 years that begin in March, so that the leap day is the last of its year.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let date = day - (153 * month + 2) / 5 + 1;
-    let (month, next_year) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
-    format!(
-        "{:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}Z",
-        era * 400 + year + next_year,
-        second / 3_600,
-        second / 60 % 60,
-        second % 60
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::printable::is_escaped;
     use crate::rollout::report::{
-        Check, Difference, ParkedOverview, ParkedTimer, Part, Probe, Quarantined, Refused, Way,
+        Check, Difference, DifferingPart, ParkedOverview, ParkedTimerOverview, ProbeReport,
+        QuarantinedOverview, Refused, Way,
     };
 
     fn digest(letter: char) -> String {
@@ -308,25 +323,11 @@ mod tests {
     }
 
     #[test]
-    fn times_are_utc_to_the_second() {
-        for (ms, expected) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399_999, "2000-02-28T23:59:59Z"),
-            (951_782_400_000, "2000-02-29T00:00:00Z"),
-            (951_868_800_000, "2000-03-01T00:00:00Z"),
-            (1_709_251_199_000, "2024-02-29T23:59:59Z"),
-            (1_735_689_599_000, "2024-12-31T23:59:59Z"),
-            (1_767_323_045_678, "2026-01-02T03:04:05Z"),
-            (4_107_542_400_000, "2100-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(utc(ms), expected);
-        }
-    }
-
-    #[test]
     fn a_table_shows_what_is_active_what_the_file_is_and_what_was_refused() {
         let generation = |letter, decisions, is_active| GenerationOverview {
             digest: digest(letter),
+            component: digest(letter),
+            settings: None,
             version: if is_active { "0.10.0" } else { "0.2.0" }.into(),
             state_version: 1,
             is_active,
@@ -358,19 +359,23 @@ mod tests {
                     allowed_by: Vec::new(),
                 },
             }],
-            quarantine: Quarantine {
+            quarantine: QuarantineOverview {
                 count: 3,
-                first: vec![Quarantined {
+                first: vec![QuarantinedOverview {
                     key: "17".into(),
                     reason: "no such shape".into(),
                     since: 0,
                 }],
             },
+            dead_letters: DeadLetterOverview {
+                open: 2,
+                blocked_aggregates: 1,
+            },
             parked: ParkedOverview {
                 messages: 4,
                 bytes: 900,
                 timers: 1,
-                first_timers: vec![ParkedTimer {
+                first_timers: vec![ParkedTimerOverview {
                     key: "17".into(),
                     name: "expires".into(),
                     since: 0,
@@ -397,6 +402,7 @@ booking
   and 2 more are quarantined
   4 messages are parked
   1 timers are parked
+  dead letters: 2 open, aggregates blocked: 1; `saga dead-letters list booking` lists them
   parked 1970-01-01T00:00:00Z timer expires of 17: trap (division by zero)
 "
         );
@@ -436,19 +442,20 @@ booking
                     allowed_by: Vec::new(),
                 },
             }],
-            quarantine: Quarantine {
+            quarantine: QuarantineOverview {
                 count: 1,
-                first: vec![Quarantined {
+                first: vec![QuarantinedOverview {
                     key: steers.clone(),
                     reason: steers.clone(),
                     since: 0,
                 }],
             },
+            dead_letters: DeadLetterOverview::default(),
             parked: ParkedOverview {
                 messages: 0,
                 bytes: 0,
                 timers: 1,
-                first_timers: vec![ParkedTimer {
+                first_timers: vec![ParkedTimerOverview {
                     key: steers.clone(),
                     name: steers.clone(),
                     since: 0,
@@ -464,7 +471,7 @@ booking
             message: steers.clone(),
             name: steers.clone(),
             key: steers.clone(),
-            parts: vec![Part {
+            parts: vec![DifferingPart {
                 what: "state".into(),
                 pointer: steers.clone(),
                 decided: Some(steers.clone().into()),
@@ -478,11 +485,11 @@ booking
             digest: digest('a'),
             version: steers.clone(),
             state_version: 1,
-            probe: Some(Probe {
+            probe: Some(ProbeReport {
                 inputs: 1,
                 decided_otherwise: 1,
                 differences,
-                ..Probe::default()
+                ..ProbeReport::default()
             }),
             notes: vec![steers],
         });
@@ -495,19 +502,20 @@ booking
 
     #[test]
     fn a_swap_is_told_in_a_line() {
-        let mut swap = Applied {
+        let mut swap = SwapResult {
             participant: "booking".into(),
             digest: digest('a'),
+            settings: None,
             version: "0.2.0".into(),
             previous: digest('b'),
             changed: true,
             dry_run: false,
-            probe: Probe {
+            probe: ProbeReport {
                 inputs: 64,
                 decided_otherwise: 3,
                 states: 10,
                 states_not_read: 2,
-                ..Probe::default()
+                ..ProbeReport::default()
             },
             notes: vec!["a timer is gone".into()],
             checked_us: 1_234_567,
@@ -516,10 +524,10 @@ booking
         assert_eq!(
             applied(&swap),
             "booking 0.2.0 aaaaaaaaaaaa is active, was bbbbbbbbbbbb; checked in 1.2 s, swapped in 890 µs; \
-             3 of 64 recorded inputs decided otherwise; 8 of 10 stored states read\nnote: a timer is gone\n"
+             3 of 64 recorded inputs decided differently; 8 of 10 stored states read\nnote: a timer is gone\n"
         );
-        swap.probe = Probe::default();
-        let stopped = Applied {
+        swap.probe = ProbeReport::default();
+        let stopped = SwapResult {
             swapped_us: 0,
             ..swap.clone()
         };
@@ -552,19 +560,19 @@ booking
         };
         let line = format!("ok booking 0.2.0 {}", digest('a'));
         assert_eq!(verified(&passed), format!("{line}\n"));
-        passed.probe = Some(Probe {
+        passed.probe = Some(ProbeReport {
             inputs: 2,
-            ..Probe::default()
+            ..ProbeReport::default()
         });
         assert_eq!(
             verified(&passed),
-            format!("{line}; 0 of 2 recorded inputs decided otherwise\n")
+            format!("{line}; 0 of 2 recorded inputs decided differently\n")
         );
         let differences = vec![Difference {
             message: "id-1".into(),
             name: "booked".into(),
             key: "17".into(),
-            parts: vec![Part {
+            parts: vec![DifferingPart {
                 what: "answer".into(),
                 pointer: String::new(),
                 decided: Some("decided".into()),
@@ -573,16 +581,16 @@ booking
             decided: "{\"state\":1}".into(),
             would_decide: "malformed: no room".into(),
         }];
-        passed.probe = Some(Probe {
+        passed.probe = Some(ProbeReport {
             inputs: 2,
             decided_otherwise: 1,
             differences,
-            ..Probe::default()
+            ..ProbeReport::default()
         });
         assert_eq!(
             verified(&passed),
             format!(
-                "{line}; 1 of 2 recorded inputs decided otherwise\nbooked for 17 (id-1)\n  answer: \"decided\", would be \
+                "{line}; 1 of 2 recorded inputs decided differently\nbooked for 17 (id-1)\n  answer: \"decided\", would be \
                  \"malformed: no room\"\n"
             )
         );

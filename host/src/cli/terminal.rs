@@ -1,15 +1,15 @@
-//! What is otherwise where a person watches: a line that says what takes its time.
+//! The progress line on a terminal.
 
 use std::io::{IsTerminal as _, Write};
 
 use crate::base::printable::escaped;
 
-/// A line on standard error that says what is being done; it is gone when this is dropped. Where no person watches,
-/// nothing is said.
-pub(super) struct Progress<W: Write = std::io::Stderr>(Option<W>);
+/// A line on standard error that names the work in progress; it is erased on drop. Prints nothing
+/// if standard error is not a terminal.
+pub(super) struct ProgressLine<W: Write = std::io::Stderr>(Option<W>);
 
-impl Progress {
-    /// Says what is being done from now on.
+impl ProgressLine {
+    /// Shows the line.
     pub(super) fn of(what: &str) -> Self {
         let is_watched =
             std::io::stderr().is_terminal() && anstyle_query::term_supports_ansi_color();
@@ -17,7 +17,7 @@ impl Progress {
     }
 }
 
-impl<W: Write> Progress<W> {
+impl<W: Write> ProgressLine<W> {
     fn on(mut out: Option<W>, what: &str) -> Self {
         if let Some(out) = &mut out {
             let what = escaped(what);
@@ -27,10 +27,10 @@ impl<W: Write> Progress<W> {
     }
 }
 
-impl<W: Write> Drop for Progress<W> {
+impl<W: Write> Drop for ProgressLine<W> {
     fn drop(&mut self) {
         if let Some(out) = &mut self.0 {
-            // To the beginning of the line, and what is in it erased.
+            // Moves to the beginning of the line and erases it.
             let _ = write!(out, "\r\u{1b}[K").and_then(|()| out.flush());
         }
     }
@@ -41,15 +41,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_being_done_is_said_and_taken_back() {
+    fn the_progress_line_is_written_and_erased() {
         let mut out = Vec::new();
-        let progress = Progress::on(Some(&mut out), "checking a.wasm");
+        let progress = ProgressLine::on(Some(&mut out), "checking a.wasm");
         drop(progress);
         assert_eq!(out, "checking a.wasm \u{2026}\r\u{1b}[K".as_bytes());
     }
 
     #[test]
-    fn where_nobody_watches_nothing_is_said() {
-        drop(Progress::<Vec<u8>>::on(None, "checking a.wasm"));
+    fn without_a_terminal_there_is_no_progress_line() {
+        drop(ProgressLine::<Vec<u8>>::on(None, "checking a.wasm"));
     }
 }

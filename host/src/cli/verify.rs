@@ -1,9 +1,9 @@
-//! `saga verify`: all checks of a component, without a host; for continuous integration.
+//! `saga verify`: all checks of a component without a host, for continuous integration.
 
 use serde::Serialize;
 
 use super::reply::refusal;
-use super::terminal::Progress;
+use super::terminal::ProgressLine;
 use super::{complain, exit, say, table};
 use crate::app;
 use crate::base::printable;
@@ -12,8 +12,8 @@ use crate::logging;
 use crate::rollout::report::Verified;
 use crate::rollout::verify::{self, NotVerified, Verify};
 
-/// Checks, says what came of it and gives the exit code. Of `may_change` decisions that differ, none where any number may, one more
-/// is too many.
+/// Checks, prints the result and returns the exit code. More than `may_change` different decisions
+/// are too many; `None` allows any number.
 pub(super) fn verify(
     config: &Config,
     request: &Verify,
@@ -29,8 +29,8 @@ pub(super) fn verify(
         ),
         None => format!("{shown} is checked"),
     };
-    let progress = Progress::of(&what);
-    let verified = verify::verify(config, request, app::check_routes);
+    let progress = ProgressLine::of(&what);
+    let verified = verify::verify(&config.rollout(), request, app::check_routes);
     drop(progress);
     match verified {
         Ok(verified) => {
@@ -66,7 +66,7 @@ fn too_many_changed(verified: &Verified, may_change: Option<usize>) -> Option<St
     let probe = verified.probe.as_ref()?;
     let most = may_change.filter(|most| probe.decided_otherwise > *most)?;
     Some(format!(
-        "{} of {} recorded inputs decided otherwise, and --fail-on-changed allows {most}",
+        "{} of {} recorded inputs decided differently, and --fail-on-changed allows {most}",
         probe.decided_otherwise, probe.inputs
     ))
 }

@@ -1,7 +1,7 @@
-//! The settings as a file to start from: each with what it means, those that are not set as comments.
+//! The settings as a file to start from: each with its explanation, unset ones as comments.
 //!
-//! What a setting means is the documentation of its field, which comes here by the schema of the settings. Nothing is
-//! written twice.
+//! The explanation of a setting is the doc comment of its field, taken from the schema of the
+//! settings. Nothing is written twice.
 
 use std::fmt::Write as _;
 
@@ -12,16 +12,18 @@ use toml::Table;
 
 use super::Config;
 
-/// Name in the place of one that the person chooses.
+/// Placeholder for a name that the user chooses.
 const ANY_NAME: &str = "NAME";
 
 /// The settings in effect, explained.
 pub(super) fn explained(config: &Config) -> Result<String, toml::ser::Error> {
     let plain = toml::to_string_pretty(config)?;
-    let settings = SchemaSettings::draft2020_12().with(|how| how.inline_subschemas = true);
+    let settings = SchemaSettings::draft2020_12()
+        .for_serialize()
+        .with(|how| how.inline_subschemas = true);
     let schema: Schema = settings.into_generator().into_root_schema_for::<Config>();
     let table: Table = plain.parse().unwrap_or_default();
-    let mut writer = Writer {
+    let mut writer = TomlWriter {
         text: String::new(),
         schema: schema.as_value(),
         table: &table,
@@ -30,17 +32,17 @@ pub(super) fn explained(config: &Config) -> Result<String, toml::ser::Error> {
     Ok(writer.text)
 }
 
-struct Writer<'a> {
+struct TomlWriter<'a> {
     text: String,
     schema: &'a Value,
     table: &'a Table,
 }
 
-impl Writer<'_> {
-    /// Goes through the lines as they are printed, and says before each what it is.
+impl TomlWriter<'_> {
+    /// Copies the printed lines and writes an explanation before each.
     fn write(&mut self, plain: &str) {
         let mut section = Vec::new();
-        // What ends a text of several lines.
+        // The end of a multi-line string.
         let mut end = None;
         for line in plain.lines() {
             if let Some(mark) = end {
@@ -79,7 +81,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The settings of a section that are not set.
+    /// The unset settings of a section.
     fn unset(&mut self, section: &[String]) {
         let set = at(self.table, section);
         for (key, schema) in find(self.schema, section).into_iter().flat_map(properties) {
@@ -90,7 +92,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The sections below this one that are not there.
+    /// The missing subsections of this section.
     fn unset_sections(&mut self, above: &[String], schema: &Value) {
         let set = at(self.table, above);
         let below = properties(schema).filter(|(_, schema)| is_section(schema));
@@ -105,7 +107,7 @@ impl Writer<'_> {
         }
         for (name, schema) in sections {
             let path = [above, &[name]].concat();
-            // One whose sections have names of the person's choice has nothing itself.
+            // A section whose subsections have chosen names has no settings of its own.
             let is_shown = any(schema).is_none_or(|schema| !is_section(schema));
             if at(self.table, &path).is_none() && is_shown {
                 let _ = writeln!(self.text);
@@ -132,13 +134,13 @@ fn path(header: &str) -> Vec<String> {
     path
 }
 
-/// The section at this path of what is set.
+/// The section at this path of the values that are set.
 fn at<'a>(table: &'a Table, path: &[String]) -> Option<&'a Table> {
     path.iter()
         .try_fold(table, |table, key| table.get(key)?.as_table())
 }
 
-/// The schema of what stands at this path.
+/// The schema of the value at this path.
 fn find<'a>(schema: &'a Value, path: &[String]) -> Option<&'a Value> {
     path.iter().try_fold(schema, |schema, key| {
         let named = properties(schema).find(|(name, _)| *name == key);
@@ -150,7 +152,7 @@ fn description(schema: &Value) -> Option<&str> {
     schema.get("description")?.as_str()
 }
 
-/// What a setting can be: itself, and where there are several forms, each of them.
+/// The possible forms of a setting: itself, or each of its alternatives.
 fn forms(schema: &Value) -> impl Iterator<Item = &Value> {
     let forms = ["anyOf", "oneOf"].into_iter();
     let forms = forms
@@ -171,7 +173,7 @@ fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
     unique.into_iter()
 }
 
-/// The schema of what has names of the person's choice.
+/// The schema of entries whose names the user chooses.
 fn any(schema: &Value) -> Option<&Value> {
     forms(schema).find_map(|form| {
         form.get("additionalProperties")
@@ -215,7 +217,7 @@ mod tests {
         }
         for expected in [
             "\n# Bytes of a request's body.\nbody_bytes = 1048576\n",
-            "\n# Its key, PEM, without a password.\n# key =\n",
+            "\n# File with its key (PEM), without a password.\n# key =\n",
             "\n# [http.tls]\n",
             "\n# [participants.a-b.topics]\n",
             "\n# The user.\nusername = \"ann\"\n",
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_shown_to_be_filled_in() {
+    fn unset_settings_are_shown_commented_out() {
         let text = explained_from("");
         for expected in [
             "\n# Kafka; none for the embedded log.\n# [kafka]\n",

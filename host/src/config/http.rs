@@ -1,55 +1,76 @@
-//! The participants' listeners: what can be set of them.
+//! Settings of the participants' listeners.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::reader::Reader;
-use super::{in_range, memory, not_empty};
+use super::reader::SettingsReader;
+use super::section::section_with;
+use super::{memory, not_empty};
 use crate::http::cors;
 use crate::http::origin;
 use crate::http::tls::CertificateFiles;
 use crate::store::IdempotencySettings;
 
-/// The listeners: their bounds, what they do alike, and TLS.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+/// The listeners: their bounds, common behaviour and TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpSettings {
     /// Bytes of a request's body.
+    #[schemars(range(min = 1, max = 1 << 30))]
     pub body_bytes: usize,
-    /// Whether bodies are checked against their schemas; otherwise what the rules can't read is all that is refused.
+    /// Check bodies against their schemas; otherwise only bodies that the rules can't read are
+    /// refused.
     pub check_bodies: bool,
-    /// Connections of one listener. One that is idle gives way to the next.
+    /// Connections of one listener. An idle one gives way to the next.
+    #[schemars(range(min = 1, max = 1 << 20))]
     pub connections: usize,
-    /// Bytes that the bodies of requests in flight, and answers that clients have not taken, hold together, of all participants.
+    /// Bytes that the bodies of requests in flight and unsent answers may hold together, of all
+    /// participants.
+    #[schemars(range(min = 1 << 16, max = 1_i64 << 40))]
     pub memory_bytes: usize,
-    /// Seconds after which a connection ends whose client takes nothing of an answer, of participants and of the admin interface.
+    /// Seconds after which a connection ends if its client takes nothing of an answer, of
+    /// participants and of the admin interface.
+    #[schemars(range(min = 1, max = 3_600))]
     pub stall_seconds: u64,
-    /// Seconds for which a command or a read waits for its turn and its commit. Beyond them a command is answered 503
-    /// `outcome-unknown`, and may take effect all the same.
+    /// Seconds that a command or a read waits for its turn and its commit. After that a command is
+    /// answered 503 `outcome-unknown`, and may still take effect.
+    #[schemars(range(min = 1, max = 3_600))]
     pub answer_seconds: u64,
-    /// Items on one page of a list at most.
+    /// Most items on one page of a list.
+    #[schemars(range(min = 1, max = 1_000))]
     pub page_items: usize,
-    /// Hours for which a command with an `Idempotency-Key` is answered as it was the first time.
+    /// Hours during which a repeated command with an `Idempotency-Key` gets the answer of the
+    /// first.
+    #[schemars(range(min = 1, max = 8_760))]
     pub idempotency_hours: u64,
-    /// Such keys at most, of all participants.
+    /// Most such keys, of all participants.
+    #[schemars(range(min = 1, max = 100_000_000))]
     pub idempotency_keys: usize,
-    /// Longest that a request may wait for the decision of the saga (`Prefer: wait`), in seconds; 0 for not at all.
+    /// Longest time that a request may wait for the decision of the saga (`Prefer: wait`), in
+    /// seconds; 0 for no waiting.
+    #[schemars(range(min = 0, max = 3_600))]
     pub wait_seconds: u64,
-    /// Requests of one listener that wait for decisions or follow changes; unless set, half as many as `connections`.
+    /// Requests of one listener that wait for decisions or follow changes; half of `connections` if
+    /// unset.
+    #[schemars(range(min = 0, max = 1 << 20))]
     pub watchers: usize,
-    /// Seconds after which a stream of events says that it is still there.
+    /// Seconds between heartbeats of an event stream.
+    #[schemars(range(min = 1, max = 3_600))]
     pub heartbeat_seconds: u64,
-    /// Hosts for which requests are served, such as `shop.example`; `*` for all. Those of loopback always are. With none, a
-    /// listener on loopback serves no others, another one all.
+    /// Hosts for which requests are served, such as `shop.example`; `*` for all. Loopback hosts are
+    /// always served. If empty, a listener on loopback serves no others, and any other listener
+    /// serves all.
     pub hosts: Vec<String>,
-    /// Origins whose pages may use the API, such as `https://shop.example`; `*` for all, none for no CORS.
+    /// Origins whose pages may use the API, such as `https://shop.example`; `*` for all, none for
+    /// no CORS.
     pub cors_origins: Vec<String>,
-    /// The certificate of all listeners but those that have their own; none for HTTP without TLS.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The certificate of all listeners without one of their own; none for HTTP without TLS.
+    #[serde(skip_serializing_if = "Option::is_none", skip_deserializing)]
     pub tls: Option<CertificateFiles>,
 }
 
 impl HttpSettings {
-    /// What the store is to know of it.
+    /// The settings that the store needs.
     #[must_use]
     pub fn idempotency(&self) -> IdempotencySettings {
         IdempotencySettings {
@@ -59,72 +80,73 @@ impl HttpSettings {
     }
 }
 
-pub(super) fn read_http(reader: &mut Reader) -> HttpSettings {
-    let default = IdempotencySettings::default();
-    let body_bytes = reader.get(&["http", "body_bytes"], 1 << 20, in_range(1, 1 << 30));
-    let connections = reader.get(&["http", "connections"], 1_024, in_range(1, 1 << 20));
-    let memory_bytes = reader.get(
-        &["http", "memory_bytes"],
-        memory::share().max(body_bytes),
-        in_range(1 << 16, 1 << 40),
-    );
-    if memory_bytes < body_bytes {
+pub(super) fn read_http(reader: &mut SettingsReader) -> HttpSettings {
+    let idempotency = IdempotencySettings::default();
+    let default = HttpSettings {
+        body_bytes: 1 << 20,
+        check_bodies: true,
+        connections: 1_024,
+        memory_bytes: memory::share(),
+        stall_seconds: 60,
+        answer_seconds: 10,
+        page_items: 200,
+        idempotency_hours: idempotency.hours,
+        idempotency_keys: idempotency.keys,
+        wait_seconds: 30,
+        watchers: 0,
+        heartbeat_seconds: 15,
+        hosts: Vec::new(),
+        cors_origins: Vec::new(),
+        tls: None,
+    };
+    let [memory_given, watchers_given] =
+        ["memory_bytes", "watchers"].map(|key| reader.is_given(&["http", key]));
+    let mut http = section_with(reader, &["http"], default, |name, value| {
+        let texts = value.as_array().into_iter().flatten();
+        let texts: Vec<&str> = texts.filter_map(Value::as_str).collect();
+        match name {
+            "hosts" => are_hosts(&texts),
+            "cors_origins" => are_origins(&texts),
+            _ => Ok(()),
+        }
+    });
+    if !memory_given {
+        http.memory_bytes = http.memory_bytes.max(http.body_bytes);
+    }
+    if !watchers_given {
+        http.watchers = (http.connections / 2).max(1);
+    }
+    if http.memory_bytes < http.body_bytes {
         reader.problem(format!(
-            "http.memory_bytes: {memory_bytes} is less than http.body_bytes ({body_bytes}), so that no body as large could be taken"
+            "http.memory_bytes: {} is less than http.body_bytes ({}), so that no body as large could be taken",
+            http.memory_bytes, http.body_bytes
         ));
     }
     HttpSettings {
-        body_bytes,
-        memory_bytes,
-        stall_seconds: reader.get(&["http", "stall_seconds"], 60, in_range(1, 3_600)),
-        check_bodies: reader.get(&["http", "check_bodies"], true, |_| Ok(())),
-        connections,
-        answer_seconds: reader.get(&["http", "answer_seconds"], 10, in_range(1, 3_600)),
-        page_items: reader.get(&["http", "page_items"], 200, in_range(1, 1_000)),
-        idempotency_hours: reader.get(
-            &["http", "idempotency_hours"],
-            default.hours,
-            in_range(1, 8_760),
-        ),
-        idempotency_keys: reader.get(
-            &["http", "idempotency_keys"],
-            default.keys,
-            in_range(1, 100_000_000),
-        ),
-        wait_seconds: reader.get(&["http", "wait_seconds"], 30, in_range(0, 3_600)),
-        watchers: reader.get(
-            &["http", "watchers"],
-            (connections / 2).max(1),
-            in_range(0, 1 << 20),
-        ),
-        heartbeat_seconds: reader.get(&["http", "heartbeat_seconds"], 15, in_range(1, 3_600)),
-        hosts: reader.get(&["http", "hosts"], Vec::new(), are_hosts),
-        cors_origins: reader.get(&["http", "cors_origins"], Vec::new(), are_origins),
         tls: read_tls(reader, &["http", "tls"]),
+        ..http
     }
 }
 
-#[allow(clippy::ptr_arg, reason = "a check takes the setting as it is")]
-fn are_hosts(hosts: &Vec<String>) -> Result<(), String> {
+fn are_hosts(hosts: &[&str]) -> Result<(), String> {
     for host in hosts {
         origin::check_host(host).map_err(|reason| format!("is refused: {host} {reason}"))?;
     }
     Ok(())
 }
 
-#[allow(clippy::ptr_arg, reason = "a check takes the setting as it is")]
-fn are_origins(origins: &Vec<String>) -> Result<(), String> {
+fn are_origins(origins: &[&str]) -> Result<(), String> {
     for origin in origins {
         cors::check_origin(origin).map_err(|reason| format!("is refused: {origin} {reason}"))?;
     }
-    if origins.len() > 1 && origins.iter().any(|origin| origin == "*") {
+    if origins.len() > 1 && origins.contains(&"*") {
         return Err("lists `*`, which stands for all, beside others".into());
     }
     Ok(())
 }
 
-/// The certificate that is set there; none where nothing is, or where the files can't be used.
-pub(super) fn read_tls(reader: &mut Reader, path: &[&str]) -> Option<CertificateFiles> {
+/// The configured certificate. None if there is none, or if its files can't be used.
+pub(super) fn read_tls(reader: &mut SettingsReader, path: &[&str]) -> Option<CertificateFiles> {
     if reader.names(path).is_empty() {
         return None;
     }

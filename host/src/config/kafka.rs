@@ -1,19 +1,20 @@
-//! The settings of Kafka, of TLS and SASL among them.
+//! The settings of Kafka, including TLS and SASL.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use toml::Value;
 
-use super::reader::{Reader, Setting};
-use super::{in_range, not_empty, one_of};
+use super::not_empty;
+use super::reader::{Setting, SettingsReader};
+use super::section::section_with;
 use crate::base::secret::Secret;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::settings::security::{
     MECHANISMS, PasswordLogin, SaslSettings, TOKEN_MECHANISM, TlsSettings, TokenLogin,
 };
 
-/// What only a login with a password needs, and what only one with a token does.
+/// Settings that only password logins use, and settings that only token logins use.
 const OF_PASSWORDS: [&str; 3] = ["username", "password", "password_file"];
 const OF_TOKENS: [&str; 6] = [
     "token_endpoint",
@@ -24,34 +25,21 @@ const OF_TOKENS: [&str; 6] = [
     "token_ca_file",
 ];
 
-pub(super) fn read_kafka(reader: &mut Reader) -> Option<KafkaSettings> {
+pub(super) fn read_kafka(reader: &mut SettingsReader) -> Option<KafkaSettings> {
     let given = !reader.names(&["kafka"]).is_empty();
-    let default = KafkaSettings::default();
+    let default = KafkaSettings {
+        bootstrap: String::new(),
+        ..KafkaSettings::default()
+    };
+    let plain = section_with(reader, &["kafka"], default, |name, value| match name {
+        "bootstrap" => not_empty(&value.as_str().unwrap_or_default().to_owned()),
+        _ => Ok(()),
+    });
     let settings = KafkaSettings {
-        bootstrap: reader.get(&["kafka", "bootstrap"], String::new(), not_empty),
-        partitions: reader.get(
-            &["kafka", "partitions"],
-            default.partitions,
-            in_range(1, 10_000),
-        ),
-        replication: reader.get(
-            &["kafka", "replication"],
-            default.replication,
-            in_range(-1, 100),
-        ),
-        relay_linger_ms: reader.get(
-            &["kafka", "relay_linger_ms"],
-            default.relay_linger_ms,
-            in_range(0, 900_000),
-        ),
-        allow_split_state: reader.get(
-            &["kafka", "allow_split_state"],
-            default.allow_split_state,
-            |_| Ok(()),
-        ),
         properties: read_properties(reader),
         tls: read_tls(reader),
         sasl: read_sasl(reader),
+        ..plain
     };
     if given && settings.bootstrap.is_empty() {
         reader.problem("kafka.bootstrap: is missing; give HOST:PORT of a broker".into());
@@ -64,7 +52,8 @@ pub(super) fn read_kafka(reader: &mut Reader) -> Option<KafkaSettings> {
     given.then_some(settings)
 }
 
-/// The value of a property of librdkafka. Which of them are secrets is known by their names only, so none is quoted.
+/// The value of a librdkafka property. Secrets can be told by their names only, so no value is
+/// quoted.
 struct Property(String);
 
 impl Setting for Property {
@@ -87,7 +76,7 @@ impl Setting for Property {
     }
 }
 
-fn read_properties(reader: &mut Reader) -> BTreeMap<String, String> {
+fn read_properties(reader: &mut SettingsReader) -> BTreeMap<String, String> {
     let mut properties = BTreeMap::new();
     for name in reader.names(&["kafka", "properties"]) {
         let is_given = |Property(text): &Property| not_empty(text);
@@ -98,7 +87,7 @@ fn read_properties(reader: &mut Reader) -> BTreeMap<String, String> {
     properties
 }
 
-fn read_tls(reader: &mut Reader) -> Option<TlsSettings> {
+fn read_tls(reader: &mut SettingsReader) -> Option<TlsSettings> {
     let names = reader.names(&["kafka", "tls"]);
     if names.is_empty() {
         return None;
@@ -129,20 +118,25 @@ fn read_tls(reader: &mut Reader) -> Option<TlsSettings> {
     })
 }
 
-fn read_sasl(reader: &mut Reader) -> Option<SaslSettings> {
+fn read_sasl(reader: &mut SettingsReader) -> Option<SaslSettings> {
     let names = reader.names(&["kafka", "sasl"]);
     if names.is_empty() {
         return None;
     }
-    let mechanism: Option<String> =
-        reader.find(&["kafka", "sasl", "mechanism"], one_of(MECHANISMS));
+    let mechanism: Option<String> = reader.find(
+        &["kafka", "sasl", "mechanism"],
+        |word: &String| match MECHANISMS.contains(&word.as_str()) {
+            true => Ok(()),
+            false => Err(format!("is none of: {}", MECHANISMS.join(", "))),
+        },
+    );
     if !names.iter().any(|name| name == "mechanism") {
         reader.problem(format!(
             "kafka.sasl.mechanism: is missing; give one of: {}",
             MECHANISMS.join(", ")
         ));
     }
-    // Both are read, so that what only the other one needs is known when it is refused.
+    // Both are read, so that settings of the other mechanism are known when they are refused.
     let name = mechanism.clone().unwrap_or_default();
     let password = read_password_login(reader, &name);
     let token = read_token_login(reader, &name);
@@ -182,8 +176,8 @@ fn read_sasl(reader: &mut Reader) -> Option<SaslSettings> {
     }
 }
 
-/// All that is given of a login with a password; none where something is missing.
-fn read_password_login(reader: &mut Reader, mechanism: &str) -> Option<PasswordLogin> {
+/// The settings of a password login. None if one is missing.
+fn read_password_login(reader: &mut SettingsReader, mechanism: &str) -> Option<PasswordLogin> {
     let username = reader.find(&["kafka", "sasl", "username"], not_empty);
     let (password, password_file) = find_secret(
         reader,
@@ -199,8 +193,8 @@ fn read_password_login(reader: &mut Reader, mechanism: &str) -> Option<PasswordL
     })
 }
 
-/// All that is given of a login with a token; none where something is missing.
-fn read_token_login(reader: &mut Reader, mechanism: &str) -> Option<TokenLogin> {
+/// The settings of a token login. None if one is missing.
+fn read_token_login(reader: &mut SettingsReader, mechanism: &str) -> Option<TokenLogin> {
     let token_endpoint = reader.find(&["kafka", "sasl", "token_endpoint"], is_url);
     let client_id = reader.find(&["kafka", "sasl", "client_id"], not_empty);
     let (client_secret, client_secret_file) = find_secret(
@@ -222,8 +216,8 @@ fn read_token_login(reader: &mut Reader, mechanism: &str) -> Option<TokenLogin> 
     })
 }
 
-/// A file that can be read.
-fn find_file(reader: &mut Reader, path: &[&str]) -> Option<PathBuf> {
+/// A readable file.
+fn find_file(reader: &mut SettingsReader, path: &[&str]) -> Option<PathBuf> {
     let readable = |text: &String| {
         not_empty(text)?;
         std::fs::File::open(text)
@@ -240,9 +234,9 @@ fn find_file(reader: &mut Reader, path: &[&str]) -> Option<PathBuf> {
     reader.find::<String>(path, readable).map(PathBuf::from)
 }
 
-/// A secret, given as text or by the file that holds it; and that file.
+/// A secret, given as text or in a file; and that file.
 fn find_secret(
-    reader: &mut Reader,
+    reader: &mut SettingsReader,
     section: &str,
     path: [&str; 3],
     file_key: &str,

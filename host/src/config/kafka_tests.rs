@@ -92,7 +92,7 @@ fn a_token_login_needs_its_endpoint_and_its_secret() {
 }
 
 #[test]
-fn what_is_wrong_is_said_at_once_and_without_the_secret() {
+fn all_problems_are_listed_at_once_without_the_secret() {
     let (_secret, path) = file("another");
     let said = problems(&format!(
         "[kafka.tls]\nca_file = '/nowhere/ca.pem'\ncertificate_file = '{path}'\n\
@@ -144,7 +144,7 @@ fn the_same_thing_cannot_be_said_twice() {
 
 #[test]
 fn a_property_that_is_misspelt_is_not_quoted() {
-    // Without quotes, a name with dots in it is a table of TOML.
+    // Unquoted, a name with dots is a TOML table.
     let said = problems(&format!("[kafka.properties]\nsasl.password = '{SECRET}'\n"));
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(
@@ -158,7 +158,7 @@ fn a_property_that_is_misspelt_is_not_quoted() {
 }
 
 #[test]
-fn what_is_printed_can_be_read_again() {
+fn printed_kafka_settings_can_be_loaded() {
     let (_secret, path) = file(SECRET);
     let text = format!(
         "[kafka.tls]\nca_file = '{path}'\n[kafka.sasl]\nmechanism = 'PLAIN'\nusername = 'ann'\npassword_file = '{path}'"

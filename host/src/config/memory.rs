@@ -1,8 +1,8 @@
-//! The memory that the process may have, as far as the system tells.
+//! The memory available to the process, as far as the system reports it.
 
 use std::path::Path;
 
-/// Bytes that requests and answers may hold, of those that there are: an eighth, within bounds.
+/// Bytes that requests and answers may hold: one eighth of the available memory, within bounds.
 const SHARE: u64 = 8;
 const LEAST: u64 = 8 << 20;
 const MOST: u64 = 256 << 20;
@@ -10,18 +10,18 @@ const MOST: u64 = 256 << 20;
 /// Bytes that compiling a component of Rust rules takes.
 pub(super) const LEAST_TO_COMPILE: u64 = 64 << 20;
 
-/// Where control groups are.
+/// Mount point of the control groups.
 const GROUPS: &str = "/sys/fs/cgroup";
 
-/// Bytes that requests and answers may hold unless somebody says otherwise.
+/// Default of the bytes that requests and answers may hold.
 pub(super) fn share() -> usize {
     let memory = [total(), group()].into_iter().flatten().min();
     let share = memory.map_or(MOST, |memory| memory / SHARE);
     usize::try_from(share.clamp(LEAST, MOST)).unwrap_or(usize::MAX)
 }
 
-/// Bytes that compiling a component may take unless somebody says otherwise: so many, or half of what the control group may have, for
-/// the host is in it too.
+/// Default of the bytes that compiling a component may take: `most`, or half of the control group's
+/// limit, since the host runs in it too.
 pub(super) fn to_compile(most: u64) -> u64 {
     at_most_half(most, group())
 }
@@ -38,7 +38,7 @@ fn total() -> Option<u64> {
     kilobytes.checked_mul(1_024)
 }
 
-/// The least limit of the process's control group and those above it.
+/// The lowest limit of the process's control group and its ancestors.
 fn group() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = text.lines().find_map(|line| {

@@ -1,7 +1,7 @@
-//! What the operator may do with a host that runs: the admin interface, and how rules are swapped.
+//! Settings for operators: the admin interface, and the swap of rules.
 //!
-//! Owns the token that requests must show. It is never printed: not by `saga config`, not by `Debug`, not in what is
-//! said of a bad value.
+//! Owns the token that requests must carry. It is never printed: not by `saga config`, not by
+//! `Debug`, not in messages about an invalid value.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,71 +10,48 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use super::reader::Reader;
+use super::reader::SettingsReader;
+use super::section::section_with;
 use super::{in_range, is_address, not_empty};
 use crate::base::secret::Secret;
+use crate::rollout::settings::ReloadSettings;
 
-/// Fewest characters of a token: with fewer it could be guessed.
+/// Fewest characters of a token: a shorter one could be guessed.
 const TOKEN_LEAST: usize = 16;
 
-/// Most characters of a token: it has to fit into the head of a request.
+/// Most characters of a token: it must fit into a request's head.
 const TOKEN_MOST: usize = 4_096;
 
-/// Largest component that is taken, in bytes; what is larger is no component to the host anyway.
+/// Largest uploaded component, in bytes; the host takes no larger components anyway.
 const COMPONENT_MOST: usize = 128 << 20;
 
-/// The admin interface: an HTTP listener for whoever runs the host.
+/// The admin interface: an HTTP listener for the operator of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AdminSettings {
-    /// Where it listens; none for nowhere, which is written `off`.
+    /// Its address; none, written `off`, for no listener.
     #[serde(serialize_with = "address_or_off")]
     pub listen: Option<SocketAddr>,
-    /// The file with the token.
+    /// The file that holds the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
-    /// What a request must show, from the file or as given; none where whoever reaches the address may ask.
-    /// Left out where settings are printed, so a token that is given as text has to be given again.
+    /// The token that a request must carry, from the file or as given; none if everyone who reaches
+    /// the address may ask. Omitted where settings are printed, so a token that is given as text
+    /// must be given again.
     #[serde(skip)]
     pub token: Option<Token>,
-    /// Bytes of a component that is sent.
+    /// Most bytes of an uploaded component.
     pub component_bytes: usize,
 }
 
-/// How rules are swapped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct ReloadSettings {
-    /// Milliseconds between two looks at the components' files; 0 where they are not watched.
-    pub watch_ms: u64,
-    /// What a component is tried on before it is taken: of recorded inputs, stored states, set timers and waiting events at most
-    /// so many each. 0 tries nothing.
-    pub probe_inputs: usize,
-    /// Earlier generations of each participant whose components are kept, to go back to.
-    pub keep: usize,
-    /// Whether the components at the configured paths are taken at the start even where another generation was
-    /// active before.
-    pub apply_at_start: bool,
-}
-
-impl Default for ReloadSettings {
-    fn default() -> Self {
-        Self {
-            watch_ms: 500,
-            probe_inputs: 64,
-            keep: 10,
-            apply_at_start: false,
-        }
-    }
-}
-
-/// A secret that a request must show.
+/// A secret that a request must carry.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
 impl Token {
-    /// Takes a text for a token.
+    /// Checks that a text can be a token.
     ///
     /// # Errors
-    /// What is wrong with it, in words that follow its name and do not contain it.
+    /// The problem, in words that follow the setting's name and do not contain the text.
     pub fn new(text: &str) -> Result<Self, String> {
         let length = text.chars().count();
         if !text.chars().all(|c| c.is_ascii_graphic()) {
@@ -88,10 +65,10 @@ impl Token {
         Ok(Self(text.to_owned()))
     }
 
-    /// Reads a token from a file; a newline at its end does not belong to it.
+    /// Reads a token from a file; a trailing newline is not part of it.
     ///
     /// # Errors
-    /// What is wrong with the file, in words that follow the name of the setting.
+    /// The problem of the file, in words that follow the setting's name.
     pub fn read(path: &Path) -> Result<Self, String> {
         let secret = Secret::read(path)?;
         Self::new(secret.reveal())
@@ -111,7 +88,7 @@ impl fmt::Debug for Token {
     }
 }
 
-pub(super) fn read_admin(reader: &mut Reader) -> AdminSettings {
+pub(super) fn read_admin(reader: &mut SettingsReader) -> AdminSettings {
     let listen = reader.get(
         &["admin", "listen"],
         "127.0.0.1:0".to_owned(),
@@ -158,29 +135,19 @@ pub(super) fn read_admin(reader: &mut Reader) -> AdminSettings {
     }
 }
 
-pub(super) fn read_reload(reader: &mut Reader) -> ReloadSettings {
+pub(super) fn read_reload(reader: &mut SettingsReader) -> ReloadSettings {
     let default = ReloadSettings::default();
-    let watch = |ms: &u64| match ms {
-        0 | 50..=60_000 => Ok(()),
-        _ => Err("is neither 0, for files that are not watched, nor between 50 and 60000".into()),
-    };
-    ReloadSettings {
-        watch_ms: reader.get(&["reload", "watch_ms"], default.watch_ms, watch),
-        probe_inputs: reader.get(
-            &["reload", "probe_inputs"],
-            default.probe_inputs,
-            in_range(0, 10_000),
-        ),
-        keep: reader.get(&["reload", "keep"], default.keep, in_range(1, 1_000)),
-        apply_at_start: reader.get(
-            &["reload", "apply_at_start"],
-            default.apply_at_start,
-            |_| Ok(()),
-        ),
-    }
+    section_with(reader, &["reload"], default, |name, value| {
+        match (name, value.as_u64()) {
+            ("watch_ms", Some(1..50)) => {
+                Err("is neither 0, for files that are not watched, nor at least 50".into())
+            }
+            _ => Ok(()),
+        }
+    })
 }
 
-/// How the admin interface is written that listens nowhere.
+/// The value of an admin interface without a listener.
 const OFF: &str = "off";
 
 #[allow(clippy::ptr_arg, reason = "a check takes the setting as it is")]

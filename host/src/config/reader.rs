@@ -1,6 +1,7 @@
-//! Reads settings one by one, from the command line, the environment and the file, in this order,
-//! and gathers everything that is wrong instead of stopping at the first.
+//! Reads single settings from the command line, the environment and the file, in this order, and
+//! collects all problems instead of stopping at the first.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use toml::{Table, Value};
@@ -10,26 +11,28 @@ use crate::base::secret::Secret;
 /// A setting from outside the file.
 #[derive(Debug, Clone)]
 pub struct Override {
-    /// Where it belongs: `["kafka", "bootstrap"]`.
+    /// Its path: `["kafka", "bootstrap"]`.
     pub path: Vec<String>,
     /// Its text.
     pub value: String,
-    /// How the person calls it: `--kafka`, `SAGA__KAFKA__BOOTSTRAP`.
+    /// Its name for the user: `--kafka`, `SAGA__KAFKA__BOOTSTRAP`.
     pub origin: String,
 }
 
-/// Reads settings and gathers problems.
-pub struct Reader {
+/// Reads settings and collects problems.
+pub struct SettingsReader {
     file: Table,
     overrides: Vec<(Override, bool)>,
     problems: Vec<String>,
+    /// The paths that were read, from which the intended setting is suggested for an unknown one.
+    known: BTreeSet<String>,
 }
 
-/// A kind of value that a setting can have.
+/// A type of setting values.
 pub trait Setting: Sized {
-    /// What is expected, in words.
+    /// The expected form, in words.
     const EXPECTED: &'static str;
-    /// Whether it must not be quoted in what is said of it.
+    /// True if the value must not be quoted in messages.
     const IS_SECRET: bool = false;
     /// Reads it from the command line or the environment.
     fn from_text(text: &str) -> Option<Self>;
@@ -77,7 +80,7 @@ impl Setting for bool {
 impl Setting for Vec<String> {
     const EXPECTED: &'static str = "a list of texts";
 
-    /// With commas between them; empty for none.
+    /// Comma-separated; empty for none.
     fn from_text(text: &str) -> Option<Self> {
         let listed = text.split(',').map(|one| one.trim().to_owned());
         Some(if text.trim().is_empty() {
@@ -108,9 +111,9 @@ macro_rules! whole_number {
         }
     )*};
 }
-whole_number!(u64, u32, i32, usize);
+whole_number!(u64, i128, usize);
 
-impl Reader {
+impl SettingsReader {
     /// A reader over the file's table and the overrides; of two overrides for one setting the first
     /// counts.
     #[must_use]
@@ -123,11 +126,12 @@ impl Reader {
             file,
             overrides,
             problems: Vec::new(),
+            known: BTreeSet::new(),
         }
     }
 
-    /// The setting at this path, or the default where it is not given or wrong. `check` says what is
-    /// wrong with a value of the right kind.
+    /// The setting at this path, or the default if it is missing or invalid. `check` returns the
+    /// problem of a value of the right type.
     pub fn get<T: Setting>(
         &mut self,
         path: &[&str],
@@ -137,12 +141,13 @@ impl Reader {
         self.find(path, check).unwrap_or(default)
     }
 
-    /// The setting at this path, if it is given and right.
+    /// The setting at this path, if it is present and valid.
     pub fn find<T: Setting>(
         &mut self,
         path: &[&str],
         mut check: impl FnMut(&T) -> Result<(), String>,
     ) -> Option<T> {
+        self.known.insert(path.join("."));
         let in_file = take(&mut self.file, path);
         let mut given = None;
         for (setting, used) in &mut self.overrides {
@@ -173,7 +178,7 @@ impl Reader {
             .ok()
     }
 
-    /// The names of what is given below this path: `participants` → `customer`, `order`.
+    /// The names of the entries below this path: `participants` → `customer`, `order`.
     #[must_use]
     pub fn names(&self, path: &[&str]) -> Vec<String> {
         let mut names = Vec::new();
@@ -201,7 +206,7 @@ impl Reader {
         names
     }
 
-    /// Whether the setting at this path is given, right or wrong.
+    /// True if the setting at this path is present, valid or not.
     #[must_use]
     pub fn is_given(&self, path: &[&str]) -> bool {
         let [above @ .., key] = path else {
@@ -210,29 +215,38 @@ impl Reader {
         self.names(above).iter().any(|name| name == key)
     }
 
-    /// Notes a problem that is none of a single setting.
+    /// Adds a problem that concerns more than one setting.
     pub fn problem(&mut self, problem: String) {
         self.problems.push(problem);
     }
 
-    /// Everything that is wrong, unknown settings included.
+    /// All problems, including unknown settings.
     #[must_use]
     pub fn finish(mut self) -> Vec<String> {
         let mut unknown = Vec::new();
         remaining(&self.file, "", &mut unknown);
-        self.problems.extend(
-            unknown
-                .into_iter()
-                .map(|key| format!("{key}: there is no such setting")),
-        );
-        for (setting, used) in &self.overrides {
-            if !used {
-                let path = setting.path.join(".");
-                self.problems
-                    .push(format!("{}: there is no setting {path}", setting.origin));
-            }
-        }
+        let of_file = unknown.iter().map(|key| {
+            let meant = self.meant(key);
+            format!("{key}: there is no such setting{meant}")
+        });
+        let unused = self.overrides.iter().filter(|(_, used)| !used);
+        let of_others = unused.map(|(setting, _)| {
+            let path = setting.path.join(".");
+            let meant = self.meant(&path);
+            format!("{}: there is no setting {path}{meant}", setting.origin)
+        });
+        let all: Vec<String> = of_file.chain(of_others).collect();
+        self.problems.extend(all);
         self.problems
+    }
+
+    /// A suggestion for an unknown setting, to append to a message.
+    fn meant(&self, path: &str) -> String {
+        let known = self.known.iter();
+        let near = known.min_by_key(|known| strsim::osa_distance(known, path));
+        // Within two edits only: a wrong suggestion would be worse than none.
+        let near = near.filter(|known| strsim::osa_distance(known, path) <= 2);
+        near.map_or(String::new(), |known| format!("; did you mean {known}?"))
     }
 }
 

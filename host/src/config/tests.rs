@@ -1,4 +1,10 @@
-#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
+use saga_core::retry::AfterDeadLetter;
 
 use super::*;
 
@@ -39,6 +45,29 @@ fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn a_choice_is_read_by_its_words_and_a_participant_has_that_of_all_unless_it_has_its_own() {
+    let text = "[retry]
+        then = 'skip'
+        [participants.a]
+        component = 'a.wasm'
+        retry.seconds = 5
+        [participants.b]
+        component = 'b.wasm'
+        retry.then = 'park'
+    ";
+    let config = load(text, &[]).unwrap();
+    let then = |name: &str| config.participants[name].retry(config.retry).then;
+    assert_eq!(config.retry.then, AfterDeadLetter::Skip);
+    assert_eq!(then("a"), AfterDeadLetter::Skip);
+    assert_eq!(then("b"), AfterDeadLetter::Park);
+    let ConfigError(problems) = load("", &[("SAGA__RETRY__THEN", "wait")]).unwrap_err();
+    assert_eq!(
+        problems,
+        ["SAGA__RETRY__THEN: `wait` is none of: park, skip"]
+    );
+}
+
+#[test]
 fn a_line_that_is_no_toml_is_named_and_not_quoted() {
     let text = "[kafka.sasl]\nusername = 'ann'\npassword = \"hunter2\n";
     let ConfigError(problems) = load(text, &[]).unwrap_err();
@@ -64,13 +93,13 @@ fn everything_that_is_wrong_is_said_at_once() {
     let ConfigError(problems) = load(text, &[("SAGA__HTP__BODY_BYTES", "1")]).unwrap_err();
     let said = problems.join("\n");
     for expected in [
-        "dta_dir: there is no such setting",
+        "dta_dir: there is no such setting; did you mean data_dir?",
         "instances: `0` is not between 1 and 64",
         "store.batch: `\"many\"` is not a whole number",
         "kafka.bootstrap: is missing",
         "participants.a.listen: `\"nowhere\"` is not ADDRESS:PORT",
         "participants.a.component: is missing",
-        "SAGA__HTP__BODY_BYTES: there is no setting htp.body_bytes",
+        "SAGA__HTP__BODY_BYTES: there is no setting htp.body_bytes; did you mean http.body_bytes?",
     ] {
         assert!(said.contains(expected), "{expected}\nis not in\n{said}");
     }
@@ -78,7 +107,7 @@ fn everything_that_is_wrong_is_said_at_once() {
 }
 
 #[test]
-fn what_is_printed_can_be_read_back() {
+fn printed_settings_can_be_loaded() {
     let text = "[kafka]\nbootstrap = 'a:1'\n[participants.a-b]\ncomponent = 'x.wasm'\n[participants.a-b.topics]\nt = 'u'\n";
     let config = load(text, &[("SAGA__PARTICIPANTS__A_B__LISTEN", "127.0.0.1:1")]).unwrap();
     let printed = config.to_toml().unwrap();

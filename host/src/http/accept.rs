@@ -1,7 +1,7 @@
-//! Accepting connections, also while the machine has no file descriptor left for one.
+//! Accepting connections, even without a free file descriptor.
 //!
-//! A connection that can't be accepted waits in the kernel's queue until it can. The lack is reported, and who has
-//! met it looks whether it is over although nobody may connect meanwhile.
+//! A connection that can't be accepted stays in the kernel's queue. The shortage is reported to
+//! [`Machine`], and the acceptor itself checks for its end, since no client may connect meanwhile.
 
 use std::fs::File;
 use std::time::Duration;
@@ -11,25 +11,25 @@ use tokio::time::{sleep, timeout};
 
 use crate::base::machine::{self, Machine};
 
-/// Wait after a connection could not be accepted.
+/// Delay after a connection could not be accepted.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Opened to have a file descriptor.
+/// Opened to hold a file descriptor.
 const NOTHING: &str = "/dev/null";
 
-/// A listener that goes on whatever the machine lacks.
+/// A listener that survives shortages of the machine.
 pub struct Acceptor {
     listener: TcpListener,
     machine: Machine,
-    /// Whether a descriptor is kept for a connection that must be accepted.
+    /// True if a descriptor is kept in reserve for a connection that must be accepted.
     keeps_spare: bool,
     spare: Option<File>,
-    /// Whether it has met a lack that is not over.
-    is_lacking: bool,
+    /// True during a shortage that this listener has met.
+    is_short: bool,
 }
 
 impl Acceptor {
-    /// For the connections of this listener.
+    /// Accepts the connections of this listener.
     #[must_use]
     pub fn new(listener: TcpListener, machine: Machine) -> Self {
         Self {
@@ -37,11 +37,11 @@ impl Acceptor {
             machine,
             keeps_spare: false,
             spare: None,
-            is_lacking: false,
+            is_short: false,
         }
     }
 
-    /// The same, with a descriptor in reserve: whoever asks how the host is has to be answered when there is none left.
+    /// Keeps a descriptor in reserve, so that health checks are answered when no other is left.
     #[must_use]
     pub fn with_spare(self) -> Self {
         Self {
@@ -51,33 +51,34 @@ impl Acceptor {
         }
     }
 
-    /// Has the kernel end connections whose clients acknowledge nothing for this time, or have no room for anything. Bytes that
-    /// it has taken already, such as those of a stream of events, are beyond the host's sight.
+    /// Makes the kernel end connections whose clients acknowledge nothing, or have a full receive
+    /// window, for this time. The host can't see bytes that the kernel has taken, such as those of
+    /// an event stream.
     pub(super) fn end_stalled(&self, time: Duration) {
         #[cfg(target_os = "linux")]
         {
             let milliseconds = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-            // Accepted connections inherit it.
+            // Accepted connections inherit the option.
             let set = rustix::net::sockopt::set_tcp_user_timeout(&self.listener, milliseconds);
             if let Err(error) = set {
-                tracing::warn!(%error, "the kernel does not end connections whose clients take nothing");
+                tracing::warn!(%error, "the kernel can't be set to end connections whose clients read nothing");
             }
         }
         #[cfg(not(target_os = "linux"))]
         let _ = time;
     }
 
-    /// The next connection.
+    /// Accepts the next connection.
     pub(super) async fn accept(&mut self) -> TcpStream {
         loop {
-            if self.is_lacking && !self.look() && !self.keeps_spare {
+            if self.is_short && !self.look() && !self.keeps_spare {
                 sleep(RETRY).await;
                 continue;
             }
             if self.keeps_spare && self.spare.is_none() {
                 self.spare = File::open(NOTHING).ok();
             }
-            let accepted = if self.is_lacking {
+            let accepted = if self.is_short {
                 match timeout(RETRY, self.listener.accept()).await {
                     Ok(accepted) => accepted,
                     Err(_) => continue,
@@ -89,32 +90,33 @@ impl Acceptor {
                 Ok((stream, _)) => return stream,
                 Err(error) => error,
             };
-            if let Some(lack) = machine::lack_in(&error) {
-                self.machine.lacks(&lack);
-                self.is_lacking = true;
+            if let Some(lack) = machine::shortage_in(&error) {
+                self.machine.report_shortage(&lack);
+                self.is_short = true;
                 if self.spare.take().is_some()
                     && let Ok(Ok((stream, _))) = timeout(RETRY, self.listener.accept()).await
                 {
                     return stream;
                 }
             } else {
-                // A client that has gone before its turn, most of the time.
+                // Usually a client that has gone before its turn.
                 tracing::debug!(%error, "a connection could not be accepted");
             }
             sleep(RETRY).await;
         }
     }
 
-    /// Looks whether there are descriptors again: two, for the last one is left to whoever keeps a spare.
+    /// Checks for free descriptors: two, since the last one belongs to a listener that keeps a
+    /// spare.
     fn look(&mut self) -> bool {
         let first = File::open(NOTHING);
         let second = File::open(NOTHING);
         let failed = first.and(second).err();
-        match failed.as_ref().map(|error| machine::lack_in(error)) {
-            Some(Some(lack)) => self.machine.lacks(&lack),
-            _ => self.machine.went_well(),
+        match failed.as_ref().map(|error| machine::shortage_in(error)) {
+            Some(Some(lack)) => self.machine.report_shortage(&lack),
+            _ => self.machine.report_success(),
         }
-        self.is_lacking = self.machine.is_lacking();
+        self.is_short = self.machine.is_short();
         failed.is_none()
     }
 }

@@ -1,6 +1,6 @@
-//! What every service does alike: reads a body within its bounds, answers JSON, answers a problem.
+//! Steps that all HTTP services share: reading a bounded body, answering JSON, answering a problem.
 //!
-//! Must not know: what is served, to whom, at which paths.
+//! Must not know: routes, clients, the meaning of requests.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,27 +12,29 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 
 pub use super::body::AnswerBody;
+use super::correlation;
 use super::problem::{self, Problem};
 use crate::apidocs::problems::Kind;
 use crate::apidocs::resource::{Lasting, Resource};
 use crate::base::budget::{Budget, Reserved};
 
-/// Bytes for which there is room at once where a client announces as many.
+/// Bytes that are allocated at once on the strength of an announced length.
 const ROOM: u64 = 64 << 10;
 
-/// An answer.
+/// A response.
 pub type Answered = Response<AnswerBody>;
 
-/// A body that is there already.
+/// A body that is complete.
 #[must_use]
 pub fn whole(body: impl Into<Bytes>) -> AnswerBody {
     AnswerBody::own(body.into())
 }
 
-/// Reads a body of at most so many bytes, which has to arrive within this time; it is charged to the budget.
+/// Reads a body of at most `bytes` bytes within this time; its size is charged to the budget.
 ///
 /// # Errors
-/// 413 over the bound, 408 past the time, 400 where the body broke off, 503 where the budget has no room for it.
+/// 413 over the bound, 408 after the time, 400 if the body breaks off, 503 if the budget is used
+/// up.
 pub async fn read_body(
     body: Incoming,
     bytes: usize,
@@ -87,10 +89,10 @@ pub fn too_many_bytes(budget: &Budget) -> Problem {
     Problem::new(Kind::TooManyBytes, detail).retry_after(1)
 }
 
-/// Refuses a body that is compressed.
+/// Refuses compressed bodies.
 ///
 /// # Errors
-/// 415 where `Content-Encoding` names any encoding.
+/// 415 if `Content-Encoding` names an encoding.
 pub fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     let Some(other) = encodings.find(|one| !one.as_bytes().eq_ignore_ascii_case(b"identity"))
@@ -115,7 +117,7 @@ pub fn json_response(status: StatusCode, media_type: &'static str, body: String)
     response
 }
 
-/// A response with problem details, whose `type` leads to a page below this base path.
+/// A response with problem details, whose `type` links to a page below this base path.
 #[must_use]
 pub fn problem_response(problem: &Problem, base_path: &str) -> Answered {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -130,10 +132,13 @@ pub fn problem_response(problem: &Problem, base_path: &str) -> Answered {
     {
         response.headers_mut().insert(header::ALLOW, allow);
     }
+    if let Some(correlation) = &problem.correlation {
+        correlation::mark(&mut response, correlation);
+    }
     response
 }
 
-/// The answer to who asks what may be done at a path: these methods.
+/// The response to OPTIONS: these methods.
 #[must_use]
 pub fn options(methods: &[&str]) -> Answered {
     let mut response = Response::new(whole(""));
@@ -144,28 +149,28 @@ pub fn options(methods: &[&str]) -> Answered {
     response
 }
 
-/// The problem of a path that exists, for these methods only.
+/// The problem of a path that exists, but only for these methods.
 #[must_use]
 pub fn method_not_allowed(method: &Method, path: &str, methods: &[&str]) -> Problem {
     let allow = methods.join(", ");
     let detail = format!("{method} is not served at {path}; these are: {allow}");
     Problem {
-        allow: Some(allow),
+        allow: Some(allow.into()),
         ..Problem::new(Kind::MethodNotAllowed, detail)
     }
 }
 
-/// The problem of a path where there is nothing.
+/// The problem of an unknown path.
 #[must_use]
 pub fn nothing_at(path: &str) -> Problem {
     let detail = format!("nothing is served at {path}");
     Problem::new(Kind::NoSuchRoute, detail)
 }
 
-/// The answer to who asks for a resource in this way, or what is wrong.
+/// The response to a request for a static resource.
 ///
 /// # Errors
-/// 405 for anything but reading it.
+/// 405 for methods other than GET, HEAD and OPTIONS.
 pub fn resource_response(
     resource: Cow<'_, Resource>,
     method: &Method,
@@ -175,7 +180,7 @@ pub fn resource_response(
     if method == Method::OPTIONS {
         return Ok(options(&methods));
     }
-    // hyper leaves the body of an answer to HEAD out.
+    // hyper leaves out the body of an answer to HEAD.
     if method != Method::GET && method != Method::HEAD {
         return Err(method_not_allowed(method, path, &methods));
     }

@@ -1,7 +1,8 @@
-//! The bodies of answers: whole or a stream, until the last byte is written.
+//! Bodies of responses: complete or streamed, until the last byte is written.
 //!
-//! What is not written yet is charged to a budget and marked with its connection, piece by piece: a piece goes with its bytes
-//! into hyper's queues, and is dropped once it is written. Must not know: what is answered.
+//! Unwritten bytes are charged to a budget and watched for progress, piece by piece: a piece
+//! travels through hyper's queues with its reservation, which is released once it is written. Must
+//! not know: the meaning of responses.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -10,55 +11,55 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
 
-use super::progress::{InFlight, Mark};
+use super::progress::{ProgressMark, RequestInFlight};
 use crate::base::budget::Reserved;
 
-/// The body of an answer.
+/// The body of a response.
 pub struct AnswerBody {
     content: Content,
     reserved: Option<Reserved>,
-    in_flight: Option<InFlight>,
-    /// There while hyper is to ask for the next piece.
-    mark: Option<Mark>,
+    in_flight: Option<RequestInFlight>,
+    /// Present while hyper is expected to poll for the next piece.
+    mark: Option<ProgressMark>,
 }
 
 enum Content {
-    /// Bytes of this answer alone.
+    /// Bytes of this response only.
     Own(Bytes),
     /// Bytes that are in memory anyway.
     Shared(Bytes),
-    Stream(Pin<Box<dyn Stream>>),
+    Stream(Pin<Box<dyn PieceStream>>),
 }
 
-/// Pieces that come one after another.
-pub(super) trait Stream: Send {
-    /// The next piece and what is reserved for it; none at the end.
+/// Pieces that arrive one after another.
+pub(super) trait PieceStream: Send {
+    /// The next piece with its reservation; `None` at the end.
     fn poll_next(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<(Bytes, Option<Reserved>)>>;
 }
 
-/// Bytes that are still to be written, and what is dropped when they are.
+/// Bytes still to be written, with the guards that are dropped once they are.
 pub struct Piece {
     bytes: Bytes,
-    mark: Option<Mark>,
+    mark: Option<ProgressMark>,
     _reserved: Option<Reserved>,
-    _in_flight: Option<InFlight>,
+    _in_flight: Option<RequestInFlight>,
 }
 
 impl AnswerBody {
-    /// A body that is there already, made for this answer.
+    /// A complete body, made for this response.
     pub(super) fn own(bytes: Bytes) -> Self {
         Self::new(Content::Own(bytes))
     }
 
-    /// A body that is in memory for all who ask.
+    /// A complete body that all clients share.
     pub(super) fn shared(bytes: Bytes) -> Self {
         Self::new(Content::Shared(bytes))
     }
 
-    pub(super) fn stream(stream: impl Stream + 'static) -> Self {
+    pub(super) fn stream(stream: impl PieceStream + 'static) -> Self {
         Self::new(Content::Stream(Box::pin(stream)))
     }
 
@@ -71,7 +72,7 @@ impl AnswerBody {
         }
     }
 
-    /// Bytes that nobody has reserved yet.
+    /// Bytes without a reservation.
     #[must_use]
     pub fn unreserved(&self) -> usize {
         match &self.content {
@@ -80,7 +81,7 @@ impl AnswerBody {
         }
     }
 
-    /// The same, charged to this.
+    /// Attaches a reservation.
     #[must_use]
     pub fn reserved(self, reserved: Reserved) -> Self {
         Self {
@@ -89,10 +90,10 @@ impl AnswerBody {
         }
     }
 
-    /// The same, for the client of this request to take.
-    pub(super) fn sent(self, in_flight: InFlight) -> Self {
+    /// Attaches the request in flight, whose client has to read this body.
+    pub(super) fn sent(self, in_flight: RequestInFlight) -> Self {
         Self {
-            mark: Some(Mark::new(in_flight.activity())),
+            mark: Some(ProgressMark::new(in_flight.activity())),
             in_flight: Some(in_flight),
             ..self
         }
@@ -122,7 +123,11 @@ impl Body for AnswerBody {
                     body.in_flight = None;
                     return Poll::Ready(None);
                 };
-                let mark = || body.in_flight.as_ref().map(|one| Mark::new(one.activity()));
+                let mark = || {
+                    body.in_flight
+                        .as_ref()
+                        .map(|one| ProgressMark::new(one.activity()))
+                };
                 let piece = Piece {
                     bytes,
                     mark: mark(),

@@ -1,6 +1,7 @@
 //! ETags and conditional reads (RFC 9110, 8.8.3 and 13.1.2).
 //!
-//! A read's tag is made from its body, so it is strong, is the same after a restart, and needs nothing stored.
+//! The tag of a read is a hash of its body: strong, the same after a restart, and without stored
+//! data.
 
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
@@ -8,13 +9,13 @@ use hyper::{Method, StatusCode};
 use super::answer::{Answered, whole};
 use crate::apidocs::resource;
 
-/// What tells this body from all others; see [`resource::tag`].
+/// The entity tag of this body; see [`resource::tag`].
 #[must_use]
 pub fn tag(body: &str) -> String {
     resource::tag(body.as_bytes())
 }
 
-/// Says of an answer whose body has this tag how it may be kept: as long as the tag is asked for each time.
+/// Adds the tag, and lets caches keep the answer as long as they revalidate it each time.
 pub fn mark(response: &mut Answered, tag: &str) {
     let headers = response.headers_mut();
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{tag}\"")) {
@@ -23,7 +24,7 @@ pub fn mark(response: &mut Answered, tag: &str) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
 }
 
-/// Leaves out the body of an answer with a tag that the client has already: 304.
+/// Answers 304 without a body if the client has this tag already.
 #[must_use]
 pub fn answered(method: &Method, headers: &HeaderMap, response: Answered) -> Answered {
     let is_read = *method == Method::GET || *method == Method::HEAD;
@@ -34,14 +35,14 @@ pub fn answered(method: &Method, headers: &HeaderMap, response: Answered) -> Ans
     }
     let (mut head, _) = response.into_parts();
     head.status = StatusCode::NOT_MODIFIED;
-    // They speak of the body that is left out.
+    // These headers describe the body that is left out.
     for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
         let _: Option<HeaderValue> = head.headers.remove::<HeaderName>(name);
     }
     Answered::from_parts(head, whole(""))
 }
 
-/// Whether `If-None-Match` lists this tag. Weak ones match too, as the RFC says for this header.
+/// True if `If-None-Match` lists this tag. Weak comparison, as the RFC demands for this header.
 fn is_listed(headers: &HeaderMap, tag: &HeaderValue) -> bool {
     let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
     let Ok(tag) = tag.to_str().map(opaque) else {
@@ -49,7 +50,8 @@ fn is_listed(headers: &HeaderMap, tag: &HeaderValue) -> bool {
     };
     let lists = headers.get_all(header::IF_NONE_MATCH).iter();
     lists.filter_map(|list| list.to_str().ok()).any(|list| {
-        // Tags of this host have no comma; one of another's that has is none of ours in any of its parts.
+        // This host's tags contain no comma; the parts of a foreign tag that does match none of
+        // ours.
         let mut listed = list.split(',').map(str::trim);
         listed.any(|listed| listed == "*" || opaque(listed) == tag)
     })
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_went_wrong_or_has_no_tag_is_told_in_full() {
+    fn problems_and_answers_without_a_tag_are_sent_whole() {
         let mut headers = HeaderMap::new();
         headers.insert(header::IF_NONE_MATCH, "*".parse().unwrap());
         let mut created = read();

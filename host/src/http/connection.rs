@@ -1,8 +1,9 @@
-//! One connection, from its first byte to its last: TLS where that is spoken, then HTTP/1.1 or HTTP/2, whichever the
-//! client begins with.
+//! One connection, from its first byte to its last: TLS if configured, then HTTP/1.1 or HTTP/2 as
+//! the client chooses.
 //!
-//! Bounded are the time of a handshake, of the head of a request and of silence, and what one client of HTTP/2 may have
-//! under way. Must not know: how connections come to be, what is served.
+//! Bounded are the time of a handshake, of a request's head and of silence, and the requests in
+//! flight of one HTTP/2 client. Must not know: how connections are accepted, the meaning of
+//! requests.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -18,67 +19,68 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 use tokio_rustls::TlsAcceptor;
 
-use super::progress::{Activity, InFlight};
+use super::progress::{Activity, RequestInFlight};
 use super::server::{Answers, HealthOnly};
 use super::wire::{Bare, Wire};
 
-/// Longest time that a client may take to send the head of a request, and that a connection may
-/// stay idle.
+/// Longest time for sending the head of a request, and longest time that a connection may stay
+/// idle.
 pub(super) const HEAD_TIME: Duration = Duration::from_secs(30);
 
 /// Longest time of a TLS handshake.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
-/// How often a client of HTTP/2 is asked whether it is still there, and how long it may take to say so.
+/// Interval of HTTP/2 pings, and longest time for their answer.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIME: Duration = Duration::from_secs(20);
 
-/// Requests that a client of HTTP/2 may have under way on one connection; hyper's default. Further ones are refused,
-/// and may be sent again.
+/// Requests in flight on one HTTP/2 connection; hyper's default. Further ones are refused and may
+/// be retried.
 const STREAMS: u32 = 200;
 
-/// Bytes of the head of a request of HTTP/1.1. hyper tells addresses of up to 64 KiB from those that are too long.
+/// Bytes of an HTTP/1.1 request head. hyper answers 414 itself for URIs over 64 KiB.
 const HEAD_BYTES_1: usize = 80 << 10;
 
-/// Bytes of the head of a request of HTTP/2, as its fields are counted there; hyper's default. Beyond it: 431.
+/// Bytes of an HTTP/2 request head, as HTTP/2 counts fields; hyper's default. Beyond it: 431.
 const HEAD_BYTES: u32 = 16 << 10;
 
-/// Bytes of bodies that a client of HTTP/2 may send before they are read: of one request, and on one connection.
+/// Bytes that an HTTP/2 client may send before they are read: per request, and per connection.
 const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 128 << 10;
 
-/// Streams of HTTP/2 that a client has reset before they were looked at (h2's default), and that were reset for an error of
-/// the client (hyper's default). Beyond either the connection ends: who opens and resets without end gets no further.
+/// Streams that a client has reset before they were processed (h2's default), and streams that were
+/// reset for a client's error (hyper's default). Beyond either the connection ends, which stops
+/// rapid-reset attacks.
 const RESET_BY_CLIENT: usize = 20;
 const RESET_FOR_ERRORS: usize = 1_024;
 
-/// What the connections of a listener have in common.
-pub(super) struct Shared<S> {
+/// State that the connections of a listener share.
+pub(super) struct ConnectionServer<S> {
     service: Arc<S>,
-    /// Requests of HTTP/2 that may be answered at once, over all connections: as many as those of HTTP/1 could be, so
-    /// that what is in memory for them has the same bound. Further ones wait.
+    /// HTTP/2 requests answered at once over all connections: as many as HTTP/1 connections could
+    /// have, so that their memory has the same bound. Further ones wait.
     streams: Semaphore,
     bare: Arc<Bare>,
     http: auto::Builder<TokioExecutor>,
 }
 
-/// One connection, to be served.
+/// A connection to serve.
 pub(super) struct Accepted {
-    /// What it does.
+    /// Its activity.
     pub(super) activity: Arc<Activity>,
     /// Asks it to end once it has answered.
     pub(super) ending: oneshot::Receiver<()>,
-    /// Whether only requests for health are answered on it.
+    /// True if it serves health checks only.
     pub(super) is_reserve: bool,
 }
 
-impl<S: Answers> Shared<S> {
-    /// For connections with so many streams and this time for a head.
+impl<S: Answers> ConnectionServer<S> {
+    /// `streams` bounds concurrent HTTP/2 requests, `head_time` the time for a request's head.
     pub(super) fn new(service: Arc<S>, streams: usize, head_time: Duration) -> Self {
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1()
             .timer(TokioTimer::new())
-            // A client may shut its side down once it has asked; it is answered all the same.
+            // A client may shut down its sending side after its request, and is still answered.
             .half_close(true)
             .max_buf_size(HEAD_BYTES_1)
             .header_read_timeout(head_time);
@@ -107,7 +109,7 @@ impl<S: Answers> Shared<S> {
         tls: Option<TlsAcceptor>,
         mut accepted: Accepted,
     ) {
-        // An answer is one small packet: it must not wait for the next.
+        // A response is one small packet, which must not wait for the next.
         let _ = stream.set_nodelay(true);
         let Some(tls) = tls else {
             return self.converse(TokioIo::new(stream), accepted).await;
@@ -138,12 +140,12 @@ impl<S: Answers> Shared<S> {
         let shared = self.clone();
         let answer = service_fn(move |mut request: Request<_>| {
             let shared = shared.clone();
-            let in_flight = InFlight::new(&activity);
+            let in_flight = RequestInFlight::new(&activity);
             async move {
                 if is_reserve {
                     request.extensions_mut().insert(HealthOnly);
                 }
-                // A connection of HTTP/1 has one request at a time, and is counted itself.
+                // An HTTP/1 connection has one request at a time and is counted itself.
                 let _place = match request.version() {
                     Version::HTTP_2 if !shared.service.is_urgent(&request) => {
                         shared.streams.acquire().await.ok()
@@ -159,11 +161,11 @@ impl<S: Answers> Shared<S> {
         loop {
             tokio::select! {
                 biased;
-                // A client that breaks off is none of the host's faults.
+                // A client that disconnects is no fault of the host.
                 _ = connection.as_mut() => return,
                 _ = &mut ending, if !is_ending => {
                     is_ending = true;
-                    // What is under way is answered, and what is being sent is sent to its end.
+                    // Requests in flight are still answered, and their answers sent in full.
                     connection.as_mut().graceful_shutdown();
                 }
             }
@@ -183,12 +185,12 @@ mod tests {
 
     use super::*;
     use crate::http::answer::{Answered, whole};
-    use crate::http::connections::{Connections, Times};
+    use crate::http::connections::{ConnectionTimes, Connections};
 
     const SHORT: Duration = Duration::from_millis(20);
     const LONG: Duration = Duration::from_secs(60);
 
-    /// Answers when it is told to.
+    /// Answers on request.
     struct Patient(Semaphore);
 
     impl Answers for Patient {
@@ -202,8 +204,8 @@ mod tests {
         Request::new(Empty::new())
     }
 
-    /// A listener with these bounds and one connection: the client's end, the service, and the task that ends with the
-    /// connection.
+    /// A listener with these bounds and one connection: the client's end, the service, and the task
+    /// that ends with the connection.
     fn served(
         idle: Duration,
         stall: Duration,
@@ -218,7 +220,7 @@ mod tests {
         (client, service, served)
     }
 
-    /// The same, where nobody looks after the connection.
+    /// The same, without the task that examines connections.
     fn unwatched(
         idle: Duration,
         stall: Duration,
@@ -231,8 +233,8 @@ mod tests {
     ) {
         let (client, server) = tokio::io::duplex(bytes);
         let service = Arc::new(Patient(Semaphore::new(0)));
-        let connections = Connections::new(Times { idle, stall });
-        let shared = Arc::new(Shared::new(service.clone(), 8, HEAD_TIME));
+        let connections = Connections::new(ConnectionTimes { idle, stall });
+        let shared = Arc::new(ConnectionServer::new(service.clone(), 8, HEAD_TIME));
         let activity = connections.activity();
         let (end, ending) = oneshot::channel();
         let accepted = Accepted {
@@ -246,14 +248,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_says_nothing_is_let_go() {
+    async fn a_silent_connection_is_closed() {
         let (client, _, served) = served(SHORT, LONG, 1 << 16);
         served.await.unwrap();
         drop(client);
     }
 
     #[tokio::test]
-    async fn who_begins_http2_and_asks_nothing_is_let_go_and_who_waits_for_an_answer_is_not() {
+    async fn an_http2_connection_without_requests_is_closed_and_one_with_a_request_is_not() {
         let (client, service, served) = served(SHORT, LONG, 1 << 16);
         let (mut client, connection) = http2::handshake(TokioExecutor::new(), client)
             .await
@@ -270,7 +272,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_takes_nothing_of_an_answer_is_cut_off_and_who_is_waited_for_is_not() {
+    async fn a_connection_with_an_unread_answer_is_closed_and_one_that_waits_for_an_answer_is_not()
+    {
         let (mut client, service, served) = served(LONG, SHORT, 64);
         let io = client.inner_mut();
         io.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
@@ -282,7 +285,7 @@ mod tests {
         assert!(served.await.unwrap_err().is_cancelled());
     }
     #[tokio::test]
-    async fn who_takes_nothing_on_http2_leaves_others_on_the_connection_time_to_be_answered() {
+    async fn an_unread_http2_stream_leaves_other_streams_time_for_their_answers() {
         let (client, service, served, connections) = unwatched(LONG, LONG, 1 << 16);
         let (mut client, connection) = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(2)

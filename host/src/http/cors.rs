@@ -1,7 +1,7 @@
-//! Pages of other origins may use the API (CORS), where the operator lists them.
+//! CORS: access for pages of the origins that the operator lists.
 //!
-//! Off by default: then no header of it is sent, and browsers keep other origins' pages out. Credentials are
-//! never allowed: the API knows no cookies.
+//! Off by default: then no CORS header is sent, and browsers keep pages of other origins out.
+//! Credentials are never allowed, since the API knows no cookies.
 
 use hyper::Method;
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -9,17 +9,16 @@ use hyper::http::Uri;
 
 use super::answer::Answered;
 
-/// What a page may send.
-const REQUEST_HEADERS: &str = "accept, content-type, idempotency-key, if-none-match, last-event-id, prefer, traceparent, tracestate";
+/// Request headers that a page may send.
+const REQUEST_HEADERS: &str = "accept, content-type, idempotency-key, if-none-match, last-event-id, prefer, saga-correlation, traceparent, tracestate";
 
-/// What a page may read of an answer, besides what every page may.
-const RESPONSE_HEADERS: &str =
-    "allow, etag, idempotency-replayed, link, location, preference-applied, retry-after";
+/// Response headers that a page may read, besides those that every page may.
+const RESPONSE_HEADERS: &str = "allow, etag, idempotency-replayed, link, location, preference-applied, retry-after, saga-correlation";
 
-/// Seconds that a browser may remember what it was told before a request.
+/// Seconds for which a browser may cache a preflight.
 const MAX_AGE: &str = "600";
 
-/// The origins whose pages are let in.
+/// The allowed origins.
 #[derive(Debug, Clone)]
 pub enum Cors {
     /// None.
@@ -31,7 +30,7 @@ pub enum Cors {
 }
 
 impl Cors {
-    /// Lets these origins in; `*` stands for all.
+    /// Allows these origins; `*` stands for all.
     #[must_use]
     pub fn new(origins: &[String]) -> Self {
         if origins.is_empty() {
@@ -43,7 +42,7 @@ impl Cors {
         }
     }
 
-    /// Whether the page that sent these headers is let in.
+    /// True if the page that sent these headers is allowed.
     pub(super) fn lets_in(&self, headers: &HeaderMap) -> bool {
         match self {
             Self::Off => false,
@@ -54,7 +53,7 @@ impl Cors {
         }
     }
 
-    /// Adds what the browser wants to know to the answer to a request with these headers.
+    /// Adds the CORS headers to the response to a request with these headers.
     pub fn allow(&self, method: &Method, headers: &HeaderMap, response: &mut Answered) {
         let origin = headers.get(header::ORIGIN);
         let allowed = match self {
@@ -94,7 +93,7 @@ impl Cors {
 /// Checks that a text is an origin as browsers send it (`https://shop.example:8443`), or `*`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The error, as text that follows the value.
 pub fn check_origin(text: &str) -> Result<(), String> {
     if text == "*" {
         return Ok(());
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn only_origins_that_are_listed_are_let_in_and_caches_know_it() {
+    fn only_listed_origins_are_allowed_and_answers_vary_by_origin() {
         let cors = Cors::new(&[SHOP.to_owned(), "http://localhost:3000".to_owned()]);
         for listed in [SHOP, "http://localhost:3000"] {
             let added = added(&cors, &Method::GET, &[("origin", listed)]);
@@ -232,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_browser_sends_is_no_origin() {
+    fn an_invalid_origin_is_refused() {
         for right in [
             "*",
             SHOP,

@@ -1,17 +1,18 @@
-//! The state of one aggregate as it changes: server-sent events (`text/event-stream`, WHATWG HTML).
+//! The state of one aggregate as it changes, as server-sent events (`text/event-stream`, WHATWG
+//! HTML).
 //!
-//! A read that is asked for as events first gives its present answer, then a new one whenever it is another.
-//! What happens in between while a client is slow is left out: the newest state is all there is to know, and
-//! nothing is gathered for anybody.
+//! A read that is requested as events first sends its present answer, then a new one whenever it
+//! differs. A slow client misses states in between: the newest state is complete, and nothing is
+//! queued for any client.
 //!
 //! # When a stream ends
 //!
-//! Where the client has seen the saga undecided (the read answered `pending`), it ends with the decision.
-//! Rules whose read is never pending tell of something that goes on, and the stream goes on until the client
-//! leaves. What a client has seen is in the ids of the events, `TAG-PHASE`, which it brings back in
-//! `Last-Event-ID` when it comes again: if that was the decision, and it still holds, it is told to come no
-//! more (204). A stream also ends with the host's drain, and where the read can't be answered any more; who
-//! comes again then is told why.
+//! If the client has seen the saga undecided (the read answered `pending`), the stream ends with
+//! the decision. Rules whose read is never pending describe something ongoing, and the stream goes
+//! on until the client leaves. The ids of events, `TAG-PHASE`, say what a client has seen; it sends
+//! the last one as `Last-Event-ID` when it reconnects: if that was the decision, and it still
+//! holds, the answer is 204, which ends the reconnecting. A stream also ends with the host's drain,
+//! and if the read can't be answered any more; a client that reconnects then gets the reason.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -25,33 +26,33 @@ use super::answer::{AnswerBody, Answered, too_many_bytes, whole};
 use super::body;
 use super::conditional;
 use super::problem::Problem;
-use super::waiting::{Reading, Seen};
+use super::waiting::{PresentState, WatchedRead};
 use crate::base::budget::{Budget, Reserved};
 
 /// Media type of server-sent events.
 pub const MEDIA_TYPE: &str = "text/event-stream";
 
-/// The id of the event that a client has seen last.
+/// The id of the last event that a client has seen.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// Tells the proxies that gather answers, nginx before all, to pass each event on.
+/// Tells buffering proxies, nginx above all, to pass on each event.
 const NO_GATHERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// A sign of life: a line that clients pass over.
+/// A comment line, which clients ignore.
 const HEARTBEAT: &[u8] = b":\n\n";
 
-/// What an event says of the saga.
+/// The phase of the saga in an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// It has yet to decide.
+enum SagaPhase {
+    /// Undecided.
     Pending,
-    /// It has decided; the client has seen it undecided.
+    /// Decided, after the client has seen it undecided.
     Decided,
-    /// There is nothing to decide, as far as the client has seen.
+    /// Nothing to decide, as far as the client has seen.
     Current,
 }
 
-impl Phase {
+impl SagaPhase {
     const ALL: [Self; 3] = [Self::Pending, Self::Decided, Self::Current];
 
     fn word(self) -> &'static str {
@@ -63,7 +64,7 @@ impl Phase {
     }
 }
 
-/// Whether a request asks for events: it prefers them to JSON.
+/// True if a request prefers events to JSON.
 pub(super) fn are_wanted(method: &Method, headers: &HeaderMap) -> bool {
     let (events, json) = (
         quality(headers, MEDIA_TYPE),
@@ -72,7 +73,7 @@ pub(super) fn are_wanted(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::GET && events > 0.0 && events > json
 }
 
-/// How much a media type is wanted that is listed by its name: from 0 to 1.
+/// The quality of a media type that is listed by name, from 0 to 1.
 fn quality(headers: &HeaderMap, media_type: &str) -> f32 {
     let lists = headers.get_all(header::ACCEPT).iter();
     let ranges = lists
@@ -87,29 +88,29 @@ fn quality(headers: &HeaderMap, media_type: &str) -> f32 {
     wanted.fold(0.0, f32::max)
 }
 
-/// Begins a stream; what is wrong with the read is answered like that of any other.
+/// Opens a stream. Errors of the first read are answered like those of any other read.
 pub(super) async fn open(
-    mut reading: Reading,
+    mut reading: WatchedRead,
     headers: &HeaderMap,
     heartbeat: std::time::Duration,
     budget: Budget,
 ) -> Result<Answered, Problem> {
     let seen = reading.ask().await?;
     let last = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
-    let mut stream = Stream {
+    let mut stream = EventStream {
         reading,
         heartbeat,
         budget,
         has_pended: last
             .and_then(phase)
-            .is_some_and(|phase| phase != Phase::Current),
+            .is_some_and(|phase| phase != SagaPhase::Current),
         shown: last.unwrap_or_default().to_owned(),
         is_over: false,
     };
     let first = match stream.event(&seen) {
         Some(event) => (stream.charged(event)).ok_or_else(|| too_many_bytes(&stream.budget))?,
         None if stream.is_over => return Ok(no_more()),
-        // It has seen this already; what it gets at once says that the stream is there.
+        // The client has seen this already; the comment shows that the stream is open.
         None => sign_of_life(),
     };
     Ok(response(Events::begin(first, stream)))
@@ -128,62 +129,64 @@ fn response(events: Events) -> Answered {
     response
 }
 
-/// The answer by which a browser ends its `EventSource`.
+/// The answer that makes a browser end its `EventSource`.
 fn no_more() -> Answered {
     let mut response = Answered::new(whole(""));
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
 
-/// The phase of an event's id; none where it is not one of this host's.
-fn phase(id: &str) -> Option<Phase> {
+/// The phase in an event's id; `None` for an id of other origin.
+fn phase(id: &str) -> Option<SagaPhase> {
     let (_, word) = id.rsplit_once('-')?;
-    Phase::ALL.into_iter().find(|phase| phase.word() == word)
+    SagaPhase::ALL
+        .into_iter()
+        .find(|phase| phase.word() == word)
 }
 
-/// A stream as it stands between two events.
-struct Stream {
-    reading: Reading,
+/// A stream between two events.
+struct EventStream {
+    reading: WatchedRead,
     heartbeat: std::time::Duration,
     budget: Budget,
-    /// Id of the event that the client has.
+    /// Id of the client's latest event.
     shown: String,
-    /// Whether the client has seen the saga undecided.
+    /// True if the client has seen the saga undecided.
     has_pended: bool,
-    /// Whether the event that it has is the last.
+    /// True if the client's latest event is the last one.
     is_over: bool,
 }
 
-impl Stream {
-    /// The event for what was read; none where the client has it.
-    fn event(&mut self, seen: &Seen) -> Option<Bytes> {
+impl EventStream {
+    /// The event for this read; `None` if the client has it already.
+    fn event(&mut self, seen: &PresentState) -> Option<Bytes> {
         self.has_pended |= seen.is_pending;
         let phase = match (seen.is_pending, self.has_pended) {
-            (true, _) => Phase::Pending,
-            (false, true) => Phase::Decided,
-            (false, false) => Phase::Current,
+            (true, _) => SagaPhase::Pending,
+            (false, true) => SagaPhase::Decided,
+            (false, false) => SagaPhase::Current,
         };
-        self.is_over = phase == Phase::Decided;
+        self.is_over = phase == SagaPhase::Decided;
         let id = format!("{}-{}", conditional::tag(&seen.body), phase.word());
         if self.shown == id {
             return None;
         }
-        // Between the tokens of a JSON text a line's end is as good as a space, and within none it can be.
+        // A line end in JSON text is white space between tokens, and can't occur within one.
         let data = seen.body.replace(['\n', '\r'], " ");
         let event = format!("event: state\nid: {id}\ndata: {data}\n\n");
         self.shown = id;
         Some(event.into())
     }
 
-    /// An event with what is reserved for it; none where the budget has no room.
-    fn charged(&self, event: Bytes) -> Option<Part> {
+    /// An event with its reservation; `None` if the budget is used up.
+    fn charged(&self, event: Bytes) -> Option<EventBytes> {
         let reserved = self.budget.try_reserve(event.len())?;
         Some((event, Some(reserved)))
     }
 
-    /// What comes next, and the stream as it is then; none at its end, and where the budget has no room for it: who comes again
-    /// is told.
-    async fn next(mut self) -> Option<(Part, Self)> {
+    /// The next piece, and the stream after it. `None` at the end, and if the budget has no room
+    /// for it: a client that reconnects gets the reason.
+    async fn next(mut self) -> Option<(EventBytes, Self)> {
         if self.is_over {
             return None;
         }
@@ -203,37 +206,37 @@ impl Stream {
     }
 }
 
-/// What is sent at once, and what is reserved for it.
-type Part = (Bytes, Option<Reserved>);
+/// Bytes to send at once, with their reservation.
+type EventBytes = (Bytes, Option<Reserved>);
 
-/// What comes next, once it is there.
-type Next = Pin<Box<dyn Future<Output = Option<(Part, Stream)>> + Send>>;
+/// The future of the next piece.
+type NextEvent = Pin<Box<dyn Future<Output = Option<(EventBytes, EventStream)>> + Send>>;
 
-fn sign_of_life() -> Part {
+fn sign_of_life() -> EventBytes {
     (Bytes::from_static(HEARTBEAT), None)
 }
 
-/// The body of a stream. Only who takes an event has the next one read.
+/// The body of a stream. The next event is read only after the client has taken the last one.
 struct Events {
-    next: Option<Next>,
+    next: Option<NextEvent>,
 }
 
 impl Events {
-    fn begin(first: Part, stream: Stream) -> Self {
+    fn begin(first: EventBytes, stream: EventStream) -> Self {
         Self {
             next: Some(Box::pin(std::future::ready(Some((first, stream))))),
         }
     }
 }
 
-impl body::Stream for Events {
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Part>> {
+impl body::PieceStream for Events {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<EventBytes>> {
         let Some(next) = &mut self.next else {
             return Poll::Ready(None);
         };
         let come = ready!(next.as_mut().poll(context));
         let (part, next) = come
-            .map(|(part, stream)| (part, Box::pin(stream.next()) as Next))
+            .map(|(part, stream)| (part, Box::pin(stream.next()) as NextEvent))
             .unzip();
         self.next = next;
         Poll::Ready(part)
@@ -279,9 +282,9 @@ mod tests {
     }
 
     #[test]
-    fn only_ids_of_this_host_have_a_phase() {
+    fn only_event_ids_of_this_host_are_understood() {
         let tag = conditional::tag("1");
-        for of in Phase::ALL {
+        for of in SagaPhase::ALL {
             assert_eq!(phase(&format!("{tag}-{}", of.word())), Some(of));
         }
         for other in ["", "17", "-", &tag, "decided", "x-Decided", "x-decided-"] {

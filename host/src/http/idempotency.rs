@@ -1,10 +1,11 @@
-//! `Idempotency-Key`: a command that is sent again under the same key takes effect once, and is answered alike
-//! (draft-ietf-httpapi-idempotency-key-header).
+//! `Idempotency-Key`: a command that is repeated under the same key takes effect once and gets the
+//! same answer (draft-ietf-httpapi-idempotency-key-header).
 //!
-//! Owns the header and what is answered to it. Who comes first is decided in the pipeline, what is kept in the store: the
-//! rules' reply, from which the same answer is made again. A client that prefers to wait waits when it repeats, too: the
-//! reply that is kept was made before anybody decided. What was not decided (a body that fails its check, a fault, a
-//! host that is busy) is not kept, and its key may be used again.
+//! Owns the header and its answers. The turn loop decides which request is the first, and the store
+//! keeps the rules' reply, from which the same answer is made again. A client that prefers to wait
+//! does so on a repeat too, since the kept reply was made before the saga decided. Undecided
+//! requests (a body that fails its check, a fault, a busy host) are not kept, and their key may be
+//! used again.
 
 use std::sync::Arc;
 
@@ -20,26 +21,27 @@ use crate::apidocs::problems::Kind;
 use crate::store::Claim;
 use crate::turn::{Answer, Met, Participant};
 
-/// The request's header.
+/// The request header.
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Says of an answer that it is that of an earlier request.
+/// The response header of a replayed answer.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// Characters of a key at most.
+/// Longest key, in characters.
 const LONGEST: usize = 255;
 
-/// Seconds after which to ask again while the first request is under way.
+/// Seconds until a retry while the first request is in flight.
 const IN_USE_RETRY: u32 = 1;
 
-/// Seconds after which to ask again where no further key is taken: old ones go one by one.
+/// Seconds until a retry while no further key is accepted: old ones expire one by one.
 const FULL_RETRY: u32 = 60;
 
-/// Claims the key of a request that carries one; gives the first reply where it was answered before. Reads are the same
-/// however often they are sent, so theirs means nothing.
+/// Claims the key of a request that has one; returns the first reply if the command was answered
+/// before. Reads ignore the key, since repeating them changes nothing.
 ///
 /// # Errors
-/// The key is none, was used for another request or is in use; no further one is taken; the store failed or was not read in time.
+/// The key is malformed, was used for another request or is in use; no further key is accepted; the
+/// store failed or was not read in time.
 pub(super) async fn replied_before(
     participant: &Participant,
     route: &Route,
@@ -58,7 +60,7 @@ pub(super) async fn replied_before(
             *claim = Some(first);
             return Ok(None);
         }
-        Met::Replied(reply, aggregate) => return Ok(Some(Answer::Replied(reply, aggregate))),
+        Met::Replied(replied) => return Ok(Some(Answer::Replied(replied))),
         Met::StoreFailed(fault) => return Err(store_failed(&fault)),
         Met::TryLater(reason) => return Err(try_later(reason)),
         Met::Reused => (
@@ -89,13 +91,13 @@ pub(super) async fn replied_before(
     })
 }
 
-/// Says that the command was not carried out again.
+/// Marks the answer as a replay.
 pub(super) fn replayed(answered: &mut Answered) {
     let replayed = HeaderValue::from_static("true");
     answered.headers_mut().insert(REPLAYED, replayed);
 }
 
-/// The key that a request carries: a string of RFC 9651, or the bare characters.
+/// The key of a request: an RFC 9651 string, or the bare characters.
 fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all(KEY).iter();
     let Some(value) = values.next() else {
@@ -110,7 +112,7 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let key = match text.strip_prefix('"') {
         Some(quoted) => unquoted(quoted)
             .ok_or_else(|| bad_key("begins with a quote, and is no string in quotes"))?,
-        // What a proxy makes of several headers is no key either.
+        // Nor is a list that a proxy joined from several headers.
         None if text.contains(['"', ',']) => {
             return Err(bad_key("has a quote or a comma; put it in quotes"));
         }
@@ -128,7 +130,7 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     Ok(Some(key))
 }
 
-/// The content of a string, from behind its opening quote to its closing one, which must be the end.
+/// The content of a string, from after its opening quote to its closing one, which must be the end.
 fn unquoted(text: &str) -> Option<String> {
     let mut content = String::with_capacity(text.len());
     let mut characters = text.chars();
@@ -151,7 +153,7 @@ fn bad_key(what: &str) -> Problem {
     Problem::new(Kind::BadIdempotencyKey, detail)
 }
 
-/// What tells requests apart: method, path and query, and body.
+/// A hash of the request: method, path and query, body.
 fn fingerprint(head: &Parts, body: &str) -> [u8; 32] {
     let target = head.uri.path_and_query();
     let parts = [
@@ -161,7 +163,7 @@ fn fingerprint(head: &Parts, body: &str) -> [u8; 32] {
     ];
     let mut hash = Sha256::new();
     for part in parts {
-        // No character of a method or a path.
+        // The separator occurs in no method and no path.
         hash.update(part);
         hash.update([0]);
     }

@@ -1,12 +1,12 @@
-//! One page of a list: which keys, each shown as the rules show it, and the way to the next page.
+//! One page of a list: its keys, each shown by the rules, and the link to the next page.
 //!
-//! Keys are chosen on what is committed, on threads that may block. Each is then shown by a read turn of its own,
-//! so states are migrated, caches used and generations kept apart as in any read. What is removed meanwhile, or what the
-//! rules refuse to show, is left out; what they break on is the page's problem, because a page that leaves it out would
-//! hide it.
+//! Keys are chosen from committed state, on threads that may block. Each is then shown by a read
+//! turn of its own, so migration, caches and generations work as in any read. Aggregates that are
+//! removed meanwhile, or that the rules refuse to show, are left out; a fault of the rules on an
+//! item is the page's problem, because a page without that item would hide it.
 //!
-//! Must not know: SQL, components, any participant by name. Invariant 9: pages are bounded in items and in bytes,
-//! turns of a page and readers of a participant in number.
+//! Must not know: SQL, components, any participant by name. Invariant 9: bounded are the items and
+//! bytes of a page, its concurrent turns, and the readers per participant.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use super::answer::{Answered, json_response, too_many_bytes};
 use super::conditional;
-use super::paging::{Asked, ListingRoute};
+use super::paging::{ListingRoute, PageQuery};
 use super::problem::{Problem, try_later};
 use super::reply;
 use crate::apidocs::problems::Kind;
@@ -31,13 +31,13 @@ use crate::base::clock::now_ms;
 use crate::store::{Page, Store, StoreFault, Tally, Verdict, Wanted};
 use crate::turn::{Active, Answer, CommandCall, Participant};
 
-/// Pages of one participant whose keys are chosen at once. Others wait.
+/// Pages per participant whose keys are chosen at once. Others wait.
 const READERS: usize = 4;
 
-/// Items of a page that are shown at once: a page must not fill the workers' queues.
+/// Items of a page shown at once: a page must not fill the workers' queues.
 const AT_ONCE: usize = 16;
 
-/// Bytes of items after which a page ends, however many more it might hold.
+/// Bytes of items after which a page ends.
 const PAGE_BYTES: usize = 4 << 20;
 
 /// Serves the listings of one participant.
@@ -47,17 +47,17 @@ pub struct Lists {
     page_items: usize,
 }
 
-/// What became of the items of a page.
+/// The items of a page shown so far.
 struct Shown {
     items: Vec<String>,
     bytes: usize,
     reserved: Reserved,
-    /// The last key that was asked for, shown or not.
+    /// The last key processed, shown or not.
     last: Option<String>,
 }
 
 impl Lists {
-    /// Lists out of this store, with at most so many items on a page.
+    /// Lists from this store, with at most `page_items` items per page.
     #[must_use]
     pub fn new(store: Arc<Store>, page_items: usize) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl Lists {
         }
     }
 
-    /// Answers with a page; none where the rules were swapped while it was made.
+    /// Answers with a page; `None` if the rules were swapped while it was made.
     pub(super) async fn answer(
         &self,
         participant: &Arc<Participant>,
@@ -112,7 +112,7 @@ impl Lists {
         participant: &Participant,
         active: &Active,
         route: &ListingRoute,
-        asked: &Asked,
+        asked: &PageQuery,
     ) -> Result<Page, Problem> {
         let wanted = Wanted {
             participant: participant.row(),
@@ -134,7 +134,7 @@ impl Lists {
             let store = self.store.clone();
             let choose = move || {
                 let page = page(&*store, &wanted, tally);
-                // Not before: a client that breaks off does not end what was begun for it.
+                // Not before: a client that disconnects does not stop the query.
                 drop(place);
                 page
             };
@@ -148,7 +148,7 @@ impl Lists {
     }
 }
 
-/// The keys of a page, as they are committed; counts that it was asked for. Blocks.
+/// Reads the committed keys of a page, and counts the request. Blocks.
 fn page(store: &Store, wanted: &Wanted, tally: Tally) -> Result<Page, StoreFault> {
     let condition = store.condition();
     if let Some(gone) = condition.loss() {
@@ -162,7 +162,7 @@ fn page(store: &Store, wanted: &Wanted, tally: Tally) -> Result<Page, StoreFault
     Ok(page)
 }
 
-/// Has these aggregates shown; the answers come in the order of the keys.
+/// Shows these aggregates; the answers are in the order of the keys.
 async fn show(
     participant: &Arc<Participant>,
     active: &Arc<Active>,
@@ -178,6 +178,7 @@ async fn show(
             parameters: vec![(route.key_parameter.clone(), key.clone())],
             body: "null".into(),
             key: Some(key.clone()),
+            correlation: None,
             traceparent: None,
             claim: None,
             reserved: None,
@@ -188,23 +189,25 @@ async fn show(
     while let Some(turn) = turns.join_next().await {
         let (place, answer) = turn.map_err(|error| try_later(error.to_string()))?;
         if let Some(slot) = answers.get_mut(place) {
-            *slot = Some(answer);
+            *slot = Some(answer?);
         }
     }
     Ok(answers)
 }
 
 impl Shown {
-    /// Takes the answer of one item; false where the rules were swapped, so that the page has to be made anew.
+    /// Adds the answer for one item; false if the rules were swapped, so that the page must be made
+    /// again.
     fn take(&mut self, key: &str, answer: Answer) -> Result<bool, Problem> {
         self.last = Some(key.to_owned());
         let (kind, fault) = match answer {
-            Answer::Replied(Reply::Done(item) | Reply::Pending(item), _) => {
-                self.bytes += item.len();
-                self.items.push(item);
+            Answer::Replied(replied) => {
+                if let Reply::Done(item) | Reply::Pending(item) = replied.reply {
+                    self.bytes += item.len();
+                    self.items.push(item);
+                }
                 return Ok(true);
             }
-            Answer::Replied(Reply::Refused(_), _) => return Ok(true),
             Answer::CheckAgain(_) => return Ok(false),
             Answer::Broke(fault) => (Kind::RulesBroke, fault),
             Answer::Quarantined(fault) => (Kind::Quarantined, fault),
@@ -214,21 +217,22 @@ impl Shown {
             }
             Answer::TryLater(reason) => return Err(try_later(reason)),
             Answer::StoreFailed(fault) => return Err(reply::store_failed(&fault)),
-            Answer::Unknown(seconds, _) => return Err(reply::outcome_unknown(seconds, false)),
+            Answer::Blocked => return Err(reply::blocked()),
+            Answer::StateRead(_) => return Ok(true),
         };
         let key = shorten(key.to_owned());
         let detail = format!("the rules broke on the item of key `{key}`: {fault}");
         Err(Problem::new(kind, detail))
     }
 
-    /// Whether the budget has room for what is shown so far.
+    /// Reserves the items shown so far; false if the budget has no room.
     fn is_charged(&mut self) -> bool {
         let more = self.bytes.saturating_sub(self.reserved.bytes());
         self.reserved.try_grow(more)
     }
 
-    fn response(self, asked: &Asked, head: &Parts, page: &Page) -> Answered {
-        // A page that ends early goes on after what it holds.
+    fn response(self, asked: &PageQuery, head: &Parts, page: &Page) -> Answered {
+        // A page that ended early continues after its last item.
         let is_whole = self.last.as_ref() == page.keys.last();
         let next = if is_whole {
             page.next.clone()

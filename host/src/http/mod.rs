@@ -1,26 +1,29 @@
-//! Requests to commands and back.
+//! HTTP: requests to commands, and replies to responses.
 //!
 //! # Layout
 //!
 //! - [`server`]: the listeners: bounded connections, graceful drain
-//! - [`accept`]: the next connection, also where the machine has no file descriptor for it
-//! - `connections`: all of a listener: which give way, which are cut off; `progress` is what they go by
-//! - `connection`: one connection: TLS, HTTP/1.1 or HTTP/2, what a client may have under way; `wire`: its bytes
-//! - [`tls`]: the certificate that a listener shows
-//! - [`origin`]: which hosts a listener serves, and which pages may send commands; [`target`]: paths as they are compared
-//! - `body`: the body of an answer until it is written
-//! - [`answer`]: what every service does alike with bodies and answers
+//! - [`accept`]: accepts connections, even without a free file descriptor
+//! - `connections`: the connections of a listener: which give way, which are cut off; `progress`:
+//!   the counters for that
+//! - `connection`: one connection: TLS, HTTP/1.1 or HTTP/2, its bounds; `wire`: its bytes
+//! - [`tls`]: the certificate of a listener
+//! - [`origin`]: the hosts that a listener serves, the pages that may send commands; [`target`]:
+//!   normalized paths
+//! - `body`: the body of a response until it is written
+//! - [`answer`]: steps that all services share
 //! - [`service`]: one request: route, command, answer
-//! - `idempotency`: commands that are sent again under the same key
-//! - [`request`]: what a request says: body, key, trace context
-//! - `reply`: what is answered once the rules have decided
-//! - [`waiting`]: requests that wait for what becomes of an aggregate; `prefer` for its decision, [`events`] for each change
-//! - [`conditional`]: ETags, and reads of what the client has already
-//! - [`cors`]: pages of other origins
-//! - [`listing`]: one page of a list; [`paging`]: which page a client asks for
+//! - `idempotency`: commands that are repeated under the same key
+//! - [`request`]: the parts of a request: body, key, trace context
+//! - `reply`: the response to a decision
+//! - [`waiting`]: requests that wait for changes of an aggregate; `prefer`: for its decision,
+//!   [`events`]: for each change
+//! - [`conditional`]: ETags and conditional reads; `correlation`: the saga of a request
+//! - [`cors`]: access for pages of other origins
+//! - [`listing`]: one page of a list; [`paging`]: its query parameters
 //! - [`routes`]: the routes of a participant, from its description
-//! - `heavy`: where large bodies are checked before a turn is spent
-//! - [`problem`]: what is wrong, as RFC 9457 problem details
+//! - `large_bodies`: the threads that check large bodies before a turn is spent
+//! - [`problem`]: errors as RFC 9457 problem details
 //!
 //! Must not know: SQL, Kafka, components, or any participant by name.
 
@@ -30,17 +33,18 @@ mod body;
 pub mod conditional;
 mod connection;
 mod connections;
+mod correlation;
 pub mod cors;
 pub mod events;
-mod heavy;
 mod idempotency;
+mod large_bodies;
 pub mod listing;
 pub mod origin;
 pub mod paging;
 mod prefer;
 pub mod problem;
 mod progress;
-mod reply;
+pub mod reply;
 pub mod request;
 pub mod routes;
 pub mod server;

@@ -1,9 +1,10 @@
-//! Where a request comes from and what it asks for: the host that it names, and the page that sent it.
+//! The host that a request names, and the page that sent it.
 //!
-//! Browsers reach a listener on loopback, or in a network of one's own, on behalf of any page they show. A page whose name was
-//! rebound to that address names itself as the host; a page of another origin can send what forms can send, unseen (a POST with one
-//! of three media types, without headers of its own), and browsers say of it where it comes from. Programs that are no browsers
-//! send neither `Origin` nor `Sec-Fetch-Site`, and are not told apart by them.
+//! Browsers reach a listener on loopback, or in a private network, on behalf of any page they show.
+//! A page whose name was rebound to that address names itself as the host. A page of another origin
+//! can send requests that forms can send (a POST with one of three media types, without headers of
+//! its own), and browsers report its origin. Programs other than browsers send neither `Origin` nor
+//! `Sec-Fetch-Site`, and are not affected.
 
 use std::net::IpAddr;
 
@@ -15,7 +16,7 @@ use super::cors::Cors;
 use super::problem::Problem;
 use crate::apidocs::problems::Kind;
 
-/// Bytes of the path and query of a request.
+/// Bytes of a request's path and query.
 const TARGET_BYTES: usize = 16 << 10;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -25,14 +26,15 @@ pub const ANY: &str = "*";
 
 /// The hosts that a listener serves.
 #[derive(Debug, Clone)]
-pub struct Hosts {
+pub struct ServedHosts {
     /// Names in lower case, without ports.
     names: Vec<String>,
     is_on_loopback: bool,
 }
 
-impl Hosts {
-    /// These names; `*` for all. Without names a listener on loopback serves the names of loopback, another one all.
+impl ServedHosts {
+    /// Serves these names; `*` for all. Without names, a listener on loopback serves the names of
+    /// loopback, any other listener all.
     #[must_use]
     pub fn new(names: &[String], address: IpAddr) -> Self {
         Self {
@@ -43,7 +45,7 @@ impl Hosts {
         }
     }
 
-    /// Whether a request for this host, without a port, is served. An address is no name that could be rebound.
+    /// True if a request for this host, without a port, is served. An IP address can't be rebound.
     fn serves(&self, host: &str) -> bool {
         let host = without_root(host);
         is_loopback(host)
@@ -52,11 +54,12 @@ impl Hosts {
     }
 }
 
-/// What the head of a request may be: of a readable length, for one host, which this listener serves.
+/// Checks the head of a request: the length of its target, and its one host, which this listener
+/// must serve.
 ///
 /// # Errors
 /// 414, 400 or 403.
-pub(super) fn check_target(head: &Parts, hosts: &Hosts) -> Result<(), Problem> {
+pub(super) fn check_target(head: &Parts, hosts: &ServedHosts) -> Result<(), Problem> {
     let length = head.uri.path_and_query().map_or(0, |it| it.as_str().len());
     if length > TARGET_BYTES {
         let detail =
@@ -75,10 +78,10 @@ pub(super) fn check_target(head: &Parts, hosts: &Hosts) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The hosts that a request names, in its address and in its header, without ports.
+/// The hosts that a request names, in its URI and in its header, without ports.
 ///
 /// # Errors
-/// 400 where it names none or several.
+/// 400 if it names none or several.
 pub fn named(head: &Parts) -> Result<impl Iterator<Item = &str>, Problem> {
     let bad = |detail: &str| Problem::new(Kind::BadHead, detail);
     let mut hosts = head.headers.get_all(header::HOST).iter();
@@ -114,8 +117,8 @@ fn authority(uri: &Uri) -> Option<&str> {
     uri.authority().map(hyper::http::uri::Authority::as_str)
 }
 
-/// `localhost:8081` → `localhost`, `[::1]:1` → `[::1]`; none where it is no host. `user@localhost` is none either: no client
-/// sends that.
+/// `localhost:8081` → `localhost`, `[::1]:1` → `[::1]`; `None` if it is no host. `user@localhost`
+/// is none either: no client sends that.
 fn host_of(authority: &str) -> Option<&str> {
     let end = match authority.strip_prefix('[') {
         Some(rest) => rest.find(']')? + 2,
@@ -134,7 +137,7 @@ fn host_of(authority: &str) -> Option<&str> {
     (is_host && port.bytes().all(|byte| byte.is_ascii_digit())).then_some(host)
 }
 
-/// The address that a host is, if it is one.
+/// The IP address, if the host is one.
 fn address(host: &str) -> Option<IpAddr> {
     match host
         .strip_prefix('[')
@@ -150,7 +153,8 @@ fn without_root(host: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
 }
 
-/// Whether a host is `localhost`, a name below it (RFC 6761) or an address of loopback. None of them can be rebound.
+/// True for `localhost`, names below it (RFC 6761) and loopback addresses. None of them can be
+/// rebound.
 fn is_loopback(host: &str) -> bool {
     let host = without_root(host).to_ascii_lowercase();
     let host = host.as_str();
@@ -159,19 +163,19 @@ fn is_loopback(host: &str) -> bool {
         || address(host).is_some_and(|address| address.to_canonical().is_loopback())
 }
 
-/// Whether `HOST` or `HOST:PORT` is one of loopback.
+/// True if `HOST` or `HOST:PORT` names loopback.
 #[must_use]
 pub fn names_loopback(authority: &str) -> bool {
     host_of(authority).is_some_and(is_loopback)
 }
 
-/// Keeps pages of other origins from sending commands.
+/// Refuses commands of pages of other origins.
 ///
 /// # Errors
-/// 403 where one did that may not.
+/// 403 if such a page sent one without permission.
 pub(super) fn check_page(head: &Parts, cors: &Cors) -> Result<(), Problem> {
     let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if is_safe || page(head) != Page::Other || cors.lets_in(&head.headers) {
+    if is_safe || page(head) != PageOrigin::Other || cors.lets_in(&head.headers) {
         return Ok(());
     }
     let origin = head.headers.get(header::ORIGIN);
@@ -182,17 +186,17 @@ pub(super) fn check_page(head: &Parts, cors: &Cors) -> Result<(), Problem> {
     Err(Problem::new(Kind::ForeignOrigin, detail))
 }
 
-/// Whether a POST without a body can't have been sent by a page of another origin: it comes from a page that may, or has a header
-/// that other pages can't send.
+/// True if no page of another origin can have sent this POST without a body: it comes from an
+/// allowed page, or has a header that other pages can't send.
 pub(super) fn is_deliberate(head: &Parts, cors: &Cors) -> bool {
     let has = |name| head.headers.contains_key(name);
     has("idempotency-key")
         || is_json(&head.headers)
-        || page(head) == Page::Own
+        || page(head) == PageOrigin::Own
         || (has("origin") && cors.lets_in(&head.headers))
 }
 
-/// Whether a body is announced as JSON, once.
+/// True if the body is announced as JSON, once.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(value), None) = (types.next(), types.next()) else {
@@ -210,41 +214,41 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
 
 /// The page that sent a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Page {
-    /// No browser said that there is one.
+enum PageOrigin {
+    /// None, as far as a browser would have said.
     None,
-    /// Of the origin that was asked.
+    /// A page of the requested origin.
     Own,
-    /// Of another one.
+    /// A page of another origin.
     Other,
 }
 
-fn page(head: &Parts) -> Page {
+fn page(head: &Parts) -> PageOrigin {
     let origin = head.headers.get(header::ORIGIN);
-    // What the browser itself says counts more than what a proxy may have made of the host.
+    // The browser's own header takes precedence over a host that a proxy may have changed.
     match head.headers.get(SEC_FETCH_SITE).map(|site| site.as_bytes()) {
-        Some(b"same-origin") => return Page::Own,
-        Some(b"none") => return Page::None,
-        Some(_) => return Page::Other,
+        Some(b"same-origin") => return PageOrigin::Own,
+        Some(b"none") => return PageOrigin::None,
+        Some(_) => return PageOrigin::Other,
         None => {}
     }
     let Some(origin) = origin else {
-        return Page::None;
+        return PageOrigin::None;
     };
     let origin = origin.to_str().unwrap_or_default();
     let origin = origin.split_once("://").map(|(_, authority)| authority);
     let header = head.headers.get(header::HOST);
     let host = authority(&head.uri).or_else(|| header.and_then(|host| host.to_str().ok()));
     match (origin, host) {
-        (Some(origin), Some(host)) if origin.eq_ignore_ascii_case(host) => Page::Own,
-        _ => Page::Other,
+        (Some(origin), Some(host)) if origin.eq_ignore_ascii_case(host) => PageOrigin::Own,
+        _ => PageOrigin::Other,
     }
 }
 
 /// Checks that a text is the name of a host, without a port, or `*`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The error, as text that follows the value.
 pub fn check_host(text: &str) -> Result<(), String> {
     if text == ANY || host_of(text) == Some(text) {
         return Ok(());

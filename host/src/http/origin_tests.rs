@@ -10,9 +10,9 @@ fn head(method: &str, uri: &str, headers: &[(&'static str, &str)]) -> Parts {
     request.body(()).unwrap().into_parts().0
 }
 
-fn hosts(names: &[&str], address: &str) -> Hosts {
+fn hosts(names: &[&str], address: &str) -> ServedHosts {
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-    Hosts::new(&names, address.parse().unwrap())
+    ServedHosts::new(&names, address.parse().unwrap())
 }
 
 fn status(checked: Result<(), Problem>) -> u16 {

@@ -1,7 +1,8 @@
-//! Which page of a list a client asks for: its filters, its limit, its cursor.
+//! Query parameters of a list: filters, limit, cursor.
 //!
-//! A cursor is opaque to clients: the key after which the page begins, and a check that it belongs to this listing with these
-//! filters. It keeps nobody from seeing anything; it keeps a client from mixing up two lists unawares.
+//! A cursor is opaque to clients: the key after which the page begins, and a check value that binds
+//! it to this listing with these filters. It is no access control; it keeps a client from mixing up
+//! two lists by mistake.
 //!
 //! Must not know: how keys are found, how items are shown.
 
@@ -19,13 +20,13 @@ use super::routes::percent_decode;
 use crate::apidocs::problems::{Kind, percent_encode};
 use crate::schema::Schema;
 
-/// Items on a page, where the client does not say how many and as many are allowed.
+/// Default number of items per page, if that many are allowed.
 const PAGE_ITEMS: usize = 50;
 
-/// Bytes of a cursor's check.
+/// Bytes of a cursor's check value.
 const CHECK_BYTES: usize = 8;
 
-/// A listing and what is needed to serve it.
+/// A listing, ready to serve.
 pub struct ListingRoute {
     /// Name of the listing.
     pub name: String,
@@ -41,20 +42,20 @@ struct FilterRoute {
     pointer: String,
     kind: FilterType,
     schema: Schema,
-    /// The values that it may have, where the schema lists them.
+    /// The values that it may have, if the schema lists them.
     choices: Option<String>,
 }
 
-/// Which page is asked for.
+/// The requested page.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Asked {
-    /// Pointers into the state and the values that are wanted there, as the listing orders them.
+pub(super) struct PageQuery {
+    /// Pointers into the state with the wanted values, in the listing's order.
     pub(super) filters: Vec<(String, FilterValue)>,
-    /// Items at most.
+    /// Most items.
     pub(super) limit: usize,
-    /// The key after which the page begins; none for the first.
+    /// The key after which the page begins; `None` for the first page.
     pub(super) after: Option<String>,
-    /// The query parameters but the cursor, as pairs of name and value, percent-encoded.
+    /// The query parameters other than the cursor, as percent-encoded name and value.
     rest: Vec<(String, String)>,
     check: [u8; CHECK_BYTES],
 }
@@ -63,7 +64,7 @@ impl ListingRoute {
     /// The route of a listing.
     ///
     /// # Errors
-    /// Says what can't be served and why.
+    /// The part that can't be served, and the reason.
     pub(super) fn new(described: &Listing, description: &Description) -> Result<Self, String> {
         let item = description.command(&described.item);
         let item = item.ok_or_else(|| format!("there is no command {}", described.item))?;
@@ -89,16 +90,16 @@ impl ListingRoute {
         })
     }
 
-    /// Reads the query of a request.
+    /// Parses the query of a request.
     ///
     /// # Errors
-    /// 400 that names the parameter.
+    /// 400, which names the parameter.
     pub(super) fn read(
         &self,
         query: &str,
         page_items: usize,
         limits: &TurnLimits,
-    ) -> Result<Asked, Problem> {
+    ) -> Result<PageQuery, Problem> {
         let mut values: Vec<Option<FilterValue>> = self.filters.iter().map(|_| None).collect();
         let (mut limit, mut cursor, mut rest) = (None, None, Vec::new());
         let mut seen = Vec::new();
@@ -128,7 +129,7 @@ impl ListingRoute {
                           as they were";
             return Err(Problem::new(Kind::BadCursor, detail));
         }
-        Ok(Asked {
+        Ok(PageQuery {
             filters: (filters.into_iter())
                 .map(|(filter, value)| (filter.pointer.clone(), value))
                 .collect(),
@@ -185,13 +186,13 @@ impl ListingRoute {
     }
 }
 
-impl Asked {
+impl PageQuery {
     /// The cursor of the page that begins after this key.
     pub(super) fn cursor(&self, key: &str) -> String {
         URL_SAFE_NO_PAD.encode([&self.check, key.as_bytes()].concat())
     }
 
-    /// The query that asks for the page of this cursor.
+    /// The query of the page with this cursor.
     pub(super) fn next_query(&self, cursor: &str) -> String {
         let rest = self.rest.iter().map(|(name, value)| (&**name, &**value));
         let pairs: Vec<_> = rest
@@ -202,15 +203,18 @@ impl Asked {
     }
 }
 
-/// The key in a cursor; none where it is no cursor, or one of another list.
+/// The key in a cursor; `None` if it is no cursor, or one of another list.
 fn read_cursor(text: &str, check: [u8; CHECK_BYTES]) -> Option<String> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     let key = bytes.strip_prefix(&check)?;
     String::from_utf8(key.to_vec()).ok()
 }
 
-/// The parameters of a query, decoded, in their order.
-fn pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
+/// The parameters of a query, decoded, in order.
+///
+/// # Errors
+/// Names what is not percent-encoded UTF-8.
+pub fn pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
     let decode = |text: &str| percent_decode(&text.replace('+', " "));
     query
         .split('&')

@@ -1,4 +1,4 @@
-//! What a query says, and what is said of a bad one.
+//! Queries of lists, and the errors of bad ones.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
@@ -24,6 +24,7 @@ fn described() -> Description {
             id,
         )],
         listings: vec![listing("/t", "get", filters)],
+        settings: None,
         ..description("desk")
     }
 }
@@ -34,7 +35,7 @@ fn route() -> ListingRoute {
     ListingRoute::new(listing, &described).unwrap()
 }
 
-fn read(query: &str) -> Result<Asked, Problem> {
+fn read(query: &str) -> Result<PageQuery, Problem> {
     route().read(query, 100, &TurnLimits::default())
 }
 

@@ -1,40 +1,40 @@
-//! `Prefer: wait=N` (RFC 7240): a command is answered when the saga has decided.
+//! `Prefer: wait=N` (RFC 7240): a command is answered once the saga has decided.
 //!
-//! What the client gets then is what a read of the aggregate answers, since the command's own reply was made before
-//! anybody decided, and lacks what came of it. Whatever goes wrong while it waits, the command took place, and is
-//! answered as pending.
+//! The client then gets the answer of a read of the aggregate, since the command's own reply was
+//! made before the decision. If the wait fails for any reason, the command took place all the same
+//! and is answered as pending.
 
 use std::time::Duration;
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::answer::Answered;
-use super::waiting::Reading;
+use super::waiting::WatchedRead;
 
-/// What a client would like.
+/// The client's preferences.
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
-/// Which of it was heeded.
+/// The preference that was applied.
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// The seconds that a client is ready to wait. Preferences that are unknown or make no sense are ignored, as the
-/// RFC wants it; of several waits the first counts.
+/// The seconds that a client is ready to wait. Unknown or malformed preferences are ignored, as the
+/// RFC demands; of several waits the first counts.
 pub(super) fn wait(headers: &HeaderMap) -> Option<u64> {
     let lists = headers.get_all(PREFER).iter();
     let lists = lists.filter_map(|list| list.to_str().ok());
     let first = lists.flat_map(preferences).find_map(|preference| {
-        // What follows a `;` are parameters; `wait` has none that is known.
+        // Parameters follow a `;`; `wait` has none that is known.
         let preference = preference.split(';').next().unwrap_or_default();
         let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
         let is_wait = name.trim().eq_ignore_ascii_case("wait");
         is_wait.then(|| value.trim().trim_matches('"').to_owned())
     })?;
     let is_number = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit());
-    // A number that is too large is as good as the longest.
+    // A number that overflows stands for the longest wait.
     is_number.then(|| first.parse().unwrap_or(u64::MAX))
 }
 
-/// The preferences of one list; commas in quoted values separate nothing.
+/// The preferences of one list; commas in quoted values don't separate.
 fn preferences(list: &str) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     list.split(move |character| {
@@ -49,25 +49,25 @@ fn preferences(list: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Says which wait was granted.
+/// Reports the wait that was granted.
 pub(super) fn applied(response: &mut Answered, seconds: u64) {
     if let Ok(value) = HeaderValue::from_str(&format!("wait={seconds}")) {
         response.headers_mut().insert(PREFERENCE_APPLIED, value);
     }
 }
 
-/// What came of a wait.
+/// Result of a wait.
 pub(super) enum Waited {
-    /// The saga has decided; what the read answers.
+    /// The saga has decided; the answer of the read.
     Decided(String),
-    /// The time is over, or the host is drained.
+    /// The time is up, or the host drains.
     Undecided,
     /// The aggregate can't be read, so there is nothing to wait for.
     Unreadable,
 }
 
-/// Waits until the read says that the saga has decided, for so many seconds at most.
-pub(super) async fn decided(mut reading: Reading, seconds: u64) -> Waited {
+/// Waits for at most `seconds` until a read shows that the saga has decided.
+pub(super) async fn decided(mut reading: WatchedRead, seconds: u64) -> Waited {
     let read = async {
         loop {
             match reading.ask().await {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_or_makes_no_sense_is_ignored() {
+    fn unknown_and_invalid_preferences_are_ignored() {
         for list in [
             "",
             "wait",

@@ -1,4 +1,4 @@
-//! What is wrong, as RFC 9457 problem details (`application/problem+json`).
+//! Errors as RFC 9457 problem details (`application/problem+json`).
 
 use saga_contract::reason::shorten;
 use saga_core::outcome::Refusal;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::apidocs::problems::{self, Kind};
 use crate::apidocs::refusal_status;
 use crate::base::printable::{self, escaped};
-use crate::schema::Place;
+use crate::schema::BodyError;
 
 /// Media type of problem details.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -16,29 +16,33 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 /// Problem details.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// A stable word for the kind of problem: the end of `type`.
+    /// A stable word for the kind of problem: the last segment of `type`.
     #[serde(skip)]
-    pub word: String,
-    /// HTTP status, again.
+    pub word: Box<str>,
+    /// The HTTP status, repeated.
     pub status: u16,
-    /// What was wrong this time and what to do, cut short where it is long.
+    /// The error and its remedy, truncated if long.
     pub detail: String,
-    /// The places in the body that are wrong.
+    /// The invalid places of the body.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<Place>,
-    /// Members of this kind of problem. Few have any, so they lie elsewhere.
+    pub errors: Vec<BodyError>,
+    /// Members of this kind of problem. Boxed, since few have any.
     #[serde(flatten)]
     pub members: Option<Box<Map<String, Value>>>,
-    /// Seconds after which to try again, for the `Retry-After` header.
+    /// Seconds for the `Retry-After` header.
     #[serde(skip)]
     pub retry_after: Option<u32>,
-    /// Methods with which the path is served, for the `Allow` header.
+    /// Methods for the `Allow` header.
     #[serde(skip)]
-    pub allow: Option<String>,
+    pub allow: Option<Box<str>>,
+    /// The saga, for the `Saga-Correlation` header.
+    #[serde(skip)]
+    pub correlation: Option<Box<str>>,
 }
 
 impl Problem {
-    /// A problem of one of the host's own kinds. The detail may quote what others say: people read it on terminals.
+    /// A problem of one of the host's own kinds. The detail may quote foreign text and is escaped,
+    /// since people read it on terminals.
     #[must_use]
     pub fn new(kind: Kind, detail: impl AsRef<str>) -> Self {
         let detail = escaped(detail.as_ref()).into_owned();
@@ -47,25 +51,26 @@ impl Problem {
 
     fn of(status: u16, word: &str, detail: String) -> Self {
         Self {
-            word: word.to_owned(),
+            word: word.into(),
             status,
-            // It may quote what a client sent.
+            // It may quote a client's input.
             detail: shorten(detail),
             errors: Vec::new(),
             members: None,
             retry_after: None,
             allow: None,
+            correlation: None,
         }
     }
 
-    /// The problem as JSON, whose `type` leads to a page below this base path.
+    /// The problem as JSON, whose `type` links to a page below this base path.
     #[must_use]
     pub fn json(&self, base_path: &str) -> String {
         #[derive(Serialize)]
         struct Details<'p> {
             #[serde(rename = "type")]
             kind: String,
-            /// The kind in words.
+            /// The kind as text.
             title: String,
             #[serde(flatten)]
             problem: &'p Problem,
@@ -78,9 +83,9 @@ impl Problem {
         printable::json(serde_json::to_string(&details).unwrap_or_default())
     }
 
-    /// With the places that are wrong, each cut short where it is long.
+    /// Adds invalid places, each truncated if long.
     #[must_use]
-    pub fn with_errors(self, mut errors: Vec<Place>) -> Self {
+    pub fn with_errors(self, mut errors: Vec<BodyError>) -> Self {
         for place in &mut errors {
             place.pointer = shorten(std::mem::take(&mut place.pointer));
             place.detail = shorten(std::mem::take(&mut place.detail));
@@ -88,7 +93,7 @@ impl Problem {
         Self { errors, ..self }
     }
 
-    /// With members of this kind of problem.
+    /// Adds members of this kind of problem.
     #[must_use]
     pub fn with_members(self, members: Map<String, Value>) -> Self {
         Self {
@@ -97,7 +102,7 @@ impl Problem {
         }
     }
 
-    /// With the time after which the client may try again.
+    /// Adds the time after which the client may retry.
     #[must_use]
     pub fn retry_after(self, seconds: u32) -> Self {
         Self {
@@ -106,10 +111,10 @@ impl Problem {
         }
     }
 
-    /// A business no.
+    /// A refusal.
     #[must_use]
     pub fn refused(refusal: Refusal) -> Self {
-        let errors = refusal.pointer.map(|pointer| Place {
+        let errors = refusal.pointer.map(|pointer| BodyError {
             pointer,
             detail: refusal.detail.clone(),
         });
@@ -131,9 +136,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_client_sent_is_not_repeated_at_length() {
+    fn foreign_text_in_a_problem_is_shortened() {
         let digits = "1".repeat(1_000_000);
-        let place = Place {
+        let place = BodyError {
             pointer: format!("/{digits}"),
             detail: digits.clone(),
         };
@@ -155,7 +160,7 @@ mod tests {
     #[test]
     fn foreign_text_in_a_problem_steers_no_terminal() {
         let steers = "no\nforged\u{1b}[2J\u{9b}\u{202e}";
-        let places = vec![Place {
+        let places = vec![BodyError {
             pointer: format!("/{steers}"),
             detail: "is wrong".into(),
         }];

@@ -1,60 +1,62 @@
-//! Whether a connection gets on: requests that it has in flight, and since when its client takes nothing.
+//! Progress of a connection: its requests in flight, and the time for which its client has read
+//! nothing.
 //!
-//! Requests only count; time is told by the listener's clock, which one task per listener moves. So nothing here reads the
-//! time or takes a lock. Must not know: HTTP, sockets.
+//! Requests only count; the listener's clock gives the time, and one task per listener advances it.
+//! So this code reads no time and takes no lock. Must not know: HTTP, sockets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-/// Bytes of an answer that a client has to take within the bound, unless less is left of it.
+/// Bytes of a response that a client must read within the bound, unless fewer are left.
 const LEAST: usize = 1 << 10;
 
-/// Periods that are told apart. A mark is looked at before its place is needed again.
+/// Periods that are distinguished. A mark is examined before its slot is reused.
 const PERIODS: usize = 8;
 
-/// Periods after which a mark is that of a stall: the one in which it last moved, and two whole ones.
+/// Periods after which a mark counts as a stall: the one in which it last moved, and two whole
+/// ones.
 const STALLED: u32 = 3;
 
-/// The time of a listener, coarsely.
+/// The coarse clock of a listener.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
-    /// Looks at the connections so far.
+    /// Ticks so far.
     looks: AtomicU32,
-    /// Half bounds of an answer without progress so far.
+    /// Periods so far; a period is half the bound of a stalled response.
     period: AtomicU32,
 }
 
-/// What one connection does.
+/// Activity of one connection.
 #[derive(Debug)]
 pub(super) struct Activity {
     clock: Arc<Clock>,
-    /// Requests whose answers are not written yet.
+    /// Requests whose responses are not written yet.
     in_flight: AtomicUsize,
-    /// The look at which the last one was over, or the connection came.
+    /// The tick at which the last request ended, or the connection was opened.
     last: AtomicU32,
-    /// Marks, by the period in which they last moved.
+    /// Number of marks, by the period in which they last moved.
     marks: [AtomicU32; PERIODS],
 }
 
-/// A request until its answer is written.
+/// A request until its response is written.
 #[derive(Debug)]
-pub(super) struct InFlight(Arc<Activity>);
+pub(super) struct RequestInFlight(Arc<Activity>);
 
-/// An answer, or the connection, makes no progress.
+/// A response, or the connection, that makes no progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stall {
-    /// Other requests are in flight on the connection, and have one more period.
+pub(super) enum AnswerStall {
+    /// Other requests are in flight on the connection, which gets one more period.
     BesideOthers,
-    /// No other request is in flight, or they had their period.
+    /// No other request is in flight, or the extra period is over.
     Lasting,
 }
 
-/// Something that the client has to take.
+/// Data that the client has to read.
 #[derive(Debug)]
-pub(super) struct Mark {
+pub(super) struct ProgressMark {
     activity: Arc<Activity>,
     period: u32,
-    /// Bytes taken since it last moved.
+    /// Bytes read since the mark last moved.
     taken: usize,
 }
 
@@ -78,7 +80,7 @@ impl Clock {
 }
 
 impl Activity {
-    /// Of a new connection.
+    /// Activity of a new connection.
     pub(super) fn new(clock: &Arc<Clock>) -> Arc<Self> {
         Arc::new(Self {
             clock: clock.clone(),
@@ -88,7 +90,7 @@ impl Activity {
         })
     }
 
-    /// For how many looks it has had nothing to do; none while it has.
+    /// Ticks since the connection became idle; `None` while it is busy.
     pub(super) fn idle(&self) -> Option<u32> {
         let is_idle = self.in_flight.load(Ordering::Relaxed) == 0
             && self
@@ -101,24 +103,24 @@ impl Activity {
         })
     }
 
-    /// Whether something has not been taken for two whole periods. Has to be asked in each period.
-    pub(super) fn stall(&self) -> Option<Stall> {
+    /// A stall: data has not been read for two whole periods. Must be called in each period.
+    pub(super) fn stall(&self) -> Option<AnswerStall> {
         let period = self.clock.period();
         let is_marked = |periods| {
             let marks = self.marks_of(period.wrapping_sub(periods));
             marks.is_some_and(|marks| marks.load(Ordering::Relaxed) > 0)
         };
         if is_marked(STALLED + 1) {
-            return Some(Stall::Lasting);
+            return Some(AnswerStall::Lasting);
         }
         let has_others = || self.in_flight.load(Ordering::Relaxed) > 1;
         is_marked(STALLED).then(|| match has_others() {
-            true => Stall::BesideOthers,
-            false => Stall::Lasting,
+            true => AnswerStall::BesideOthers,
+            false => AnswerStall::Lasting,
         })
     }
 
-    /// Requests whose answers are not written yet.
+    /// Requests whose responses are not written yet.
     #[cfg(test)]
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
@@ -129,7 +131,7 @@ impl Activity {
     }
 }
 
-impl InFlight {
+impl RequestInFlight {
     pub(super) fn new(activity: &Arc<Activity>) -> Self {
         activity.in_flight.fetch_add(1, Ordering::Relaxed);
         Self(activity.clone())
@@ -140,7 +142,7 @@ impl InFlight {
     }
 }
 
-impl Drop for InFlight {
+impl Drop for RequestInFlight {
     fn drop(&mut self) {
         let activity = &self.0;
         activity
@@ -150,7 +152,7 @@ impl Drop for InFlight {
     }
 }
 
-impl Mark {
+impl ProgressMark {
     pub(super) fn new(activity: &Arc<Activity>) -> Self {
         let period = activity.clock.period();
         if let Some(marks) = activity.marks_of(period) {
@@ -163,7 +165,7 @@ impl Mark {
         }
     }
 
-    /// The client took so many bytes.
+    /// Notes that the client read this number of bytes.
     pub(super) fn took(&mut self, bytes: usize) {
         self.taken += bytes;
         if self.taken < LEAST {
@@ -187,7 +189,7 @@ impl Mark {
     }
 }
 
-impl Drop for Mark {
+impl Drop for ProgressMark {
     fn drop(&mut self) {
         self.unmark();
     }
@@ -198,11 +200,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_taken_for_two_periods_is_a_stall() {
+    fn an_answer_without_progress_for_two_periods_is_a_stall() {
         let stalled_after = |taken: usize| {
             let clock = Arc::new(Clock::default());
             let activity = Activity::new(&clock);
-            let mut mark = Mark::new(&activity);
+            let mut mark = ProgressMark::new(&activity);
             let stalled = (1..100).find(|_| {
                 clock.next_period();
                 let is_stalled = activity.stall().is_some();
@@ -222,20 +224,20 @@ mod tests {
     fn a_stall_beside_other_requests_leaves_them_one_more_period() {
         let clock = Arc::new(Clock::default());
         let activity = Activity::new(&clock);
-        let _stalled = InFlight::new(&activity);
-        let other = InFlight::new(&activity);
-        let _mark = Mark::new(&activity);
+        let _stalled = RequestInFlight::new(&activity);
+        let other = RequestInFlight::new(&activity);
+        let _mark = ProgressMark::new(&activity);
         for _ in 0..STALLED {
             assert_eq!(activity.stall(), None);
             clock.next_period();
         }
-        assert_eq!(activity.stall(), Some(Stall::BesideOthers));
+        assert_eq!(activity.stall(), Some(AnswerStall::BesideOthers));
         drop(other);
-        assert_eq!(activity.stall(), Some(Stall::Lasting));
-        let _other = InFlight::new(&activity);
-        assert_eq!(activity.stall(), Some(Stall::BesideOthers));
+        assert_eq!(activity.stall(), Some(AnswerStall::Lasting));
+        let _other = RequestInFlight::new(&activity);
+        assert_eq!(activity.stall(), Some(AnswerStall::BesideOthers));
         clock.next_period();
-        assert_eq!(activity.stall(), Some(Stall::Lasting));
+        assert_eq!(activity.stall(), Some(AnswerStall::Lasting));
     }
 
     #[test]
@@ -244,8 +246,8 @@ mod tests {
         let activity = Activity::new(&clock);
         clock.next_look();
         assert_eq!(activity.idle(), Some(1));
-        let request = InFlight::new(&activity);
-        let mark = Mark::new(&activity);
+        let request = RequestInFlight::new(&activity);
+        let mark = ProgressMark::new(&activity);
         drop(request);
         assert_eq!(activity.idle(), None);
         drop(mark);

@@ -1,4 +1,4 @@
-//! What a client is answered once the rules have decided, or could not.
+//! Responses to decisions of the rules, and to turns that failed.
 
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, StatusCode};
@@ -6,23 +6,25 @@ use saga_core::outcome::Reply;
 use saga_core::rules::Fault;
 
 use super::answer::{Answered, json_response};
-use super::conditional;
 use super::problem::{Problem, try_later};
 use super::routes::{self, Route};
+use super::{conditional, correlation};
 use crate::apidocs::problems::Kind;
-use crate::store::{FaultKind, StoreFault};
-use crate::turn::Answer;
+use crate::store::{StoreFault, StoreFaultKind};
+use crate::turn::{Answer, Replied, UnknownOutcome};
 
-/// The reply and the key of its aggregate, or why there is none.
-pub(super) fn replied(answer: Answer) -> Result<(Reply, String), Problem> {
+/// The reply, or the problem.
+pub(super) fn replied(answer: Answer) -> Result<Replied, Problem> {
     Err(match answer {
-        Answer::Replied(reply, key) => return Ok((reply, key)),
+        Answer::Replied(replied) => return Ok(replied),
         Answer::Malformed(reason) => Problem::new(Kind::Malformed, reason),
         Answer::TryLater(reason) => try_later(reason),
         Answer::CheckAgain(_) => try_later("the rules were swapped".into()),
         Answer::StoreFailed(fault) => store_failed(&fault),
         Answer::Quarantined(fault) => quarantined(&fault),
-        Answer::Unknown(seconds, can_repeat) => outcome_unknown(seconds, can_repeat),
+        Answer::Blocked => blocked(),
+        // The answer of a migration, which no client can ask for.
+        Answer::StateRead(_) => try_later("only the state was read".into()),
         Answer::Broke(fault) => {
             let detail = format!("the rules broke and nothing was changed: {fault}");
             Problem::new(Kind::RulesBroke, detail)
@@ -30,13 +32,22 @@ pub(super) fn replied(answer: Answer) -> Result<(Reply, String), Problem> {
     })
 }
 
-/// The answer to a command, or what is wrong.
+/// The response to a command, or the problem.
 pub(super) fn response(route: &Route, answer: Answer) -> Result<Answered, Problem> {
-    let (reply, key) = replied(answer)?;
+    let Replied {
+        reply,
+        key,
+        correlation,
+    } = replied(answer)?;
     let (body, settled) = match reply {
         Reply::Done(body) => (body, true),
         Reply::Pending(body) => (body, false),
-        Reply::Refused(refusal) => return Err(Problem::refused(refusal)),
+        Reply::Refused(refusal) => {
+            return Err(Problem {
+                correlation: Some(correlation.into()),
+                ..Problem::refused(refusal)
+            });
+        }
     };
     let status = match (route.creates, settled) {
         (true, _) => StatusCode::CREATED,
@@ -46,9 +57,10 @@ pub(super) fn response(route: &Route, answer: Answer) -> Result<Answered, Proble
     };
     let read = (route.method == Method::GET).then(|| conditional::tag(&body));
     let mut response = json_response(status, "application/json", body);
+    correlation::mark(&mut response, &correlation);
     if let Some(tag) = read {
         conditional::mark(&mut response, &tag);
-        // The same path gives events too.
+        // The same path serves events too.
         let vary = HeaderValue::from_static("accept");
         response.headers_mut().insert(header::VARY, vary);
     }
@@ -68,37 +80,46 @@ pub(super) fn quarantined(fault: &Fault) -> Problem {
     Problem::new(Kind::Quarantined, detail).retry_after(60)
 }
 
-/// The problem of a command of which it is not known whether it takes effect. Only who can learn it by the same key is told to
-/// come again: without one, a repeat might take effect a second time.
-pub(super) fn outcome_unknown(seconds: u64, can_repeat: bool) -> Problem {
-    let advice = if can_repeat {
-        "send it again under the same Idempotency-Key to learn the outcome"
-    } else {
-        "look before you send it again; under an Idempotency-Key it takes effect once however often it is sent"
-    };
-    let detail = format!(
-        "whether the command took effect was not known after {seconds} s, and it may yet: {advice}"
-    );
-    let problem = Problem::new(Kind::OutcomeUnknown, detail);
-    match can_repeat {
-        true => problem.retry_after(1),
-        false => problem,
+/// The problem of a command whose aggregate is blocked by a dead letter.
+pub(super) fn blocked() -> Problem {
+    let detail = "an earlier message of this aggregate could not be decided, and later ones wait behind it; nothing was changed";
+    Problem::new(Kind::Blocked, detail)
+}
+
+/// The problem of a command whose outcome is unknown. Only a client with an idempotency key is told
+/// to retry: without a key, a repeat might take effect a second time.
+impl From<UnknownOutcome> for Problem {
+    fn from(unknown: UnknownOutcome) -> Self {
+        let advice = if unknown.can_repeat {
+            "send it again under the same Idempotency-Key to learn the outcome"
+        } else {
+            "look before you send it again; under an Idempotency-Key it takes effect once however often it is sent"
+        };
+        let detail = format!(
+            "whether the command took effect was not known after {} s, and it may yet: {advice}",
+            unknown.seconds
+        );
+        let problem = Problem::new(Kind::OutcomeUnknown, detail);
+        match unknown.can_repeat {
+            true => problem.retry_after(1),
+            false => problem,
+        }
     }
 }
 
 /// The problem of a store that failed.
-pub(super) fn store_failed(fault: &StoreFault) -> Problem {
+pub fn store_failed(fault: &StoreFault) -> Problem {
     match fault.kind() {
-        FaultKind::Passing => {
+        StoreFaultKind::Passing => {
             let detail = format!("the store failed and nothing was changed: {fault}");
             Problem::new(Kind::StoreFailed, detail).retry_after(1)
         }
-        // Another attempt would meet the same.
-        FaultKind::Damaged => {
+        // A retry would meet the same error.
+        StoreFaultKind::Damaged => {
             let detail = format!("the store is damaged and nothing was changed: {fault}");
             Problem::new(Kind::StoreUnusable, detail)
         }
-        FaultKind::Gone => {
+        StoreFaultKind::Gone => {
             let detail = format!("the store is gone and nothing is kept: {fault}");
             Problem::new(Kind::StoreUnusable, detail)
         }

@@ -1,6 +1,6 @@
-//! What a request says: its body, the key of the aggregate that it is about, its trace context.
+//! The parts of a request: its body, the key of its aggregate, its trace context.
 //!
-//! Must not know: who decides, what is answered.
+//! Must not know: decisions and answers.
 
 use std::time::Duration;
 
@@ -21,20 +21,20 @@ use super::problem::{Problem, try_later};
 use super::routes::Route;
 use crate::apidocs::problems::Kind;
 use crate::base::budget::{Budget, Reserved};
-use crate::schema::{Place, Wrong};
+use crate::schema::{BodyError, SchemaError};
 
-/// Longest time that a client may take to send a body.
+/// Longest time for sending a body.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// The body of a request, which can be read from the client once.
 pub(super) enum Body {
     Unread(Incoming),
     Read(String),
-    /// It is on its way to the rules, or could not be read.
+    /// Handed to the rules, or unreadable.
     Gone,
 }
 
-/// The body as text, `null` where the route takes none, and what is reserved for it.
+/// The body as text, `null` if the route takes none, with its reservation.
 pub(super) async fn text(
     route: &Route,
     head: &Parts,
@@ -67,14 +67,14 @@ pub(super) async fn text(
     }
 }
 
-/// What the bodies of requests may be.
+/// Bounds of request bodies.
 #[derive(Debug, Clone)]
 pub struct Bodies {
-    /// Bytes at most.
+    /// Most bytes of one body.
     pub bytes: usize,
-    /// Bytes of all of them, and of answers that are not taken.
+    /// Most bytes of all bodies together, and of responses that clients have not read.
     pub budget: Budget,
-    /// Whether they are checked against the schemas of their routes.
+    /// True if bodies are checked against the schemas of their routes.
     pub are_checked: bool,
 }
 
@@ -95,16 +95,16 @@ pub(super) fn checked(route: &Route, text: &str, bodies: &Bodies) -> Result<Valu
     schema
         .check(&value, text.len())
         .map_err(|wrong| match wrong {
-            Wrong::Places(places) => {
+            SchemaError::Places(places) => {
                 let detail = places.iter().map(describe).collect::<Vec<_>>().join("; ");
                 Problem::new(Kind::InvalidBody, detail).with_errors(places)
             }
-            Wrong::Broke => Problem::new(Kind::CheckFailed, "the body could not be checked"),
+            SchemaError::Broke => Problem::new(Kind::CheckFailed, "the body could not be checked"),
         })?;
     Ok(value)
 }
 
-/// The key of the aggregate; none where the host generates it.
+/// The key of the aggregate; `None` if the host generates it.
 pub(super) fn key(
     route: &Route,
     parameters: &[(String, String)],
@@ -126,7 +126,7 @@ pub(super) fn key(
                 .map(Some)
                 .map_err(|reason| {
                     Problem::new(Kind::InvalidBody, format!("the body {reason}")).with_errors(vec![
-                        Place {
+                        BodyError {
                             pointer: pointer.clone(),
                             detail: reason,
                         },
@@ -136,7 +136,7 @@ pub(super) fn key(
     }
 }
 
-fn describe(place: &Place) -> String {
+fn describe(place: &BodyError) -> String {
     match place.pointer.as_str() {
         "" => place.detail.clone(),
         pointer => format!("{pointer}: {}", place.detail),
@@ -164,7 +164,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(Kind::UnsupportedMediaType, detail))
 }
 
-/// A W3C trace context, if the client sent one of the known form.
+/// The W3C trace context, if the client sent a valid one.
 pub(super) fn traceparent(headers: &HeaderMap) -> Option<String> {
     let text = headers.get("traceparent")?.to_str().ok()?;
     let wanted = [2, 32, 16, 2];

@@ -15,63 +15,64 @@ use crate::schema::Schema;
 /// The routes of one participant.
 pub struct Routes {
     base_path: String,
-    router: Router<Place>,
-    /// The methods of all routes, and those that come with them.
+    router: Router<PathRoutes>,
+    /// The methods of all routes, with HEAD and OPTIONS.
     methods: Vec<&'static str>,
     /// Method and template of every route.
     templates: Vec<(Method, String)>,
 }
 
-/// What is served at one path.
+/// The routes at one path.
 #[derive(Default)]
-struct Place {
+struct PathRoutes {
     routes: Vec<Route>,
     listing: Option<ListingRoute>,
-    /// What the requests for the listing are counted by.
-    listed: Counted,
+    /// Counter of requests for the listing.
+    listed: RouteCounter,
 }
 
-/// A command and what is needed to take it.
+/// A command, ready to serve.
 pub struct Route {
     /// Method.
     pub method: Method,
     /// Name of the command.
     pub command: String,
-    /// Where the key comes from.
+    /// The source of the key.
     pub key: KeySource,
-    /// Path template of the created aggregate, base path included; none where nothing is created or it can't be read.
+    /// Path template of the created aggregate, base path included; `None` if nothing is created or
+    /// it can't be read.
     pub location: Option<String>,
-    /// Whether it changes nothing.
+    /// True if the command changes nothing.
     pub reads: bool,
-    /// Whether it makes a new aggregate.
+    /// True if the command creates an aggregate.
     pub creates: bool,
-    /// Path template, base path included, of the read that tells how far its aggregate is, with one parameter,
-    /// the key; none where there is no such read.
+    /// Path template, base path included, of the read that shows the aggregate's progress, with the
+    /// key as its one parameter; `None` if there is no such read.
     pub read_at: Option<String>,
-    /// Schema of the body; none where it takes none.
+    /// Schema of the body; `None` if it takes none.
     pub request: Option<Schema>,
-    /// What its requests are counted by.
-    pub counted: Counted,
+    /// Counter of its requests.
+    pub counted: RouteCounter,
 }
 
-/// What the requests for a route are counted by.
+/// Counter of the requests for a route.
 #[derive(Default)]
-pub struct Counted {
+pub struct RouteCounter {
     /// Path template, base path included.
     pub template: String,
     /// Its series, from the first request on.
-    pub series: OnceLock<Option<requests::Route>>,
+    pub series: OnceLock<Option<requests::RouteSeries>>,
 }
 
-/// What a path leads to.
-pub enum Found<'a> {
+/// The match of a path.
+pub enum RouteMatch<'a> {
     /// A command, with its path parameters, percent-decoded.
     Route(&'a Route, Vec<(String, String)>),
     /// A listing.
     Listing(&'a ListingRoute),
-    /// The path exists, for these methods.
+    /// The path exists, but only for these methods.
     OtherMethods(Vec<&'a str>),
-    /// Nothing.
+    /// No route.
     Nothing,
     /// A path parameter is not percent-encoded UTF-8.
     BadPath(String),
@@ -81,9 +82,9 @@ impl Routes {
     /// The routes of a description, below this base path.
     ///
     /// # Errors
-    /// Says which command or listing can't be served and why.
+    /// The command or listing that can't be served, and the reason.
     pub fn new(description: &Description, base_path: &str) -> Result<Self, String> {
-        let mut places: BTreeMap<&str, Place> = BTreeMap::new();
+        let mut places: BTreeMap<&str, PathRoutes> = BTreeMap::new();
         let mut templates = Vec::new();
         for command in &description.commands {
             let route = route(description, command, base_path).map_err(|reason| {
@@ -119,21 +120,21 @@ impl Routes {
         })
     }
 
-    /// The methods that are served at some path or other.
+    /// The methods that are served at any path.
     #[must_use]
     pub fn methods(&self) -> &[&'static str] {
         &self.methods
     }
 
-    /// Whether there is a route of this method and template.
+    /// True if there is a route of this method and template.
     #[must_use]
     pub fn serves(&self, method: &str, template: &str) -> bool {
         (self.templates.iter()).any(|(known, at)| known == method && at == template)
     }
 
-    /// What a request of this path and method is counted by, if it leads to a route.
+    /// The counter for a request of this method and path, if it has a route.
     #[must_use]
-    pub fn counted(&self, method: &Method, path: &str) -> Option<&Counted> {
+    pub fn counted(&self, method: &Method, path: &str) -> Option<&RouteCounter> {
         let below = path.strip_prefix(&self.base_path)?;
         let place = self.router.at(below).ok()?.value;
         let route = place.routes.iter().find(|route| route.method == *method);
@@ -141,16 +142,16 @@ impl Routes {
         (route.map(|route| &route.counted)).or(is_listed.then_some(&place.listed))
     }
 
-    /// What a request's path and method lead to.
+    /// Matches a request's method and path.
     #[must_use]
-    pub fn find(&self, method: &Method, path: &str) -> Found<'_> {
+    pub fn find(&self, method: &Method, path: &str) -> RouteMatch<'_> {
         let Some(matched) = path
             .strip_prefix(&self.base_path)
             .and_then(|below| self.router.at(below).ok())
         else {
-            return Found::Nothing;
+            return RouteMatch::Nothing;
         };
-        // hyper leaves the body of an answer to HEAD out.
+        // hyper leaves out the body of an answer to HEAD.
         let method = if method == Method::HEAD {
             &Method::GET
         } else {
@@ -159,11 +160,11 @@ impl Routes {
         let place = matched.value;
         let Some(route) = place.routes.iter().find(|route| route.method == *method) else {
             return match &place.listing {
-                Some(listing) if *method == Method::GET => Found::Listing(listing),
+                Some(listing) if *method == Method::GET => RouteMatch::Listing(listing),
                 listing => {
                     let lists = listing.iter().map(|_| Method::GET.as_str());
                     let others = place.routes.iter().map(|route| route.method.as_str());
-                    Found::OtherMethods(allowed(lists.chain(others)))
+                    RouteMatch::OtherMethods(allowed(lists.chain(others)))
                 }
             };
         };
@@ -172,17 +173,17 @@ impl Routes {
             match percent_decode(value) {
                 Some(value) => parameters.push((name.to_owned(), value)),
                 None => {
-                    return Found::BadPath(format!(
+                    return RouteMatch::BadPath(format!(
                         "path parameter {name} is not percent-encoded UTF-8"
                     ));
                 }
             }
         }
-        Found::Route(route, parameters)
+        RouteMatch::Route(route, parameters)
     }
 }
 
-/// Each of these methods once, and those that come with them.
+/// These methods without duplicates, with HEAD and OPTIONS.
 fn allowed<'m>(served: impl Iterator<Item = &'m str>) -> Vec<&'m str> {
     let mut methods = Vec::new();
     for method in served {
@@ -205,7 +206,7 @@ fn route(description: &Description, command: &Command, base_path: &str) -> Resul
         _ => None,
     };
     Ok(Route {
-        counted: Counted {
+        counted: RouteCounter {
             template: format!("{base_path}{}", command.path),
             series: OnceLock::new(),
         },

@@ -1,6 +1,6 @@
-//! The listeners, of participants and of the operator: bounded connections, graceful drain.
+//! Listeners of participants and of the operator: bounded connections, graceful drain.
 //!
-//! When as many connections are open as may be, the one that has been idle for longest gives way to the next.
+//! At the bound of open connections, the one with the longest idle time gives way to the next.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,42 +15,42 @@ use tokio_util::task::TaskTracker;
 
 use super::accept::Acceptor;
 use super::answer::Answered;
-use super::connection::{Accepted, HEAD_TIME, Shared};
-use super::connections::{Connections, RESERVE_HEAD, Times};
+use super::connection::{Accepted, ConnectionServer, HEAD_TIME};
+use super::connections::{ConnectionTimes, Connections, RESERVE_HEAD};
 use super::tls::Tls;
 use crate::metrics::requests::Open;
 
-/// Connections that wait to be accepted. The usual 128 overflow when hundreds of clients begin at once,
-/// and each that does not fit is a second late.
+/// Backlog of `listen`. The usual 128 overflow when hundreds of clients connect at once, and each
+/// client that does not fit is a second late.
 const BACKLOG: u32 = 4_096;
 
-/// Bytes of answers that the kernel keeps for a client. With more of them it could take longer than the bound of a stall until a
-/// slow client has taken so much that there is room again.
+/// Send buffer of a connection in bytes. With a larger one, a slow client could take longer than
+/// the stall bound to make room in it.
 const SEND_BUFFER: u32 = 256 << 10;
 
 /// Longest wait for the place of a connection that was just asked to end.
 const LEAVE: Duration = Duration::from_millis(500);
 
-/// Time for which nobody waits for such a place after one was not free in time: its client is in the midst of a head, and others
-/// may be too.
+/// Time without such waits after one has failed: that client was sending a head, and others may be
+/// too.
 const HURRY: Duration = Duration::from_secs(2);
 
-/// Who answers the requests of a listener.
+/// A service that answers the requests of a listener.
 pub trait Answers: Send + Sync + 'static {
-    /// Answers one request. Is dropped when the client breaks off.
+    /// Answers one request. Dropped when the client disconnects.
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Answered> + Send;
 
-    /// A connection was accepted; it is open until what is given here is dropped.
+    /// Counts an accepted connection until the returned value is dropped.
     fn connected(&self) -> Open {
         Open::default()
     }
 
-    /// Below which path the pages on problems are.
+    /// Base path of the pages on problems.
     fn base_path(&self) -> &str {
         ""
     }
 
-    /// Whether a request is answered however many others are in flight.
+    /// True if a request is answered regardless of the number in flight.
     fn is_urgent(&self, _request: &Request<Incoming>) -> bool {
         false
     }
@@ -59,7 +59,7 @@ pub trait Answers: Send + Sync + 'static {
 /// Binds the address of a participant's listener.
 ///
 /// # Errors
-/// Says which address, and what to do when it is in use.
+/// Names the address, and the remedy if it is in use.
 pub fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     bind_or(
         name,
@@ -68,10 +68,10 @@ pub fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     )
 }
 
-/// Binds an address; `otherwise` says what to do where it is in use and shall stay so.
+/// Binds an address; `otherwise` is the remedy if the address is to stay in use.
 ///
 /// # Errors
-/// Says which address, and what to do when it is in use.
+/// Names the address, and the remedy if it is in use.
 pub fn bind_or(name: &str, address: SocketAddr, otherwise: &str) -> anyhow::Result<TcpListener> {
     listen(address).map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
@@ -88,9 +88,9 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // A host that is started again must not wait for the connections of its last life to fade.
+    // A restarted host must not wait for the closed connections of its predecessor.
     socket.set_reuseaddr(true)?;
-    // Accepted connections inherit it.
+    // Accepted connections inherit the option.
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -98,39 +98,40 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Bounds of a listener.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
+pub struct ListenerBounds {
     /// Connections.
     pub connections: usize,
-    /// Further connections, on which only requests for health are answered.
+    /// Further connections, which serve health checks only.
     pub reserve: usize,
-    /// Longest time for which a client may take nothing of an answer.
+    /// Longest time for which a client may read nothing of a response.
     pub stall: Duration,
-    /// Longest time that requests in flight get when the listener is to stop.
+    /// Longest time that requests in flight get when the listener stops.
     pub drain: Duration,
 }
 
-/// Marks a request on a connection on which only health is answered.
+/// Marks a request on a connection that serves health checks only.
 #[derive(Debug, Clone, Copy)]
 pub struct HealthOnly;
 
-/// The places of a listener's connections.
-struct Places {
+/// The places for connections of a listener.
+struct ConnectionSlots {
     common: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
     connections: Arc<Connections>,
-    /// Until then nobody waits for a connection that was asked to end, while there is a reserve.
+    /// Until then, if there is a reserve, no connection waits for one that was asked to end.
     hurry: Option<Instant>,
 }
 
-impl Places {
-    /// A place for the next connection, and whether it is one of the reserve. Others give way for it.
+impl ConnectionSlots {
+    /// The place of the next connection, and true if it is a reserved one. Idle connections give
+    /// way for it.
     async fn next(&mut self) -> Option<(OwnedSemaphorePermit, bool)> {
         loop {
             if let Ok(place) = self.common.clone().try_acquire_owned() {
                 return Some((place, false));
             }
             let gives_way = self.connections.give_way();
-            // Its place is better than one for health alone.
+            // A common place is better than a reserved one.
             if gives_way && self.hurry.is_none_or(|until| until <= Instant::now()) {
                 let left = self.common.clone().acquire_owned();
                 match tokio::time::timeout(LEAVE, left).await {
@@ -151,25 +152,25 @@ impl Places {
     }
 }
 
-/// Serves until `stop`, over TLS where that is given, then lets the requests in flight finish.
+/// Serves until `stop`, over TLS if configured, then lets the requests in flight finish.
 pub async fn serve<S: Answers>(
     mut listener: Acceptor,
     tls: Option<Arc<Tls>>,
     service: Arc<S>,
-    bounds: Bounds,
+    bounds: ListenerBounds,
     stop: CancellationToken,
 ) {
     listener.end_stalled(bounds.stall);
-    let shared = Shared::new(service.clone(), bounds.connections, HEAD_TIME);
+    let shared = ConnectionServer::new(service.clone(), bounds.connections, HEAD_TIME);
     let shared = Arc::new(shared);
     let under_way = TaskTracker::new();
-    let connections = Connections::new(Times {
+    let connections = Connections::new(ConnectionTimes {
         idle: HEAD_TIME,
         stall: bounds.stall,
     });
     let watched = connections.clone();
     let watch = tokio::spawn(async move { watched.look_after().await });
-    let mut places = Places {
+    let mut places = ConnectionSlots {
         common: Arc::new(Semaphore::new(bounds.connections)),
         reserve: Arc::new(Semaphore::new(bounds.reserve)),
         connections: connections.clone(),
@@ -209,7 +210,7 @@ pub async fn serve<S: Answers>(
     under_way.close();
     let all_ended = tokio::time::timeout(bounds.drain, under_way.wait()).await;
     if all_ended.is_err() {
-        tracing::warn!("some clients did not let go of their connections in time");
+        tracing::warn!("some clients did not close their connections in time");
     }
     watch.abort();
 }

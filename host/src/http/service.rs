@@ -1,8 +1,8 @@
 //! One request: route, body, schema, command, answer.
 //!
-//! Routes belong to a generation of the rules and are swapped with it. A request that was checked against
-//! the routes of one generation and comes to the rules of the next, where its command is another, is
-//! checked again: its client sees one answer, of one generation.
+//! Routes belong to a generation of the rules and are swapped with it. A request that was checked
+//! against the routes of one generation and reaches the rules of the next, in which its command
+//! differs, is checked again: its client sees one answer, of one generation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,48 +18,49 @@ use super::answer::{
     too_many_bytes,
 };
 use super::conditional;
+use super::correlation;
 use super::cors::Cors;
 use super::events;
-use super::heavy::Heavy;
 use super::idempotency::{replayed, replied_before};
+use super::large_bodies::LargeBodies;
 use super::listing::Lists;
-use super::origin::{self, Hosts};
+use super::origin::{self, ServedHosts};
 use super::prefer::{self, Waited};
 use super::problem::{Problem, try_later};
 use super::reply::response;
 use super::request::{self, Bodies, Body, checked, key, traceparent};
-use super::routes::{self, Found, Route, Routes};
+use super::routes::{self, Route, RouteMatch, Routes};
 use super::server::Answers;
 use super::target;
-use super::waiting::{Reading, Waiting};
+use super::waiting::{WaitBounds, WatchedRead};
 use crate::apidocs::problems::Kind;
 use crate::apidocs::{Configured, Documents};
-use crate::metrics::requests::{Counted, Open, Requests};
+use crate::metrics::requests::{Open, PendingRequest, Requests};
 use crate::store::Claim;
 use crate::turn::{Active, Answer, CommandCall, Participant};
 
-/// Longest time that the routes may be behind the rules.
+/// Longest time that the routes may lag behind the rules.
 pub(super) const FOLLOW: Duration = Duration::from_secs(5);
 
-/// How often a request is checked again at most, because the rules were swapped meanwhile.
+/// Most checks of one request; the rules may be swapped between them.
 pub(super) const CHECKS: usize = 4;
 
-/// Answers the requests for one participant.
+/// Answers the requests of one participant.
 pub struct Service {
     participant: Arc<Participant>,
     serving: watch::Sender<Arc<Serving>>,
     /// The same for every generation, until the next start.
     base_path: String,
     bodies: Bodies,
-    waiting: Waiting,
-    hosts: Hosts,
+    waiting: WaitBounds,
+    hosts: ServedHosts,
     cors: Cors,
     requests: Requests,
     lists: Lists,
-    heavy: Heavy,
+    large_bodies: LargeBodies,
 }
 
-/// Routes and documents, and the generation whose they are.
+/// Routes and documents of one generation.
 pub struct Serving {
     pub(super) active: Arc<Active>,
     base_path: String,
@@ -68,10 +69,11 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// The routes and documents of this generation, below this base path; topics and groups are called by these names.
+    /// The routes and documents of this generation, below this base path, with the configured names
+    /// of topics and groups.
     ///
     /// # Errors
-    /// Says which command can't be served and why.
+    /// The command that can't be served, and the reason.
     pub fn new(
         active: Arc<Active>,
         base_path: &str,
@@ -87,7 +89,7 @@ impl Serving {
         })
     }
 
-    /// What is to be read at the path of this request, if it is a document or a page of the host's.
+    /// The document or page at the path of this request, if there is one.
     fn read(&self, head: &Parts) -> Option<Result<Answered, Problem>> {
         let path = head.uri.path();
         let below = path.strip_prefix(&self.base_path)?;
@@ -129,14 +131,14 @@ impl Answers for Service {
 }
 
 impl Service {
-    /// A service for this participant.
+    /// Creates the service of a participant.
     #[must_use]
     pub fn new(
         participant: Arc<Participant>,
         serving: Serving,
         bodies: Bodies,
-        waiting: Waiting,
-        (hosts, cors): (Hosts, Cors),
+        waiting: WaitBounds,
+        (hosts, cors): (ServedHosts, Cors),
         requests: Requests,
         lists: Lists,
     ) -> Self {
@@ -150,11 +152,11 @@ impl Service {
             cors,
             requests,
             lists,
-            heavy: Heavy::new(),
+            large_bodies: LargeBodies::new(),
         }
     }
 
-    /// Serves these routes from now on; gives those that were served before.
+    /// Serves these routes from now on; returns the former ones.
     pub fn swap(&self, serving: Serving) -> Arc<Serving> {
         let before = self.serving.send_replace(Arc::new(serving));
         let serving = self.serving.borrow();
@@ -163,8 +165,8 @@ impl Service {
         before
     }
 
-    /// A request has come, and is counted by the route that it leads to.
-    fn begin(&self, request: &Request<Incoming>) -> Counted {
+    /// Counts a request from its arrival, by its route.
+    fn begin(&self, request: &Request<Incoming>) -> PendingRequest {
         let method = request.method();
         let serving = self.serving.borrow();
         let counted = serving.routes.counted(method, request.uri().path());
@@ -175,7 +177,7 @@ impl Service {
         self.requests.begin(counted, method.as_str())
     }
 
-    /// What is looked at before a request is read.
+    /// Checks the head of a request before its body is read.
     fn check(&self, head: &Parts) -> Result<(), Problem> {
         origin::check_target(head, &self.hosts)?;
         origin::check_page(head, &self.cors)?;
@@ -185,7 +187,7 @@ impl Service {
         Ok(())
     }
 
-    /// Charges the answer to a read to the budget. What a command did has to be answered in any case.
+    /// Charges the response to a read to the budget. A command's response must be sent in any case.
     fn charged(&self, head: &Parts, response: Answered) -> Result<Answered, Problem> {
         let bytes = response.body().unreserved();
         if bytes == 0 || !matches!(head.method, Method::GET | Method::HEAD) {
@@ -199,7 +201,7 @@ impl Service {
 
     async fn serve(&self, head: &Parts, body: Incoming) -> Result<Answered, Problem> {
         let mut body = Body::Unread(body);
-        // Stays where the request is checked again, and with the turn where the client breaks off.
+        // Kept when the request is checked again, and with the turn when the client disconnects.
         let mut claim = None;
         for _ in 0..CHECKS {
             let serving = self.serving.borrow().clone();
@@ -211,14 +213,14 @@ impl Service {
             }
             let mut swaps = self.serving.subscribe();
             let is_next = |now: &Arc<Serving>| !Arc::ptr_eq(now, &serving);
-            // Where they don't follow, the next check finds that out too.
+            // If the routes don't follow, the next check finds that out too.
             let _ = tokio::time::timeout(FOLLOW, swaps.wait_for(is_next)).await;
         }
         let detail = "the rules were swapped several times while the request was checked";
         Err(try_later(detail.into()))
     }
 
-    /// Answers under the routes of one generation; none where the rules are of another by now.
+    /// Answers under the routes of one generation; `None` if the rules are of another by now.
     async fn serve_under(
         &self,
         serving: &Serving,
@@ -235,25 +237,29 @@ impl Service {
             return Ok(Some(options(serving.routes.methods())));
         }
         let (route, parameters) = match serving.routes.find(&head.method, path) {
-            Found::Route(route, parameters) => (route, parameters),
-            Found::Listing(route) => {
+            RouteMatch::Route(route, parameters) => (route, parameters),
+            RouteMatch::Listing(route) => {
                 let active = &serving.active;
                 return (self.lists)
                     .answer(&self.participant, active, route, head, &self.bodies.budget)
                     .await;
             }
-            Found::OtherMethods(methods) if asks_methods => return Ok(Some(options(&methods))),
-            Found::OtherMethods(methods) => {
+            RouteMatch::OtherMethods(methods) if asks_methods => {
+                return Ok(Some(options(&methods)));
+            }
+            RouteMatch::OtherMethods(methods) => {
                 return Err(method_not_allowed(&head.method, path, &methods));
             }
-            Found::Nothing => return Err(nothing_at(path)),
-            Found::BadPath(detail) => {
+            RouteMatch::Nothing => return Err(nothing_at(path)),
+            RouteMatch::BadPath(detail) => {
                 return Err(Problem::new(Kind::BadPath, detail));
             }
         };
+        let correlation = correlation::given(&head.headers)?;
         let read = request::text(route, head, body, (&self.bodies, &self.cors)).await?;
         let (text, reserved) = read;
-        // Before it is checked: what was taken once is answered alike, whatever the rules ask for by now.
+        // Before the check: a repeated command gets its first answer, whatever the rules demand by
+        // now.
         if let Some(first) = replied_before(&self.participant, route, head, &text, claim).await? {
             let again = self.answered(route, head, first).await;
             let mut again =
@@ -262,12 +268,12 @@ impl Service {
             return Ok(Some(again));
         }
         let limits = self.participant.limits();
-        // The value, larger than the text by far, goes before the rules are waited for.
+        // The value is far larger than the text, so it is dropped before the turn.
         let keyed = || {
             let value = checked(route, &text, &self.bodies)?;
             key(route, &parameters, &value, limits)
         };
-        let key = self.heavy.with(text.len(), keyed).await?;
+        let key = self.large_bodies.with(text.len(), keyed).await?;
         if let Some(key) = &key
             && events::are_wanted(&head.method, &head.headers)
         {
@@ -284,11 +290,12 @@ impl Service {
             parameters,
             body: text,
             key,
+            correlation,
             traceparent: traceparent(&head.headers),
             claim: claim.clone(),
             reserved,
         };
-        match self.participant.command(call).await {
+        match self.participant.command(call).await? {
             Answer::CheckAgain(text) => {
                 if route.request.is_some() {
                     *body = Body::Read(text);
@@ -299,8 +306,8 @@ impl Service {
         }
     }
 
-    /// The response to a command that was carried out, now or before; when the saga has decided, where the client waits for
-    /// that.
+    /// The response to a command that took place, now or before; once the saga has decided, if the
+    /// client waits for that.
     async fn answered(
         &self,
         route: &Route,
@@ -315,30 +322,36 @@ impl Service {
         Ok(response)
     }
 
-    /// The answer once the saga has decided, where the client waits for that and may; and for how many seconds it
-    /// might have.
+    /// The answer once the saga has decided, if the client waits for that and may; with the number
+    /// of seconds granted.
     async fn decided(&self, route: &Route, head: &Parts, answer: Answer) -> (Answer, Option<u64>) {
         let wanted = prefer::wait(&head.headers).unwrap_or_default();
         let seconds = wanted.min(self.waiting.seconds);
-        match (answer, &route.read_at) {
-            (Answer::Replied(Reply::Pending(body), key), Some(read_at)) if seconds > 0 => {
-                let path = routes::location(read_at, &key);
-                let Some(reading) = self.reading(head, path, &key) else {
-                    return (Answer::Replied(Reply::Pending(body), key), None);
-                };
-                let (reply, waited) = match prefer::decided(reading, seconds).await {
-                    Waited::Decided(read) => (Reply::Done(read), Some(seconds)),
-                    Waited::Undecided => (Reply::Pending(body), Some(seconds)),
-                    Waited::Unreadable => (Reply::Pending(body), None),
-                };
-                (Answer::Replied(reply, key), waited)
+        let (mut replied, read_at) = match (answer, &route.read_at) {
+            (Answer::Replied(replied), Some(read_at))
+                if seconds > 0 && matches!(replied.reply, Reply::Pending(_)) =>
+            {
+                (replied, read_at)
             }
-            (answer, _) => (answer, None),
-        }
+            (answer, _) => return (answer, None),
+        };
+        let path = routes::location(read_at, &replied.key);
+        let Some(reading) = self.reading(head, path, &replied.key) else {
+            return (Answer::Replied(replied), None);
+        };
+        let waited = match prefer::decided(reading, seconds).await {
+            Waited::Decided(read) => {
+                replied.reply = Reply::Done(read);
+                Some(seconds)
+            }
+            Waited::Undecided => Some(seconds),
+            Waited::Unreadable => None,
+        };
+        (Answer::Replied(replied), waited)
     }
 
-    /// Begins to watch an aggregate; none where too many requests do.
-    fn reading(&self, head: &Parts, path: String, key: &str) -> Option<Reading> {
+    /// Watches an aggregate; `None` if too many requests do.
+    fn reading(&self, head: &Parts, path: String, key: &str) -> Option<WatchedRead> {
         let (serving, traceparent) = (self.serving.subscribe(), traceparent(&head.headers));
         self.waiting.reading(
             &self.participant,

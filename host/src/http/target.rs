@@ -1,11 +1,11 @@
-//! The path of a request as it is compared: characters that need no encoding are decoded (RFC 3986, 6.2.2.2).
+//! Normalized request paths: characters that need no encoding are decoded (RFC 3986, 6.2.2.2).
 
 use hyper::Uri;
 use hyper::http::uri::PathAndQuery;
 
 use super::routes::hex;
 
-/// Writes an address as all addresses are written that mean the same: `/%6frders/1` → `/orders/1`.
+/// Normalizes a URI: `/%6frders/1` → `/orders/1`.
 pub fn normalize(uri: &mut Uri) {
     if !uri.path().contains('%') {
         return;
@@ -18,7 +18,7 @@ pub fn normalize(uri: &mut Uri) {
         None => path,
     };
     let mut parts = uri.clone().into_parts();
-    // What can't be written stays as it came.
+    // A URI that can't be written stays as it came.
     let Ok(target) = PathAndQuery::try_from(target) else {
         return;
     };
@@ -28,7 +28,7 @@ pub fn normalize(uri: &mut Uri) {
     }
 }
 
-/// The path with its unreserved characters decoded; none where it has no such.
+/// The path with its unreserved characters decoded; `None` if nothing changes.
 fn decoded(path: &str) -> Option<String> {
     let mut decoded = String::with_capacity(path.len());
     let mut rest = path;
@@ -53,7 +53,7 @@ fn decoded(path: &str) -> Option<String> {
     is_other.then_some(decoded)
 }
 
-/// The character of two digits, if it is one that needs no encoding.
+/// The character of two hex digits, if it needs no encoding.
 fn unreserved(digits: &str) -> Option<char> {
     let [high, low] = digits.as_bytes() else {
         return None;

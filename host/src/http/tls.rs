@@ -1,15 +1,14 @@
-//! TLS of a listener: the certificate that it shows, read from its files, and read again when that is asked for.
+//! TLS of a listener: its certificate, read from files, and re-read on request.
 //!
-//! Files that can't be used stop a start; read again they change nothing, and the certificate before goes on. What is
-//! said of them names files and reasons, and never what stands in them. Must not know: who listens, what is served.
+//! Unusable files stop a start; on a re-read they change nothing, and the present certificate
+//! stays. Errors name files and reasons, and never quote content. Must not know: listeners, the
+//! meaning of requests.
 
 use std::fmt;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::Serialize;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
@@ -19,33 +18,26 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{CertificateError, Error, RootCertStore, ServerConfig};
 
-/// Bytes of a file that are read at most. A chain has a few thousand.
+pub use crate::base::certificate::CertificateFiles;
+
+/// Most bytes of a file. A chain has a few thousand.
 const FILE_BYTES: u64 = 1 << 20;
 
-/// What is spoken over TLS, the preferred first.
+/// Protocols over TLS, the preferred first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 const DAY: u64 = 86_400;
 
-/// The certificate that a listener shows, by its files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct CertificateFiles {
-    /// The certificate, with those that lead to its authority after it, PEM.
-    pub certificate: PathBuf,
-    /// Its key, PEM, without a password.
-    pub key: PathBuf,
-}
-
-/// What is wrong with one of the files.
+/// A problem with one of the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wrong {
+pub struct CertificateProblem {
     /// The setting that names the file: `certificate` or `key`.
     pub setting: &'static str,
-    /// What is wrong, in words that name the file.
+    /// The problem, as text that names the file.
     pub reason: String,
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for CertificateProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.setting, self.reason)
     }
@@ -58,14 +50,14 @@ pub struct Tls {
 }
 
 impl CertificateFiles {
-    /// What is wrong with the files; nothing where a listener can use them.
+    /// The problems with the files; empty if a listener can use them.
     #[must_use]
-    pub fn problems(&self) -> Vec<Wrong> {
+    pub fn problems(&self) -> Vec<CertificateProblem> {
         self.read().err().unwrap_or_default()
     }
 
-    fn read(&self) -> Result<ServerConfig, Vec<Wrong>> {
-        let of = |setting| move |reason| Wrong { setting, reason };
+    fn read(&self) -> Result<ServerConfig, Vec<CertificateProblem>> {
+        let of = |setting| move |reason| CertificateProblem { setting, reason };
         let chain = certificates(&self.certificate).map_err(of("certificate"));
         let key = private_key(&self.key).map_err(of("key"));
         let (chain, key) = match (chain, key) {
@@ -81,18 +73,18 @@ impl CertificateFiles {
         Ok(config)
     }
 
-    fn unusable(&self, error: &Error) -> Wrong {
+    fn unusable(&self, error: &Error) -> CertificateProblem {
         let (certificate, key) = (self.certificate.display(), self.key.display());
         match error {
-            Error::InconsistentKeys(_) => Wrong {
+            Error::InconsistentKeys(_) => CertificateProblem {
                 setting: "key",
                 reason: format!("{key} is not the key of the certificate in {certificate}"),
             },
-            Error::InvalidCertificate(reason) => Wrong {
+            Error::InvalidCertificate(reason) => CertificateProblem {
                 setting: "certificate",
                 reason: format!("{certificate} can't be used: {reason}"),
             },
-            error => Wrong {
+            error => CertificateProblem {
                 setting: "key",
                 reason: format!("{key} can't be used: {error}"),
             },
@@ -101,11 +93,11 @@ impl CertificateFiles {
 }
 
 impl Tls {
-    /// Reads the files; says in the log where the certificate is not valid now.
+    /// Reads the files; logs a warning if the certificate is not valid now.
     ///
     /// # Errors
-    /// What is wrong with them.
-    pub fn new(files: &CertificateFiles) -> Result<Self, Vec<Wrong>> {
+    /// The problems with the files.
+    pub fn new(files: &CertificateFiles) -> Result<Self, Vec<CertificateProblem>> {
         let config = files.read()?;
         warn_of(&files.certificate);
         Ok(Self {
@@ -114,8 +106,8 @@ impl Tls {
         })
     }
 
-    /// Reads the files again: connections that are made from now on see what they hold. Where they can't be used, the
-    /// certificate before is shown on, and the log says why.
+    /// Re-reads the files for new connections. If they can't be used, the present certificate
+    /// stays, and the log has the reason.
     pub fn reread(&self, listener: &str) {
         let certificate = self.files.certificate.display();
         match self.files.read() {
@@ -126,13 +118,13 @@ impl Tls {
             }
             Err(wrong) => {
                 for problem in wrong {
-                    tracing::error!(listener, %problem, "the certificate before is shown on");
+                    tracing::error!(listener, %problem, "the previous certificate stays in use");
                 }
             }
         }
     }
 
-    /// Takes the next connection.
+    /// The acceptor for the next connection.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         self.serving.borrow().clone().into()
     }
@@ -157,7 +149,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let text = content(path)?;
-    // What the reader says of a file could quote it.
+    // The parser's error could quote the file.
     PrivateKeyDer::from_pem_slice(&text).map_err(|_| {
         let shown = path.display();
         let is_encrypted = text.windows(9).any(|word| word == b"ENCRYPTED");
@@ -181,7 +173,8 @@ fn content(path: &Path) -> Result<Vec<u8>, String> {
     Ok(text)
 }
 
-/// Clients refuse a certificate that is not valid now; the host serves it all the same, for the time may be what is wrong.
+/// Logs a warning about a certificate that is not valid now. The host serves it all the same, since
+/// its clock may be wrong.
 fn warn_of(path: &Path) {
     let leaf = certificates(path)
         .ok()
@@ -191,10 +184,10 @@ fn warn_of(path: &Path) {
     }
 }
 
-/// Why a certificate is not valid at this time, if it is not.
+/// The reason why a certificate is not valid at this time, if it is not.
 ///
-/// A verifier looks at the time before anything else. This one trusts the certificate itself, so that there is one; what
-/// it finds beyond the time is no matter here.
+/// A verifier checks the time before anything else. This one trusts the certificate itself, so that
+/// verification starts; errors other than the time's are ignored.
 fn not_valid(leaf: &CertificateDer<'static>, now: UnixTime) -> Option<String> {
     let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
     let mut roots = RootCertStore::empty();

@@ -6,7 +6,7 @@ use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use super::*;
 
-/// A certificate that signs itself, valid in these years, and its key.
+/// A self-signed certificate, valid in these years, and its key.
 fn made(from: i32, to: i32) -> (String, String) {
     let mut params = CertificateParams::new(vec!["localhost".into()]).unwrap();
     params.not_before = date_time_ymd(from, 1, 1);

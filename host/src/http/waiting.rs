@@ -1,8 +1,9 @@
-//! Requests that wait for what becomes of an aggregate: how many may, for how long, and how they hear of it.
+//! Requests that wait for changes of an aggregate: their number, their time, and their
+//! notification.
 //!
-//! They hear of commits (see [`crate::base::changes`]) and of swaps of the rules, and read then; nobody polls. Each
-//! holds a place, of which there are so many (invariant 9), until it is dropped. When the host is drained they
-//! are all over at once.
+//! They are notified of commits (see [`crate::base::changes`]) and of swaps of the rules, and read
+//! then; none polls. Each holds one of a bounded number of places (invariant 9) until it is
+//! dropped. The drain ends them all at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,35 +18,35 @@ use super::answer::nothing_at;
 use super::problem::{Problem, try_later};
 use super::reply::replied;
 use super::request::key;
-use super::routes::Found;
+use super::routes::RouteMatch;
 use super::service::{CHECKS, FOLLOW, Serving};
-use crate::base::changes::Watch;
+use crate::base::changes::AggregateWatch;
 use crate::turn::{Answer, CommandCall, Participant};
 
-/// Bounds of what waits on one listener.
+/// Bounds of the waiting requests of one listener.
 #[derive(Debug, Clone)]
-pub struct Waiting {
+pub struct WaitBounds {
     /// Longest wait that is granted, in seconds; 0 for none.
     pub(super) seconds: u64,
-    /// Time after which a stream of events says that it is still there.
+    /// Time between heartbeats of an event stream.
     pub(super) heartbeat: Duration,
     places: Arc<Semaphore>,
     drain: CancellationToken,
 }
 
-/// What is read of an aggregate.
-pub(super) struct Seen {
+/// The answer of a read.
+pub(super) struct PresentState {
     /// JSON text.
     pub(super) body: String,
-    /// Whether the saga has yet to decide.
+    /// True if the saga has yet to decide.
     pub(super) is_pending: bool,
 }
 
-/// A read of one aggregate that is asked again whenever its answer may be another.
-pub(super) struct Reading {
+/// A read of one aggregate, repeated whenever its answer may have changed.
+pub(super) struct WatchedRead {
     participant: Arc<Participant>,
     serving: watch::Receiver<Arc<Serving>>,
-    watch: Watch,
+    watch: AggregateWatch,
     /// Path of the read, base path included.
     path: String,
     key: String,
@@ -54,8 +55,8 @@ pub(super) struct Reading {
     _place: OwnedSemaphorePermit,
 }
 
-impl Waiting {
-    /// So many seconds at most, a sign of life so often, in so many requests, until the drain.
+impl WaitBounds {
+    /// `watchers` is the number of places; `drain` ends all waits.
     #[must_use]
     pub fn new(
         seconds: u64,
@@ -71,7 +72,7 @@ impl Waiting {
         }
     }
 
-    /// Begins to watch an aggregate, that of this key, which is read at this path; none where no place is left.
+    /// Watches the aggregate of this key, which is read at this path; `None` if no place is left.
     pub(super) fn reading(
         &self,
         participant: &Arc<Participant>,
@@ -79,9 +80,9 @@ impl Waiting {
         path: String,
         key: String,
         traceparent: Option<String>,
-    ) -> Option<Reading> {
+    ) -> Option<WatchedRead> {
         let place = self.places.clone().try_acquire_owned().ok()?;
-        Some(Reading {
+        Some(WatchedRead {
             watch: participant.watch(&key),
             participant: participant.clone(),
             serving,
@@ -94,27 +95,27 @@ impl Waiting {
     }
 }
 
-impl Reading {
-    /// Reads, under the rules that are active.
-    pub(super) async fn ask(&mut self) -> Result<Seen, Problem> {
+impl WatchedRead {
+    /// Reads under the active rules.
+    pub(super) async fn ask(&mut self) -> Result<PresentState, Problem> {
         for _ in 0..CHECKS {
             let serving = self.serving.borrow_and_update().clone();
-            match self.participant.command(self.call(&serving)?).await {
+            match self.participant.command(self.call(&serving)?).await? {
                 Answer::CheckAgain(_) => {
-                    // Where the routes don't follow, the next check finds that out too.
+                    // If the routes don't follow, the next check finds that out too.
                     let _ = tokio::time::timeout(FOLLOW, self.serving.changed()).await;
                 }
                 answer => {
-                    return Ok(match replied(answer)? {
-                        (Reply::Done(body), _) => Seen {
+                    return Ok(match replied(answer)?.reply {
+                        Reply::Done(body) => PresentState {
                             body,
                             is_pending: false,
                         },
-                        (Reply::Pending(body), _) => Seen {
+                        Reply::Pending(body) => PresentState {
                             body,
                             is_pending: true,
                         },
-                        (Reply::Refused(refusal), _) => return Err(Problem::refused(refusal)),
+                        Reply::Refused(refusal) => return Err(Problem::refused(refusal)),
                     });
                 }
             }
@@ -123,8 +124,8 @@ impl Reading {
         Err(try_later(detail.into()))
     }
 
-    /// Returns true when the answer may be another, and false when the host is drained. Nothing is lost where the
-    /// caller stops waiting.
+    /// Returns true if the answer may have changed, and false if the host drains. Cancel-safe: no
+    /// notification is lost.
     pub(super) async fn changed(&mut self) -> bool {
         tokio::select! {
             () = self.drain.cancelled() => false,
@@ -136,7 +137,8 @@ impl Reading {
     /// The read as a command, if these routes lead to it and to the same aggregate.
     fn call(&self, serving: &Serving) -> Result<CommandCall, Problem> {
         let gone = || nothing_at(&self.path);
-        let Found::Route(route, parameters) = serving.routes.find(&Method::GET, &self.path) else {
+        let RouteMatch::Route(route, parameters) = serving.routes.find(&Method::GET, &self.path)
+        else {
             return Err(gone());
         };
         let key = key(route, &parameters, &Value::Null, self.participant.limits())?;
@@ -149,6 +151,7 @@ impl Reading {
             parameters,
             body: "null".into(),
             key,
+            correlation: None,
             traceparent: self.traceparent.clone(),
             claim: None,
             reserved: None,

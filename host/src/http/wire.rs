@@ -1,7 +1,8 @@
-//! The bytes of a connection: noticed where the client takes none, and problems in the answers that hyper makes itself.
+//! The bytes of a connection: detects that the client reads none, and turns hyper's own error
+//! responses into problems.
 //!
-//! hyper answers a head that it can't read with a bare status. Such an answer is a write of its own, and goes out as a problem
-//! instead.
+//! hyper answers an unreadable head with a bare status. Such a response is a write of its own,
+//! which is replaced by a problem.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,15 +12,15 @@ use std::task::{Context, Poll};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::problem::{self, Problem};
-use super::progress::{Activity, Mark};
+use super::progress::{Activity, ProgressMark};
 use crate::apidocs::problems::Kind;
 
-/// How every answer begins that could be a bare one.
+/// Prefix of every bare response.
 const BARE: &[u8] = b"HTTP/1.1 4";
 const EMPTY: &[u8] = b"\r\ncontent-length: 0\r\n";
 const END: &[u8] = b"\r\n\r\n";
 
-/// What stands in the place of bare answers.
+/// Replacements of bare responses.
 pub(super) struct Bare(Vec<(&'static [u8], Vec<u8>)>);
 
 impl Bare {
@@ -47,7 +48,7 @@ impl Bare {
         Self(kinds.map(answer).into())
     }
 
-    /// What is sent instead of these bytes, if they are a bare answer.
+    /// The replacement of these bytes, if they are a bare response.
     fn instead(&self, bytes: &[u8]) -> Option<&[u8]> {
         if !bytes.starts_with(BARE) || !bytes.ends_with(END) {
             return None;
@@ -73,10 +74,10 @@ fn answer(problem: &Problem, base_path: &str) -> Vec<u8> {
 pub(super) struct Wire<I> {
     io: I,
     activity: Arc<Activity>,
-    /// There while the client takes nothing.
-    blocked: Option<Mark>,
+    /// Present while the client reads nothing.
+    blocked: Option<ProgressMark>,
     bare: Arc<Bare>,
-    /// Bytes written of what is sent instead of a bare answer.
+    /// Bytes of the replacement written so far.
     instead: usize,
 }
 
@@ -91,10 +92,10 @@ impl<I> Wire<I> {
         }
     }
 
-    /// Notes what came of a write.
+    /// Notes the result of a write.
     fn noted<T>(&mut self, came: Poll<T>) -> Poll<T> {
         match (&came, &self.blocked) {
-            (Poll::Pending, None) => self.blocked = Some(Mark::new(&self.activity)),
+            (Poll::Pending, None) => self.blocked = Some(ProgressMark::new(&self.activity)),
             (Poll::Ready(_), Some(_)) => self.blocked = None,
             _ => {}
         }
@@ -103,7 +104,8 @@ impl<I> Wire<I> {
 }
 
 impl<I: Write + Unpin> Wire<I> {
-    /// Writes what is sent instead of a bare answer, all of it; none if these bytes are no such answer.
+    /// Writes the replacement of a bare response, all of it; `None` if these bytes are no such
+    /// response.
     fn write_instead(
         &mut self,
         context: &mut Context<'_>,

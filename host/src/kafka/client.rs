@@ -1,54 +1,52 @@
-//! What all librdkafka clients have in common: their log lines go to ours, and closing one takes
+//! Behavior shared by all librdkafka clients: they log to the host's log, and closing one takes
 //! bounded time.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::config::RDKafkaLogLevel as Level;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-/// Time that a client gets to close its connections while somebody waits for it.
+/// Longest wait for a client to close its connections.
 const CLOSING: Duration = Duration::from_millis(600);
 
+/// Kinds of log lines that librdkafka repeats with each attempt, or that the host reports itself,
+/// once: unreachable brokers, ended clients, missing offsets, deleted topics. The others are no
+/// news: properties of the other kind of client, and offsets not committed because of a rebalance.
+const REPEATED: [&str; 12] = [
+    "FAIL",
+    "ERROR",
+    "FATAL",
+    "OIDC",
+    "CONFWARN",
+    "COMMITFAIL",
+    "METADATAUPDATE",
+    "SESSTMOUT",
+    "REQTMOUT",
+    "GETPID",
+    "OFFSET",
+    "PARTDEL",
+];
+
 /// Passes on a line of librdkafka's log.
-pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
-    // Each attempt to connect, each second, is one of these. The host itself reports, once, that brokers can't be reached, that a
-    // client came to its end, and what was lost where an offset is not there any more. No news either: a property for the other
-    // kind of client, and an offset that was not committed because the group was just changing.
-    let repeated = matches!(
-        facility,
-        "FAIL"
-            | "ERROR"
-            | "FATAL"
-            | "OIDC"
-            | "CONFWARN"
-            | "COMMITFAIL"
-            | "METADATAUPDATE"
-            | "SESSTMOUT"
-            | "REQTMOUT"
-            | "GETPID"
-            | "OFFSET"
-            // What was in a queue of a topic that was deleted; the deletion is reported by us.
-            | "PARTDEL"
-    );
+pub(crate) fn log(level: Level, facility: &str, line: &str) {
     match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical
-            if !repeated =>
-        {
+        _ if REPEATED.contains(&facility) => {
+            tracing::debug!(target: "librdkafka", facility, "{line}");
+        }
+        Level::Emerg | Level::Alert | Level::Critical => {
             tracing::error!(target: "librdkafka", facility, "{line}");
         }
-        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning if !repeated => {
-            tracing::warn!(target: "librdkafka", facility, "{line}");
-        }
+        Level::Error | Level::Warning => tracing::warn!(target: "librdkafka", facility, "{line}"),
         _ => tracing::debug!(target: "librdkafka", facility, "{line}"),
     }
 }
 
-/// Ends a client. Where that takes long (a name server that does not answer, a broker that is gone)
-/// it goes on in the background.
+/// Closes a client. If that takes long (a name server that does not answer, a broker that is gone),
+/// closing continues in the background.
 pub(crate) fn close<T: Send + 'static>(client: T) {
     let (done, closed) = crossbeam_channel::bounded::<()>(1);
     let closing = std::thread::Builder::new()
@@ -57,38 +55,35 @@ pub(crate) fn close<T: Send + 'static>(client: T) {
             drop(client);
             drop(done);
         });
-    // Without a thread the client was dropped here and now.
-    if closing.is_ok()
-        && closed.recv_timeout(CLOSING) == Err(crossbeam_channel::RecvTimeoutError::Timeout)
-    {
-        tracing::debug!("a Kafka client takes long to close; it is left to itself");
+    // If no thread could be started, the client was dropped right here.
+    if closing.is_ok() {
+        let _ = closed.recv_timeout(CLOSING);
     }
 }
 
-/// Remembers the last error of a client that only asks.
+/// Keeps the last error of a client that only asks questions.
 #[derive(Default)]
 pub(crate) struct LastError(Mutex<Option<(RDKafkaErrorCode, String)>>);
 
 impl LastError {
-    /// The error since the last call: its code, and librdkafka's words.
+    /// The last error since the previous call: its code, and librdkafka's text.
     pub(crate) fn take(&self) -> Option<(RDKafkaErrorCode, String)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 }
 
 impl ClientContext for LastError {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+    fn log(&self, level: Level, facility: &str, line: &str) {
         log(level, facility, line);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "librdkafka", %error, reason, "client error");
-        // "1/1 brokers are down" says less than the reason that came before it.
+        // The error before "1/1 brokers are down" says more than that one.
         if let Some(code) = error.rdkafka_error_code()
             && code != RDKafkaErrorCode::AllBrokersDown
         {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some((code, reason.to_owned()));
+            let last = (code, reason.to_owned());
+            *self.0.lock() = Some(last);
         }
     }
 }

@@ -2,17 +2,19 @@
 //!
 //! # Layout
 //!
-//! - `settings`: our settings and the librdkafka properties that follow from them
-//! - `consume`: a source's thread, its partitions, and where each is read
-//! - `produce`: the outbox on its way to Kafka
-//! - `topics`: the topics that are needed, their names, ids and settings
-//! - `group`: the members of a consumer group
+//! - `settings`: the settings, and the librdkafka properties derived from them
+//! - `consume`: a source's thread, its partitions, and its position in each
+//! - `produce`: publishing of the outbox to Kafka
+//! - `topics`: the topics that are needed, their states and settings
+//! - `group`: the other members of a consumer group
 //! - `health`: the supervisor of brokers, topics and clients; conditions and advice
-//! - `headers`, `client`, `native`: record headers; what all clients have in common; questions that librdkafka's binding has no call for
+//! - `headers`, `client`, `native`: record headers; behavior shared by all clients; requests that
+//!   librdkafka's binding does not offer
 //!
-//! Invariants that live here: 1 (a partition is read on from where the store says), 4 (the relay keeps the
-//! order), 5 (an unreachable broker is a condition that is reported and retried, never an error of the
-//! rules), 9 (every queue has a bound). Must not know: components, HTTP, what a participant is about.
+//! Invariants held here: 1 (a partition is read from the offset in the store), 4 (the relay keeps
+//! the order), 5 (an unreachable broker is a condition that is reported and retried, never an error
+//! of the rules), 9 (every queue has a bound). Must not know: components, HTTP, the domain of a
+//! participant.
 
 mod client;
 mod consume;
@@ -32,90 +34,104 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rdkafka::consumer::BaseConsumer;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-pub use settings::{KafkaSettings, redact};
+pub use settings::KafkaSettings;
 
-use crate::store::{Answer, ReadStore, Store};
+use crate::store::{ReadStore, Store, StoreResult};
 use crate::transport::{Extent, Missed, Sink, Source, Transport};
-use client::LastError;
 use consume::Consumer;
-use consume::extents::Extents;
-use consume::missed::MissedRecords;
-use health::advice::open_transaction;
-use health::condition::{Aspect, Condition, Subject};
+use consume::extents::{Extents, MissedRecords};
 use health::conditions::Conditions;
 use health::probe::Probe;
-use health::supervisor::Supervisor;
+use health::supervisor;
+use health::{advice, condition};
 use produce::Relay;
-use produce::published::Published;
-use settings::security::SaslSettings;
-use topics::Use;
+use topics::{Topics, Use};
 
-/// Wait before something that failed is tried again.
+/// Wait before a failed step is retried.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Partitions of the outbox for each topic: one lane. Kafka's own partitions follow from the keys.
 const OUTBOX_PARTITIONS: i32 = 1;
 
-/// Kafka as a transport. Its supervisor of brokers and topics runs as long as it, a consumer or a relay
-/// of it does.
+/// Kafka as a transport. Its supervisor of brokers and topics runs as long as the transport, or one
+/// of its consumers or relays.
 pub struct Kafka(Parts);
 
-/// What a consumer or a relay needs of it.
+/// Name of a topic, and its row in the store.
+type PublishedTopic = (Arc<str>, i64);
+
+/// Parts that consumers and relays share.
 #[derive(Clone)]
 struct Parts {
     store: Arc<Store>,
     settings: KafkaSettings,
-    topics: Arc<Supervisor>,
+    topics: Arc<Topics>,
+    /// Ends the supervisor when the last part is dropped.
+    _stop: Arc<SupervisorStop>,
     probe: Arc<Probe>,
-    published: Arc<Published>,
+    /// The published topics (name and row), in the order in which they were added. Their number
+    /// only grows: the outbox of a topic is published even if the rules that wrote it are gone.
+    published: Arc<Mutex<Vec<PublishedTopic>>>,
     extents: Arc<Extents>,
     missed: Arc<MissedRecords>,
     conditions: Arc<Conditions>,
-    /// Whether, at the start, nobody else was seen in the groups.
+    /// True if no other reader was seen in the groups at the start.
     is_claimed: Arc<AtomicBool>,
-    /// Wait before something that failed is tried again.
+    /// Wait before a failed step is retried.
     retry: Duration,
 }
 
+/// Ends the supervisor at once when it is dropped.
+struct SupervisorStop {
+    stop: CancellationToken,
+    topics: Arc<Topics>,
+}
+
+impl Drop for SupervisorStop {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.topics.ask_now();
+    }
+}
+
+impl Parts {
+    /// The published topics after the first `known`.
+    fn published_after(&self, known: usize) -> Vec<PublishedTopic> {
+        self.published.lock().iter().skip(known).cloned().collect()
+    }
+}
+
 impl Kafka {
-    /// Starts to look for the brokers. That they can't be reached is no error: it is reported
+    /// Starts to look for the brokers. Unreachable brokers are no error: they are reported
     /// ([`Transport::trouble`]) and retried.
     ///
     /// # Errors
-    /// When the settings are wrong; all problems at once.
+    /// The settings are wrong; all problems at once.
     pub fn new(store: Arc<Store>, settings: KafkaSettings) -> anyhow::Result<Self> {
         let problems = settings.problems();
         anyhow::ensure!(problems.is_empty(), "kafka: {}", problems.join("; "));
-        settings.try_out().map_err(|error| {
-            let check = settings.files_to_check();
-            anyhow::anyhow!("kafka: {}{check}", settings::describe(&error))
-        })?;
-        if settings.shows_its_secret() {
-            tracing::warn!(
-                "the connection to Kafka is not encrypted, and whoever listens to it learns the password or the token: use \
-                 `[kafka.tls]`, or a SCRAM mechanism"
-            );
+        (settings.try_out()).map_err(|error| anyhow::anyhow!("kafka: {error}"))?;
+        for open in settings.open_secrets() {
+            tracing::warn!("{open}");
         }
-        if settings
-            .sasl
-            .as_ref()
-            .is_some_and(SaslSettings::asks_in_the_clear)
-        {
-            tracing::warn!(
-                "tokens are asked for without encryption, and whoever listens to it learns the client secret: use an \
-                 https:// `token_endpoint`"
-            );
-        }
-        let conditions = Arc::new(Conditions::new(settings.clone()));
-        let topics = Supervisor::start(&settings, store.retention_hours(), conditions.clone())?;
+        let conditions = Arc::<Conditions>::default();
+        let (topics, stop) = (Arc::<Topics>::default(), CancellationToken::new());
+        let hours = store.retention_hours();
+        let (own, told) = (topics.clone(), conditions.clone());
+        supervisor::start(&settings, hours, own, told, stop.clone())?;
+        let stop = SupervisorStop {
+            stop,
+            topics: topics.clone(),
+        };
         Ok(Self(Parts {
             store,
             probe: Arc::new(Probe::new(settings.clone())),
             settings,
             topics,
+            _stop: Arc::new(stop),
             published: Arc::default(),
             extents: Arc::default(),
             missed: Arc::default(),
@@ -132,7 +148,7 @@ impl Transport for Kafka {
     }
 
     fn name_problem(&self, topic: &str) -> Option<String> {
-        topics::name::problem(topic)
+        topics::name_problem(topic)
     }
 
     fn partitions(&self, _topic: &str) -> i32 {
@@ -140,26 +156,26 @@ impl Transport for Kafka {
     }
 
     fn claim(&self, sources: &[Arc<Source>]) -> Result<(), String> {
-        let settings = &self.0.settings;
+        let Parts {
+            settings,
+            probe,
+            store,
+            ..
+        } = &self.0;
         if settings.allow_split_state || sources.is_empty() {
             return Ok(());
         }
-        let client: BaseConsumer<LastError> = settings
-            .probe_config()
-            .create_with_context(LastError::default())
-            .map_err(|error| settings::describe(&error))?;
-        let patience = settings.group_patience();
-        let identity = self.0.store.identity();
-        let claimed: Result<bool, String> = sources.iter().try_fold(true, |are_known, source| {
-            let is_known = group::wait_until_own(&client, source, identity, patience);
-            let is_known = is_known.map_err(|others| {
-                let subject = Subject::of(source, Aspect::Client);
-                (self.0.conditions).text_of(&subject, &Condition::GroupShared(others))
+        let (patience, mut is_known) = (settings.group_patience(), true);
+        for source in sources {
+            let claimed = group::wait_until_own(probe, source, store.identity(), patience);
+            is_known &= claimed.map_err(|others| {
+                condition::group_shared(&source.group, &group::names(&others)).text
             })?;
-            Ok(are_known && is_known)
-        });
-        client::close(client);
-        self.0.is_claimed.store(claimed?, Ordering::Relaxed);
+            if !is_known {
+                break;
+            }
+        }
+        self.0.is_claimed.store(is_known, Ordering::Relaxed);
         Ok(())
     }
 
@@ -191,23 +207,27 @@ impl Transport for Kafka {
     }
 
     fn publish_too(&self, topics: Vec<(Arc<str>, i64)>) {
-        for name in self.0.published.add(topics) {
-            self.0.topics.need(&name, Use::Write);
+        for (name, row) in topics {
+            let mut published = self.0.published.lock();
+            if published.iter().all(|(_, known)| *known != row) {
+                self.0.topics.need(&name, Use::Write);
+                published.push((name, row));
+            }
         }
-        // The relay sleeps on it.
+        // Wakes the relay.
         self.0.store.published().notify();
     }
 
-    fn extents(&self, _: &dyn ReadStore, source: &Source) -> Answer<Vec<Extent>> {
+    fn extents(&self, _: &dyn ReadStore, source: &Source) -> StoreResult<Vec<Extent>> {
         Ok(self.0.extents.of(source))
     }
 
     fn obstacle(&self, source: &Source, extent: &Extent) -> Option<String> {
-        let offset = extent.transaction?;
-        let settings = &self.0.settings;
-        Some(open_transaction(
+        let (offset, settings) = (extent.transaction?, &self.0.settings);
+        let topic = &source.topic;
+        Some(advice::open_transaction(
             settings,
-            &source.topic,
+            topic,
             extent.partition,
             offset,
         ))

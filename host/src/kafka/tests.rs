@@ -1,6 +1,6 @@
-//! Kafka on librdkafka's MockCluster: a broker in this process that speaks the protocol and keeps
-//! nothing. The conformance suite, and what only a broker can do: be away, answer with errors, hold the
-//! offsets of others, lose a topic. What a swap of rules must not disturb is in [`swap`].
+//! Kafka on librdkafka's MockCluster: a broker in this process that speaks the protocol and stores
+//! nothing. Runs the conformance suite, and tests of what only a broker can do: be unavailable,
+//! answer with errors, hold the offsets of others, lose a topic. Tests of swaps are in [`swap`].
 
 mod same_log;
 mod swap;
@@ -17,7 +17,9 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::*;
-use crate::transport::conformance::{Consuming, DEADLINE, LATER, PROMPTLY, Rig, suite, value};
+use crate::transport::conformance::{
+    Consuming, DEADLINE, LATER, PROMPTLY, TransportRig, suite, value,
+};
 
 /// A mock cluster of one broker, within the client that made it.
 struct Cluster(BaseProducer);
@@ -33,7 +35,7 @@ fn cluster(topic: &str, partitions: i32) -> Arc<Cluster> {
         .set("test.mock.num.brokers", "1")
         .create()
         .unwrap();
-    // Otherwise every first member of a group would wait three seconds for others.
+    // Otherwise the first member of each group would wait three seconds for others.
     let native = client.client().native_ptr();
     #[allow(unsafe_code, reason = "the client library has no safe call for it")]
     // SAFETY: the client lives, and owns the mock cluster that it was made with.
@@ -70,7 +72,7 @@ fn with(cluster: &Cluster, name: &str, value: &str) -> KafkaSettings {
     settings
 }
 
-fn rig_on(cluster: &Arc<Cluster>, topic: &str) -> Rig {
+fn rig_on(cluster: &Arc<Cluster>, topic: &str) -> TransportRig {
     rig_with(
         topic,
         settings(&cluster.mock().bootstrap_servers()),
@@ -78,16 +80,16 @@ fn rig_on(cluster: &Arc<Cluster>, topic: &str) -> Rig {
     )
 }
 
-fn rig_with(topic: &str, settings: KafkaSettings, broker: impl std::any::Any) -> Rig {
+fn rig_with(topic: &str, settings: KafkaSettings, broker: impl std::any::Any) -> TransportRig {
     let make = |store| -> Box<dyn Transport> {
         let mut kafka = Kafka::new(store, settings).unwrap();
         kafka.0.retry = Duration::from_millis(100);
         Box::new(kafka)
     };
-    Rig::new(topic, crate::store::OutboxReaders::Relay, make, broker)
+    TransportRig::new(topic, crate::store::OutboxReaders::Relay, make, broker)
 }
 
-fn rig(partitions: i32) -> Rig {
+fn rig(partitions: i32) -> TransportRig {
     let cluster = cluster("t", partitions);
     cluster.mock().create_topic(LATER, 1, 1).unwrap();
     rig_on(&cluster, "t")
@@ -95,7 +97,7 @@ fn rig(partitions: i32) -> Rig {
 
 suite!(rig);
 
-/// What a participant reads, of which only the names matter.
+/// A source of which only the names matter.
 pub(super) fn source(topic: &str, group: &str) -> Source {
     Source {
         consumer: format!("kafka:order/{group}").into(),
@@ -108,8 +110,8 @@ pub(super) fn source(topic: &str, group: &str) -> Source {
 }
 
 /// A login with a password.
-pub(super) fn login(mechanism: &str) -> SaslSettings {
-    SaslSettings::Password(settings::security::PasswordLogin {
+pub(super) fn login(mechanism: &str) -> settings::security::SaslSettings {
+    settings::security::SaslSettings::Password(settings::security::PasswordLogin {
         mechanism: mechanism.into(),
         username: "ann".into(),
         password_file: None,
@@ -117,21 +119,21 @@ pub(super) fn login(mechanism: &str) -> SaslSettings {
     })
 }
 
-/// A rig whose broker nobody reaches, and its parts.
-pub(crate) fn nobody() -> (Rig, Parts) {
-    let parts = Arc::new(std::sync::Mutex::new(None));
+/// A rig whose broker is unreachable, and its parts.
+pub(crate) fn nobody() -> (TransportRig, Parts) {
+    let parts = Arc::new(parking_lot::Mutex::new(None));
     let kept = parts.clone();
     let make = move |store| -> Box<dyn Transport> {
         let kafka = Kafka::new(store, settings("127.0.0.1:1")).unwrap();
-        *kept.lock().unwrap() = Some(kafka.0.clone());
+        *kept.lock() = Some(kafka.0.clone());
         Box::new(kafka)
     };
-    let rig = Rig::new("t", crate::store::OutboxReaders::Relay, make, ());
-    let parts = parts.lock().unwrap().take().unwrap();
+    let rig = TransportRig::new("t", crate::store::OutboxReaders::Relay, make, ());
+    let parts = parts.lock().take().unwrap();
     (rig, parts)
 }
 
-/// Waits until something is so that no event tells of.
+/// Waits until a condition holds that no event announces.
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_so() {
@@ -140,7 +142,7 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-fn trouble(rig: &Rig) -> String {
+fn trouble(rig: &TransportRig) -> String {
     rig.transport.trouble().unwrap_or_default()
 }
 
@@ -149,6 +151,17 @@ fn producer(cluster: &Cluster) -> BaseProducer {
         .set("bootstrap.servers", cluster.mock().bootstrap_servers())
         .create()
         .unwrap()
+}
+
+#[test]
+fn the_supervisor_is_woken_when_it_has_to_end() {
+    let (topics, stop) = (Arc::<Topics>::default(), CancellationToken::new());
+    let seen = topics.asked.count();
+    drop(SupervisorStop {
+        stop: stop.clone(),
+        topics: topics.clone(),
+    });
+    assert!(stop.is_cancelled() && topics.asked.count() != seen);
 }
 
 #[test]
@@ -255,9 +268,13 @@ fn a_group_that_a_java_service_left_is_read_on_where_it_was() {
         (value(&third.record), value(&fourth.record)),
         ("3".into(), "4".into())
     );
-    // Decided out of order: what is stored must not go back before the start.
+    // Settled out of order: the stored offset must not go back before the start.
     rig.settle(&fourth);
     assert_eq!(rig.stored(0), Some(3));
+    // That the first records are not read is counted, of a topic without an id too.
+    let missed = rig.transport.missed();
+    let missed: Vec<_> = (missed.iter()).map(|one| (one.why, one.records)).collect();
+    assert_eq!(missed, [("before-first", 3)]);
 }
 
 #[test]
@@ -291,25 +308,24 @@ fn what_is_settled_after_the_stop_is_told_to_kafka() {
 }
 
 #[test]
-fn a_recreated_topic_is_read_from_its_beginning() {
+fn a_topic_without_an_id_that_ends_before_the_stored_offset_is_not_read_on() {
     let cluster = cluster("t", 1);
     let rig = rig_on(&cluster, "t");
     (rig.store)
         .write_offset(&rig.source.consumer, rig.source.topic_row, 0, 1_000)
         .unwrap();
     let _relay = rig.publishing();
-    let consumer = rig.consuming();
+    let _consumer = rig.consuming();
     rig.publish(vec![rig.row("k", "0"), rig.row("k", "1")]);
-    let first = consumer.next();
-    assert_eq!(value(&first.record), "0");
-    assert_eq!(
-        rig.stored(0),
-        Some(0),
-        "a restart goes on there even if the topic has as many records by then"
-    );
-    rig.settle(&first);
-    assert_eq!(rig.stored(0), Some(1));
-    assert_eq!(consumer.values(1), ["1"]);
+    until("it is said", || rig.transport.halted().is_some());
+    let said = rig.transport.halted().unwrap();
+    for expected in [
+        "it ends before offset 1000, up to which it was read",
+        "created again: then read on from offset 0",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+    assert_eq!(rig.stored(0), Some(1_000));
 }
 
 #[test]
@@ -375,7 +391,7 @@ fn errors_that_pass_do_not_change_order_or_lose_anything() {
     without_a_gap(&consumer, 300);
 }
 
-/// Takes records numbered from 1 to `last`. Some may come again, but none before the one below it.
+/// Takes records numbered from 1 to `last`. Some may come again, but none before its predecessor.
 fn without_a_gap(consumer: &Consuming, last: i32) {
     let mut highest = 0;
     while highest < last {
@@ -507,7 +523,7 @@ fn an_unreachable_broker_at_start_is_no_error() {
 
 #[test]
 fn a_topic_that_can_not_be_created_is_said_and_waited_for() {
-    // The mock broker does not know how to create topics.
+    // The mock broker can't create topics.
     let cluster = cluster("some", 1);
     let rig = rig_on(&cluster, "t");
     let _relay = rig.publishing();
@@ -524,7 +540,8 @@ fn a_topic_that_can_not_be_created_is_said_and_waited_for() {
 #[test]
 fn partitions_are_shared_within_a_group_and_taken_over() {
     let cluster = cluster("t", 4);
-    // Each has a store of its own: two readings of one store would have one name in the group.
+    // Each reader has its own store: two readings of one store would have the same name in the
+    // group.
     let settings = KafkaSettings {
         allow_split_state: true,
         ..settings(&cluster.mock().bootstrap_servers())
@@ -537,7 +554,7 @@ fn partitions_are_shared_within_a_group_and_taken_over() {
     let readers = [(&rig, &first), (&other, &second)];
     let mut sent = 0;
     let start = Instant::now();
-    // Until the group has settled, one may have all partitions.
+    // Until the group has settled, one member may have all partitions.
     while round(&rig, &mut sent, &readers).contains(&0) {
         assert!(start.elapsed() < DEADLINE, "both should have partitions");
     }
@@ -548,8 +565,13 @@ fn partitions_are_shared_within_a_group_and_taken_over() {
     );
 }
 
-/// Publishes 80 records and settles what comes until all have come; says how many each consumer got.
-fn round(rig: &Rig, sent: &mut usize, readers: &[(&Rig, &Consuming)]) -> Vec<usize> {
+/// Publishes 80 records and settles those that arrive until all have; returns the number for each
+/// consumer.
+fn round(
+    rig: &TransportRig,
+    sent: &mut usize,
+    readers: &[(&TransportRig, &Consuming)],
+) -> Vec<usize> {
     let start = Instant::now();
     let numbers = *sent..*sent + 80;
     *sent = numbers.end;
@@ -591,13 +613,13 @@ fn another_assignment_strategy_can_be_set() {
     assert!(round(&rig, &mut sent, &[(&rig, &rig.consuming())])[0] >= 80);
 }
 
-/// A sink that takes its time, and says of which partition a record is.
+/// A slow sink that reports the partition of each record.
 struct Slow(crossbeam_channel::Sender<i32>);
 
 impl Sink for Slow {
     fn deliver(&self, delivery: crate::transport::Delivery) {
         std::thread::park_timeout(Duration::from_millis(20));
-        // A test that has ended wants no more.
+        // A test that has ended takes no more records.
         let _ = self.0.send(delivery.record.position.partition);
     }
 }
@@ -638,7 +660,7 @@ fn a_consumer_that_kafka_ends_starts_again() {
     let consumer = rig.consuming();
     rig.publish(vec![rig.row("k", "0")]);
     rig.settle(&consumer.next());
-    // As if another process had taken the name, and took it again.
+    // Acts like another process that takes the name, repeatedly.
     let fence = || {
         cluster.mock().request_errors(
             RDKafkaApiKey::Heartbeat,

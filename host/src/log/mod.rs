@@ -1,8 +1,9 @@
 //! The embedded log: the committed outbox row is the record.
 //!
-//! For one process with nothing installed. There is no broker and no second copy: a consumer reads the
-//! outbox by topic, partition and offset, and is woken by the commit. It is as durable as the store
-//! is, because it is the store. It is not a network broker: a second process needs Kafka.
+//! For one process, without further installation. There is no broker and no second copy: a consumer
+//! reads the outbox by topic, partition and offset, and is notified of commits. The log is as
+//! durable as the store, because it is the store. It is not a network broker: a second process
+//! needs Kafka.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -12,16 +13,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::notify::Notify;
 use crate::base::stop::NotifiedAtStop;
-use crate::store::{Answer, ReadStore, Reader, Store, StoreFault};
+use crate::store::{ReadStore, Reader, Store, StoreFault, StoreResult};
 use crate::transport::{Delivery, Extent, Session, Sink, Source, Transport, WINDOW};
 
 /// Records read at once.
 const PAGE: usize = 256;
 
-/// Wait after the store failed, before it is read again.
+/// Delay before the next read after the store failed.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Longest sleep: a notification that was missed would be noticed after it.
+/// Longest sleep; after it, a missed notification is made up for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The log in the store.
@@ -31,7 +32,7 @@ pub struct EmbeddedLog {
 }
 
 impl EmbeddedLog {
-    /// A log whose topics have so many partitions.
+    /// A log whose topics have this many partitions.
     #[must_use]
     pub fn new(store: Arc<Store>, partitions: i32) -> Self {
         Self {
@@ -51,7 +52,7 @@ impl Transport for EmbeddedLog {
     }
 
     fn claim(&self, _: &[Arc<Source>]) -> Result<(), String> {
-        // The log is in the store, and that has one owner.
+        // The log is in the store, which has one owner.
         Ok(())
     }
 
@@ -62,13 +63,13 @@ impl Transport for EmbeddedLog {
         stop: CancellationToken,
     ) -> anyhow::Result<JoinHandle<()>> {
         let reader = self.store.reader()?;
-        // Fewer may be set than before: what is in the others is read all the same.
+        // The setting may have been reduced: the other partitions are read all the same.
         let partitions = self.partitions.max(reader.partitions(source.topic_row)?);
-        let places = (0..partitions).map(|partition| Place {
+        let places = (0..partitions).map(|partition| LogPlace {
             partition,
             reading: None,
         });
-        let consumer = Consumer {
+        let consumer = LogConsumer {
             reader,
             store: self.store.clone(),
             source,
@@ -89,10 +90,10 @@ impl Transport for EmbeddedLog {
         Ok(None)
     }
 
-    /// What is committed is published.
+    /// Committed records are published already.
     fn publish_too(&self, _: Vec<(Arc<str>, i64)>) {}
 
-    fn extents(&self, reading: &dyn ReadStore, source: &Source) -> Answer<Vec<Extent>> {
+    fn extents(&self, reading: &dyn ReadStore, source: &Source) -> StoreResult<Vec<Extent>> {
         let mut extents = reading.extents(source.topic_row, &source.consumer)?;
         for partition in 0..self.partitions {
             if extents.iter().all(|known| known.partition != partition) {
@@ -107,21 +108,21 @@ impl Transport for EmbeddedLog {
     }
 }
 
-struct Consumer {
+struct LogConsumer {
     reader: Reader,
     store: Arc<Store>,
     source: Arc<Source>,
     sink: Arc<dyn Sink>,
-    partitions: Vec<Place>,
+    partitions: Vec<LogPlace>,
 }
 
-/// A partition, and the reading of it that is going on.
-struct Place {
+/// A partition, and its open session.
+struct LogPlace {
     partition: i32,
     reading: Option<(Arc<Session>, i64)>,
 }
 
-impl Consumer {
+impl LogConsumer {
     fn run(mut self, stop: &CancellationToken) {
         let notify = self.store.published().clone();
         let _rings = NotifiedAtStop::new(stop, &notify);
@@ -142,7 +143,7 @@ impl Consumer {
         }
     }
 
-    /// Delivers what is there, until `stop`; says whether anything was.
+    /// Delivers the available records, until `stop`; true if there were any.
     fn round(&mut self, stop: &CancellationToken, notify: &Notify) -> anyhow::Result<bool> {
         let mut any = false;
         for place in &mut self.partitions {
@@ -150,7 +151,7 @@ impl Consumer {
                 Some(reading) if !reading.0.is_cancelled() => reading,
                 ended => {
                     if ended.is_some() {
-                        // The store has just failed; the next attempt is not to be at once.
+                        // The store has just failed; the next attempt must wait.
                         pause(stop, notify);
                     }
                     begin(&self.reader, &*self.store, &self.source, place.partition)?
@@ -167,7 +168,7 @@ impl Consumer {
                     .records_within(&topic, place.partition, position, page, room)?,
             };
             for record in records {
-                // The sink may block for each of them.
+                // The sink may block on each of them.
                 if stop.is_cancelled() {
                     return Ok(any);
                 }
@@ -188,7 +189,7 @@ fn fault(error: &anyhow::Error) -> StoreFault {
     }
 }
 
-/// Waits before the next attempt, but not beyond `stop`, which notifies.
+/// Waits before the next attempt, or until `stop`, which notifies.
 fn pause(stop: &CancellationToken, notify: &Notify) {
     let until = Instant::now() + RETRY;
     loop {
@@ -201,7 +202,7 @@ fn pause(stop: &CancellationToken, notify: &Notify) {
     }
 }
 
-/// Begins to read a partition where the store says.
+/// Begins to read a partition at the stored offset.
 fn begin(
     reader: &Reader,
     store: &Store,
@@ -211,7 +212,7 @@ fn begin(
     let next = match reader.offset(&source.consumer, source.topic_row, partition)? {
         Some(next) => next,
         None => {
-            // Written down, so that nothing is pruned before it was read for the first time.
+            // Stored, so that nothing is pruned before it is read for the first time.
             store.write_offset(&source.consumer, source.topic_row, partition, 0)?;
             0
         }
@@ -230,10 +231,10 @@ fn begin(
 mod tests {
     use super::*;
     use crate::store::OutboxReaders;
-    use crate::transport::conformance::{self, Rig};
+    use crate::transport::conformance::{self, TransportRig};
 
-    fn rig(partitions: i32) -> Rig {
-        Rig::new(
+    fn rig(partitions: i32) -> TransportRig {
+        TransportRig::new(
             "t",
             OutboxReaders::Consumers,
             |store| Box::new(EmbeddedLog::new(store, partitions)),

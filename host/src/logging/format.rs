@@ -1,7 +1,7 @@
-//! The fields of a line for people: message, then `name=value`, with every value escaped.
+//! The fields of a log line for people: message, then `name=value`, with every value escaped.
 //!
-//! Here and not where something is logged, so that no caller can forget it. Time, level and place of a line are the
-//! subscriber's own, with their colours.
+//! Values are escaped here and not at the call sites, so that no caller can forget it. Time, level
+//! and target of a line are written by the subscriber, with its colours.
 
 use std::fmt::{self, Write as _};
 
@@ -70,8 +70,9 @@ impl tracing::field::Visit for Fields<'_> {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::{Arc, Mutex, PoisonError};
+    use std::sync::Arc;
 
+    use parking_lot::Mutex;
     use tracing_subscriber::prelude::*;
 
     use super::*;
@@ -81,7 +82,7 @@ mod tests {
 
     impl io::Write for Kept {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut kept = self.0.lock();
             kept.extend_from_slice(bytes);
             Ok(bytes.len())
         }
@@ -106,7 +107,7 @@ mod tests {
             let _span = span.entered();
             tracing::warn!(detail = %"no\u{1b}[2J\u{202e}", text = "a\u{9b}b", number = 3, "said {}", "x\r\u{7}");
         });
-        let kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = kept.0.lock();
         String::from_utf8_lossy(&kept).into_owned()
     }
 

@@ -1,15 +1,16 @@
 //! The log, on standard error.
 //!
-//! Nothing waits for whoever reads it. A line is handed to a thread that writes; while that can't, lines wait in a bounded queue, and
-//! beyond the bound they are dropped, counted, and said as soon as there is room again. At the end of the process the last
-//! lines are given some time. No text in a line can begin another line or steer a terminal; see [`crate::base::printable`].
+//! No thread waits for the reader of standard error. A line is handed to a writing thread; while
+//! that one is blocked, lines wait in a bounded queue, and beyond the bound they are dropped,
+//! counted, and reported as soon as there is room again. At exit the last lines get some time. No
+//! text in a line can begin another line or control a terminal; see [`crate::base::printable`].
 //!
 //! # Layout
 //!
 //! - this file: the log of the process
-//! - `queue`: the lines that wait, and the thread that writes them
-//! - `format`: how the fields of a line are written
-//! - `panics`: a panic that nobody catches is told, and ends the process
+//! - `queue`: the waiting lines, and the thread that writes them
+//! - `format`: the fields of a line
+//! - `panics`: the report of an uncaught panic, which ends the process
 
 mod format;
 mod panics;
@@ -29,22 +30,22 @@ use crate::base::printable;
 
 pub use self::panics::die_on_panic;
 
-/// The lines of this process, once there is one.
+/// The queue of this process, once it is started.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
-/// How long the end of the process waits while nobody takes a line, and in all.
+/// Time that the exit waits for a reader that takes no line, and in all.
 const STILL: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Starts the log with this filter; as JSON, one object for each line, or for people.
+/// Starts the log with this filter, as JSON with one object per line, or for people.
 ///
 /// # Errors
-/// When its thread can't be made.
+/// If its thread can't be started.
 pub fn start(filter: Targets, is_json: bool) -> io::Result<()> {
     queue()?;
-    // A line that can't be written is lost: to complain of it on the same stream would panic.
+    // A line that can't be written is lost: reporting that on the same stream would panic.
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(Lines { is_json })
+        .with_writer(LogWriter { is_json })
         .log_internal_errors(false);
     if is_json {
         tracing_subscriber::registry()
@@ -59,7 +60,7 @@ pub fn start(filter: Targets, is_json: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// The queue of this process, started where it is not.
+/// The queue of this process; starts it if necessary.
 fn queue() -> io::Result<&'static Queue> {
     if let Some(queue) = QUEUE.get() {
         return Ok(queue);
@@ -73,14 +74,15 @@ fn queue() -> io::Result<&'static Queue> {
     Ok(QUEUE.get_or_init(|| queue))
 }
 
-/// Lines that were dropped since the process began.
+/// Number of lines dropped since the process began.
 #[must_use]
 pub fn dropped() -> u64 {
     QUEUE.get().map_or(0, Queue::dropped)
 }
 
-/// Writes what is wrong to standard error, in the order of the log and never dropped. Does not wait for its reader: see
-/// [`flush`]. Further lines of the text are indented, so that none passes for another message.
+/// Writes an error to standard error, in the order of the log and never dropped. Does not wait for
+/// the reader: see [`flush`]. Further lines of the text are indented, so that none can be taken for
+/// another message.
 pub fn complain(what: &str) {
     let mut text = String::from("saga: ");
     for (number, part) in what.lines().enumerate() {
@@ -93,29 +95,29 @@ pub fn complain(what: &str) {
     print(text);
 }
 
-/// Writes a text of our own to standard error as it is, as [`complain`] does.
+/// Writes a text of the host's own to standard error unchanged, otherwise like [`complain`].
 pub fn print(text: String) {
     match queue() {
         Ok(queue) => queue.push_always(text),
-        // The machine has no thread for it. Not `eprintln!`, which panics when nobody reads.
+        // No thread could be started. Not `eprintln!`, which panics if standard error is closed.
         Err(_) => drop(io::stderr().write_all(text.as_bytes())),
     }
 }
 
-/// Waits until what was logged is written; not for a reader that takes nothing.
+/// Waits until the logged lines are written; gives up on a reader that takes nothing.
 pub fn flush() {
     if let Some(queue) = QUEUE.get() {
         queue.flush(STILL, LONGEST);
     }
 }
 
-/// Ends the process, after the last lines.
+/// Ends the process after flushing the log.
 pub fn exit(code: i32) -> ! {
     flush();
     std::process::exit(code)
 }
 
-/// Whether standard error takes colours.
+/// True if standard error takes colours.
 #[must_use]
 pub fn is_coloured() -> bool {
     if anstyle_query::no_color() {
@@ -125,13 +127,13 @@ pub fn is_coloured() -> bool {
     is_wanted || anstyle_query::clicolor_force()
 }
 
-/// Where the subscriber writes: each line comes as a whole.
+/// The subscriber's writer; each call is one whole line.
 #[derive(Clone, Copy)]
-struct Lines {
+struct LogWriter {
     is_json: bool,
 }
 
-impl<'w> MakeWriter<'w> for Lines {
+impl<'w> MakeWriter<'w> for LogWriter {
     type Writer = Self;
 
     fn make_writer(&'w self) -> Self {
@@ -139,7 +141,7 @@ impl<'w> MakeWriter<'w> for Lines {
     }
 }
 
-impl io::Write for Lines {
+impl io::Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if let Some(queue) = QUEUE.get() {
             let text = String::from_utf8_lossy(line).into_owned();

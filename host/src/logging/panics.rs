@@ -1,4 +1,4 @@
-//! What becomes of a panic that nobody catches: it ends the process, and is told without waiting for whoever reads.
+//! Uncaught panics: they end the process, and are reported without waiting for the reader of the log.
 
 use std::panic::PanicHookInfo;
 
@@ -8,14 +8,15 @@ use crate::base::panics;
 pub fn die_on_panic(code: u8) {
     std::panic::set_hook(Box::new(move |panic| {
         if !panics::is_caught_here() {
-            // Not by the standard library's hook, which waits for whoever reads standard error, and shows foreign text as it is.
+            // The standard library's hook would block on standard error and print foreign text
+            // unescaped.
             super::complain(&told(panic));
             super::exit(i32::from(code));
         }
     }));
 }
 
-/// What a panic says, with the calls that led to it where RUST_BACKTRACE asks for them.
+/// The text of a panic, with a backtrace if RUST_BACKTRACE is set.
 fn told(panic: &PanicHookInfo<'_>) -> String {
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("<unnamed>");

@@ -1,7 +1,7 @@
 //! The lines that wait for standard error, and the thread that writes them.
 //!
-//! `tracing-appender` has such a queue, but bounds lines and not bytes, does not say what it dropped, and complains on standard
-//! output where it can't end, which may stand still too.
+//! `tracing-appender` has such a queue, but it bounds lines instead of bytes, does not report what
+//! it dropped, and at exit complains on standard output, which may be blocked too.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -10,41 +10,41 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-/// Bytes of lines that wait at most, each with what it costs to keep it (invariant 9).
+/// Bytes of waiting lines at most, each counted with its overhead (invariant 9).
 const MOST_BYTES: usize = 4 << 20;
 const EACH: usize = 64;
 
-/// Wait before a stream that takes nothing at the moment, and does not block, is tried again.
+/// Delay before a retry on a non-blocking stream that takes nothing at the moment.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// How often the end looks whether all is written.
+/// Interval at which the exit checks that all is written.
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Lines on their way to a stream.
 pub(super) struct Queue {
     lines: Sender<String>,
-    state: Arc<State>,
+    state: Arc<QueueState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    /// Of lines that are not written yet.
+struct QueueState {
+    /// Bytes of lines that are not written yet.
     bytes: AtomicUsize,
-    /// Lines that are written, or could not be.
+    /// Lines that are written or lost.
     written: AtomicU64,
     dropped: AtomicU64,
-    /// Dropped lines of which nothing was said yet.
+    /// Dropped lines that have not been reported yet.
     unsaid: AtomicU64,
 }
 
 impl Queue {
-    /// Starts the thread. `say` says that so many lines were dropped; it may push lines.
+    /// Starts the thread. `say` reports a number of dropped lines; it may push lines.
     pub(super) fn start(
         out: impl Write + Send + 'static,
         say: impl Fn(u64) + Send + 'static,
     ) -> io::Result<Self> {
         let (lines, waiting) = unbounded();
-        let state = Arc::<State>::default();
+        let state = Arc::<QueueState>::default();
         let shared = state.clone();
         std::thread::Builder::new()
             .name("log".into())
@@ -52,7 +52,7 @@ impl Queue {
         Ok(Self { lines, state })
     }
 
-    /// Hands over a line; drops it where too many wait. Does not block.
+    /// Queues a line; drops it if the queue is full. Does not block.
     pub(super) fn push(&self, line: String) {
         let bytes = line.len() + EACH;
         let before = self.state.bytes.fetch_add(bytes, Ordering::AcqRel);
@@ -62,23 +62,24 @@ impl Queue {
             self.state.unsaid.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        // The thread ends with the process only.
+        // The thread lives as long as the process.
         let _ = self.lines.send(line);
     }
 
-    /// Hands over a line however many wait: for the few that say why the process ends.
+    /// Queues a line even if the queue is full: for the few that explain the end of the process.
     pub(super) fn push_always(&self, line: String) {
         let bytes = line.len() + EACH;
         self.state.bytes.fetch_add(bytes, Ordering::AcqRel);
         let _ = self.lines.send(line);
     }
 
-    /// Lines that were dropped so far.
+    /// Number of lines dropped so far.
     pub(super) fn dropped(&self) -> u64 {
         self.state.dropped.load(Ordering::Relaxed)
     }
 
-    /// Waits until all lines are written, but not when none was written for `still`, and not for more than `longest`.
+    /// Waits until all lines are written, but no longer than `still` without progress, and
+    /// `longest` in all.
     pub(super) fn flush(&self, still: Duration, longest: Duration) {
         let began = Instant::now();
         let (mut moved, mut seen) = (began, self.state.written.load(Ordering::Relaxed));
@@ -95,11 +96,11 @@ impl Queue {
     }
 }
 
-fn write_all(lines: &Receiver<String>, mut out: impl Write, state: &State, say: impl Fn(u64)) {
+fn write_all(lines: &Receiver<String>, mut out: impl Write, state: &QueueState, say: impl Fn(u64)) {
     for line in lines {
         write_line(&mut out, line.as_bytes());
         state.written.fetch_add(1, Ordering::Relaxed);
-        // All but one byte, so that there is room for what is said, and the end waits for it.
+        // One byte stays counted until the report, so that it finds room and `flush` waits for it.
         (state.bytes).fetch_sub(line.len() + EACH - 1, Ordering::AcqRel);
         let unsaid = state.unsaid.swap(0, Ordering::Relaxed);
         if unsaid > 0 {
@@ -109,14 +110,14 @@ fn write_all(lines: &Receiver<String>, mut out: impl Write, state: &State, say: 
     }
 }
 
-/// Writes a line, at once where the stream takes it. One that can't be written is lost.
+/// Writes a line, retrying on a stream that does not block. A line that can't be written is lost.
 fn write_line(out: &mut impl Write, mut line: &[u8]) {
     while !line.is_empty() {
         match out.write(line) {
             Ok(0) => return,
             Ok(written) => line = line.get(written..).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Another process has made the stream one that does not block.
+            // Another process has set the shared stream to non-blocking.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(AGAIN),
             Err(_) => return,
         }
@@ -126,7 +127,8 @@ fn write_line(out: &mut impl Write, mut line: &[u8]) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
-    use std::sync::{Condvar, Mutex};
+
+    use parking_lot::{Condvar, Mutex};
 
     use super::*;
 
@@ -136,26 +138,26 @@ mod tests {
 
     #[derive(Default)]
     struct Stream {
-        /// Whether it is let go, and what it took.
+        /// Released or not, and the bytes written.
         taken: Mutex<(bool, Vec<u8>)>,
         changed: Condvar,
     }
 
     impl Stuck {
         fn let_go(&self) {
-            self.0.taken.lock().unwrap().0 = true;
+            self.0.taken.lock().0 = true;
             self.0.changed.notify_all();
         }
 
         fn text(&self) -> String {
-            String::from_utf8(self.0.taken.lock().unwrap().1.clone()).unwrap()
+            String::from_utf8(self.0.taken.lock().1.clone()).unwrap()
         }
     }
 
     impl Write for Stuck {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let state = self.0.taken.lock().unwrap();
-            let mut state = self.0.changed.wait_while(state, |state| !state.0).unwrap();
+            let mut state = self.0.taken.lock();
+            self.0.changed.wait_while(&mut state, |state| !state.0);
             // A pipe that has little room takes a part.
             let taken = bytes.len().min(1_000);
             state.1.extend_from_slice(&bytes[..taken]);
@@ -171,11 +173,11 @@ mod tests {
         let own = Arc::new(OnceQueue::default());
         let says = own.clone();
         let queue = Queue::start(out.clone(), move |dropped| {
-            let queue = says.0.lock().unwrap().clone().unwrap();
+            let queue = says.0.lock().clone().unwrap();
             queue.push(format!("{dropped} dropped\n"));
         });
         let queue = Arc::new(queue.unwrap());
-        *own.0.lock().unwrap() = Some(queue.clone());
+        *own.0.lock() = Some(queue.clone());
         queue
     }
 

@@ -1,8 +1,9 @@
-//! A histogram without a lock: each observation is two additions.
+//! A lock-free histogram: each observation is two atomic additions.
 //!
-//! The one of the library takes a lock and adds floating point numbers. Here values are whole numbers (nanoseconds,
-//! pieces of fuel, entries), which are divided into the unit that is told only when somebody asks. What is told may be a
-//! few observations apart between sum and buckets; never is the count anything but the sum of the buckets.
+//! The histogram of `prometheus-client` takes a lock and adds floating-point numbers. Here values
+//! are integers (nanoseconds, units of fuel, entries), converted to the exported unit only on a
+//! scrape. On a scrape, sum and buckets may be a few observations apart; the count is always the
+//! sum of the buckets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,16 +12,16 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
-/// Where the buckets of a histogram end, and what its values are divided by when they are told.
+/// Upper bounds of the buckets, and the divisor that converts values to the exported unit.
 #[derive(Debug)]
-pub struct Bounds {
+pub struct Buckets {
     ends: &'static [u64],
     divisor: f64,
 }
 
-/// Nanoseconds, told as seconds: 10 µs to 30 s. A call of the rules takes some microseconds, a commit some
-/// milliseconds; what takes longer than the last one is broken.
-pub static SECONDS: Bounds = Bounds {
+/// Nanoseconds, exported as seconds: 10 µs to 30 s. A call of the rules takes microseconds, a
+/// commit milliseconds; anything longer than the last bound is broken.
+pub static SECONDS: Buckets = Buckets {
     ends: &[
         10_000,
         25_000,
@@ -46,14 +47,14 @@ pub static SECONDS: Bounds = Bounds {
     divisor: 1e9,
 };
 
-/// Pieces of something, up to the largest batch that is usual.
-pub static COUNTS: Bounds = Bounds {
+/// Counts, up to the largest usual batch.
+pub static COUNTS: Buckets = Buckets {
     ends: &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024],
     divisor: 1.0,
 };
 
 /// Fuel: a small decision takes some ten thousand, the default limit is a thousand million.
-pub static FUEL: Bounds = Bounds {
+pub static FUEL: Buckets = Buckets {
     ends: &[
         3_000,
         10_000,
@@ -69,23 +70,23 @@ pub static FUEL: Bounds = Bounds {
     divisor: 1.0,
 };
 
-/// A histogram. Cheap to clone; clones count together.
+/// A histogram. Clones share their counts.
 #[derive(Debug, Clone)]
-pub struct Histogram(Arc<Inner>);
+pub struct Histogram(Arc<Series>);
 
 #[derive(Debug)]
-struct Inner {
-    bounds: &'static Bounds,
-    /// One for each end, and one for what is beyond the last.
+struct Series {
+    bounds: &'static Buckets,
+    /// One bucket per bound, and one beyond the last.
     buckets: Box<[AtomicU64]>,
     sum: AtomicU64,
 }
 
 impl Histogram {
-    /// An empty one.
+    /// Creates an empty histogram.
     #[must_use]
-    pub fn new(bounds: &'static Bounds) -> Self {
-        Self(Arc::new(Inner {
+    pub fn new(bounds: &'static Buckets) -> Self {
+        Self(Arc::new(Series {
             bounds,
             buckets: (0..=bounds.ends.len()).map(|_| AtomicU64::new(0)).collect(),
             sum: AtomicU64::new(0),
@@ -101,7 +102,7 @@ impl Histogram {
         }
     }
 
-    /// Counts a time, in nanoseconds.
+    /// Counts a duration, in nanoseconds.
     pub fn observe_duration(&self, duration: Duration) {
         self.observe(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     }
@@ -113,7 +114,7 @@ impl TypedMetric for Histogram {
 
 impl EncodeMetric for Histogram {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let Inner {
+        let Series {
             bounds,
             buckets,
             sum,

@@ -1,4 +1,4 @@
-//! Instances of the rules: what they hold in memory, and why they were renewed.
+//! Instances of the rules: their memory, and the reasons of their renewal.
 
 use std::sync::Arc;
 
@@ -10,24 +10,24 @@ use prometheus_client::registry::Registry;
 use saga_core::rules::Renewal;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ParticipantLabels {
+struct InstanceLabels {
     participant: Arc<str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabels {
+struct RenewalLabels {
     participant: Arc<str>,
     reason: &'static str,
 }
 
-/// The metrics of instances, of all participants.
+/// The metrics of the instances of all participants.
 #[derive(Clone)]
-pub(super) struct Families {
-    memory: Family<ParticipantLabels, Gauge>,
-    renewed: Family<ReasonLabels, Counter>,
+pub(super) struct InstanceFamilies {
+    memory: Family<InstanceLabels, Gauge>,
+    renewed: Family<RenewalLabels, Counter>,
 }
 
-impl Families {
+impl InstanceFamilies {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let families = Self {
             memory: Family::default(),
@@ -47,35 +47,36 @@ impl Families {
     }
 }
 
-/// The instances of one participant. Does nothing where metrics are off.
+/// The instances of one participant. Does nothing if metrics are off.
 #[derive(Clone, Default)]
-pub struct Instances(Option<Own>);
+pub struct Instances(Option<InstanceCounters>);
 
 #[derive(Clone)]
-struct Own {
+struct InstanceCounters {
     memory: Gauge,
     renewed: [Counter; Renewal::ALL.len()],
 }
 
 impl Instances {
-    pub(super) fn new(families: &Families, participant: &str) -> Self {
+    pub(super) fn new(families: &InstanceFamilies, participant: &str) -> Self {
         let participant: Arc<str> = participant.into();
-        let labels = ParticipantLabels {
+        let labels = InstanceLabels {
             participant: participant.clone(),
         };
         let renewed = Renewal::ALL.map(|reason| {
-            families.renewed.get_or_create_owned(&ReasonLabels {
+            families.renewed.get_or_create_owned(&RenewalLabels {
                 participant: participant.clone(),
                 reason: reason.word(),
             })
         });
-        Self(Some(Own {
+        Self(Some(InstanceCounters {
             memory: families.memory.get_or_create_owned(&labels),
             renewed,
         }))
     }
 
-    /// An instance held `before` bytes and holds `now`; it was renewed so often, by the reasons in their order.
+    /// Counts the upkeep after a call: the instance's memory in bytes before and now, and the
+    /// number of renewals, indexed like [`Renewal::ALL`].
     pub fn upkeep(&self, (before, now): (usize, usize), renewed: &[u32; Renewal::ALL.len()]) {
         let Some(own) = &self.0 else {
             return;

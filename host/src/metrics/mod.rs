@@ -1,23 +1,25 @@
-//! What the host counts and measures, for Prometheus and whoever reads its formats.
+//! Metrics of the host, in the text formats of Prometheus.
 //!
-//! Owns every name, help text and label. Whoever counts is handed the counters of what it does ([`turns`], [`instances`], [`requests`],
-//! [`Commits`], [`Swaps`]) at the wiring, once for each worker, route or generation; to count is then an addition to an
-//! atomic number: no lock, no lookup of labels, nothing allocated. Where metrics are off the same handles do nothing, and the
-//! clock is not asked. What can be known by looking ([`observed`]) is not counted but looked up when it is asked for.
+//! Owns every name, help text and label. At the wiring, the counting code is handed its counters
+//! ([`turns`], [`instances`], [`requests`], [`Commits`], [`Swaps`]) once per worker, route or
+//! generation; to count is then an atomic addition: no lock, no label lookup, no allocation. If
+//! metrics are off, the same handles do nothing and don't read the clock. Values that can be looked
+//! up ([`observed`]) are not counted but read on each scrape.
 //!
-//! Labels come from descriptions and settings only, never from keys, paths or payloads, so their number is
-//! bounded by what is configured (invariant 9). Must not know who counts: stores, transports, HTTP, components.
+//! Labels come from descriptions and settings only, never from keys, paths or payloads, so the
+//! configuration bounds their number (invariant 9). Must not know its callers: stores, transports,
+//! HTTP, components.
 //!
 //! # Layout
 //!
-//! - this file: the registry; what is told, in which format
+//! - this file: the registry and the exposition formats
 //! - [`turns`]: turns, by participant and by generation
 //! - [`instances`]: instances of the rules
 //! - [`requests`]: HTTP requests and connections
 //! - [`passed`]: records that are passed over
-//! - [`observed`]: what is looked up when somebody asks
-//! - [`process`]: what the process has used
-//! - [`histogram`]: a histogram without a lock
+//! - [`observed`]: values that are read on each scrape
+//! - [`process`]: resource usage of the process
+//! - [`histogram`]: a lock-free histogram
 
 pub mod histogram;
 pub mod instances;
@@ -38,38 +40,38 @@ use prometheus_client::registry::Registry;
 use self::histogram::{COUNTS, Histogram, SECONDS};
 use self::instances::Instances;
 use self::observed::Observed;
-use self::passed::Passed;
+use self::passed::PassedCounters;
 use self::requests::Requests;
 use self::turns::Turns;
 
-/// What every name of the host's own metrics begins with.
+/// Prefix of all names of the host's own metrics.
 const PREFIX: &str = "saga";
 
-/// Everything that is counted, or nothing where metrics are off.
+/// All counters, or none if metrics are off.
 pub struct Metrics(Option<Families>);
 
-/// The metrics that have series before anybody asks.
+/// The metrics whose series exist before the first scrape.
 struct Families {
     registry: Registry,
-    turns: turns::Families,
-    instances: instances::Families,
-    requests: requests::Families,
+    turns: turns::TurnFamilies,
+    instances: instances::InstanceFamilies,
+    requests: requests::RequestFamilies,
     commits: CommitFamilies,
     swaps: Family<SwapLabels, Counter>,
     passed: Family<passed::PassedLabels, Counter>,
 }
 
-/// The formats in which it is told.
+/// Exposition formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// OpenMetrics 1.0, for who asks for it.
+    /// OpenMetrics 1.0, for clients that ask for it.
     OpenMetrics,
-    /// Prometheus text 0.0.4, which everybody reads, people too.
+    /// Prometheus text 0.0.4, which every tool reads, and people too.
     Text,
 }
 
 impl Format {
-    /// The format for who sends this `Accept`.
+    /// The format for this `Accept` header.
     #[must_use]
     pub fn accepted(accept: Option<&str>) -> Self {
         let wants = |range: &str| {
@@ -94,15 +96,15 @@ impl Format {
 }
 
 impl Metrics {
-    /// Begins to count, or does not where metrics are off.
+    /// Creates the counters, or none if metrics are off.
     #[must_use]
     pub fn new(enabled: bool) -> Self {
         Self(enabled.then(|| {
             let mut registry = Registry::with_prefix(PREFIX);
             Families {
-                turns: turns::Families::register(&mut registry),
-                instances: instances::Families::register(&mut registry),
-                requests: requests::Families::register(&mut registry),
+                turns: turns::TurnFamilies::register(&mut registry),
+                instances: instances::InstanceFamilies::register(&mut registry),
+                requests: requests::RequestFamilies::register(&mut registry),
                 commits: CommitFamilies::register(&mut registry),
                 swaps: register_swaps(&mut registry),
                 passed: passed::register(&mut registry),
@@ -111,25 +113,27 @@ impl Metrics {
         }))
     }
 
-    /// Whether anything is counted.
+    /// True if metrics are on.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
-    /// What the turns of a participant are counted by.
+    /// The counters for the turns of a participant.
     #[must_use]
     pub fn turns(&self, participant: &str) -> Turns {
         (self.0.as_ref()).map_or_else(Turns::default, |on| Turns::new(&on.turns, participant))
     }
 
-    /// What the records that a participant passes over are counted by.
+    /// The counters for the records that a participant passes over.
     #[must_use]
-    pub fn passed(&self, participant: &str) -> Passed {
-        (self.0.as_ref()).map_or_else(Passed::default, |on| Passed::new(&on.passed, participant))
+    pub fn passed(&self, participant: &str) -> PassedCounters {
+        (self.0.as_ref()).map_or_else(PassedCounters::default, |on| {
+            PassedCounters::new(&on.passed, participant)
+        })
     }
 
-    /// What the instances of a participant are counted by.
+    /// The counters for the instances of a participant.
     #[must_use]
     pub fn instances(&self, participant: &str) -> Instances {
         let on = self.0.as_ref();
@@ -138,7 +142,7 @@ impl Metrics {
         })
     }
 
-    /// What the requests of a listener are counted by.
+    /// The counters for the requests of a listener.
     #[must_use]
     pub fn requests(&self, participant: &str) -> Requests {
         let on = self.0.as_ref();
@@ -147,19 +151,19 @@ impl Metrics {
         })
     }
 
-    /// What the commits of the store are counted by.
+    /// The counters for the commits of the store.
     #[must_use]
     pub fn commits(&self) -> Commits {
         Commits(self.0.as_ref().map(|on| on.commits.clone()))
     }
 
-    /// What swaps are counted by.
+    /// The counters for swaps.
     #[must_use]
     pub fn swaps(&self) -> Swaps {
         Swaps(self.0.as_ref().map(|on| on.swaps.clone()))
     }
 
-    /// Everything that was counted, and what was observed besides; none where metrics are off.
+    /// The exposition of all counters and of the observed values; `None` if metrics are off.
     #[must_use]
     pub fn text(&self, observed: &Observed, format: Format) -> Option<String> {
         let own = &self.0.as_ref()?.registry;
@@ -168,7 +172,7 @@ impl Metrics {
         let mut process = Registry::default();
         process::register(&mut process);
         let mut told = String::new();
-        // Writing to a text does not fail.
+        // Writing to a `String` does not fail.
         let _ = write(&mut told, &[own, &now, &process], format);
         Some(told)
     }
@@ -225,13 +229,14 @@ impl CommitFamilies {
 }
 
 impl Commits {
-    /// When something begins, which is now; none where nothing is measured.
+    /// The start time of a measurement; `None` if nothing is measured.
     #[must_use]
     pub fn at(&self, now: Instant) -> Option<Instant> {
         self.0.as_ref().map(|_| now)
     }
 
-    /// A commit of so many entries, which began then, is over; gives when.
+    /// Counts a commit of this number of entries that began at `began`; returns the time of its
+    /// end.
     pub fn over(&self, entries: usize, began: Option<Instant>, is_ok: bool) -> Option<Instant> {
         let (families, began) = self.0.as_ref().zip(began)?;
         let now = Instant::now();
@@ -267,7 +272,7 @@ fn register_swaps(registry: &mut Registry) -> Family<SwapLabels, Counter> {
 }
 
 impl Swaps {
-    /// A participant was offered a component; both words are of a closed list.
+    /// Counts a component that was offered to a participant; both words come from closed lists.
     pub fn count(&self, participant: &str, way: &'static str, result: &'static str) {
         if let Some(swaps) = &self.0 {
             let labels = SwapLabels {
@@ -286,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_asks_for_openmetrics_gets_it_and_all_others_text() {
+    fn the_format_is_openmetrics_on_request_and_text_otherwise() {
         let prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;q=0.3";
         assert_eq!(Format::accepted(Some(prometheus)), Format::OpenMetrics);
         for other in [None, Some("*/*"), Some("text/html, text/plain;q=0.5")] {
@@ -295,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn where_metrics_are_off_nothing_is_told_and_no_clock_is_asked() {
+    fn disabled_metrics_export_nothing_and_read_no_clock() {
         let off = Metrics::new(false);
         assert!(!off.is_on());
         assert_eq!(off.text(&Observed::default(), Format::Text), None);

@@ -1,6 +1,7 @@
-//! What is looked up when somebody asks: how much waits, how old it is, how large the store is, what decides.
+//! Values that are read on each scrape: queue lengths, ages, the size of the store, the active
+//! generations.
 //!
-//! Plain values, filled by who knows them; nothing here is kept from one time to the next.
+//! Plain values, filled in by the code that knows them; none is kept between scrapes.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -11,45 +12,45 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// What there is at one moment.
+/// The state of the host at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observed {
-    /// The participants that run.
+    /// The hosted participants.
     pub participants: Vec<ObservedParticipant>,
     /// The topics that are published to.
     pub topics: Vec<ObservedTopic>,
     /// The partitions that are read.
     pub lags: Vec<ObservedLag>,
-    /// Records that were never given to this host: topic, group, reason, and how many.
+    /// Records that never reached this host: topic, group, reason, and their number.
     pub missed: Vec<(String, String, &'static str, u64)>,
-    /// How many seconds the oldest message of each stage waits.
+    /// Age of the oldest message of each stage, in seconds.
     pub stages: Vec<(&'static str, f64)>,
-    /// Files of the store, and their bytes.
+    /// Files of the store, and their sizes in bytes.
     pub store_files: Vec<(&'static str, u64)>,
-    /// Bytes that the store may grow to, where it is bounded.
+    /// Limit of the store's size in bytes, if there is one.
     pub store_limit: Option<u64>,
-    /// Whether the last commit failed.
+    /// True if the last commit failed.
     pub store_fails: bool,
-    /// Whether the store could be read for this.
+    /// True if the store could be read for this scrape.
     pub store_is_read: bool,
-    /// How long the store's writer has been at its present commit.
+    /// Duration so far of the commit in flight.
     pub store_commit: Duration,
-    /// Lines of the log that were dropped.
+    /// Log lines that were dropped.
     pub log_dropped: u64,
-    /// Whether records don't flow at the moment.
+    /// True while records don't flow.
     pub transport_in_trouble: bool,
-    /// Whether the machine lacks something.
+    /// True during a shortage of the machine.
     pub machine_lacks: bool,
-    /// Whether the host finishes what is under way and takes nothing more.
+    /// True while the host drains: it finishes the work in flight and takes no more.
     pub is_draining: bool,
 }
 
-/// A participant that runs.
+/// A hosted participant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObservedParticipant {
     /// Name.
     pub name: String,
-    /// Digest of what decides.
+    /// Digest of the active generation.
     pub digest: String,
     /// The version that it declares.
     pub version: String,
@@ -57,12 +58,14 @@ pub struct ObservedParticipant {
     pub instances: usize,
     /// Turns that wait for an instance.
     pub queued: usize,
-    /// Aggregates whose states can't be read; none where it is not known.
+    /// Aggregates whose states can't be read; `None` if unknown.
     pub quarantined: Option<u64>,
-    /// Messages that are parked, and their bytes.
+    /// Parked messages, and their bytes.
     pub parked: (usize, usize),
-    /// Timers that are parked; none where it is not known.
+    /// Parked timers; `None` if unknown.
     pub parked_timers: Option<u64>,
+    /// Open dead letters, and aggregates that they block; `None` if unknown.
+    pub dead_letters: Option<(u64, u64)>,
 }
 
 /// A topic that is published to.
@@ -70,11 +73,11 @@ pub struct ObservedParticipant {
 pub struct ObservedTopic {
     /// Name.
     pub name: String,
-    /// Records that were published since the store was made.
+    /// Records published since the store was created.
     pub published: u64,
-    /// Records that are committed and wait to be published, or to be read.
+    /// Committed records that wait to be published, or to be read.
     pub waiting: u64,
-    /// Age of the oldest of them, in milliseconds; 0 where none waits.
+    /// Age of the oldest of them in milliseconds; 0 if none waits.
     pub oldest_ms: u64,
 }
 
@@ -87,12 +90,12 @@ pub struct ObservedLag {
     pub partition: i32,
     /// Consumer group.
     pub group: String,
-    /// Records that are there and not settled.
+    /// Records that are available and not settled.
     pub records: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ParticipantLabels {
+struct ObservedLabels {
     participant: String,
 }
 
@@ -200,13 +203,13 @@ impl Observed {
         );
         flag(
             "draining",
-            "1 while the host finishes what is under way before it ends",
+            "1 while the host finishes the work in flight before it ends",
             self.is_draining,
         );
     }
 
     fn register_participants(&self, registry: &mut Registry) {
-        let labels = |one: &ObservedParticipant| ParticipantLabels {
+        let labels = |one: &ObservedParticipant| ObservedLabels {
             participant: one.name.clone(),
         };
         let of = self.participants.iter();
@@ -258,7 +261,21 @@ impl Observed {
             registry,
             "parked_timers",
             "Timers that are due and could not be decided, counted up to 10000",
-            of.filter_map(|one| Some((labels(one), one.parked_timers?))),
+            of.clone()
+                .filter_map(|one| Some((labels(one), one.parked_timers?))),
+        );
+        gauges(
+            registry,
+            "open_dead_letters",
+            "Dead letters that were neither decided nor discarded, counted up to 10000",
+            of.clone()
+                .filter_map(|one| Some((labels(one), one.dead_letters?.0))),
+        );
+        gauges(
+            registry,
+            "blocked_aggregates",
+            "Aggregates whose later messages wait behind a dead letter",
+            of.filter_map(|one| Some((labels(one), one.dead_letters?.1))),
         );
     }
 
@@ -274,7 +291,7 @@ impl Observed {
         }
         registry.register(
             "records_published",
-            "Records published since the store was made; on the embedded log, what is committed is published",
+            "Records published since the store was created; on the embedded log, what is committed is published",
             published,
         );
         gauges(
@@ -319,7 +336,7 @@ impl Observed {
         commit.set(self.store_commit.as_secs_f64());
         registry.register(
             "store_commit_waiting_seconds",
-            "Time for which the commit that is under way has been waiting; 0 where none is",
+            "Time for which the commit in flight has been waiting; 0 if there is none",
             commit,
         );
         let mut gauge = |name: &str, help: &str, value: u64| {
@@ -342,7 +359,7 @@ impl Observed {
     }
 }
 
-/// Registers a gauge with these series. A metric without any is not told.
+/// Registers a gauge with these series. A metric without series is left out.
 fn gauges<L>(
     registry: &mut Registry,
     name: &str,

@@ -1,4 +1,4 @@
-//! Records that a participant passes over, because it does not take events of their type.
+//! Records that a participant passes over because it does not subscribe to their event type.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-/// What stands for types that have no series of their own.
+/// The label of all types without a series of their own.
 const OTHER: &str = "other";
 
-/// Bytes of a type that has a series of its own.
+/// Longest type with a series of its own, in bytes.
 const TYPE_BYTES: usize = 128;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -30,17 +30,17 @@ pub(super) fn register(registry: &mut Registry) -> Family<PassedLabels, Counter>
     passed
 }
 
-/// What a participant passes over. Counts nothing where metrics are off.
+/// The records that a participant passes over. Counts nothing if metrics are off.
 #[derive(Clone, Default)]
-pub struct Passed(Option<(Family<PassedLabels, Counter>, Arc<str>)>);
+pub struct PassedCounters(Option<(Family<PassedLabels, Counter>, Arc<str>)>);
 
-impl Passed {
+impl PassedCounters {
     pub(super) fn new(family: &Family<PassedLabels, Counter>, participant: &str) -> Self {
         Self(Some((family.clone(), participant.into())))
     }
 
-    /// What records of a topic and a type are counted by; none stands for all further types. Types come from records: who asks
-    /// bounds their number.
+    /// The counter for records of a topic and a type; `None` stands for all further types. Types
+    /// come from records: the caller bounds their number.
     #[must_use]
     pub fn counter(&self, topic: &str, event_type: Option<&str>) -> Counter {
         let Some((family, participant)) = &self.0 else {

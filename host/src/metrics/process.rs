@@ -1,5 +1,5 @@
-//! What the process has used, from `/proc`, under the names that all Prometheus clients use. Elsewhere than on Linux it
-//! is left out.
+//! Resource usage of the process from `/proc`, under the names that all Prometheus clients use.
+//! Left out on other systems than Linux.
 
 use std::sync::atomic::AtomicU64;
 
@@ -7,9 +7,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// What the process has used so far.
+/// Resource usage so far.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Usage {
+struct ProcessUsage {
     cpu_seconds: f64,
     resident_bytes: i64,
     virtual_bytes: i64,
@@ -17,7 +17,7 @@ struct Usage {
     started_seconds: f64,
 }
 
-/// Adds what the process has used until now.
+/// Registers the present usage.
 pub(super) fn register(registry: &mut Registry) {
     if let Some(usage) = usage() {
         let cpu = Counter::<f64, AtomicU64>::default();
@@ -48,7 +48,7 @@ pub(super) fn register(registry: &mut Registry) {
             usage.virtual_bytes as f64,
         );
     }
-    // As many entries as there are open files, which the system bounds.
+    // One entry per open file, which the system bounds.
     if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
         let gauge: Gauge = Gauge::default();
         // The directory itself is open while it is read.
@@ -67,7 +67,7 @@ pub(super) fn register(registry: &mut Registry) {
     }
 }
 
-fn usage() -> Option<Usage> {
+fn usage() -> Option<ProcessUsage> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     let booted = std::fs::read_to_string("/proc/stat").ok()?;
     let ticks = rustix::param::clock_ticks_per_second() as f64;
@@ -75,11 +75,11 @@ fn usage() -> Option<Usage> {
 }
 
 /// Reads `/proc/self/stat` (see proc(5)) and the time of the boot from `/proc/stat`.
-fn parse(stat: &str, booted: &str, ticks: f64, page: i64) -> Option<Usage> {
-    // The second field is the name, in parentheses, and may hold anything.
+fn parse(stat: &str, booted: &str, ticks: f64, page: i64) -> Option<ProcessUsage> {
+    // The second field is the program's name in parentheses and may contain anything.
     let (_, fields) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = fields.split_whitespace().collect();
-    // The first field after the name is number 3 of the manual.
+    // The first field after the name is number 3 of proc(5).
     let field = |number: usize| fields.get(number - 3)?.parse::<i64>().ok();
     let boot: f64 = booted
         .lines()
@@ -87,7 +87,7 @@ fn parse(stat: &str, booted: &str, ticks: f64, page: i64) -> Option<Usage> {
         .trim()
         .parse()
         .ok()?;
-    Some(Usage {
+    Some(ProcessUsage {
         cpu_seconds: (field(14)? + field(15)?) as f64 / ticks,
         virtual_bytes: field(23)?,
         resident_bytes: field(24)? * page,
@@ -105,7 +105,7 @@ mod tests {
         let booted = "cpu 1 2\nbtime 1700000000\nprocesses 9\n";
         assert_eq!(
             parse(stat, booted, 100.0, 4_096),
-            Some(Usage {
+            Some(ProcessUsage {
                 cpu_seconds: 3.0,
                 resident_bytes: 12_288,
                 virtual_bytes: 8_192,

@@ -1,12 +1,14 @@
 //! HTTP requests and connections, by listener.
 //!
-//! A route is told by its template, never by a request's path: what is no route is `other`, and so are methods and
-//! statuses that are not in the lists below. The series of routes that are served no more go.
+//! A route is labelled by its template, never by a request's path. Requests without a route count
+//! as `other`, and so do methods and statuses outside the lists below. The series of a route go
+//! when it is not served any more.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use hyper::StatusCode;
+use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -15,22 +17,22 @@ use prometheus_client::registry::Registry;
 
 use super::histogram::{Histogram, SECONDS};
 
-/// Methods that have series of their own.
+/// Methods with series of their own.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-/// Statuses that have series of their own.
+/// Statuses with series of their own.
 const STATUSES: [u16; 28] = [
     200, 201, 202, 204, 206, 303, 304, 307, 308, 400, 401, 403, 404, 405, 406, 408, 409, 410, 412,
     413, 415, 422, 429, 431, 500, 501, 503, 504,
 ];
 
-/// Routes of one listener that have series of their own. A component could list as many as it likes.
+/// Routes of one listener with series of their own. A component may declare any number of routes.
 const ROUTES: usize = 200;
 
-/// Bytes of a template that has series of its own.
+/// Longest template with series of its own, in bytes.
 const TEMPLATE_BYTES: usize = 256;
 
-/// What stands for all others.
+/// The label of all others.
 const OTHER: &str = "other";
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,13 +57,13 @@ struct ListenerLabels {
 
 /// The metrics of requests, of all listeners.
 #[derive(Clone)]
-pub(super) struct Families {
+pub(super) struct RequestFamilies {
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     connections: Family<ListenerLabels, Gauge>,
 }
 
-impl Families {
+impl RequestFamilies {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let families = Self {
             requests: Family::default(),
@@ -87,49 +89,50 @@ impl Families {
     }
 }
 
-/// The requests of one listener. Does nothing where metrics are off.
+/// The requests of one listener. Does nothing if metrics are off.
 #[derive(Clone, Default)]
-pub struct Requests(Option<Arc<Own>>);
+pub struct Requests(Option<Arc<ListenerSeries>>);
 
-struct Own {
-    families: Families,
+struct ListenerSeries {
+    families: RequestFamilies,
     participant: Arc<str>,
     connections: Gauge,
-    /// What is no route, by method; the last one is for all other methods.
-    other: Vec<Route>,
-    routes: Mutex<Vec<Route>>,
+    /// Requests without a route, by method; the last entry is for all other methods.
+    other: Vec<RouteSeries>,
+    routes: Mutex<Vec<RouteSeries>>,
 }
 
 /// The requests of one route. Cheap to clone.
 #[derive(Clone)]
-pub struct Route(Arc<OfRoute>);
+pub struct RouteSeries(Arc<RouteState>);
 
-struct OfRoute {
-    families: Families,
+struct RouteState {
+    families: RequestFamilies,
     labels: RouteLabels,
     seconds: OnceLock<Histogram>,
-    /// One for each status, one for all others, and one for requests without an answer.
+    /// One per status, one for all others, and one for requests without an answer.
     statuses: [OnceLock<Counter>; STATUSES.len() + 2],
-    /// Whether its series have gone. Locked while one is made or all are removed, so that none is left behind.
+    /// True once its series are removed. Locked while a series is created or all are removed, so
+    /// that none is left behind.
     is_gone: Mutex<bool>,
 }
 
-/// A request on its way to its answer. Counts as `aborted` when it is dropped without one.
+/// A request that is not answered yet. Counts as `aborted` if it is dropped before.
 #[derive(Default)]
-pub struct Counted(Option<(Route, Instant)>);
+pub struct PendingRequest(Option<(RouteSeries, Instant)>);
 
 /// An open connection.
 #[derive(Default)]
 pub struct Open(Option<Gauge>);
 
 impl Requests {
-    pub(super) fn new(families: &Families, participant: &str) -> Self {
+    pub(super) fn new(families: &RequestFamilies, participant: &str) -> Self {
         let participant: Arc<str> = participant.into();
         let labels = ListenerLabels {
             participant: participant.clone(),
         };
-        let other = |method| Route::new(families, &participant, OTHER, method);
-        Self(Some(Arc::new(Own {
+        let other = |method| RouteSeries::new(families, &participant, OTHER, method);
+        Self(Some(Arc::new(ListenerSeries {
             connections: families.connections.get_or_create_owned(&labels),
             other: METHODS.into_iter().chain([OTHER]).map(other).collect(),
             families: families.clone(),
@@ -138,27 +141,27 @@ impl Requests {
         })))
     }
 
-    /// What the requests of a route are counted by. Asked for once for each route and generation.
+    /// The counters for a route. Called once per route and generation.
     #[must_use]
-    pub fn route(&self, method: &str, template: &str) -> Option<Route> {
+    pub fn route(&self, method: &str, template: &str) -> Option<RouteSeries> {
         let own = self.0.as_ref()?;
         let method = METHODS.into_iter().find(|known| *known == method)?;
-        let mut routes = own.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut routes = own.routes.lock();
         if let Some(known) = routes.iter().find(|route| route.is(method, template)) {
             return Some(known.clone());
         }
         if routes.len() >= ROUTES || template.len() > TEMPLATE_BYTES {
             return None;
         }
-        let route = Route::new(&own.families, &own.participant, template, method);
+        let route = RouteSeries::new(&own.families, &own.participant, template, method);
         routes.push(route.clone());
         Some(route)
     }
 
-    /// The routes that are served from now on: the series of all others go.
+    /// Removes the series of all routes but these, which are served from now on.
     pub fn retain(&self, is_served: impl Fn(&str, &str) -> bool) {
         let Some(own) = &self.0 else { return };
-        let mut routes = own.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut routes = own.routes.lock();
         routes.retain(|route| {
             let labels = &route.0.labels;
             let stays = is_served(labels.method, &labels.route);
@@ -169,10 +172,11 @@ impl Requests {
         });
     }
 
-    /// A request has come; none where it leads to no route that has series of its own.
+    /// Counts a request from its arrival. `route` is `None` if the request has no route with series
+    /// of its own.
     #[must_use]
-    pub fn begin(&self, route: Option<Route>, method: &str) -> Counted {
-        Counted(self.0.as_ref().and_then(|own| {
+    pub fn begin(&self, route: Option<RouteSeries>, method: &str) -> PendingRequest {
+        PendingRequest(self.0.as_ref().and_then(|own| {
             let route = route.or_else(|| {
                 let place = METHODS.iter().position(|known| *known == method);
                 own.other.get(place.unwrap_or(METHODS.len())).cloned()
@@ -181,7 +185,7 @@ impl Requests {
         }))
     }
 
-    /// A connection is open until what is given here is dropped.
+    /// Counts an open connection until the returned value is dropped.
     #[must_use]
     pub fn connection(&self) -> Open {
         Open(self.0.as_ref().map(|own| {
@@ -191,8 +195,8 @@ impl Requests {
     }
 }
 
-impl Counted {
-    /// It is answered with this status.
+impl PendingRequest {
+    /// Counts the request as answered with this status.
     pub fn answered(mut self, status: StatusCode) {
         if let Some((route, began)) = self.0.take() {
             let status = status.as_u16();
@@ -202,7 +206,7 @@ impl Counted {
     }
 }
 
-impl Drop for Counted {
+impl Drop for PendingRequest {
     fn drop(&mut self) {
         if let Some((route, began)) = self.0.take() {
             route.over(STATUSES.len() + 1, began);
@@ -218,9 +222,9 @@ impl Drop for Open {
     }
 }
 
-impl Route {
+impl RouteSeries {
     fn new(
-        families: &Families,
+        families: &RequestFamilies,
         participant: &Arc<str>,
         template: &str,
         method: &'static str,
@@ -230,8 +234,8 @@ impl Route {
             route: template.into(),
             method,
         };
-        // What nobody asks for has no series: they are made with the first request.
-        Self(Arc::new(OfRoute {
+        // Series are created with the first request, so that an unused route has none.
+        Self(Arc::new(RouteState {
             families: families.clone(),
             labels,
             seconds: OnceLock::new(),
@@ -244,7 +248,7 @@ impl Route {
         self.0.labels.method == method && *self.0.labels.route == *template
     }
 
-    /// A request is over, with the status at this place.
+    /// Counts a finished request with the status at this index.
     fn over(&self, place: usize, began: Instant) {
         let of = &*self.0;
         let seconds = of.seconds.get_or_init(|| {
@@ -269,7 +273,7 @@ impl Route {
 
     fn remove(&self) {
         let of = &*self.0;
-        let mut is_gone = of.is_gone.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut is_gone = of.is_gone.lock();
         *is_gone = true;
         of.families.seconds.remove(&of.labels);
         for place in 0..of.statuses.len() {
@@ -278,13 +282,13 @@ impl Route {
     }
 }
 
-impl OfRoute {
+impl RouteState {
     fn unless_gone<T>(&self, make: impl FnOnce() -> T, otherwise: impl FnOnce() -> T) -> T {
-        let is_gone = self.is_gone.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_gone = self.is_gone.lock();
         if *is_gone { otherwise() } else { make() }
     }
 
-    /// The labels of the status at this place.
+    /// The labels of the status at this index.
     fn status(&self, place: usize) -> RequestLabels {
         let word = match STATUSES.get(place) {
             Some(status) => status.to_string(),

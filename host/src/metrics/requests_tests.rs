@@ -1,4 +1,4 @@
-//! Requests are counted by route, and what is no route can't make series.
+//! Requests are counted by route, and requests without a route create no series.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
@@ -14,7 +14,7 @@ fn told(registry: &Registry) -> String {
 
 fn start() -> (Registry, Requests) {
     let mut registry = Registry::default();
-    let families = Families::register(&mut registry);
+    let families = RequestFamilies::register(&mut registry);
     let requests = Requests::new(&families, "p");
     (registry, requests)
 }

@@ -1,13 +1,14 @@
-//! Turns: what became of them, how long each stage took, what the rules used and where they broke.
+//! Turns: their outcomes, the time of each stage, fuel, and faults of the rules.
 //!
-//! A participant has one [`Turns`], each worker the [`Generation`] that decides for it. Series that name a digest go when
-//! another generation than the one that followed it decides: those of the active one and of the one before it stay, so that what
-//! it counted last is still collected, and a step back counts on. Names that a description does not list, or lists beyond
-//! the bound, are told as `other`.
+//! A participant has one [`Turns`], and each worker the [`TurnCounters`] of the generation that
+//! decides for it. Series with a digest exist for the active generation and for the one before it,
+//! so that the last counts of the former are still scraped, and a rollback counts on. Names that a
+//! description does not list, or lists beyond the bound, count as `other`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -22,31 +23,32 @@ use super::histogram::{FUEL, Histogram, SECONDS};
 /// Generations of a participant that have series.
 const GENERATIONS: usize = 2;
 
-/// Names of one generation that have series of their own. A component could list as many as it likes.
+/// Names per generation with series of their own. A component may list any number of names.
 const NAMES: usize = 200;
 
-/// Bytes of a name that has series of its own.
+/// Longest name with series of its own, in bytes.
 const NAME_BYTES: usize = 128;
 
-/// Characters of a digest that tell generations apart.
+/// Length of a digest in labels.
 const DIGEST: usize = 12;
 
-/// What stands for all other names.
+/// The label of all other names.
 const OTHER: &str = "other";
 
-/// The beginning of a digest, as it is told.
+/// The beginning of a digest, as labels show it.
 #[must_use]
 pub fn short(digest: &str) -> &str {
     digest.get(..DIGEST).unwrap_or(digest)
 }
 
-const ENDS: [End; 9] = [
+const ENDS: [End; 10] = [
     End::Decided,
     End::Refused,
     End::Malformed,
     End::Retry,
     End::DeadLetter,
     End::Fault,
+    End::Blocked,
     End::Duplicate,
     End::Parked,
     End::Void,
@@ -60,16 +62,18 @@ fn word(end: End) -> &'static str {
         End::Retry => "retry",
         End::DeadLetter => "dead-letter",
         End::Fault => "fault",
+        End::Blocked => "blocked",
         End::Duplicate => "duplicate",
         End::Parked => "parked",
         End::Void => "void",
     }
 }
 
-/// Whether turns of this kind can end so: what can't be has no series.
+/// True if turns of this sort can have this outcome; impossible ones have no series.
 fn can_end(sort: Sort, end: End) -> bool {
     match end {
         End::Refused => matches!(sort, Sort::Command | Sort::Read),
+        End::Blocked => sort == Sort::Command,
         End::DeadLetter => sort == Sort::Event,
         End::Parked => matches!(sort, Sort::Event | Sort::Timer),
         End::Duplicate => sort == Sort::Event,
@@ -77,7 +81,7 @@ fn can_end(sort: Sort, end: End) -> bool {
     }
 }
 
-/// The origins of messages; a command that only reads is told apart.
+/// The origins of messages; read-only commands are a sort of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sort {
     Command,
@@ -117,7 +121,7 @@ const FAULTS: [FaultKind; 7] = [
     FaultKind::Migration,
 ];
 
-/// Reasons of dead letters that are no faults.
+/// Reasons of dead letters other than faults.
 const REASONS: [&str; 3] = ["malformed", "retries-exhausted", "parking-full"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -135,7 +139,7 @@ struct ParticipantLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StageLabels {
+struct TurnStageLabels {
     participant: Arc<str>,
     stage: &'static str,
 }
@@ -147,13 +151,13 @@ struct OriginLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KindLabels {
+struct FaultLabels {
     participant: Arc<str>,
     kind: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabels {
+struct DeadLetterLabels {
     participant: Arc<str>,
     reason: String,
 }
@@ -162,16 +166,16 @@ type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// The metrics of turns, of all participants.
 #[derive(Clone)]
-pub(super) struct Families {
+pub(super) struct TurnFamilies {
     turns: Family<TurnLabels, Counter>,
-    stages: Histograms<StageLabels>,
+    stages: Histograms<TurnStageLabels>,
     total: Histograms<OriginLabels>,
     fuel: Histograms<ParticipantLabels>,
-    faults: Family<KindLabels, Counter>,
-    dead_letters: Family<ReasonLabels, Counter>,
+    faults: Family<FaultLabels, Counter>,
+    dead_letters: Family<DeadLetterLabels, Counter>,
 }
 
-impl Families {
+impl TurnFamilies {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let families = Self {
             turns: Family::default(),
@@ -215,57 +219,57 @@ impl Families {
     }
 }
 
-/// When something began; never, where nothing is measured.
+/// The start time of a measurement; empty if nothing is measured.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Since(Option<Instant>);
 
-/// The turns of one participant. Does nothing where metrics are off.
+/// The turns of one participant. Does nothing if metrics are off.
 #[derive(Clone, Default)]
-pub struct Turns(Option<Arc<Own>>);
+pub struct Turns(Option<Arc<ParticipantTurns>>);
 
-struct Own {
-    shared: Arc<Shared>,
-    families: Families,
+struct ParticipantTurns {
+    shared: Arc<SharedSeries>,
+    families: TurnFamilies,
     participant: Arc<str>,
-    /// The latest last.
-    generations: Mutex<Vec<Arc<OfGeneration>>>,
+    /// The latest is last.
+    generations: Mutex<Vec<Arc<GenerationSeries>>>,
 }
 
-/// What turns of all generations are counted by.
-struct Shared {
+/// Counters that all generations of a participant share.
+struct SharedSeries {
     queue: Histogram,
     decide: Histogram,
     commit: Histogram,
     total: [Histogram; SORTS.len()],
     fuel: Histogram,
     faults: [Counter; FAULTS.len()],
-    /// By their reasons.
+    /// By reason.
     dead_letters: Vec<(String, Counter)>,
 }
 
-/// What decides, as far as it is counted. Does nothing where metrics are off.
+/// The turn counters of one generation. Does nothing if metrics are off.
 #[derive(Clone, Default)]
-pub struct Generation(Option<Arc<OfGeneration>>);
+pub struct TurnCounters(Option<Arc<GenerationSeries>>);
 
-struct OfGeneration {
+struct GenerationSeries {
     digest: Arc<str>,
-    kinds: Vec<Arc<Kind>>,
+    kinds: Vec<Arc<MessageSeries>>,
     labels: Vec<TurnLabels>,
 }
 
-/// One kind of message, offered to one generation.
-struct Kind {
+/// One kind of message, as decided by one generation.
+struct MessageSeries {
     sort: Sort,
     name: Arc<str>,
     ends: [Option<Counter>; ENDS.len()],
-    shared: Arc<Shared>,
+    shared: Arc<SharedSeries>,
 }
 
 impl Turns {
-    pub(super) fn new(families: &Families, participant: &str) -> Self {
+    pub(super) fn new(families: &TurnFamilies, participant: &str) -> Self {
         let participant: Arc<str> = participant.into();
         let stage = |stage| {
-            let labels = StageLabels {
+            let labels = TurnStageLabels {
                 participant: participant.clone(),
                 stage,
             };
@@ -279,7 +283,7 @@ impl Turns {
             families.total.get_or_create_owned(&labels)
         });
         let faults = FAULTS.map(|kind| {
-            let labels = KindLabels {
+            let labels = FaultLabels {
                 participant: participant.clone(),
                 kind: kind.to_string(),
             };
@@ -288,7 +292,7 @@ impl Turns {
         let reasons = REASONS.map(str::to_owned).into_iter();
         let dead_letters = reasons.chain(FAULTS.map(|kind| kind.to_string()));
         let dead_letters = dead_letters.map(|reason| {
-            let labels = ReasonLabels {
+            let labels = DeadLetterLabels {
                 participant: participant.clone(),
                 reason: reason.clone(),
             };
@@ -297,7 +301,7 @@ impl Turns {
         let labels = ParticipantLabels {
             participant: participant.clone(),
         };
-        let shared = Shared {
+        let shared = SharedSeries {
             queue: stage("queue"),
             decide: stage("decide"),
             commit: stage("commit"),
@@ -306,7 +310,7 @@ impl Turns {
             faults,
             dead_letters: dead_letters.collect(),
         };
-        Self(Some(Arc::new(Own {
+        Self(Some(Arc::new(ParticipantTurns {
             shared: Arc::new(shared),
             families: families.clone(),
             participant,
@@ -314,20 +318,21 @@ impl Turns {
         })))
     }
 
-    /// When something begins.
+    /// The start time of a measurement.
     #[must_use]
     pub fn now(&self) -> Since {
         Since(self.0.as_ref().map(|_| Instant::now()))
     }
 
-    /// A turn that was offered then is taken up by its worker.
+    /// Counts the time in the queue of a turn that was offered at `since`.
     pub fn taken_up(&self, since: Since) {
         if let (Some(own), Some(since)) = (&self.0, since.0) {
             own.shared.queue.observe_duration(since.elapsed());
         }
     }
 
-    /// The rules were called then and have come back, having used this much fuel; none where they broke.
+    /// Counts a call of the rules that began at `since`, with the fuel it used; `None` if the rules
+    /// broke.
     pub fn called(&self, since: Since, fuel: Option<u64>) {
         if let (Some(own), Some(since)) = (&self.0, since.0) {
             own.shared.decide.observe_duration(since.elapsed());
@@ -337,7 +342,7 @@ impl Turns {
         }
     }
 
-    /// The rules broke.
+    /// Counts a fault of the rules.
     pub fn broke(&self, kind: FaultKind) {
         let faults = self.0.as_ref().map(|own| &own.shared.faults);
         let place = FAULTS.iter().position(|known| *known == kind);
@@ -346,10 +351,11 @@ impl Turns {
         }
     }
 
-    /// What the turns of the build with this digest are counted by. The series of those that decided long before go.
+    /// The counters for the generation with this digest. Removes the series of generations before
+    /// the last one.
     #[must_use]
-    pub fn generation(&self, digest: &str, description: &Description) -> Generation {
-        Generation(
+    pub fn generation(&self, digest: &str, description: &Description) -> TurnCounters {
+        TurnCounters(
             self.0
                 .as_ref()
                 .map(|own| own.generation(digest, description)),
@@ -357,10 +363,10 @@ impl Turns {
     }
 }
 
-impl Own {
-    fn generation(&self, digest: &str, description: &Description) -> Arc<OfGeneration> {
+impl ParticipantTurns {
+    fn generation(&self, digest: &str, description: &Description) -> Arc<GenerationSeries> {
         let digest: Arc<str> = short(digest).into();
-        let mut known = (self.generations.lock()).unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.generations.lock();
         let place = known.iter().position(|known| known.digest == digest);
         let generation = match place {
             Some(place) => known.remove(place),
@@ -375,7 +381,7 @@ impl Own {
         generation
     }
 
-    fn register(&self, digest: Arc<str>, description: &Description) -> OfGeneration {
+    fn register(&self, digest: Arc<str>, description: &Description) -> GenerationSeries {
         let commands = description.commands.iter().map(|command| {
             let is_read = matches!(command.kind, CommandKind::Read);
             let sort = if is_read { Sort::Read } else { Sort::Command };
@@ -394,9 +400,9 @@ impl Own {
                 named.push(name);
             }
         }
-        // Last: a name that is listed goes before.
+        // Last, since a listed name takes precedence.
         named.extend(SORTS.map(|sort| (sort, OTHER)));
-        let mut generation = OfGeneration {
+        let mut generation = GenerationSeries {
             digest,
             kinds: Vec::new(),
             labels: Vec::new(),
@@ -404,7 +410,7 @@ impl Own {
         for (sort, name) in named {
             let name: Arc<str> = name.into();
             let ends = ENDS.map(|end| {
-                // Records may be unreadable, and timers those of rules that are gone.
+                // Records may be unreadable, and timers may belong to rules that are gone.
                 let has_others = is_cut || matches!(sort, Sort::Event | Sort::Timer);
                 let may_be = can_end(sort, end) && (*name != *OTHER || has_others);
                 may_be.then(|| {
@@ -420,7 +426,7 @@ impl Own {
                     counter
                 })
             });
-            generation.kinds.push(Arc::new(Kind {
+            generation.kinds.push(Arc::new(MessageSeries {
                 sort,
                 name,
                 ends,
@@ -431,8 +437,8 @@ impl Own {
     }
 }
 
-impl Generation {
-    /// A turn that was offered then is over. Nothing of it is to be committed.
+impl TurnCounters {
+    /// Counts a turn that was offered at `since` and ended without a commit.
     pub fn ended(&self, origin: Origin, name: &str, end: End, since: Since) {
         if let Some((kind, since)) = self.kind(origin, name).zip(since.0) {
             kind.count(end);
@@ -440,14 +446,15 @@ impl Generation {
         }
     }
 
-    /// A turn on a message will be tried again: this attempt is over, the turn is not.
+    /// Counts an attempt on a message whose turn will be retried.
     pub fn tried(&self, origin: Origin, name: &str) {
         if let Some(kind) = self.kind(origin, name) {
             kind.count(End::Retry);
         }
     }
 
-    /// A turn that was offered then will end so when it is committed. `dead_letter` is the reason, where it becomes one.
+    /// Prepares the counts of a turn that was offered at `since`, for when it is committed.
+    /// `dead_letter` is the reason if it becomes a dead letter.
     #[must_use]
     pub fn to_commit(
         &self,
@@ -467,16 +474,16 @@ impl Generation {
         })
     }
 
-    fn kind(&self, origin: Origin, name: &str) -> Option<&Arc<Kind>> {
+    fn kind(&self, origin: Origin, name: &str) -> Option<&Arc<MessageSeries>> {
         let kinds = &self.0.as_ref()?.kinds;
-        let is_of = |kind: &&Arc<Kind>| kind.sort.origin() == origin;
+        let is_of = |kind: &&Arc<MessageSeries>| kind.sort.origin() == origin;
         (kinds.iter().filter(is_of))
             .find(|kind| *kind.name == *name)
             .or_else(|| kinds.iter().rfind(is_of))
     }
 }
 
-impl Kind {
+impl MessageSeries {
     fn count(&self, end: End) {
         if let Some(Some(counter)) = self.ends.get(end as usize) {
             counter.inc();
@@ -490,9 +497,9 @@ impl Kind {
     }
 }
 
-/// A turn on its way to disk.
+/// A turn that waits for its commit.
 pub struct Measured {
-    kind: Arc<Kind>,
+    kind: Arc<MessageSeries>,
     end: End,
     dead_letter: Option<&'static str>,
     since: Instant,
@@ -500,7 +507,7 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// It is committed, since `now`; none where the time is not known.
+    /// Counts the turn as committed at `now`; `None` if the time is not known.
     pub fn committed(self, now: Option<Instant>) {
         let shared = &self.kind.shared;
         self.kind.count(self.end);
@@ -517,18 +524,18 @@ impl Measured {
         }
     }
 
-    /// It changes nothing, and is answered now that what it saw is committed.
+    /// Counts a turn that writes nothing and is answered once the state it read is committed.
     pub fn answered(self) {
         self.kind.count(self.end);
         self.kind.over(self.since, Instant::now());
     }
 
-    /// It was committed before, and only that it came again was.
+    /// Counts a duplicate: the turn had been committed before, and only the redelivery is recorded.
     pub fn was_committed_before(self) {
         self.kind.count(End::Duplicate);
     }
 
-    /// It is not committed, and will not be.
+    /// Counts a turn whose commit failed for good.
     pub fn is_void(self) {
         self.kind.count(End::Void);
     }

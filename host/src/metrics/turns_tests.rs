@@ -1,4 +1,5 @@
-//! Turns are counted under the names that a description lists, and series of old generations go.
+//! Turns are counted under the names that a description lists, and series of old generations
+//! disappear.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
@@ -34,7 +35,7 @@ fn told(registry: &Registry) -> String {
 
 fn start() -> (Registry, Turns) {
     let mut registry = Registry::default();
-    let families = Families::register(&mut registry);
+    let families = TurnFamilies::register(&mut registry);
     let turns = Turns::new(&families, "p");
     (registry, turns)
 }

@@ -1,10 +1,11 @@
-//! From bytes to compiled code, once per digest.
+//! Compilation from bytes to code, once per digest.
 //!
-//! Compiling takes 100 ms and a process of its own ([`super::compiler`]), reading compiled code back takes less than one. The cache is a directory
-//! with one file per digest and engine settings, written whole or not at all. Compiled code is machine code, which nobody
-//! can check: it is taken only with the proof that this host made it from this component ([`super::artefact`]), under a key that lies beside
-//! the cache, and where nobody else can write to it. What can't be taken is made anew: the cache is
-//! never a reason to fail.
+//! Compiling takes 100 ms and a separate process ([`super::compiler`]), loading compiled code less
+//! than one. The cache is a directory with one file per digest and engine settings, written
+//! atomically. Compiled code is machine code, which can't be checked: it is loaded only with the
+//! proof that this host made it from this component ([`super::signed_code`]), under a key beside
+//! the cache, and from a directory that no other user can write to. Rejected code is compiled
+//! again: the cache is never a reason to fail.
 
 use std::fs;
 use std::hash::{Hash, Hasher};
@@ -15,15 +16,15 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::artefact::{self, KEY_BYTES, Key, Origin};
 use super::compiler::{CompileError, Compiler};
-use super::private::{self, Place, Secret};
+use super::private_files::{self, DirectoryState, SecretFile};
+use super::signed_code::{self, CodeOrigin, KEY_BYTES, Key};
 use crate::base::machine;
 
-/// Largest file that is taken for compiled code, in bytes: some times what a component may have.
+/// Largest file of compiled code in bytes: several times the size of the largest component.
 const CODE_BYTES: u64 = 2 << 30;
 
-/// The name of a build: the SHA-256 of its bytes, in hexadecimal.
+/// The digest of a component: the SHA-256 of its bytes, in hexadecimal.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
@@ -33,7 +34,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Compiled code on disk; clones are the same.
+/// Cache of compiled code on disk; clones share it.
 #[derive(Clone)]
 pub struct CodeCache {
     disk: Option<Arc<OnDisk>>,
@@ -47,11 +48,11 @@ struct OnDisk {
 }
 
 impl CodeCache {
-    /// A cache in this data directory: its files in `code`, which is made when it is first needed, the key by which they are
-    /// known in `code.key`.
+    /// A cache in this data directory: its files in `code`, which is created when needed, and their
+    /// key in `code.key`.
     ///
-    /// The key is a file of its own, and no row of the store: it is of no use without the cache, has no place in backups, and
-    /// the store's file may be read by others.
+    /// The key is a file and not a row of the store: it is useless without the cache, does not
+    /// belong in backups, and others may read the store's file.
     #[must_use]
     pub fn new(data: &Path) -> Self {
         let disk = Arc::new(OnDisk {
@@ -74,16 +75,16 @@ impl CodeCache {
         }
     }
 
-    /// The same, with what is not there compiled by this compiler.
+    /// Uses this compiler for components that are not cached.
     #[must_use]
     pub fn compiled_by(self, compiler: Compiler) -> Self {
         Self { compiler, ..self }
     }
 
-    /// The compiled component of these bytes, from the cache where it is there.
+    /// The compiled component of these bytes, from the cache if possible.
     ///
     /// # Errors
-    /// When the bytes are no component that this engine can compile, or that may be compiled.
+    /// If the bytes are no component that this engine can compile within the limits.
     pub fn compile(
         &self,
         engine: &Engine,
@@ -100,7 +101,7 @@ impl CodeCache {
                 return self.anew(engine, bytes).map(|(component, _)| component);
             }
         };
-        let origin = Origin {
+        let origin = CodeOrigin {
             digest,
             engine: engine_hash(engine),
         };
@@ -109,7 +110,7 @@ impl CodeCache {
             Ok(Some(component)) => return Ok(component),
             Ok(None) => {}
             Err(reason) => {
-                tracing::warn!(path = %path.display(), %reason, "cached code is not used, but compiled anew");
+                tracing::warn!(path = %path.display(), %reason, "cached code is not used, but compiled again");
             }
         }
         let (component, code) = self.anew(engine, bytes)?;
@@ -119,11 +120,11 @@ impl CodeCache {
         Ok(component)
     }
 
-    /// Compiles; gives the code too.
+    /// Compiles; returns the code too.
     fn anew(&self, engine: &Engine, bytes: &[u8]) -> Result<(Component, Vec<u8>), CompileError> {
         let code = self.compiler.code(engine, bytes)?;
         let component = deserialize(engine, &code).map_err(|error| {
-            match error.chain().find_map(machine::lack_in) {
+            match error.chain().find_map(machine::shortage_in) {
                 Some(lack) => CompileError::Machine(lack),
                 None => CompileError::Invalid(format!("{error:#}")),
             }
@@ -131,13 +132,13 @@ impl CodeCache {
         Ok((component, code))
     }
 
-    /// Removes what is cached of this digest, for whatever engine.
+    /// Removes the cached code of this digest, for all engines.
     pub fn forget(&self, digest: &str) {
         let files = (self.disk.as_ref()).map(|cache| fs::read_dir(&cache.directory));
         let prefix = format!("{digest}-");
         for file in files.into_iter().flatten().flatten().flatten() {
             if file.file_name().to_string_lossy().starts_with(&prefix) {
-                // What can't be removed costs its room and nothing else.
+                // A file that can't be removed only takes up space.
                 let _ = fs::remove_file(file.path());
             }
         }
@@ -145,12 +146,12 @@ impl CodeCache {
 }
 
 impl OnDisk {
-    /// The key, once the places of the cache are found to be safe: made where there is none.
+    /// The key, after checking that the cache is safe; created if missing.
     fn key(&self) -> Result<&Key, String> {
         let at = |path: &Path, reason: String| format!("{}: {reason}", path.display());
-        let place =
-            private::directory(&self.directory).map_err(|reason| at(&self.directory, reason))?;
-        if let Place::Exposed(mode) = place {
+        let place = private_files::directory(&self.directory)
+            .map_err(|reason| at(&self.directory, reason))?;
+        if let DirectoryState::Exposed(mode) = place {
             tracing::warn!(
                 path = %self.directory.display(),
                 "other users could write to the compiled code (mode {mode:04o}): it is deleted, and compiled again"
@@ -167,25 +168,25 @@ impl OnDisk {
     }
 
     fn read_key(&self) -> Result<[u8; KEY_BYTES], String> {
-        match private::secret(&self.key_file, KEY_BYTES as u64)? {
-            Secret::Kept(kept) => {
+        match private_files::secret(&self.key_file, KEY_BYTES as u64)? {
+            SecretFile::Kept(kept) => {
                 if let Ok(key) = kept.try_into() {
                     return Ok(key);
                 }
             }
-            // Others may have proofs made with it.
-            Secret::Exposed(mode) => {
+            // Others may have signed code with it.
+            SecretFile::Exposed(mode) => {
                 tracing::warn!(
                     path = %self.key_file.display(),
                     "other users could read or write the key of compiled code (mode {mode:04o}): it is replaced, and all is compiled again"
                 );
                 self.empty();
             }
-            Secret::Missing => {}
+            SecretFile::Missing => {}
         }
         let mut key = [0; KEY_BYTES];
         getrandom::fill(&mut key).map_err(|error| error.to_string())?;
-        private::write(&self.key_file, &[&key]).map_err(|error| error.to_string())?;
+        private_files::write(&self.key_file, &[&key]).map_err(|error| error.to_string())?;
         Ok(key)
     }
 
@@ -201,13 +202,13 @@ impl OnDisk {
                 .extension()
                 .is_some_and(|extension| extension == "code")
             {
-                // What can't be removed has no proof under another key, and is not taken.
+                // A file that can't be removed has no proof under the new key and is rejected.
                 let _ = fs::remove_file(path);
             }
         }
     }
 
-    fn path(&self, origin: Origin<'_>) -> PathBuf {
+    fn path(&self, origin: CodeOrigin<'_>) -> PathBuf {
         (self.directory).join(format!("{}-{:016x}.code", origin.digest, origin.engine))
     }
 }
@@ -218,22 +219,22 @@ fn engine_hash(engine: &Engine) -> u64 {
     hasher.finish()
 }
 
-fn write(key: &Key, origin: Origin<'_>, path: &Path, code: &[u8]) -> std::io::Result<()> {
-    let head = artefact::head(key, origin, code);
-    private::write(path, &[&head, code])
+fn write(key: &Key, origin: CodeOrigin<'_>, path: &Path, code: &[u8]) -> std::io::Result<()> {
+    let head = signed_code::head(key, origin, code);
+    private_files::write(path, &[&head, code])
 }
 
-/// Reads compiled code back; none where there is none.
+/// Loads compiled code; `None` if there is none.
 fn read(
     engine: &Engine,
     key: &Key,
-    origin: Origin<'_>,
+    origin: CodeOrigin<'_>,
     path: &Path,
 ) -> Result<Option<Component>, String> {
-    let Some(file) = private::read(path, CODE_BYTES)? else {
+    let Some(file) = private_files::read(path, CODE_BYTES)? else {
         return Ok(None);
     };
-    let code = artefact::code(key, origin, &file)?;
+    let code = signed_code::code(key, origin, &file)?;
     deserialize(engine, code)
         .map(Some)
         .map_err(|error| format!("{error:#}"))
@@ -244,9 +245,9 @@ fn read(
     reason = "wasmtime can't check compiled code; see the safety comment"
 )]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the code must come from `Engine::precompile_component`. It comes from this program, through a pipe, or with a proof
-    // under a key that only the host's own user can read, which says that it does, from which component and by an engine of which
-    // version and settings.
+    // SAFETY: the code must come from `Engine::precompile_component`. It comes from this program
+    // through a pipe, or with a proof under a key that only the host's user can read, which states
+    // that, the component, and the version and settings of the engine.
     unsafe { Component::deserialize(engine, code) }
 }
 

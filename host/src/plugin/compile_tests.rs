@@ -1,4 +1,5 @@
-//! The cache gives back what this host made from this component, and makes anew whatever it can't know.
+//! The cache returns code that this host made from this component, and compiles all other code
+//! again.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
@@ -32,11 +33,12 @@ impl Cache {
             .unwrap();
     }
 
-    /// The file of this digest, and what it is under the key of the data directory.
+    /// The path of the code file of this digest, and its validity under the key of the data
+    /// directory.
     fn file(&self, digest: &str) -> (PathBuf, Result<bool, String>) {
         let cache = CodeCache::new(self.data.path());
         let engine = self.runtime.engine();
-        let origin = Origin {
+        let origin = CodeOrigin {
             digest,
             engine: engine_hash(engine),
         };

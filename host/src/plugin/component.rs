@@ -1,38 +1,51 @@
-//! A loaded component: its digest, what it says of itself, and where its instances come from.
+//! A loaded component: its digest, its description, and the source of its instances.
 //!
-//! Loading is the whole way from bytes to something that can be called: check the
-//! world, compile (cached), link, describe, check the description. What fails says which step and why.
+//! Loading goes from bytes to something callable: check the world, compile (cached), link,
+//! describe, check the description. An error names the step and the reason.
 
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 
-use saga_contract::description::{self, Description};
+use saga_contract::check::{self, DescriptionProblem};
+use saga_contract::description::Description;
 use saga_core::rules::{Fault, Rules};
 
 use super::bindings::ParticipantPre;
-use super::compile::CodeCache;
+use super::compile::{self, CodeCache};
 use super::compiler::CompileError;
 use super::engine::Runtime;
 use super::instance::Instance;
 use super::overflow;
-use super::sandbox::Sandbox;
 use super::world::{self, Misfit};
-use crate::base::generation::Build;
+use crate::base::generation::{CompiledRules, RuleSettings};
 
-/// Largest file that is taken for a component, in bytes. Components of interpreted languages are
-/// about 20 MB.
+/// Largest component file in bytes. Components of interpreted languages are about 20 MB.
 pub const COMPONENT_BYTES: u64 = 128 << 20;
 
-/// A component that can be called.
-pub struct Component {
+/// The settings of rules that take none.
+const NO_SETTINGS: &str = "{}";
+
+/// A component that is ready to be instantiated.
+pub struct LoadedComponent {
     digest: String,
     description: Description,
     note: Option<String>,
     runtime: Runtime,
-    pre: ParticipantPre<Sandbox>,
+    pre: ParticipantPre,
 }
 
-/// Why a component was not loaded.
+/// A component with the settings of its rules.
+pub struct ConfiguredComponent {
+    component: Arc<LoadedComponent>,
+    /// Identifies component and settings.
+    digest: String,
+    given: RuleSettings,
+    /// JSON text of all settings, the default ones included.
+    settings: Arc<str>,
+}
+
+/// The reason why a component was not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file could not be read.
@@ -40,74 +53,74 @@ pub enum LoadError {
     Unreadable {
         /// The file.
         origin: String,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
     /// The bytes are not a component.
     #[error("component {origin}: {reason}")]
     NotAComponent {
-        /// Where it is from: a file, mostly.
+        /// Source of the bytes, usually a file.
         origin: String,
-        /// What it is instead, and what to do.
+        /// The actual kind of file, and the remedy.
         reason: String,
     },
-    /// It is a component of another world.
+    /// A component of another world.
     #[error("component {origin}: not of the world saga:participant/participant: {reason}")]
     WrongWorld {
-        /// Where it is from: a file, mostly.
+        /// Source of the bytes, usually a file.
         origin: String,
-        /// Which export is missing or differs, or which import is not granted.
+        /// The export that is missing or differs, or the import that is not granted.
         reason: String,
     },
-    /// Compiling it takes more than it may.
+    /// Compiling it exceeds a limit.
     #[error("component {origin}: {reason}")]
     TooMuch {
-        /// Where it is from: a file, mostly.
+        /// Source of the bytes, usually a file.
         origin: String,
-        /// What it takes, and which setting is in the way.
+        /// The exceeded limit, and its setting.
         reason: String,
     },
-    /// The host is to end.
+    /// The host is stopping.
     #[error("component {origin}: is not compiled any more, for the host ends")]
     Stopped {
-        /// Where it is from: a file, mostly.
+        /// Source of the bytes, usually a file.
         origin: String,
     },
-    /// The machine had no room for it.
+    /// The machine is out of a resource.
     #[error("component {origin}: the machine lacks {lack}")]
     Machine {
-        /// Where it is from: a file, mostly.
+        /// Source of the bytes, usually a file.
         origin: String,
-        /// What it lacks.
+        /// The missing resource.
         lack: String,
     },
-    /// It broke when it was asked what it is.
+    /// A fault in `describe`.
     #[error("component {origin}: broke in `describe`: {fault}")]
     DescribeFault {
-        /// Where it is from: a file, mostly.
+        /// Source of the bytes, usually a file.
         origin: String,
-        /// How it broke.
+        /// The fault.
         fault: Fault,
     },
-    /// What it says of itself makes no sense.
+    /// An invalid description.
     #[error("component {origin}: its description is wrong: {}", join(problems))]
     BadDescription {
-        /// Where it is from: a file, mostly.
+        /// Source of the bytes, usually a file.
         origin: String,
-        /// Everything that is wrong.
-        problems: Vec<description::DescriptionProblem>,
+        /// All problems.
+        problems: Vec<DescriptionProblem>,
     },
-    /// It says something else of itself each time, so that nothing it says can be relied on.
+    /// Its description varies, so that it can't be relied on.
     #[error(
-        "component {origin}: described itself otherwise when it was asked again; `describe` must be constant"
+        "component {origin}: described itself differently when it was asked again; `describe` must be constant"
     )]
     ChangingDescription {
-        /// Where it is from: a file, mostly.
+        /// Source of the bytes, usually a file.
         origin: String,
     },
 }
 
-fn join(problems: &[description::DescriptionProblem]) -> String {
+fn join(problems: &[DescriptionProblem]) -> String {
     problems
         .iter()
         .map(ToString::to_string)
@@ -115,9 +128,9 @@ fn join(problems: &[description::DescriptionProblem]) -> String {
         .join("; ")
 }
 
-impl Component {
-    /// Loads the component of these bytes, which have this digest. `origin` says where they are from, for what is said
-    /// of them.
+impl LoadedComponent {
+    /// Loads the component of these bytes, which have this digest. `origin` names their source in
+    /// messages.
     ///
     /// # Errors
     /// A [`LoadError`] that names the origin, the step and the reason.
@@ -152,7 +165,7 @@ impl Component {
                 reason,
             },
             CompileError::Machine(lack) => {
-                runtime.machine().lacks(&lack);
+                runtime.machine().report_shortage(&lack);
                 LoadError::Machine {
                     origin: origin(),
                     lack,
@@ -160,17 +173,17 @@ impl Component {
             }
             CompileError::Stopped => LoadError::Stopped { origin: origin() },
         })?;
-        // Code in the cache may have been compiled by a host of another contract.
-        world::check(bytes).map_err(|misfit| match misfit {
+        // Cached code may come from a host with another contract.
+        let version = world::check(bytes).map_err(|misfit| match misfit {
             Misfit::Invalid(reason) => not_a_component(reason),
             Misfit::World(reason) => wrong_world(reason),
         })?;
         let pre = runtime
             .linker()
             .instantiate_pre(&component)
-            .and_then(ParticipantPre::new)
+            .and_then(|pre| ParticipantPre::new(version, pre))
             .map_err(|error| wrong_world(format!("{error:#}")))?;
-        let mut instance = Instance::new(runtime.clone(), pre.clone());
+        let mut instance = Instance::new(runtime.clone(), pre.clone(), NO_SETTINGS.into());
         let mut describe = || {
             let described = instance.describe();
             described.map_err(|fault| LoadError::DescribeFault {
@@ -182,7 +195,7 @@ impl Component {
         if describe()? != description {
             return Err(LoadError::ChangingDescription { origin: origin() });
         }
-        let problems = description::check(&description);
+        let problems = check::problems(&description);
         if !problems.is_empty() {
             return Err(LoadError::BadDescription {
                 origin: origin(),
@@ -199,27 +212,66 @@ impl Component {
     }
 }
 
-impl Build for Component {
+impl LoadedComponent {
+    /// The participant's description of itself.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// The component with the settings of its rules: `given` by the operator, `settings` the JSON
+    /// text of all of them.
+    #[must_use]
+    pub fn configured(self: Arc<Self>, given: RuleSettings, settings: &str) -> ConfiguredComponent {
+        let digest = if given.is_empty() {
+            self.digest.clone()
+        } else {
+            let given = serde_json::Value::Object(given.clone());
+            compile::digest(format!("{}\n{given}", self.digest).as_bytes())
+        };
+        ConfiguredComponent {
+            component: self,
+            digest,
+            given,
+            settings: settings.into(),
+        }
+    }
+}
+
+impl CompiledRules for ConfiguredComponent {
     fn digest(&self) -> &str {
         &self.digest
     }
 
+    fn component(&self) -> &str {
+        &self.component.digest
+    }
+
+    fn settings(&self) -> Option<&RuleSettings> {
+        (!self.given.is_empty()).then_some(&self.given)
+    }
+
     fn description(&self) -> &Description {
-        &self.description
+        &self.component.description
     }
 
     fn note(&self) -> Option<&str> {
-        self.note.as_deref()
+        self.component.note.as_deref()
     }
 
     fn instance(&self) -> Result<Box<dyn Rules + Send>, Fault> {
-        let mut instance = Instance::new(self.runtime.clone(), self.pre.clone());
+        let component = &*self.component;
+        let mut instance = Instance::new(
+            component.runtime.clone(),
+            component.pre.clone(),
+            self.settings.clone(),
+        );
         instance.prepare()?;
         Ok(Box::new(instance))
     }
 }
 
-/// Reads the file of a component.
+/// Reads a component file.
 ///
 /// # Errors
 /// A [`LoadError::Unreadable`] that names the file and the reason.
@@ -230,11 +282,11 @@ pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     };
     let system = |error: std::io::Error| unreadable(error.to_string());
     let no_file = || unreadable("it is not a file".into());
-    // A pipe that nobody writes to would hold up who opens it.
+    // Opening a pipe without a writer would block.
     if !std::fs::metadata(path).map_err(system)?.is_file() {
         return Err(no_file());
     }
-    // What is looked at from here on is what is read.
+    // From here on, checks and reads concern the same open file.
     let file = std::fs::File::open(path).map_err(system)?;
     let metadata = file.metadata().map_err(system)?;
     if !metadata.is_file() {

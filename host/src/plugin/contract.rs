@@ -1,7 +1,8 @@
-//! The contract as a component has it: the types of its functions, each in a line, and how they differ from this host's.
+//! The contract of a component: the types of its functions, one per line, and their difference from
+//! those that the host knows.
 //!
-//! Components name no version for each record. What an older contract lacks is seen from the types alone, so
-//! they are compared with those of `contract.txt`, which a test keeps equal to the WIT.
+//! Types in a component carry no versions. A contract before its release shows in the types alone,
+//! so they are compared with those of its version, which a test keeps equal to the WIT.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,24 +12,22 @@ use wasmparser::component_types::{
 };
 use wasmparser::types::TypesRef;
 
+use super::bindings::ContractVersion;
 use super::world::FUNCTIONS;
 
-/// The contract of this host.
-const OWN: &str = include_str!("contract.txt");
-
-/// Lines that are looked at; the contract has about a hundred (invariant 9).
+/// Most lines; the contract has about a hundred (invariant 9).
 const LINES: usize = 2_000;
 
-/// Types in each other that are looked at.
+/// Deepest nesting of types that is examined.
 const DEPTH: usize = 32;
 
-/// Differences that are told at most.
+/// Most differences in an error.
 const TOLD: usize = 3;
 
 /// Types by their places, such as `describe().listings[]`.
-type Lines = BTreeMap<String, String>;
+type TypeLines = BTreeMap<String, String>;
 
-/// The types of the rules, a line for each.
+/// The types of the rules, one per line.
 pub(super) fn text(types: TypesRef<'_>, rules: ComponentInstanceTypeId) -> String {
     let mut text = String::new();
     for (place, what) in lines(types, rules) {
@@ -37,10 +36,15 @@ pub(super) fn text(types: TypesRef<'_>, rules: ComponentInstanceTypeId) -> Strin
     text
 }
 
-/// How the types of the rules differ from those of this host's contract; none where they are the same.
-pub(super) fn difference(types: TypesRef<'_>, rules: ComponentInstanceTypeId) -> Option<String> {
+/// The difference from the contract of this version; `None` if there is none.
+pub(super) fn difference(
+    types: TypesRef<'_>,
+    rules: ComponentInstanceTypeId,
+    version: ContractVersion,
+) -> Option<String> {
     let found = lines(types, rules);
-    let own: Lines = OWN
+    let own: TypeLines = version
+        .types()
         .lines()
         .filter_map(|line| line.split_once(": "))
         .map(|(place, what)| (place.to_owned(), what.to_owned()))
@@ -55,7 +59,7 @@ pub(super) fn difference(types: TypesRef<'_>, rules: ComponentInstanceTypeId) ->
             _ => {}
         }
     }
-    // What is no member of anything differs by its place.
+    // A function or a parameter is reported by its place.
     if let Some(place) = own.keys().find(|place| !found.contains_key(*place))
         && told.is_empty()
     {
@@ -68,7 +72,7 @@ pub(super) fn difference(types: TypesRef<'_>, rules: ComponentInstanceTypeId) ->
     Some(told.join(", "))
 }
 
-/// How one type differs: by what it lacks or has besides, where it has names.
+/// The difference of one type: by missing or additional names, if it has names.
 fn differs(place: &str, found: &str, own: &str) -> String {
     let names = |text: &str| -> Option<Vec<String>> {
         let (_, names) = text.split_once(' ')?;
@@ -94,10 +98,10 @@ fn differs(place: &str, found: &str, own: &str) -> String {
     format!("`{place}` is {found}, not {own}")
 }
 
-fn lines(types: TypesRef<'_>, rules: ComponentInstanceTypeId) -> Lines {
-    let mut walk = Walk {
+fn lines(types: TypesRef<'_>, rules: ComponentInstanceTypeId) -> TypeLines {
+    let mut walk = TypeWalk {
         types,
-        lines: Lines::new(),
+        lines: TypeLines::new(),
         depth: 0,
     };
     for function in FUNCTIONS {
@@ -125,13 +129,13 @@ fn lines(types: TypesRef<'_>, rules: ComponentInstanceTypeId) -> Lines {
     walk.lines
 }
 
-struct Walk<'t> {
+struct TypeWalk<'t> {
     types: TypesRef<'t>,
-    lines: Lines,
+    lines: TypeLines,
     depth: usize,
 }
 
-impl Walk<'_> {
+impl TypeWalk<'_> {
     fn add(&mut self, place: &str, what: String) {
         if self.lines.len() < LINES {
             self.lines.insert(place.to_owned(), what);

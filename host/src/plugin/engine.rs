@@ -1,6 +1,6 @@
-//! The one wasmtime engine of the process, its settings, and the ticker that moves its epoch.
+//! The only wasmtime engine of the process, its settings, and the ticker that advances its epoch.
 //!
-//! Fuel limits a turn and is a function of the input; the epoch is the wall-clock backstop behind it.
+//! Fuel limits a turn and is a function of the input; the epoch is the wall-clock backstop.
 //! Everything that could make two runs of a turn differ is off: threads, relaxed SIMD, NaN bits.
 
 use std::sync::Arc;
@@ -8,29 +8,33 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wasmtime::component::Linker;
 
 use super::reservation::Reservation;
 use super::sandbox::{self, Sandbox};
 use crate::base::machine::Machine;
 
-/// How often the epoch moves: the resolution of the wall-clock backstop.
+/// Interval of the epoch: the resolution of the wall-clock backstop.
 const EPOCH_TICK: Duration = Duration::from_millis(10);
 
-/// Stack that a guest may use, in bytes. Deep recursion traps long before the thread's own stack ends.
+/// Guest stack in bytes. Deep recursion traps long before the thread's own stack ends.
 const GUEST_STACK_BYTES: usize = 512 << 10;
 
-/// What one call of a guest may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+/// Limits of one guest call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GuestLimits {
     /// Fuel of one turn; one unit is about one wasm instruction.
+    #[schemars(range(min = 1_000, max = i64::MAX))]
     pub fuel: u64,
     /// Wall-clock backstop of one turn, in milliseconds.
+    #[schemars(range(min = 10, max = 600_000))]
     pub deadline_ms: u64,
     /// Bytes of linear memory of one instance.
+    #[schemars(range(min = 1 << 16, max = 4_i64 << 30))]
     pub memory_bytes: usize,
-    /// Bytes that one answer may hold in all, when it is copied out of the guest.
+    /// Bytes of one answer, all strings and lists together, when it is copied out of the guest.
+    #[schemars(range(min = 1 << 10, max = 1 << 30))]
     pub answer_bytes: usize,
 }
 
@@ -57,8 +61,8 @@ pub struct Runtime {
     _ticker: Arc<Ticker>,
 }
 
-/// The engine, for instances that have so much memory and reserve so much address space. All that its code depends on is
-/// here.
+/// The engine for instances with this memory limit and this reservation of address space. All
+/// settings that affect compiled code are here.
 pub(super) fn engine(
     memory_bytes: usize,
     reservation: Reservation,
@@ -76,15 +80,16 @@ pub(super) fn engine(
 }
 
 impl Runtime {
-    /// Makes the engine and starts its ticker. Instances reserve as much address space as makes them fast.
+    /// Creates the engine and starts its ticker. Instances reserve all address space that helps
+    /// their speed.
     ///
     /// # Errors
-    /// When the machine can't run wasmtime with these settings.
+    /// If wasmtime can't run with these settings on this machine.
     pub fn new(limits: GuestLimits) -> wasmtime::Result<Self> {
         Self::with(limits, Reservation::Whole, Machine::default())
     }
 
-    /// The same, where instances reserve so much address space, and report to `machine` what it lacks.
+    /// The same, with this reservation of address space; instances report shortages to `machine`.
     ///
     /// # Errors
     /// As [`Runtime::new`].
@@ -126,13 +131,13 @@ impl Runtime {
         &self.linker
     }
 
-    /// What one call may use.
+    /// Limits of one call.
     #[must_use]
     pub fn limits(&self) -> &GuestLimits {
         &self.limits
     }
 
-    /// The backstop in ticks of the epoch. One more than it takes: the first tick is a partial one.
+    /// The backstop in epoch ticks, plus one, since the first tick is partial.
     pub(super) fn deadline_ticks(&self) -> u64 {
         self.limits
             .deadline_ms
@@ -141,7 +146,7 @@ impl Runtime {
     }
 }
 
-/// Moves the epoch until it is dropped.
+/// Advances the epoch until it is dropped.
 struct Ticker {
     stop: Arc<AtomicBool>,
 }
@@ -150,7 +155,7 @@ impl Ticker {
     fn start(engine: &wasmtime::Engine) -> wasmtime::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        // Weak, so that the ticker never keeps an engine alive.
+        // A weak reference, so that the ticker does not keep the engine alive.
         let engine = engine.weak();
         std::thread::Builder::new()
             .name("epoch".into())

@@ -1,4 +1,4 @@
-//! What kind of break it was, told from what wasmtime says and what the sandbox saw.
+//! Classification of faults, by wasmtime's error and the sandbox's observations.
 
 use saga_core::rules::{Fault, FaultKind};
 use wasmtime::component::ResourceTableError;
@@ -11,8 +11,9 @@ use crate::base::machine;
 /// The fault of a call that ended with this error.
 pub(super) fn of(error: &wasmtime::Error, store: &Store<Sandbox>, limits: &GuestLimits) -> Fault {
     let memory = &store.data().memory;
-    // First: what the machine lacks is never charged to the rules (invariant 12).
-    if let Some(lack) = (memory.lacked.clone()).or_else(|| error.chain().find_map(machine::lack_in))
+    // First: a shortage of the machine is never charged to the rules (invariant 12).
+    if let Some(lack) =
+        (memory.lacked.clone()).or_else(|| error.chain().find_map(machine::shortage_in))
     {
         return Fault::new(FaultKind::Machine, lack);
     }
@@ -29,8 +30,9 @@ pub(super) fn of(error: &wasmtime::Error, store: &Store<Sandbox>, limits: &Guest
             format!("took longer than {} ms", limits.deadline_ms),
         ),
         Some(trap) => {
-            // Rust rules that panic say why on standard error and then run into an unreachable.
-            let words = store.data().last_words.text();
+            // Rust rules that panic print the reason to standard error and then trap on
+            // `unreachable`.
+            let words = store.data().stderr.text();
             Fault::new(
                 FaultKind::Trap,
                 words.map_or_else(|| trap.to_string(), |words| format!("{trap}: {words}")),
@@ -40,17 +42,17 @@ pub(super) fn of(error: &wasmtime::Error, store: &Store<Sandbox>, limits: &Guest
             FaultKind::OutOfMemory,
             format!("wanted more than its {HANDLES} handles"),
         ),
-        // The copying of an answer stops with this text; there is no type to match on.
+        // Copying an answer stops with this text; there is no error type to match on.
         None if error.to_string().contains("fuel allocated for hostcalls") => Fault::new(
             FaultKind::OutputTooLarge,
             format!("answered more than {} bytes", limits.answer_bytes),
         ),
-        // The root says why; what is around it is a backtrace of the guest, in names of its compiler.
+        // The root has the reason; its contexts are a guest backtrace with mangled names.
         None => Fault::new(FaultKind::Trap, error.root_cause().to_string()),
     }
 }
 
-/// The fault of a guest that met its limit of memory.
+/// The fault of a guest that exceeded its memory limit.
 pub(super) fn out_of_memory(limits: &GuestLimits) -> Fault {
     Fault::new(
         FaultKind::OutOfMemory,
@@ -64,6 +66,6 @@ pub(super) fn out_of_memory(limits: &GuestLimits) -> Fault {
 fn is_full_of_handles(error: &wasmtime::Error) -> bool {
     let is_full = |error: &ResourceTableError| matches!(error, ResourceTableError::Full);
     error.downcast_ref().is_some_and(is_full)
-        // The guest's own table; there is no type to match on.
+        // The guest's own table; there is no error type to match on.
         || error.root_cause().to_string().contains("store handle limit exceeded")
 }

@@ -1,29 +1,34 @@
-//! One instance of a component: the thing that is called.
+//! One callable instance of a component.
 //!
-//! An instance is reused from turn to turn, which costs a call 2 microseconds instead of 40. After a
-//! fault it is thrown away and the next call makes a new one, so that what a broken turn left in
-//! its memory is seen by no other (invariant 8).
+//! An instance is reused from turn to turn, so that a call costs 2 microseconds instead of 40.
+//! After a fault it is discarded and the next call creates a new one, so that no other turn sees
+//! the memory of a faulted one (invariant 8).
 //!
-//! What earlier turns left may be why a reused instance breaks: memory that is never freed, handles that are
-//! never closed. Such a fault does not count before the same call broke a fresh instance too (invariant 5). Where
-//! much is left, the instance is renewed between two turns, before it is full.
+//! Leftovers of earlier turns may be why a reused instance faults: memory that is never freed,
+//! handles that are never closed. Such a fault counts only after the same call has faulted on a
+//! fresh instance too (invariant 5). An instance with many leftovers is renewed between two turns,
+//! before it is full.
+
+use std::sync::Arc;
 
 use saga_core::message::Message;
 use saga_core::outcome::Disposition;
 use saga_core::rules::{Decision, Fault, FaultKind, Renewal, Rules, Upkeep};
 use wasmtime::Store;
 
-use super::bindings::{self, Participant, ParticipantPre};
+use super::bindings::{Participant, ParticipantPre};
 use super::engine::Runtime;
 use super::fault::{self, out_of_memory};
 use super::sandbox::{HANDLES, Sandbox};
 
-/// An instance, made when it is first called.
+/// An instance, created on its first call.
 pub struct Instance {
     runtime: Runtime,
-    pre: ParticipantPre<Sandbox>,
+    pre: ParticipantPre,
+    /// JSON text of the settings of the rules.
+    settings: Arc<str>,
     live: Option<Live>,
-    /// Whether the last call ran on an instance that had been called before.
+    /// True if the last call ran on a reused instance.
     was_reused: bool,
     renewed: [u32; Renewal::ALL.len()],
 }
@@ -31,13 +36,13 @@ pub struct Instance {
 struct Live {
     store: Store<Sandbox>,
     participant: Participant,
-    /// Bytes of its largest memory after its first call; none before.
+    /// Size of its largest memory after its first call, in bytes; `None` before.
     first: Option<usize>,
 }
 
 impl Live {
-    /// Why it is not to be called again, if so: half of what the limit left it after its first call is used up. What the
-    /// first call needed, every instance needs.
+    /// The reason to renew it, if half of the memory that its first call left free is used up. The
+    /// first call's need is every instance's need.
     fn is_full(&mut self, memory_bytes: usize) -> Option<Renewal> {
         let sandbox = self.store.data();
         let largest = sandbox.memory.largest;
@@ -50,29 +55,28 @@ impl Live {
 }
 
 impl Instance {
-    pub(super) fn new(runtime: Runtime, pre: ParticipantPre<Sandbox>) -> Self {
+    pub(super) fn new(runtime: Runtime, pre: ParticipantPre, settings: Arc<str>) -> Self {
         Self {
             runtime,
             pre,
+            settings,
             live: None,
             was_reused: false,
             renewed: [0; Renewal::ALL.len()],
         }
     }
 
-    /// Asks the component what it is.
+    /// Calls `describe`.
     ///
     /// # Errors
-    /// A [`Fault`] when it breaks.
+    /// A [`Fault`] if it faults.
     pub fn describe(&mut self) -> Result<saga_contract::description::Description, Fault> {
-        self.call(0, |participant, store| {
-            participant.saga_participant_rules().call_describe(store)
-        })
-        .map(|(description, _)| bindings::description(description))
+        self.call(0, Participant::describe)
+            .map(|(description, _)| description)
     }
 
-    /// One call under the limits of a turn, or two where the first broke an instance that had been called before; gives its
-    /// result and the fuel it used.
+    /// One call under the limits of a turn, or two if the first faulted on a reused instance;
+    /// returns the result and the fuel used.
     fn call<T>(
         &mut self,
         time: u64,
@@ -80,7 +84,7 @@ impl Instance {
     ) -> Result<(T, u64), Fault> {
         let result = self.call_once(time, &call);
         match result {
-            // That one is of the clock, and is tried again by whoever asked.
+            // A missed deadline may be the machine's fault, and the caller retries it.
             Err(fault) if self.was_reused && fault.kind != FaultKind::Deadline => {
                 tracing::debug!(%fault, "a reused instance broke; a fresh one is asked");
                 self.call_once(time, &call)
@@ -107,15 +111,16 @@ impl Instance {
             .set_fuel(limits.fuel)
             .and_then(|()| call(&live.participant, store));
         let value = match result {
-            // `live` stays empty: the instance is gone.
+            // `live` stays empty: the instance is discarded.
             Err(error) => return Err(self.broke(fault::of(&error, store, &limits))),
-            // The rules did without what they wanted, which a fresh instance might have had for them.
+            // The rules did without the memory that they asked for, which a fresh instance might
+            // have had.
             Ok(_) if self.was_reused && store.data().memory.refused => {
                 return Err(self.broke(out_of_memory(&limits)));
             }
             Ok(value) => value,
         };
-        self.runtime.machine().went_well();
+        self.runtime.machine().report_success();
         let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
         match live.is_full(limits.memory_bytes) {
             Some(renewal) => self.count(renewal),
@@ -127,7 +132,7 @@ impl Instance {
     fn broke(&mut self, fault: Fault) -> Fault {
         self.count(Renewal::Fault);
         if fault.kind == FaultKind::Machine {
-            self.runtime.machine().lacks(&fault.detail);
+            self.runtime.machine().report_shortage(&fault.detail);
         }
         fault
     }
@@ -157,7 +162,7 @@ impl Instance {
             Err(error) => {
                 let fault = fault::of(&error, &store, limits);
                 if fault.kind == FaultKind::Machine {
-                    self.runtime.machine().lacks(&fault.detail);
+                    self.runtime.machine().report_shortage(&fault.detail);
                 }
                 Err(fault)
             }
@@ -167,27 +172,19 @@ impl Instance {
 
 impl Rules for Instance {
     fn handle(&mut self, state: Option<&str>, message: &Message) -> Result<Decision, Fault> {
-        let parameters = bindings::parameters(message);
+        let settings = self.settings.clone();
         let (answer, fuel) = self.call(message.time, |participant, store| {
-            let message = bindings::message(message, &parameters);
-            participant
-                .saga_participant_rules()
-                .call_handle(store, state, message)
+            participant.handle(store, state, message, &settings)
         })?;
-        Ok(Decision {
-            answer: answer.map(bindings::outcome).map_err(bindings::disposition),
-            fuel,
-        })
+        Ok(Decision { answer, fuel })
     }
 
     fn migrate(&mut self, version: u32, state: &str) -> Result<String, Fault> {
         let (answer, _) = self.call(0, |participant, store| {
-            participant
-                .saga_participant_rules()
-                .call_migrate(store, version, state)
+            participant.migrate(store, version, state)
         })?;
         answer.map_err(|disposition| {
-            let reason = match bindings::disposition(disposition) {
+            let reason = match disposition {
                 Disposition::Malformed(reason) | Disposition::RetryLater(reason) => reason,
             };
             Fault::new(
@@ -201,7 +198,7 @@ impl Rules for Instance {
         if self.live.is_none() {
             self.live = Some(self.instantiate()?);
         }
-        self.runtime.machine().went_well();
+        self.runtime.machine().report_success();
         Ok(())
     }
 

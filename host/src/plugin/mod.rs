@@ -2,25 +2,26 @@
 //!
 //! # Layout
 //!
-//! - [`engine`]: the one wasmtime engine and its settings; the epoch ticker
-//! - [`sandbox`]: what a component finds when it looks around: nothing
-//! - `fault`: what kind of break it was
-//! - `last_words`: what a guest says when it breaks
-//! - [`compile`]: bytes → compiled code, cached by digest; `artefact`: with the proof of what it was made from;
-//!   `private`: in files that only the host's own user can write
-//! - [`compiler`]: compiling, in a process of its own and within limits
+//! - [`engine`]: the only wasmtime engine and its settings; the epoch ticker
+//! - [`sandbox`]: the host's side of an instance, which grants nothing
+//! - `fault`: classification of faults
+//! - `guest_stderr`: the standard error of a guest
+//! - [`compile`]: bytes → compiled code, cached by digest; `signed_code`: its file format, with a
+//!   proof of origin; `private_files`: files that only the host's user can write
+//! - [`compiler`]: compilation in a separate process, within limits
 //! - [`component`]: a loaded component: digest, description, instances
 //! - [`instance`]: one instance, which implements [`saga_core::rules::Rules`]
-//! - [`bindings`]: the generated types and their way to and from the core's
-//! - `overflow`: whether its arithmetic is checked
-//! - [`reservation`]: how much address space an instance reserves
-//! - [`priority`]: work that gives way to the turns
-//! - [`world`]: why a component does not fit, in words of the WIT; `contract`: the types of the contract
+//! - [`bindings`]: the versions of the contract: their generated types, and the conversion to and
+//!   from the core's
+//! - `overflow`: detects components without overflow checks
+//! - [`reservation`]: address space per instance
+//! - [`priority`]: low-priority threads for work beside the turns
+//! - [`world`]: errors of components that don't fit, in words of the WIT; `contract`: the types of
+//!   the contract
 //!
-//! Must not know: Kafka, SQL, HTTP, threads of the pipeline. Invariants 7 (a component sees only
+//! Must not know: Kafka, SQL, HTTP, threads of the turn loop. Invariants 7 (a component sees only
 //! its input), 8 (a fault costs one turn) and 9 (guests are bounded) live here.
 
-mod artefact;
 pub mod bindings;
 pub mod compile;
 pub mod compiler;
@@ -28,17 +29,18 @@ pub mod component;
 mod contract;
 pub mod engine;
 mod fault;
+mod guest_stderr;
 pub mod instance;
-mod last_words;
 mod overflow;
 pub mod priority;
-mod private;
+mod private_files;
 pub mod reservation;
 pub mod sandbox;
+mod signed_code;
 pub mod world;
 
 pub use compile::CodeCache;
 pub use compiler::{CompileLimits, Compiler};
-pub use component::{Component, LoadError};
+pub use component::{ConfiguredComponent, LoadError, LoadedComponent};
 pub use engine::{GuestLimits, Runtime};
 pub use reservation::Reservation;

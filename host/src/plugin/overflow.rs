@@ -1,19 +1,21 @@
-//! Whether the arithmetic of a component's rules traps where it overflows.
+//! Detects components whose arithmetic does not trap on overflow.
 //!
-//! A release build of Rust has no overflow checks unless its profile asks for them, and then a sum that overflows wraps, and
-//! the wrong number is stored. No component can say of itself which it is: where there are checks, to try it is to trap. But
-//! `export!` of the SDK leaves a sum of two unknown numbers in the author's crate, and beside it a text by which this is known for a
-//! component of the SDK; the message of a failed check is in the component only if there are checks.
+//! A Rust release build has no overflow checks unless its profile enables them; without them a sum
+//! that overflows wraps, and the wrong number is stored. No component can report this about itself,
+//! since trying an overflow would trap where checks are on. But `export!` of the SDK leaves a sum
+//! of two unknown numbers in the author's crate, and a text that marks an SDK component; the
+//! message of a failed check is in the component only if checks are on.
 
 use memchr::memmem;
 
 /// `saga_sdk::native::OVERFLOW_PROBE`.
 const PROBE: &[u8] = b"saga-sdk overflow probe";
 
-/// What Rust says when a checked sum overflows.
+/// Rust's message for a checked sum that overflows.
 const MESSAGE: &[u8] = b"attempt to add with overflow";
 
-/// What an operator should know of a component without overflow checks; none where it has them, or is not made with the SDK.
+/// A note for the operator on a component without overflow checks; `None` if it has them, or was
+/// not made with the SDK.
 #[must_use]
 pub(super) fn note(bytes: &[u8]) -> Option<String> {
     let has = |text: &[u8]| memmem::find(bytes, text).is_some();

@@ -1,24 +1,25 @@
-//! Work that gives way to the turns: compiling and checking a component beside the running rules.
+//! Low-priority threads: compiling and checking a candidate beside the running rules.
 //!
-//! The compiler uses as many threads as it is given; here it is given few, with a lower priority than
-//! the workers have. A thread can't get its priority back, so these threads do nothing else.
+//! The compiler uses all threads of its pool; this pool has few, with a lower priority than the
+//! workers. A thread can't raise its priority again, so these threads do nothing else.
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::base::panics;
 
-/// How much lower: at 5, a thread gets about a third of what an ordinary one gets when both want a core. At 10 it would be
-/// a tenth, and on a machine that is busy through and through a new component would take half a minute to compile.
+/// Niceness: at 5, a thread gets about a third of an ordinary one's share of a contended core. At
+/// 10 it would get a tenth, and on a fully loaded machine a new component would take half a minute
+/// to compile.
 const NICE: i32 = 5;
 
-/// Threads of low priority, which sleep while there is nothing to do.
+/// A pool of low-priority threads, which sleep while idle.
 pub struct LowPriority(ThreadPool);
 
 impl LowPriority {
     /// Starts the threads.
     ///
     /// # Errors
-    /// When they can't be made.
+    /// If the threads can't be started.
     pub fn start() -> anyhow::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let pool = ThreadPoolBuilder::new()
@@ -27,20 +28,20 @@ impl LowPriority {
             .thread_name(|number| format!("reload-{number}"))
             .start_handler(|_| {
                 panics::are_caught_here();
-                // Where the system does not know it, the work is done at the usual priority.
+                // On a system without priorities the work runs at the usual one.
                 let _ = rustix::process::nice(NICE);
             })
             .build()?;
         Ok(Self(pool))
     }
 
-    /// Does this on them and waits for it; gives nothing where it panicked: compilers and checkers are libraries, and what
-    /// they are given is foreign.
+    /// Runs work on the pool and waits for it; `None` if it panicked: compilers and checkers are
+    /// libraries with foreign input.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Option<T> {
         panics::caught(|| self.0.install(work))
     }
 
-    /// Drops something on them, when there is time.
+    /// Drops a value on the pool, some time later.
     pub fn drop_later(&self, what: impl Send + 'static) {
         self.0.spawn(move || drop(what));
     }

@@ -1,10 +1,10 @@
-//! How much address space an instance reserves for its memory.
+//! Address space that an instance reserves for its memory.
 //!
-//! With 4 GiB and a guard behind them, compiled code needs no bounds checks: an address of 32 bits can't leave the reservation.
-//! It is only address space, and costs nothing where that is not limited. Where it is, an instance reserves what its limit of
-//! memory allows, and its code checks bounds.
+//! With 4 GiB and a guard region, compiled code needs no bounds checks: a 32-bit address can't
+//! leave the reservation. That is address space only, and free unless it is limited. If it is, an
+//! instance reserves as much as its memory limit, and its code checks bounds.
 
-/// What wasmtime reserves for a memory by default, and the guard on each side of it.
+/// Wasmtime's default reservation for a memory, and the guard on each side of it.
 const WHOLE: u64 = 4 << 30;
 const WHOLE_GUARD: u64 = 32 << 20;
 
@@ -14,22 +14,22 @@ const SMALL_GUARD: u64 = 64 << 10;
 /// A page of WebAssembly.
 const PAGE: u64 = 64 << 10;
 
-/// Address space that the host needs beside its instances: code, threads, the store, Kafka's client; half of it is what the
-/// allocator likes to take at once.
+/// Address space for the host other than its instances: code, threads, the store, the Kafka client;
+/// the allocator reserves half of it at once.
 pub const HOST: u64 = 2 << 30;
 
-/// How much address space an instance reserves.
+/// Reservation of address space per instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reservation {
     /// All that a guest can address.
     Whole,
-    /// What its limit of memory allows.
+    /// As much as its memory limit.
     Small,
 }
 
 impl Reservation {
-    /// The reservation with which so many instances fit into this much address space, and as many again: during a swap
-    /// there are those of both generations.
+    /// The reservation with which twice this number of instances fits into this address space,
+    /// since both generations exist during a swap.
     #[must_use]
     pub fn fitting(instances: usize, address_space: Option<u64>) -> Self {
         let whole = Self::Whole.bytes(0).saturating_mul(instances as u64);
@@ -47,14 +47,14 @@ impl Reservation {
         }
     }
 
-    /// What this is the word for.
+    /// The reservation for this word.
     pub(super) fn of_word(word: &str) -> Option<Self> {
         [Self::Whole, Self::Small]
             .into_iter()
             .find(|reservation| reservation.word() == word)
     }
 
-    /// Address space of one instance whose limit of memory is this, in bytes.
+    /// Address space of one instance with this memory limit, in bytes.
     #[must_use]
     pub fn bytes(self, memory_bytes: usize) -> u64 {
         match self {
@@ -68,7 +68,8 @@ impl Reservation {
             Self::Whole => config
                 .memory_reservation(WHOLE)
                 .memory_guard_size(WHOLE_GUARD),
-            // A memory that has its limit reserved never moves, which spares its code to look up where it is.
+            // A memory with its limit reserved never moves, so that its code need not look up its
+            // base.
             Self::Small => config
                 .memory_reservation(pages(memory_bytes))
                 .memory_reservation_for_growth(0)

@@ -1,9 +1,10 @@
-//! What a component finds when it looks around: nothing (invariant 7).
+//! The host's side of an instance, which grants nothing (invariant 7).
 //!
-//! `wasm32-wasip2` links the standard library against WASI whether the rules use it or not, so WASI
-//! is there, with nothing granted: no files, no network, no environment, no arguments; what it prints
-//! is kept for the text of a fault and goes nowhere else. The clock shows the time of the turn. Random numbers are the same constant every time,
-//! so that a hash map iterates in the same order on every machine. Waiting traps.
+//! `wasm32-wasip2` links the standard library against WASI even if the rules don't use it, so WASI
+//! is provided, with nothing granted: no files, no network, no environment, no arguments; standard
+//! error is kept for the text of a fault and goes nowhere else. The clocks show the time of the
+//! turn. Random numbers are constant, so that a hash map iterates in the same order on every
+//! machine. Waiting traps.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,39 +17,39 @@ use wasmtime_wasi::{
     HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView,
 };
 
-use super::last_words::LastWords;
+use super::guest_stderr::GuestStderr;
 use crate::base::machine;
 
-/// The WASI version that wasmtime-wasi links; older minor versions are served by it too.
+/// The WASI version that wasmtime-wasi links; it serves older minor versions too.
 const WASI_POLL: &str = "wasi:io/poll@0.2.12";
 
-/// Handles that one instance may hold, to streams and the like. Each takes some 200 bytes of the host's memory, which the
-/// limit of the guest's own does not know of.
+/// Most handles of one instance, to streams and the like. Each takes some 200 bytes of the host's
+/// memory, which the guest's memory limit does not cover.
 pub(super) const HANDLES: usize = 50_000;
 
-/// Calls into WASI after which an instance is renewed. A call leaves two handles at most, so that the table is at most half full by then, but for
-/// the last turn's.
+/// Calls into WASI after which an instance is renewed. A call leaves two handles at most, so the
+/// table is then at most half full, not counting the last turn.
 const WASI_CALLS: usize = HANDLES / 4;
 
 /// The host's side of one instance.
 pub struct Sandbox {
     wasi: WasiCtx,
     table: ResourceTable,
-    /// Calls into WASI since the instance was made.
+    /// Calls into WASI since the instance was created.
     wasi_calls: usize,
     clock: TurnClock,
     pub(super) memory: MemoryLimit,
-    pub(super) last_words: LastWords,
+    pub(super) stderr: GuestStderr,
 }
 
 impl Sandbox {
-    /// A sandbox whose guest may use so many bytes of linear memory.
+    /// A sandbox whose guest may use this many bytes of linear memory.
     #[must_use]
     pub fn new(memory_bytes: usize) -> Self {
         let clock = TurnClock::default();
-        let last_words = LastWords::default();
+        let stderr = GuestStderr::default();
         let wasi = WasiCtxBuilder::new()
-            .stderr(last_words.clone())
+            .stderr(stderr.clone())
             .wall_clock(clock.clone())
             .monotonic_clock(clock.clone())
             .secure_random(Constant)
@@ -65,11 +66,11 @@ impl Sandbox {
             wasi_calls: 0,
             clock,
             memory: MemoryLimit::new(memory_bytes),
-            last_words,
+            stderr,
         }
     }
 
-    /// Whether its guest may hold so many handles that the next turns could find no room for theirs.
+    /// True if its guest may hold so many handles that the next turns could run out.
     pub(super) fn may_hold_many_handles(&self) -> bool {
         self.wasi_calls > WASI_CALLS
     }
@@ -78,7 +79,7 @@ impl Sandbox {
     pub fn begin_turn(&mut self, unix_millis: u64) {
         self.clock.0.store(unix_millis, Ordering::Relaxed);
         self.memory.refused = false;
-        self.last_words.clear();
+        self.stderr.clear();
     }
 }
 
@@ -96,7 +97,8 @@ impl WasiView for Sandbox {
 pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Sandbox>> {
     let mut linker = Linker::<Sandbox>::new(engine);
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
-    // A guest that sleeps would hold its thread in a host call, where neither fuel nor epoch ends it.
+    // A sleeping guest would block its thread in a host call, which neither fuel nor epoch
+    // interrupts.
     linker.allow_shadowing(true);
     let mut poll = linker.instance(WASI_POLL)?;
     poll.func_wrap(
@@ -119,7 +121,7 @@ fn no_waiting() -> wasmtime::Error {
     wasmtime::Error::msg("rules may not wait: set a timer in the outcome instead")
 }
 
-/// Both clocks of the guest: they stand still at the time of the turn.
+/// Both clocks of the guest, stopped at the time of the turn.
 #[derive(Clone, Default)]
 struct TurnClock(Arc<AtomicU64>);
 
@@ -143,7 +145,7 @@ impl HostMonotonicClock for TurnClock {
     }
 }
 
-/// A source of random numbers that always gives the same ones.
+/// A random source that always returns the same numbers.
 struct Constant;
 
 impl TryRng for Constant {
@@ -163,20 +165,20 @@ impl TryRng for Constant {
     }
 }
 
-/// Refuses memory beyond a bound and remembers that it did, so that the trap which follows can be
-/// told from others.
+/// Refuses memory beyond a bound and records that, which distinguishes the resulting trap from
+/// others.
 pub(super) struct MemoryLimit {
     bytes: usize,
-    /// What all memories of the instance have.
+    /// Size of all memories of the instance.
     pub(super) used: usize,
-    /// What the largest of them has; each is bounded by itself.
+    /// Size of the largest memory; each is bounded by itself.
     pub(super) largest: usize,
     pub(super) refused: bool,
-    /// What the machine lacked, where it did.
+    /// The resource that the machine was out of, if it was.
     pub(super) lacked: Option<String>,
 }
 
-/// Entries of all tables of one instance; a component of the SDK has about a hundred.
+/// Most entries of all tables of one instance; an SDK component has about a hundred.
 const TABLE_ENTRIES: usize = 100_000;
 
 impl MemoryLimit {
@@ -190,10 +192,10 @@ impl MemoryLimit {
         }
     }
 
-    /// What could not be had was allowed. That the machine does not have it ends the call: rules that were told would make a
-    /// decision of it (invariant 5).
+    /// Called if allowed memory could not be allocated. A shortage of the machine ends the call:
+    /// rules that saw it would decide on it (invariant 5).
     fn failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.lacked = error.chain().find_map(machine::lack_in);
+        self.lacked = error.chain().find_map(machine::shortage_in);
         if self.lacked.is_some() {
             return Err(error);
         }
@@ -242,7 +244,7 @@ impl wasmtime::ResourceLimiter for MemoryLimit {
     }
 
     fn memories(&self) -> usize {
-        // One of the rules; adapters in a component may bring another. Each is bounded by itself.
+        // One of the rules; adapters in a component may add another. Each is bounded by itself.
         2
     }
 

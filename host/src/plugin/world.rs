@@ -1,22 +1,24 @@
-//! Why a component does not fit, in words of the WIT, told from its bytes before any of its code is compiled.
+//! Checks that a component fits the world, on its bytes, before any of its code is compiled. Errors
+//! are in words of the WIT.
 //!
-//! wasmtime would refuse it too, but after compiling it, and in words of its own type checker. This file looks first
-//! and says what an author can act on. It reads types only: the bodies of functions are passed over.
+//! wasmtime would refuse it too, but after compiling it, and in words of its own type checker.
+//! These errors tell the author what to do. Only types are read: the bodies of functions are
+//! skipped.
 
 use wasmparser::component_types::{ComponentEntityType, ComponentInstanceTypeId};
 use wasmparser::types::{Types, TypesRef};
 use wasmparser::{Parser, Payload, ValidPayload, Validator};
 
-use super::bindings::RULES_EXPORT;
+use super::bindings::ContractVersion;
 use super::contract;
 
 /// Functions that the rules interface must have.
 pub(super) const FUNCTIONS: [&str; 3] = ["describe", "handle", "migrate"];
 
-/// The interface of the rules, whatever its version.
+/// The rules interface, of any version.
 const RULES: &str = "saga:participant/rules@";
 
-/// What may be imported: the contract's own types, which hold no function, and the interfaces of WASI
+/// Permitted imports: the contract's own types, which hold no function, and the WASI interfaces
 /// that the standard library imports and that the sandbox answers with nothing.
 const GRANTED: [&str; 6] = [
     "saga:participant/types@",
@@ -27,7 +29,7 @@ const GRANTED: [&str; 6] = [
     "wasi:random/",
 ];
 
-/// Says what the bytes are, when they are not a component.
+/// Says what the bytes are, if they are not a component.
 #[must_use]
 pub fn not_a_component(bytes: &[u8]) -> Option<String> {
     match bytes.get(..8) {
@@ -40,27 +42,28 @@ pub fn not_a_component(bytes: &[u8]) -> Option<String> {
     }
 }
 
-/// Why a component does not fit.
+/// The reason why a component does not fit.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Misfit {
     /// It is damaged.
     Invalid(String),
-    /// It is of another world, or of another contract.
+    /// Of another world, or of another contract.
     World(String),
 }
 
-/// What a component takes and gives.
+/// Imports, exports and types of a component.
 struct Surface {
     imports: Vec<String>,
     exports: Vec<String>,
     types: Types,
 }
 
-/// Checks that a component imports no more than is granted, and exports the rules of this host's contract.
+/// Checks that a component imports only what is granted, and exports the rules of a contract that
+/// this host knows. Returns the version of the contract.
 ///
 /// # Errors
-/// In which way it does not fit.
-pub(super) fn check(bytes: &[u8]) -> Result<(), Misfit> {
+/// The mismatch.
+pub(super) fn check(bytes: &[u8]) -> Result<ContractVersion, Misfit> {
     let surface = read(bytes).map_err(Misfit::Invalid)?;
     let granted = |name: &&String| !GRANTED.iter().any(|granted| name.starts_with(granted));
     if let Some(name) = surface.imports.iter().find(granted) {
@@ -69,54 +72,88 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Misfit> {
         )));
     }
     let types = surface.types.as_ref();
-    let rules = rules(types, &surface.exports).map_err(Misfit::World)?;
-    match contract::difference(types, rules) {
-        None => Ok(()),
+    let (version, rules) = rules(types, &surface.exports).map_err(Misfit::World)?;
+    match contract::difference(types, rules, version) {
+        None => Ok(version),
         Some(difference) => Err(Misfit::World(format!(
-            "was built for another state of the contract `{RULES_EXPORT}` than the one that this host takes: {difference}; \
+            "was built for another state of the contract `{}` than the one that this host takes: {difference}; \
              build it again with the saga-sdk of this host ({})",
+            version.export(),
             env!("CARGO_PKG_VERSION")
         ))),
     }
 }
 
-/// The contract for which a component was built, a line for each type; for the test that compares it with the WIT.
+/// The contract that a component was built for, one type per line; for the test that compares it
+/// with the WIT.
 ///
 /// # Errors
-/// Why it has none.
+/// The reason why it has none.
 pub fn contract_of(bytes: &[u8]) -> Result<String, String> {
     let surface = read(bytes)?;
     let types = surface.types.as_ref();
-    rules(types, &surface.exports).map(|rules| contract::text(types, rules))
+    rules(types, &surface.exports).map(|(_, rules)| contract::text(types, rules))
 }
 
-fn rules(types: TypesRef<'_>, exports: &[String]) -> Result<ComponentInstanceTypeId, String> {
-    let Some(item) = types.component_item_for_export(RULES_EXPORT) else {
-        let other = exports.iter().find(|name| name.starts_with(RULES));
-        return Err(match other {
-            Some(other) => format!(
-                "was built for the contract `{other}`, and this host takes `{RULES_EXPORT}`: build it again with the \
-                 saga-sdk of this host ({})",
-                env!("CARGO_PKG_VERSION")
-            ),
-            None => format!(
-                "does not export `{RULES_EXPORT}` (it exports {})",
-                listed(exports)
-            ),
-        });
+fn rules(
+    types: TypesRef<'_>,
+    exports: &[String],
+) -> Result<(ContractVersion, ComponentInstanceTypeId), String> {
+    let known = ContractVersion::ALL.iter().find_map(|version| {
+        let item = types.component_item_for_export(version.export())?;
+        Some((*version, item))
+    });
+    let Some((version, item)) = known else {
+        return Err(unknown(exports));
     };
+    let export = version.export();
     let ComponentEntityType::Instance(rules) = item.ty else {
-        return Err(format!("exports `{RULES_EXPORT}`, but not as an interface"));
+        return Err(format!("exports `{export}`, but not as an interface"));
     };
     let exports = types.get(rules).map(|rules| &rules.exports);
     let lacks = |function: &&&str| !exports.is_some_and(|exports| exports.contains_key(**function));
     match FUNCTIONS.iter().find(lacks) {
-        Some(function) => Err(format!("`{RULES_EXPORT}` lacks the function `{function}`")),
-        None => Ok(rules),
+        Some(function) => Err(format!("`{export}` lacks the function `{function}`")),
+        None => Ok((version, rules)),
     }
 }
 
-/// Names in a list that is not longer than anybody reads.
+/// The error of a component without rules of a contract that this host knows: says whether another
+/// host or another SDK is needed.
+fn unknown(exports: &[String]) -> String {
+    let [present, ..] = ContractVersion::ALL;
+    let Some(other) = exports.iter().find(|name| name.starts_with(RULES)) else {
+        return format!(
+            "does not export `{}` (it exports {})",
+            present.export(),
+            listed(exports)
+        );
+    };
+    let taken: Vec<_> = (ContractVersion::ALL.iter())
+        .map(|version| format!("`{}`", version.export()))
+        .collect();
+    let remedy = if number(other) > number(present.export()) {
+        "run it on a newer host, or build it again"
+    } else {
+        "build it again"
+    };
+    format!(
+        "was built for the contract `{other}`, and this host takes {}: {remedy} with the saga-sdk of this host ({})",
+        taken.join(" and "),
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+/// The version at the end of an export's name, in parts.
+fn number(export: &str) -> Vec<u64> {
+    let (_, version) = export.rsplit_once('@').unwrap_or_default();
+    version
+        .split('.')
+        .map_while(|part| part.parse().ok())
+        .collect()
+}
+
+/// A list of names, cut to a readable length.
 fn listed(names: &[String]) -> String {
     const MOST: usize = 8;
     if names.is_empty() {

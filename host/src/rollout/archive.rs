@@ -1,8 +1,8 @@
 //! The host's own copies of components, by digest.
 //!
-//! What was active once can be gone back to, and a host that is started again comes up with the generation
-//! that was active, whatever has become of the file at the configured path. A copy is written whole
-//! or not at all, before its generation becomes active.
+//! They serve a rollback, and a restart: a host comes up with the generation that was active,
+//! whatever has become of the file at the configured path. A copy is written atomically, before its
+//! generation becomes active.
 
 use std::collections::HashSet;
 use std::fs;
@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 
 use crate::plugin::compile;
 
-/// A directory with one file for each digest.
+/// A directory with one file per digest.
 #[derive(Debug, Clone)]
 pub struct Archive {
     directory: PathBuf,
 }
 
 impl Archive {
-    /// The archive in this data directory. It is made when it is first needed.
+    /// The archive in this data directory; the directory is created when needed.
     #[must_use]
     pub fn new(data: &Path) -> Self {
         Self {
@@ -26,22 +26,22 @@ impl Archive {
         }
     }
 
-    /// Where the copy of this digest is, or would be.
+    /// The path of the copy of this digest, whether it exists or not.
     #[must_use]
     pub fn path(&self, digest: &str) -> PathBuf {
         self.directory.join(format!("{digest}.wasm"))
     }
 
-    /// Whether there is a copy of this digest.
+    /// True if there is a copy of this digest.
     #[must_use]
     pub fn holds(&self, digest: &str) -> bool {
         self.path(digest).is_file()
     }
 
-    /// The bytes of this digest.
+    /// Reads and verifies the copy of this digest.
     ///
     /// # Errors
-    /// Why they can't be had: names the file.
+    /// The reason, which names the file.
     pub fn read(&self, digest: &str) -> Result<Vec<u8>, String> {
         let path = self.path(digest);
         let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -56,10 +56,10 @@ impl Archive {
         }
     }
 
-    /// Keeps a copy, on disk when this returns.
+    /// Stores a copy; it is on disk when this returns.
     ///
     /// # Errors
-    /// What the system said; names the file.
+    /// The system's error, which names the file.
     pub fn keep(&self, digest: &str, bytes: &[u8]) -> Result<(), String> {
         if self.read(digest).is_ok() {
             return Ok(());
@@ -74,14 +74,14 @@ impl Archive {
         let unfinished = path.with_extension("new");
         let written = write_whole(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, path));
         if written.is_err() {
-            // Room may be what is wanting.
+            // The disk may be full.
             let _ = fs::remove_file(&unfinished);
         }
         written?;
         fs::File::open(&self.directory)?.sync_all()
     }
 
-    /// Its name is on disk before anything that is kept in it: a power loss would take the one with the other.
+    /// Syncs the directory's parent, so that a power loss can't take the directory with its files.
     fn make_directory(&self) -> std::io::Result<()> {
         if self.directory.is_dir() {
             return Ok(());
@@ -93,7 +93,7 @@ impl Archive {
         }
     }
 
-    /// The digests of which there is a copy, in their order.
+    /// The digests of all copies, sorted.
     #[must_use]
     pub fn digests(&self) -> Vec<String> {
         let files = fs::read_dir(&self.directory)
@@ -109,7 +109,7 @@ impl Archive {
         digests
     }
 
-    /// Removes all copies but those of these digests; gives the digests of those that went.
+    /// Removes the copies of all other digests; returns the removed digests.
     pub fn retain(&self, digests: &HashSet<String>) -> Vec<String> {
         let Ok(files) = fs::read_dir(&self.directory) else {
             return Vec::new();
@@ -117,7 +117,7 @@ impl Archive {
         let mut gone = Vec::new();
         for path in files.flatten().map(|file| file.path()) {
             let digest = path.file_stem().and_then(|stem| stem.to_str());
-            // A file that can't be removed is tried again with the next swap.
+            // A file that can't be removed is tried again at the next swap.
             if let Some(digest) = digest.filter(|digest| !digests.contains(*digest))
                 && fs::remove_file(&path).is_ok()
             {
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_damaged_is_said_to_be_and_made_whole_again() {
+    fn a_damaged_copy_is_reported_and_repaired() {
         let data = tempfile::tempdir().unwrap();
         let archive = Archive::new(data.path());
         let bytes = b"some rules";
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_named_is_retained() {
+    fn only_named_copies_are_retained() {
         let data = tempfile::tempdir().unwrap();
         let archive = Archive::new(data.path());
         let digests = [&b"a"[..], b"b", b"c"].map(|bytes| {

@@ -1,6 +1,7 @@
-//! A backup of a data directory: the store, and the components that it needs to go on. It is a data directory itself.
+//! A backup of a data directory: the store, and the components that it needs. It is a data
+//! directory itself.
 //!
-//! It has its name only when it is whole and on disk.
+//! It gets its name only when it is complete and on disk.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,27 +11,28 @@ use serde::Serialize;
 
 use super::archive::Archive;
 use crate::store::backup::BackupError;
-use crate::store::{Answer, ReadStore, StoreFault, copy};
+use crate::store::{ReadStore, StoreFault, StoreResult, copy};
 
-/// A backup that was made.
+/// A finished backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Backup {
-    /// Where it is.
+    /// Its directory.
     pub target: PathBuf,
-    /// Bytes of its store.
+    /// Size of its store in bytes.
     pub store_bytes: u64,
     /// Digests of the components in it.
     pub components: Vec<String>,
-    /// Digests of active components that could not be had: none is, where rules are compiled in.
+    /// Digests of active components without a copy; rules that are linked into the program have
+    /// none.
     pub missing: Vec<String>,
-    /// How long it took, in milliseconds.
+    /// Duration in milliseconds.
     pub ms: u64,
 }
 
-/// Makes a backup of a data directory, beside the host that may be running on it.
+/// Backs up a data directory, even while a host runs on it.
 ///
 /// # Errors
-/// Why there is none. Nothing of it is left.
+/// The reason why there is no backup. Nothing is left of it.
 pub fn backup(data: &Path, target: &Path) -> Result<Backup, BackupError> {
     let began = Instant::now();
     let failed = |path: &Path, reason: String| BackupError::Target {
@@ -44,13 +46,13 @@ pub fn backup(data: &Path, target: &Path) -> Result<Backup, BackupError> {
     if is_taken {
         return Err(failed(
             target,
-            "is there already; name a directory that is not".into(),
+            "exists already; name a directory that does not".into(),
         ));
     }
     let mut unfinished = target.as_os_str().to_owned();
     unfinished.push(".unfinished");
     let unfinished = PathBuf::from(unfinished);
-    // One that was cut short earlier.
+    // Left by a backup that was interrupted.
     let _ = std::fs::remove_dir_all(&unfinished);
     let made = std::fs::create_dir_all(&unfinished)
         .map_err(|error| failed(&unfinished, error.to_string()))
@@ -82,12 +84,12 @@ fn fill(data: &Path, into: &Path) -> Result<Filled, BackupError> {
     };
     let active = active(&*reading).map_err(unreadable)?;
     drop(reading);
-    // After the store: a component is there before its generation is.
+    // After the store, since a component is archived before its generation is recorded.
     let (from, to) = (Archive::new(data), Archive::new(into));
     let components = from.digests();
     let mut copied = Vec::new();
     for digest in &components {
-        // One that is damaged, or was removed meanwhile, is missing; that matters where it is active.
+        // Damaged or just removed copies are skipped; that matters only if they are active.
         if let Ok(bytes) = from.read(digest) {
             to.keep(digest, &bytes)
                 .map_err(|reason| BackupError::Target {
@@ -103,13 +105,13 @@ fn fill(data: &Path, into: &Path) -> Result<Filled, BackupError> {
     Ok((bytes, copied.clone(), missing.collect()))
 }
 
-fn active(reading: &dyn ReadStore) -> Answer<Vec<String>> {
+fn active(reading: &dyn ReadStore) -> StoreResult<Vec<String>> {
     let mut digests = Vec::new();
     for name in reading.participants()? {
         if let Some(row) = reading.participant(&name)?
             && let Some(active) = reading.active(row)?
         {
-            digests.push(active.digest);
+            digests.push(active.component);
         }
     }
     Ok(digests)

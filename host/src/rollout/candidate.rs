@@ -1,22 +1,23 @@
-//! From bytes to a candidate with everything that a swap needs, before anything is changed.
+//! From bytes to a candidate that is ready to swap, before anything is changed.
 //!
-//! All of it is done beside the turns, at low priority: the swap itself has little left to do.
+//! All of it runs beside the turns at low priority: little is left to do for the swap itself.
 
 use std::sync::Arc;
 
 use saga_contract::description::Description;
-use saga_contract::shapes::Found;
+use saga_contract::shapes::ShapeFinding;
 
-use super::check::{self, Compared, Present};
-use super::fit::{self, FitError, Fitted};
-use super::hosted::{Hosted, Serving};
+use super::check::{self, CandidateComparison, Present};
+use super::hosted::{HostedParticipant, ServeRoutes};
 use super::neighbours;
 use super::probe::Terms;
-use super::reloader::{Apply, Inner};
-use super::report::{Check, NotApplied, Probe, Refused};
+use super::reloader::{Apply, ReloaderState};
+use super::report::{Check, NotApplied, ProbeReport, Refused};
+use super::rule_settings::RuleSettings;
+use super::topics::{self, GenerationTopics, TopicsError};
 use super::verify;
 use crate::base::clock::now_ms;
-use crate::base::generation::{Build, Generation};
+use crate::base::generation::{CompiledRules, Generation};
 use crate::plugin::compile;
 use crate::schema;
 use crate::store::{NewGeneration, StoreFault};
@@ -24,60 +25,62 @@ use crate::transport::Source;
 use crate::turn::{Active, Successor};
 
 /// A candidate that passed its checks, with everything that a swap needs.
-pub(super) struct Candidate {
+pub(super) struct ReadyCandidate {
     pub(super) successor: Successor,
-    pub(super) serving: Serving,
+    pub(super) serving: ServeRoutes,
     pub(super) sources: Vec<Arc<Source>>,
     pub(super) published: Vec<(Arc<str>, i64)>,
-    pub(super) probe: Probe,
-    pub(super) compared: Compared,
-    pub(super) shapes: Arc<Found>,
+    pub(super) probe: ProbeReport,
+    pub(super) compared: CandidateComparison,
+    pub(super) shapes: Arc<ShapeFinding>,
 }
 
-/// A candidate that passed its checks. Nothing was changed for it.
-pub(super) struct Passed {
-    pub(super) build: Arc<dyn Build>,
-    pub(super) probe: Probe,
-    pub(super) compared: Compared,
-    shapes: Arc<Found>,
+/// A candidate that passed its checks, which changed nothing.
+pub(super) struct CheckedCandidate {
+    pub(super) build: Arc<dyn CompiledRules>,
+    pub(super) probe: ProbeReport,
+    pub(super) compared: CandidateComparison,
+    shapes: Arc<ShapeFinding>,
 }
 
-/// What became of the checks.
-pub(super) enum Checked {
-    /// It is the active one already.
+/// Result of the checks.
+pub(super) enum CandidateCheck {
+    /// The candidate is the active generation already.
     IsActive,
-    /// It was to be checked only.
-    Only(Passed),
-    /// It is ready to take over.
-    Ready(Box<Candidate>),
+    /// A dry run.
+    Only(CheckedCandidate),
+    /// Ready to take over.
+    Ready(Box<ReadyCandidate>),
 }
 
-impl Inner {
-    /// Everything that can be found out and prepared before anything is changed.
+impl ReloaderState {
+    /// Checks and prepares a candidate without changing anything.
     pub(super) fn candidate(
         &self,
-        hosted: &Hosted,
+        hosted: &HostedParticipant,
         active: &Active,
         apply: &Apply,
-    ) -> Result<Checked, NotApplied> {
-        let digest = compile::digest(&apply.bytes);
-        if digest == active.digest() {
+    ) -> Result<CandidateCheck, NotApplied> {
+        let component = compile::digest(&apply.bytes);
+        let before = active.generation.build.settings();
+        let settings = apply.settings.over(before);
+        if component == active.component() && Some(&settings).filter(|s| !s.is_empty()) == before {
             if !apply.flags.dry_run {
                 // Its copy may have been lost.
-                self.keep(&digest, apply)?;
+                self.keep(&component, apply)?;
             }
-            return Ok(Checked::IsActive);
+            return Ok(CandidateCheck::IsActive);
         }
-        let passed = self.check(hosted, active, apply)?;
+        let passed = self.check(hosted, active, apply, settings)?;
         if apply.flags.dry_run {
-            return Ok(Checked::Only(passed));
+            return Ok(CandidateCheck::Only(passed));
         }
         let candidate = self.prepare(hosted, apply, passed)?;
-        Ok(Checked::Ready(Box::new(candidate)))
+        Ok(CandidateCheck::Ready(Box::new(candidate)))
     }
 
-    fn keep(&self, digest: &str, apply: &Apply) -> Result<(), NotApplied> {
-        let kept = self.loader()?.archive().keep(digest, &apply.bytes);
+    fn keep(&self, component: &str, apply: &Apply) -> Result<(), NotApplied> {
+        let kept = self.loader()?.archive().keep(component, &apply.bytes);
         kept.map_err(|reason| {
             NotApplied::Failed(format!(
                 "the component can't be kept: {reason}; nothing was changed"
@@ -85,27 +88,39 @@ impl Inner {
         })
     }
 
-    /// All checks. They are the same for whatever way a component comes by, and change nothing.
-    fn check(&self, hosted: &Hosted, active: &Active, apply: &Apply) -> Result<Passed, NotApplied> {
+    /// All checks. They are the same for every way of applying a component, and change nothing.
+    fn check(
+        &self,
+        hosted: &HostedParticipant,
+        active: &Active,
+        apply: &Apply,
+        settings: RuleSettings,
+    ) -> Result<CheckedCandidate, NotApplied> {
         let loader = self.loader()?;
+        // Another participant is refused as such, whatever settings are given.
+        let given = |description: &Description| match description.name == hosted.participant.name()
+        {
+            true => Ok(settings),
+            false => Ok(RuleSettings::new()),
+        };
         let build = loader
-            .load(&apply.bytes, &apply.origin)
-            // One that was given up for the host's end is not refused.
-            .map_err(|refused| match self.still_open() {
+            .load_with(&apply.bytes, &apply.origin, given)
+            // A compilation that was stopped by the host's drain is no refusal.
+            .map_err(|refused: Refused| match self.check_open() {
                 Ok(()) => self.refused_or_lacking(refused),
                 Err(stopping) => stopping,
             })?;
-        self.still_open()?;
+        self.check_open()?;
         loader
             .check_routes(build.description(), hosted.base_path())
             .map_err(|reason| refuse(Check::Description, reason, build.digest()))?;
         let shapes = Arc::new(self.shapes(hosted, active, &*build));
         let present = self.present(hosted, active, shapes.clone());
-        let config = &self.around.config;
-        let (limits, most) = (&config.turn, config.reload.probe_inputs);
+        let settings = &self.around.settings;
+        let (limits, most) = (&settings.turn, settings.reload.probe_inputs);
         let (compared, inputs) = self
             .read(|sql| {
-                let sources = verify::sources(sql, config, Some(&hosted.own), &*build)?;
+                let sources = verify::sources(sql, settings, Some(&hosted.own), &*build)?;
                 Ok((
                     check::compare(sql, &present, &*build, apply.flags)?,
                     check::inputs(sql, hosted.row, &sources, &*build, limits, most)?,
@@ -130,14 +145,14 @@ impl Inner {
         let terms = Terms {
             limits,
             allowed: apply.flags.allowed(),
-            is_over: &|| self.still_open().is_err(),
+            is_over: &|| self.check_open().is_err(),
         };
         let probe = check::probe(&*build, Some(running), terms, &inputs);
-        // What ended early shows nothing.
-        self.still_open()?;
+        // A probe that ended early proves nothing.
+        self.check_open()?;
         let mut probe = probe.map_err(|refused| self.refused_or_lacking(refused))?;
         compared.notes.append(&mut probe.notes);
-        Ok(Passed {
+        Ok(CheckedCandidate {
             build,
             probe,
             compared,
@@ -145,22 +160,22 @@ impl Inner {
         })
     }
 
-    /// Everything that a swap needs.
+    /// Prepares everything that a swap needs.
     fn prepare(
         &self,
-        hosted: &Hosted,
+        hosted: &HostedParticipant,
         apply: &Apply,
-        passed: Passed,
-    ) -> Result<Candidate, NotApplied> {
-        let Passed {
+        passed: CheckedCandidate,
+    ) -> Result<ReadyCandidate, NotApplied> {
+        let CheckedCandidate {
             build,
             probe,
             compared,
             shapes,
         } = passed;
         let digest = build.digest().to_owned();
-        let fitted = self.fit(hosted, &*build)?;
-        self.keep(&digest, apply)?;
+        let fitted = self.resolve_topics(hosted, &*build)?;
+        self.keep(build.component(), apply)?;
         let next = Arc::new(Active {
             generation: Generation {
                 id: self.row_of(hosted, &build)?,
@@ -169,11 +184,11 @@ impl Inner {
             topics: fitted.topics,
             dead_letters: fitted.dead_letters,
         });
-        let serving = (hosted.serving(&self.around.config, &next))
+        let serving = (hosted.serving(&self.around.settings, &next))
             .map_err(|reason| refuse(Check::Description, reason, &digest))?;
         let successor =
             (hosted.participant.successor(next)).map_err(|fault| lacks(&fault.detail))?;
-        Ok(Candidate {
+        Ok(ReadyCandidate {
             successor,
             serving,
             sources: fitted.sources,
@@ -184,34 +199,41 @@ impl Inner {
         })
     }
 
-    /// Whether it goes with the settings and beside the other participants.
-    fn fits(&self, hosted: &Hosted, build: &dyn Build) -> Result<(), NotApplied> {
+    /// Checks the candidate against the settings and the sources of other participants.
+    fn fits(
+        &self,
+        hosted: &HostedParticipant,
+        build: &dyn CompiledRules,
+    ) -> Result<(), NotApplied> {
         let description = build.description();
         let settings = |reason| refuse(Check::Settings, reason, build.digest());
-        fit::check_names(description, &hosted.own).map_err(settings)?;
+        topics::check_names(description, &hosted.own).map_err(settings)?;
         let transport = self.around.transport.as_ref();
-        let sources = fit::sources(description, &hosted.own, transport, |_| Ok(0));
+        let sources = topics::sources(description, &hosted.own, transport, |_| Ok(0));
         let sources = sources.map_err(|fault| store_failed(&fault))?;
         self.check_together(description, &sources).map_err(settings)
     }
 
-    /// A candidate that broke while the machine lacked something may be none the worse for it (invariant 12).
+    /// A candidate that failed during a shortage of the machine may not be to blame (invariant 12).
     fn refused_or_lacking(&self, refused: Refused) -> NotApplied {
-        match self.around.machine.lack() {
+        match self.around.machine.shortage() {
             Some(lack) => lacks(&lack),
             None => NotApplied::Refused(refused),
         }
     }
 
-    fn fit(&self, hosted: &Hosted, build: &dyn Build) -> Result<Fitted, NotApplied> {
+    fn resolve_topics(
+        &self,
+        hosted: &HostedParticipant,
+        build: &dyn CompiledRules,
+    ) -> Result<GenerationTopics, NotApplied> {
         let description = build.description();
         let transport = self.around.transport.as_ref();
-        let fitted = fit::fit(description, &hosted.own, &*self.around.store, transport).map_err(
-            |error| match error {
-                FitError::Settings(reason) => refuse(Check::Settings, reason, build.digest()),
-                FitError::Store(fault) => store_failed(&fault),
-            },
-        )?;
+        let fitted = topics::resolve(description, &hosted.own, &*self.around.store, transport)
+            .map_err(|error| match error {
+                TopicsError::Settings(reason) => refuse(Check::Settings, reason, build.digest()),
+                TopicsError::Store(fault) => store_failed(&fault),
+            })?;
         Ok(fitted)
     }
 
@@ -230,58 +252,56 @@ impl Inner {
             .iter()
             .map(|(name, sources)| (*name, sources.as_slice()))
             .chain([(description.name.as_str(), sources)]);
-        fit::check_together(all)
+        topics::check_together(all)
     }
 
     pub(super) fn present<'a>(
         &self,
-        hosted: &Hosted,
+        hosted: &HostedParticipant,
         active: &'a Active,
-        shapes: Arc<Found>,
+        shapes: Arc<ShapeFinding>,
     ) -> Present<'a> {
         Present {
             shapes,
             active: active.description(),
             participant: hosted.row,
             sources: hosted.sources(),
-            retention_ms: (self.around.config.store.retention_hours).saturating_mul(3_600_000),
+            retention_ms: (self.around.settings.retention_hours).saturating_mul(3_600_000),
             // What was used is not out of use by a clock that leapt.
             now: self.around.store.trusted_now(),
         }
     }
 
-    /// The row of a build. The writer is asked only for that of a new one: it has better things to do.
-    fn row_of(&self, hosted: &Hosted, build: &Arc<dyn Build>) -> Result<i64, NotApplied> {
+    /// The row of a generation. Only new ones go through the writer, to spare it.
+    fn row_of(
+        &self,
+        hosted: &HostedParticipant,
+        build: &Arc<dyn CompiledRules>,
+    ) -> Result<i64, NotApplied> {
         let row = hosted.row;
         let known = self.read(|reading| reading.generation(row, build.digest()));
         if let Ok(Some(id)) = known {
             return Ok(id);
         }
-        let description = build.description();
-        let generation = NewGeneration {
-            digest: build.digest(),
-            version: &description.version,
-            state_version: description.state.version,
-            now: now_ms(),
-        };
+        let generation = NewGeneration::of(&**build, now_ms());
         let registered = self.around.store.register_generation(row, generation);
         registered.map_err(|fault| store_failed(&fault))
     }
 }
 
-/// What is told of a component that is refused for one reason.
+/// The error of a component that is refused for one reason.
 pub(super) fn refuse(check: Check, reason: String, digest: &str) -> NotApplied {
     NotApplied::Refused(Refused::new(check, vec![reason], Some(digest.to_owned())))
 }
 
-/// What is told of a machine on which a candidate finds no room.
+/// The error of a machine that is out of a resource.
 fn lacks(what: &str) -> NotApplied {
     NotApplied::Failed(format!(
         "the machine lacks {what}; nothing was changed, try again"
     ))
 }
 
-/// What is told of a store that failed.
+/// The error of a store that failed.
 pub(super) fn store_failed(fault: &StoreFault) -> NotApplied {
     NotApplied::Failed(format!("the store failed: {fault}; try again"))
 }

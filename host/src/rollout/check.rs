@@ -1,11 +1,11 @@
-//! Everything that a candidate is checked for beyond that it can be loaded: another participant, what it
-//! lacks of what is in use, what it can't do with what is recorded, stored or in flight.
+//! Checks of a loaded candidate: the participant, what it drops that is in use, and the probe on
+//! recorded, stored and waiting messages and states.
 //!
-//! Reads the store and changes nothing, so it serves a host that runs as well as the check offline.
+//! Reads the store and changes nothing, so it serves a running host as well as offline checks.
 
 use saga_contract::compatibility;
 use saga_contract::description::Description;
-use saga_contract::shapes::{Concerns, Found};
+use saga_contract::shapes::{Concerns, ShapeFinding};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -14,52 +14,52 @@ use saga_core::limits::TurnLimits;
 use saga_core::record::Record;
 
 use super::flags::{ALLOW_BREAKING, DROP_USED, Flags, Objections};
-use super::probe::{self, InFlight, Inputs, NotPassed, Terms};
-use super::report::{Check, Probe, Refused};
+use super::probe::{self, Inputs, NotPassed, PendingRecord, Terms};
+use super::report::{Check, ProbeReport, Refused};
+use super::settings::ParticipantSettings;
 use super::usage::Usage;
 use crate::base::clock::now_ms;
-use crate::base::generation::Build;
-use crate::config::ParticipantConfig;
-use crate::store::sample::{self, Keyed, Topic};
-use crate::store::{Answer, ReadStore};
+use crate::base::generation::CompiledRules;
+use crate::store::sample::{self, Keyed, SampledTopic};
+use crate::store::{ReadStore, StoreResult};
 use crate::transport::Source;
 
-/// What a candidate is compared with.
+/// The present state that a candidate is compared with.
 pub struct Present<'p> {
-    /// What the active build says of itself.
+    /// Description of the active generation.
     pub active: &'p Description,
     /// Row of the participant.
     pub participant: i64,
-    /// What is read.
+    /// Sources of the active generation.
     pub sources: Vec<Arc<Source>>,
-    /// Milliseconds for which something that was asked counts as in use.
+    /// Milliseconds for which a request counts as use.
     pub retention_ms: u64,
     /// Milliseconds since the Unix epoch.
     pub now: u64,
-    /// What was found of the candidate beside the active build and the other participants.
-    pub shapes: Arc<Found>,
+    /// Findings of the schema comparison with the active generation and the other participants.
+    pub shapes: Arc<ShapeFinding>,
 }
 
-/// What the comparison showed, where there is no reason to refuse.
+/// Result of a comparison that found no reason to refuse.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Compared {
-    /// Whether the candidate lacks anything, so that its first turn must not begin before the last turn of
-    /// the active build has ended.
+pub struct CandidateComparison {
+    /// True if the candidate drops anything, so that its first turn must not begin before the last
+    /// turn of the active generation has ended.
     pub lacks: bool,
-    /// What an operator should know.
+    /// Notes for the operator.
     pub notes: Vec<String>,
 }
 
-/// Compares a candidate with what is there.
+/// Compares a candidate with the present state.
 ///
 /// # Errors
-/// Everything that speaks against it, or what the store said.
+/// All reasons against it, or an error of the store.
 pub fn compare(
     reading: &dyn ReadStore,
     present: &Present<'_>,
-    candidate: &dyn Build,
+    candidate: &dyn CompiledRules,
     flags: Flags,
-) -> Answer<Result<Compared, Refused>> {
+) -> StoreResult<Result<CandidateComparison, Refused>> {
     let description = candidate.description();
     let lacks = compatibility::lacks(present.active, description);
     let usage = Usage {
@@ -82,27 +82,28 @@ pub fn compare(
     };
     let mut notes = conflicts.unused;
     notes.extend(usage.object(&present.shapes, &mut objections)?);
-    // A timer may be set, or a state stored, until the first turn of the candidate.
+    // Until the candidate's first turn, the active generation may still set a timer or store a
+    // state.
     let mut breaks = present.shapes.breaks.iter();
     let may_come = breaks.any(|one| matches!(one.concerns, Concerns::Timer(_) | Concerns::States));
     Ok(objections
         .weigh(flags, candidate.digest())
-        .map(|allowed| Compared {
+        .map(|allowed| CandidateComparison {
             lacks: !lacks.is_empty() || may_come,
             notes: notes.into_iter().chain(allowed).collect(),
         }))
 }
 
-/// Compares where a candidate wants to be served with where the active build is: that would follow only at the next start.
-/// Where it moves all routes it is as if they were dropped.
+/// Compares a candidate's endpoint with the active one, which would change only at the next start.
+/// A candidate that moves all routes is treated as if it dropped them.
 ///
 /// # Errors
-/// That its routes would move.
+/// If its routes would move.
 pub fn endpoint(
-    own: &ParticipantConfig,
+    own: &ParticipantSettings,
     active: &Description,
     base_path: &str,
-    candidate: &dyn Build,
+    candidate: &dyn CompiledRules,
     flags: Flags,
 ) -> Result<Option<String>, Refused> {
     let declared = &candidate.description().endpoint;
@@ -128,18 +129,19 @@ pub fn endpoint(
     }))
 }
 
-/// What a candidate is to be tried on: of each kind at most so much. `sources` is what it would read.
+/// Inputs for the probe of a candidate, at most `most` of each kind. `sources` are those that it
+/// would read.
 ///
 /// # Errors
-/// What the store said.
+/// An error of the store.
 pub fn inputs(
     reading: &dyn ReadStore,
     participant: i64,
     sources: &[Arc<Source>],
-    candidate: &dyn Build,
+    candidate: &dyn CompiledRules,
     limits: &TurnLimits,
     most: usize,
-) -> Answer<Inputs> {
+) -> StoreResult<Inputs> {
     Ok(Inputs {
         recorded: reading.sample_journal(participant, most)?,
         states: reading.sample_states(participant, most)?,
@@ -149,30 +151,31 @@ pub fn inputs(
     })
 }
 
-/// Records that are looked at for each that is taken: several may be of one aggregate.
+/// Records examined per record chosen: several may belong to one aggregate.
 const RECORDS: usize = 4;
 
-/// Bytes of records that wait from which is chosen (invariant 9).
+/// Bytes of waiting records to choose from (invariant 9).
 const BYTES: usize = 64 << 20;
 
-/// A record from which is chosen, and the key of the aggregate that a candidate takes it for.
-struct Waiting {
+/// A record to choose from, with the key of the aggregate that the candidate assigns it to.
+struct WaitingRecord {
     declared_topic: Arc<str>,
     record: Record,
     key: Option<String>,
     is_parked: bool,
 }
 
-/// The records that wait for a candidate, parked or not yet read, of all topics and event types: of each aggregate the first one
-/// of a topic, for it is what the state of now is for.
+/// Records that wait for a candidate, parked or unread, from all topics and of all event types. Per
+/// topic, only the first record of an aggregate is taken, since the present state precedes that
+/// one.
 fn in_flight(
     reading: &dyn ReadStore,
     participant: i64,
     sources: &[Arc<Source>],
-    candidate: &dyn Build,
+    candidate: &dyn CompiledRules,
     limits: &TurnLimits,
     most: usize,
-) -> Answer<Vec<InFlight>> {
+) -> StoreResult<Vec<PendingRecord>> {
     let now = now_ms();
     let key_of = |record: &Record, declared: &str| match admit::record(
         record,
@@ -187,14 +190,14 @@ fn in_flight(
     };
     let mut waiting = Vec::new();
     let looked_at = most.saturating_mul(RECORDS);
-    // What is parked comes before what is newer.
+    // Parked records precede newer ones.
     let mut parked = BTreeSet::new();
     for event in reading.sample_parked(participant, looked_at)? {
         let Some(key) = key_of(&event.record, &event.declared_topic) else {
             continue;
         };
         if key.is_none() || parked.insert(key.clone()) {
-            waiting.push(Waiting {
+            waiting.push(WaitingRecord {
                 declared_topic: event.declared_topic.into(),
                 record: event.record,
                 key,
@@ -203,7 +206,7 @@ fn in_flight(
         }
     }
     for source in sources {
-        let topic = Topic {
+        let topic = SampledTopic {
             consumer: source
                 .consumer
                 .starts_with("log:")
@@ -223,7 +226,7 @@ fn in_flight(
                 continue;
             }
             (left, room) = (left - 1, room - bytes);
-            waiting.push(Waiting {
+            waiting.push(WaitingRecord {
                 declared_topic,
                 record,
                 key,
@@ -231,17 +234,17 @@ fn in_flight(
             });
         }
     }
-    let kind = |one: &Waiting| {
+    let kind = |one: &WaitingRecord| {
         let event_type = one.record.attributes.event_type.clone();
         (one.is_parked, one.declared_topic.clone(), event_type)
     };
     let chosen = sample::evenly(waiting, most, kind).into_iter();
     let with_aggregate = chosen.map(|one| {
-        let aggregate = one.key.map(|key| -> Answer<_> {
+        let aggregate = one.key.map(|key| -> StoreResult<_> {
             let stored = reading.aggregate(participant, &key)?;
             Ok(Keyed { key, stored })
         });
-        Ok(InFlight {
+        Ok(PendingRecord {
             declared_topic: one.declared_topic,
             record: one.record,
             aggregate: aggregate.transpose()?,
@@ -250,16 +253,16 @@ fn in_flight(
     with_aggregate.collect()
 }
 
-/// Tries a candidate, and the active build, if there is one, on what the candidate fails.
+/// Probes a candidate. The active generation, if any, gets the inputs that the candidate fails.
 ///
 /// # Errors
-/// On what it failed though the active build does not.
+/// The inputs that it fails and the active generation does not.
 pub fn probe(
-    candidate: &dyn Build,
-    active: Option<&dyn Build>,
+    candidate: &dyn CompiledRules,
+    active: Option<&dyn CompiledRules>,
     terms: Terms<'_>,
     inputs: &Inputs,
-) -> Result<Probe, Refused> {
+) -> Result<ProbeReport, Refused> {
     let refused =
         |reasons| Refused::new(Check::Probe, reasons, Some(candidate.digest().to_owned()));
     probe::probe(candidate, active, terms, inputs).map_err(|not_passed| match not_passed {

@@ -1,42 +1,41 @@
-//! What an operator allows a swap to do, and whether it shall take place at all; what speaks against a candidate, weighed
-//! by that.
+//! Flags of a swap, and the objections against a candidate, weighed by these flags.
 
-use super::probe::Allowed;
+use super::probe::Tolerance;
 use super::report::{Check, Refused};
 
-/// How a component is offered. The words are those of the command line and of the admin interface.
+/// Flags of a swap, named as on the command line and in the admin interface.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Flags {
-    /// It may lack subscriptions, routes, timers and events that are in use.
+    /// The candidate may drop subscriptions, routes, timers and events that are in use.
     pub drop_used: bool,
-    /// It may change messages and states so that they can't be read on one side, and fail on what is recorded, stored and in
-    /// flight.
+    /// The candidate may change messages and states so that one side can't read them, and may fail
+    /// on recorded, stored and waiting inputs.
     pub allow_breaking: bool,
-    /// It is checked, and nothing is changed.
+    /// Only check the candidate and change nothing.
     pub dry_run: bool,
 }
 
-/// The flag that takes what drops something in use.
+/// The flag that allows a candidate to drop something in use.
 pub const DROP_USED: &str = "drop-used";
 
-/// The flag that takes what breaks messages or states, or on them.
+/// The flag that allows a candidate to break messages or states, or to fail on them.
 pub const ALLOW_BREAKING: &str = "allow-breaking";
 
-/// The flag of a swap that does not take place.
+/// The flag of a swap that only checks.
 pub const DRY_RUN: &str = "dry-run";
 
 impl Flags {
-    /// What a candidate may fail when it is tried.
+    /// The tolerance for failures in the probe.
     #[must_use]
-    pub fn allowed(self) -> Allowed {
+    pub fn allowed(self) -> Tolerance {
         if self.allow_breaking {
-            Allowed::Everything
+            Tolerance::Everything
         } else {
-            Allowed::Nothing
+            Tolerance::Nothing
         }
     }
 
-    /// Those that are set, by their names.
+    /// The names of the set flags.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         let flags = [
             (self.drop_used, DROP_USED),
@@ -49,7 +48,8 @@ impl Flags {
     }
 }
 
-/// How what a start refuses is taken all the same, if it can be: a start knows no flags.
+/// Advice for a candidate that a start refuses, if a flag of `saga apply` would allow it: a start
+/// has no flags.
 #[must_use]
 pub fn beside_a_start(allowed_by: &[String]) -> String {
     let flags: Vec<_> = allowed_by.iter().map(|flag| format!("--{flag}")).collect();
@@ -61,19 +61,19 @@ pub fn beside_a_start(allowed_by: &[String]) -> String {
     }
 }
 
-/// What speaks against a candidate, by what would take it all the same.
+/// Objections against a candidate, by the flag that overrides them.
 #[derive(Debug, Default)]
 pub(super) struct Objections {
-    /// Nothing would.
+    /// None does.
     pub(super) hard: Vec<String>,
-    /// `drop-used` would.
+    /// `drop-used` does.
     pub(super) used: Vec<String>,
-    /// `allow-breaking` would.
+    /// `allow-breaking` does.
     pub(super) breaking: Vec<String>,
 }
 
 impl Objections {
-    /// What is known of it though it is taken; or why it is not.
+    /// The overridden objections as notes; or the refusal.
     pub(super) fn weigh(self, flags: Flags, digest: &str) -> Result<Vec<String>, Refused> {
         let Self {
             hard,
@@ -154,7 +154,7 @@ mod tests {
         }
         let notes = objections(&[]).weigh(flags(true, true), "d").unwrap();
         assert_eq!(notes, ["a route", "an event"]);
-        // What nothing allows is not said to be allowed.
+        // A hard reason names no flag that would allow it.
         let refused = objections(&["another"]).weigh(flags(true, false), "d");
         assert_eq!(refused.unwrap_err().allowed_by, [""; 0]);
     }

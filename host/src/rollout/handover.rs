@@ -1,28 +1,29 @@
-//! A candidate becomes the active generation: in the store, then in the workers; routes and sources follow. The indexes of
-//! its listings come first, and those that are not needed any more go last.
+//! The swap: a candidate becomes the active generation in the store, then in the workers; routes
+//! and sources follow. Indexes of its listings are created before, and unneeded ones dropped after.
 
 use std::sync::Arc;
 
 use crossbeam_channel::bounded;
 use saga_contract::compatibility::{self, Lack};
-use saga_contract::shapes::Found;
+use saga_contract::shapes::ShapeFinding;
 
-use super::candidate::{Candidate, store_failed};
+use super::candidate::{ReadyCandidate, store_failed};
 use super::check::{self, Present};
-use super::hosted::Hosted;
-use super::reloader::{Apply, Inner};
+use super::hosted::HostedParticipant;
+use super::reloader::{Apply, ReloaderState};
 use super::report::{NotApplied, Way};
 use crate::base::clock::now_ms;
 use crate::store::{Activation, Index, ReadStore};
 use crate::turn::{Active, SwapError};
 
-impl Inner {
-    /// Makes the candidate the active generation: in the store, then in the workers; routes and sources follow.
+impl ReloaderState {
+    /// Makes the candidate the active generation: in the store, then in the workers; routes and
+    /// sources follow.
     pub(super) fn hand_over(
         &self,
-        hosted: &Hosted,
+        hosted: &HostedParticipant,
         active: Arc<Active>,
-        candidate: Candidate,
+        candidate: ReadyCandidate,
         apply: &Apply,
     ) -> Result<Option<String>, NotApplied> {
         self.create_indexes(hosted, candidate.successor.active())?;
@@ -30,7 +31,7 @@ impl Inner {
         transport.publish_too(candidate.published);
         let next = candidate.successor.active().clone();
         let retired = if candidate.compared.lacks {
-            // What is not in use must not come to be used before it is gone.
+            // Use must not begin between the check and the swap.
             let held = hosted.participant.swap_held(candidate.successor, || {
                 self.activate_checked(hosted, &active, &next, apply, candidate.shapes)?;
                 cancel_admitted_otherwise(hosted, &active, &next);
@@ -42,7 +43,8 @@ impl Inner {
             })?
         } else {
             self.activate(hosted, &active, &next, apply.way)?;
-            // It is active in the store: if the host is stopping, the next start comes up with it.
+            // The swap is recorded already: if the host is stopping, the next start comes up with
+            // it.
             hosted
                 .participant
                 .swap(candidate.successor)
@@ -54,23 +56,21 @@ impl Inner {
         if hosted.sources() != before
             && let Err(fault) = hosted.note_consumers(&*self.around.store)
         {
-            tracing::warn!(%fault, "which consumers there are can't be noted in the store; old events are kept for longer");
+            tracing::warn!(%fault, "the list of consumers can't be stored; old events are kept for longer");
         }
         self.drop_indexes(hosted, &[&active, &next]);
         self.low_priority()?.drop_later((retired, routes, active));
         Ok(read.err().map(|problems| {
-            format!(
-                "not everything that it listens to can be read ({problems}); start the host again"
-            )
+            format!("some of its subscriptions can't be read ({problems}); restart the host")
         }))
     }
 
-    /// Makes the indexes of the next generation's listings. Before anything else is changed: one that is there too early is
-    /// of no harm.
-    fn create_indexes(&self, hosted: &Hosted, next: &Active) -> Result<(), NotApplied> {
+    /// Creates the indexes of the next generation's listings. They come before all other changes,
+    /// since an unused index does no harm.
+    fn create_indexes(&self, hosted: &HostedParticipant, next: &Active) -> Result<(), NotApplied> {
         let row = hosted.row;
         let indexes = Index::all_of(row, next.description());
-        // The writer is asked only where there is something to do.
+        // The writer is needed only for missing indexes.
         if let Ok((true, _)) = self.read(|reading| reading.compare_indexes(row, &indexes)) {
             return Ok(());
         }
@@ -80,9 +80,9 @@ impl Inner {
             .map_err(|fault| store_failed(&fault))
     }
 
-    /// Drops the indexes of listings that none of these generations has. The one that was active before is one of them: it
-    /// may be gone back to.
-    fn drop_indexes(&self, hosted: &Hosted, generations: &[&Active]) {
+    /// Drops indexes that none of these generations needs. The former generation is among them,
+    /// since a rollback may need it.
+    fn drop_indexes(&self, hosted: &HostedParticipant, generations: &[&Active]) {
         let row = hosted.row;
         let keep: Vec<_> = (generations.iter())
             .flat_map(|generation| Index::all_of(row, generation.description()))
@@ -96,11 +96,11 @@ impl Inner {
         }
     }
 
-    /// Makes a generation that lacks nothing the active one: no state can have come since it was checked that it
-    /// could not read.
+    /// Activates a generation that drops nothing: it can read every state that was written since
+    /// its check.
     fn activate(
         &self,
-        hosted: &Hosted,
+        hosted: &HostedParticipant,
         active: &Active,
         next: &Active,
         way: Way,
@@ -110,14 +110,14 @@ impl Inner {
         activated.map_err(|fault| store_failed(&fault))
     }
 
-    /// Makes a generation that lacks something the active one, unless that has come to be used since it was checked.
+    /// Activates a generation that drops something, unless that has come into use since its check.
     fn activate_checked(
         &self,
-        hosted: &Hosted,
+        hosted: &HostedParticipant,
         active: &Active,
         next: &Active,
         apply: &Apply,
-        shapes: Arc<Found>,
+        shapes: Arc<ShapeFinding>,
     ) -> Result<(), NotApplied> {
         let activation = activation(hosted, active, next, apply.way);
         let (before, generation) = (active.generation.build.clone(), next.generation.clone());
@@ -155,8 +155,8 @@ impl Inner {
     }
 }
 
-/// The next generation becomes active; a route that is in use stays so under another name.
-fn activation(hosted: &Hosted, active: &Active, next: &Active, way: Way) -> Activation {
+/// The activation of the next generation; keeps a renamed route in use under its new name.
+fn activation(hosted: &HostedParticipant, active: &Active, next: &Active, way: Way) -> Activation {
     let renamed = compatibility::renamed_routes(active.description(), next.description());
     Activation {
         participant: hosted.row,
@@ -169,8 +169,9 @@ fn activation(hosted: &Hosted, active: &Active, next: &Active, way: Way) -> Acti
     }
 }
 
-/// What was admitted under the active build and would not be under the next comes again, and what follows it too.
-fn cancel_admitted_otherwise(hosted: &Hosted, active: &Active, next: &Active) {
+/// Cancels the reading of records that the next generation admits differently; they are delivered
+/// again, with all that follow.
+fn cancel_admitted_otherwise(hosted: &HostedParticipant, active: &Active, next: &Active) {
     let lacks = compatibility::lacks(active.description(), next.description());
     for source in hosted.sources() {
         let is_other = |lack: &Lack| matches!(lack, Lack::Subscription { topic, .. } if **topic == *source.declared_topic);

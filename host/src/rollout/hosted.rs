@@ -1,15 +1,16 @@
-//! One participant that runs, with what a swap has to bring along: its routes and its sources.
+//! A hosted participant, with its routes and its sources, which change in a swap.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::file::{File, Mark};
-use super::fit;
+use super::component_file::{ConfiguredFile, FileStamp};
+use super::settings::{ParticipantSettings, RolloutSettings};
+use super::topics;
 use crate::apidocs::Configured;
 use crate::base::clock::now_ms;
-use crate::config::{Config, ParticipantConfig};
 use crate::store::{Store, StoreFault};
 use crate::transport::{Source, Transport};
 use crate::turn::{Active, Participant};
@@ -19,41 +20,42 @@ use crate::turn::{Active, Participant};
 /// # Errors
 /// Says which command can't be served and why.
 pub type Prepare =
-    Box<dyn Fn(&Arc<Active>, &Configured<'_>) -> Result<Serving, String> + Send + Sync>;
+    Box<dyn Fn(&Arc<Active>, &Configured<'_>) -> Result<ServeRoutes, String> + Send + Sync>;
 
-/// Routes and documents of a generation. Called, they are served from now on; gives those that were served before, to be dropped.
-pub type Serving = Box<dyn FnOnce() -> Box<dyn Send> + Send>;
+/// Prepared routes and documents of a generation. When called, serves them from now on, and returns
+/// the previous ones, to be dropped.
+pub type ServeRoutes = Box<dyn FnOnce() -> Box<dyn Send> + Send>;
 
-/// A participant that runs.
-pub struct Hosted {
+/// A hosted participant.
+pub struct HostedParticipant {
     /// Its settings.
-    pub own: ParticipantConfig,
+    pub own: ParticipantSettings,
     /// Its row in the store.
     pub row: i64,
     /// Its workers.
     pub participant: Arc<Participant>,
     prepare: Prepare,
-    /// Path prefix under which it is served until the next start.
+    /// Path prefix of its routes until the next start.
     base_path: String,
-    file: File,
+    file: ConfiguredFile,
     file_at_start: Option<String>,
-    /// What the file was known by when the active generation became active, or at the start.
-    file_then: Mutex<Option<Mark>>,
-    consumers: Mutex<Vec<Consumer>>,
+    /// Stamp of the file when the active generation became active, or at the start.
+    file_then: Mutex<Option<FileStamp>>,
+    consumers: Mutex<Vec<RunningConsumer>>,
 }
 
-/// A source that is read.
-struct Consumer {
+/// A running consumer of a source.
+struct RunningConsumer {
     source: Arc<Source>,
     stop: CancellationToken,
     thread: JoinHandle<()>,
 }
 
-impl Hosted {
-    /// A participant that is served, and reads nothing yet.
+impl HostedParticipant {
+    /// A participant that is served and reads nothing yet.
     #[must_use]
     pub fn new(
-        own: ParticipantConfig,
+        own: ParticipantSettings,
         row: i64,
         participant: Arc<Participant>,
         prepare: Prepare,
@@ -61,8 +63,8 @@ impl Hosted {
         file_at_start: Option<String>,
     ) -> Self {
         Self {
-            file_then: Mutex::new(Mark::of(&own.component)),
-            file: File::new(own.component.clone()),
+            file_then: Mutex::new(FileStamp::of(&own.component)),
+            file: ConfiguredFile::new(own.component.clone()),
             own,
             row,
             participant,
@@ -73,7 +75,7 @@ impl Hosted {
         }
     }
 
-    /// Path prefix under which it is served until the next start.
+    /// Path prefix of its routes until the next start.
     #[must_use]
     pub fn base_path(&self) -> &str {
         &self.base_path
@@ -81,71 +83,70 @@ impl Hosted {
 
     /// The file that it is configured with.
     #[must_use]
-    pub fn file(&self) -> &File {
+    pub fn file(&self) -> &ConfiguredFile {
         &self.file
     }
 
-    /// The digest of that file when the host started; none where it could not be read.
+    /// The digest of that file at the host's start; `None` if it could not be read.
     #[must_use]
     pub fn file_at_start(&self) -> Option<&str> {
         self.file_at_start.as_deref()
     }
 
-    /// Notes what the file is when a generation becomes active: what it was when that was read from it, or else what it is now.
-    pub fn note_file(&self, read: Option<Mark>) {
-        let mark = read.or_else(|| Mark::of(self.file.path()));
-        *self
-            .file_then
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = mark;
+    /// Notes the file's stamp when a generation becomes active: that of the moment when it was
+    /// read, or else the present one.
+    pub fn note_file(&self, read: Option<FileStamp>) {
+        let mark = read.or_else(|| FileStamp::of(self.file.path()));
+        *self.file_then.lock() = mark;
     }
 
-    /// Whether the file was replaced since the active generation became active, or since the start.
+    /// True if the file was replaced since the active generation became active, or since the start.
     #[must_use]
-    pub fn is_file_replaced(&self, now: Option<Mark>) -> bool {
-        let then = *self
-            .file_then
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    pub fn is_file_replaced(&self, now: Option<FileStamp>) -> bool {
+        let then = *self.file_then.lock();
         match (then, now) {
             (Some(then), Some(now)) => !now.is_content_of(&then),
             (then, now) => then.is_some() != now.is_some(),
         }
     }
 
-    /// The routes and documents of a generation, as they would be served.
+    /// The routes and documents of a generation.
     ///
     /// # Errors
-    /// Says which command can't be served and why.
-    pub fn serving(&self, config: &Config, active: &Arc<Active>) -> Result<Serving, String> {
-        let configured = fit::configured(config, &self.own);
+    /// The command that can't be served, and the reason.
+    pub fn serving(
+        &self,
+        settings: &RolloutSettings,
+        active: &Arc<Active>,
+    ) -> Result<ServeRoutes, String> {
+        let configured = topics::configured(&self.own, settings.page_items);
         (self.prepare)(active, &configured)
     }
 
-    /// What is read.
+    /// The sources that are read.
     #[must_use]
     pub fn sources(&self) -> Vec<Arc<Source>> {
-        let consumers = self.lock();
+        let consumers = self.consumers.lock();
         consumers.iter().map(|c| c.source.clone()).collect()
     }
 
-    /// Reads these sources from now on, and no others. Those that are read already go on undisturbed.
+    /// Reads exactly these sources from now on. Consumers of sources that stay are not disturbed.
     ///
     /// # Errors
-    /// Which sources can't be read; all others are.
+    /// The sources that can't be read; all others are.
     pub fn read(
         &self,
         sources: &[Arc<Source>],
         transport: &dyn Transport,
         stop: &CancellationToken,
     ) -> Result<(), String> {
-        let mut consumers = self.lock();
+        let mut consumers = self.consumers.lock();
         let (kept, dropped): (Vec<_>, Vec<_>) = std::mem::take(&mut *consumers)
             .into_iter()
             .partition(|consumer| sources.contains(&consumer.source));
         *consumers = kept;
         dropped.iter().for_each(|consumer| consumer.stop.cancel());
-        dropped.into_iter().for_each(Consumer::join);
+        dropped.into_iter().for_each(RunningConsumer::join);
         let mut problems = Vec::new();
         for source in sources {
             if consumers.iter().any(|consumer| consumer.source == *source) {
@@ -154,7 +155,7 @@ impl Hosted {
             let stop = stop.child_token();
             self.participant.reads(&source.topic);
             match transport.consume(source.clone(), self.participant.clone(), stop.clone()) {
-                Ok(thread) => consumers.push(Consumer {
+                Ok(thread) => consumers.push(RunningConsumer {
                     source: source.clone(),
                     stop,
                     thread,
@@ -169,10 +170,10 @@ impl Hosted {
         }
     }
 
-    /// Notes in the store what is read, so that what is not any more holds nothing back.
+    /// Records the consumers in the store, so that those of former sources hold nothing back.
     ///
     /// # Errors
-    /// What the store said.
+    /// A fault of the store.
     pub fn note_consumers(&self, store: &Store) -> Result<(), StoreFault> {
         let sources = self.sources();
         let consumers: Vec<_> = sources
@@ -184,18 +185,12 @@ impl Hosted {
 
     /// Waits for the end of all consumers, which must have been told to stop.
     pub fn join_consumers(&self) {
-        let consumers = std::mem::take(&mut *self.lock());
-        consumers.into_iter().for_each(Consumer::join);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Consumer>> {
-        self.consumers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let consumers = std::mem::take(&mut *self.consumers.lock());
+        consumers.into_iter().for_each(RunningConsumer::join);
     }
 }
 
-impl Consumer {
+impl RunningConsumer {
     fn join(self) {
         if self.thread.join().is_err() {
             tracing::error!(topic = %self.source.topic, "a consumer panicked");

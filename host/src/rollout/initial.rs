@@ -1,67 +1,70 @@
-//! Which generation a host starts with.
+//! The generation that a host starts with.
 //!
-//! The one that was active, from the host's own copy, whatever has become of the file at the configured path: a
-//! start never swaps rules unless it is asked to. The file is taken where nothing was active before.
+//! It is the one that was active, loaded from the host's own copy, whatever has become of the file
+//! at the configured path: a start swaps rules only on request. The file is used if no generation
+//! was active before.
 
 use std::sync::Arc;
 
 use super::check::{self, Present};
 use super::flags::Flags;
 use super::loader::{Loader, refused};
-use super::probe::{Allowed, Terms};
-use super::report::{Check, Probe, Refused};
-use super::{neighbours, verify};
-use crate::base::generation::Build;
-use crate::config::{Config, ParticipantConfig};
+use super::probe::{Terms, Tolerance};
+use super::report::{Check, ProbeReport, Refused};
+use super::settings::{ParticipantSettings, RolloutSettings};
+use super::{neighbours, rule_settings, verify};
+use crate::base::generation::CompiledRules;
 use crate::plugin::{compile, component};
 use crate::schema;
 use crate::store::history::GenerationRow;
 use crate::store::{ReadStore, StoreFault};
 
-/// What a participant starts with.
-pub struct Initial {
-    /// The build.
-    pub build: Arc<dyn Build>,
-    /// Its bytes: they are to be kept.
+/// The generation that a participant starts with.
+pub struct InitialGeneration {
+    /// The rules.
+    pub build: Arc<dyn CompiledRules>,
+    /// The component's bytes, to be archived.
     pub bytes: Option<Vec<u8>>,
-    /// The digest of the file at the configured path; none where it can't be read.
+    /// The digest of the configured file; `None` if it can't be read.
     pub file: Option<String>,
-    /// What was active before, where the start replaces it and it can still be loaded.
-    pub replaced: Option<Arc<dyn Build>>,
+    /// The rules that were active before, if the start replaces them and they can still be loaded.
+    pub replaced: Option<Arc<dyn CompiledRules>>,
 }
 
-/// Chooses and loads what a participant starts with. `active` is what was active before, `now` the time by which something
-/// counts as in use.
+/// Chooses and loads the generation that a participant starts with. `active` was active before;
+/// `now` is the time for judging use.
 ///
 /// # Errors
-/// Why it can't be loaded; or, where the file is to be applied at the start, why it may not replace what was
-/// active.
+/// The reason why it can't be loaded; or, if the file is to be applied at the start, why it may not
+/// replace the active generation.
 pub fn choose(
     loader: &Loader,
-    config: &Config,
+    settings: &RolloutSettings,
     name: &str,
-    own: &ParticipantConfig,
+    own: &ParticipantSettings,
     active: Option<(i64, &GenerationRow)>,
     (reading, now): (&dyn ReadStore, u64),
-) -> Result<Initial, Refused> {
+) -> Result<InitialGeneration, Refused> {
     let file = component::read(&own.component);
     let digest_of_file = file.as_ref().ok().map(|bytes| compile::digest(bytes));
     let path = own.component.display().to_string();
     let is_active = |digest: &Option<String>| {
-        active.is_some_and(|(_, build)| digest.as_deref() == Some(&*build.digest))
+        active.is_some_and(|(_, build)| digest.as_deref() == Some(&*build.component))
     };
-    let stays =
-        |_: &(i64, &GenerationRow)| !config.reload.apply_at_start || is_active(&digest_of_file);
+    let has_settings = active.is_some_and(|(_, build)| build.given() == own.rules);
+    let stays = |_: &(i64, &GenerationRow)| {
+        !settings.reload.apply_at_start || (is_active(&digest_of_file) && has_settings)
+    };
     let Some((_, build)) = active.filter(stays) else {
         let bytes = file.map_err(|error| refused(&error, None))?;
-        let candidate = loader.load(&bytes, &path)?;
+        let candidate = loader.load(&bytes, &path, own.rules.clone())?;
         warn(&*candidate, &path);
         let replaced = match active {
             Some(active) => {
                 let flags = Flags::default();
                 let replaced = replace(
                     loader,
-                    config,
+                    settings,
                     own,
                     active,
                     &*candidate,
@@ -75,7 +78,7 @@ pub fn choose(
             }
             None => None,
         };
-        return Ok(Initial {
+        return Ok(InitialGeneration {
             replaced,
             build: candidate,
             bytes: Some(bytes),
@@ -86,13 +89,22 @@ pub fn choose(
         tracing::warn!(
             participant = name, %path, file = digest_of_file.as_deref().unwrap_or("can't be read"),
             active = %build.digest, version = %build.version,
-            "the file is not what was active last, which goes on; `saga apply {name} {path}` makes it active, and so \
+            "the file differs from the component that was active last, which stays active; `saga apply {name} {path}` makes it active, and so \
              does `saga run --apply`"
         );
     }
-    let kept = match loader.archive().read(&build.digest) {
+    if !has_settings {
+        let before = build.settings.as_ref();
+        tracing::warn!(
+            participant = name, configured = %rule_settings::told(&own.rules),
+            active = %before.map(rule_settings::told).unwrap_or_default(),
+            "the settings of the rules are not those that were active last, which go on; `saga apply {name} --set` changes \
+             them, and `saga run --apply` takes the configured ones"
+        );
+    }
+    let kept = match loader.archive().read(&build.component) {
         Ok(kept) => kept,
-        // The same bytes, wherever they are from.
+        // The file has the same bytes.
         Err(_) if is_active(&digest_of_file) => file.map_err(|error| refused(&error, None))?,
         Err(reason) => {
             return Err(Refused::new(
@@ -107,10 +119,10 @@ pub fn choose(
     };
     let origin = format!("{} (kept by the host)", build.digest);
     let build = loader
-        .load(&kept, &origin)
+        .load(&kept, &origin, build.given())
         .map_err(|refused| with_way_back(refused, name, &path))?;
     warn(&*build, &origin);
-    Ok(Initial {
+    Ok(InitialGeneration {
         build,
         bytes: Some(kept),
         file: digest_of_file,
@@ -118,7 +130,7 @@ pub fn choose(
     })
 }
 
-/// A host that can't start with what is active needs other rules.
+/// Adds the advice for a host that can't start with its active generation.
 fn with_way_back(refused: Refused, name: &str, path: &str) -> Refused {
     let Refused {
         check,
@@ -133,35 +145,35 @@ fn with_way_back(refused: Refused, name: &str, path: &str) -> Refused {
     Refused::new(check, reasons, digest)
 }
 
-/// Says at the start what a swap says in its notes.
-fn warn(build: &dyn Build, origin: &str) {
+/// Logs at the start the notes that a swap would return.
+fn warn(build: &dyn CompiledRules, origin: &str) {
     let note = build.note().map(str::to_owned);
     for note in note.into_iter().chain(schema::remarks(build.description())) {
         tracing::warn!(participant = %build.description().name, component = origin, "{note}");
     }
 }
 
-/// What was found where a candidate may replace what was active.
-pub(super) struct Replaced {
-    /// What was active; none where it can't be loaded any more.
-    pub(super) kept: Option<Arc<dyn Build>>,
-    /// What an operator should know.
+/// Findings of a candidate that may replace the active generation.
+pub(super) struct Replacement {
+    /// The rules that were active; `None` if they can't be loaded any more.
+    pub(super) kept: Option<Arc<dyn CompiledRules>>,
+    /// Notes for the operator.
     pub(super) notes: Vec<String>,
-    /// What the candidate was tried on.
-    pub(super) probe: Probe,
+    /// The report of the probe.
+    pub(super) probe: ProbeReport,
 }
 
-/// Checks whether a candidate may replace what was active, as a swap would. How it goes with the other
-/// participants is for the start to see when all are chosen.
+/// Checks that a candidate may replace the active generation, as a swap would. The start compares
+/// it with the other participants once all are chosen.
 pub(super) fn replace(
     loader: &Loader,
-    config: &Config,
-    own: &ParticipantConfig,
+    settings: &RolloutSettings,
+    own: &ParticipantSettings,
     (participant, active): (i64, &GenerationRow),
-    candidate: &dyn Build,
+    candidate: &dyn CompiledRules,
     (reading, now): (&dyn ReadStore, u64),
     flags: Flags,
-) -> Result<Replaced, Refused> {
+) -> Result<Replacement, Refused> {
     let failed = |error: StoreFault| {
         Refused::new(
             Check::Compatibility,
@@ -178,17 +190,17 @@ pub(super) fn replace(
             let digest = Some(candidate.digest().to_owned());
             Refused::new(Check::Description, vec![reason], digest)
         })?;
-    let kept = (loader.archive().read(&active.digest).ok())
-        .and_then(|bytes| loader.load(&bytes, &active.digest).ok());
-    // Where the active build is lost there is nothing to compare with but what is stored.
+    let kept = (loader.archive().read(&active.component).ok())
+        .and_then(|bytes| loader.load(&bytes, &active.digest, active.given()).ok());
+    // If the active component is lost, only stored data is left to compare with.
     let active = kept.as_deref().unwrap_or(candidate);
     let described = active.description();
     let (found, _) = neighbours::apart(neighbours::against(described, description));
     let present = Present {
         active: active.description(),
         participant,
-        sources: verify::sources(reading, config, Some(own), active).map_err(failed)?,
-        retention_ms: config.store.retention_hours.saturating_mul(3_600_000),
+        sources: verify::sources(reading, settings, Some(own), active).map_err(failed)?,
+        retention_ms: settings.retention_hours.saturating_mul(3_600_000),
         now,
         shapes: Arc::new(found),
     };
@@ -196,12 +208,12 @@ pub(super) fn replace(
     let base_path = own.base_path.as_ref();
     let base_path = base_path.unwrap_or(&described.endpoint.base_path);
     let moved = check::endpoint(own, described, base_path, candidate, flags)?;
-    let (limits, most) = (&config.turn, config.reload.probe_inputs);
-    let sources = verify::sources(reading, config, Some(own), candidate).map_err(failed)?;
+    let (limits, most) = (&settings.turn, settings.reload.probe_inputs);
+    let sources = verify::sources(reading, settings, Some(own), candidate).map_err(failed)?;
     let inputs =
         check::inputs(reading, participant, &sources, candidate, limits, most).map_err(failed)?;
     let allowed = match kept {
-        None if !flags.allow_breaking => Allowed::AllButStates,
+        None if !flags.allow_breaking => Tolerance::AllButStates,
         _ => flags.allowed(),
     };
     let terms = Terms {
@@ -212,7 +224,7 @@ pub(super) fn replace(
     let probe = check::probe(candidate, kept.as_deref(), terms, &inputs);
     let probe = probe.map_err(|refused| match kept {
         Some(_) => refused,
-        // Without it there is no other start.
+        // Without the active component there is no other way to start.
         None => Refused {
             allowed_by: Vec::new(),
             ..refused
@@ -226,5 +238,5 @@ pub(super) fn replace(
     let notes = notes
         .chain(neighbours::one_way(active, candidate))
         .collect();
-    Ok(Replaced { kept, notes, probe })
+    Ok(Replacement { kept, notes, probe })
 }

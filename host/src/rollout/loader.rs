@@ -1,26 +1,31 @@
-//! From bytes to a component that fits the contract, and the host's own copies of what was active.
+//! Loading: from bytes to a component that fits the contract. Owns the host's archive of
+//! components.
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use lru::LruCache;
+use parking_lot::Mutex;
 use saga_contract::description::Description;
 
 use super::archive::Archive;
 use super::report::{Check, Refused};
-use crate::base::generation::Build;
+use super::rule_settings::{self, RuleSettings};
+use super::settings::RolloutSettings;
+use crate::base::generation::CompiledRules;
 use crate::base::machine::{self, Machine};
-use crate::config::Config;
-use crate::plugin::{CodeCache, Compiler, Component, LoadError, Reservation, Runtime, compile};
+use crate::plugin::{
+    CodeCache, Compiler, LoadError, LoadedComponent, Reservation, Runtime, compile,
+};
 
-/// Builds that stay loaded, so that going back to one takes no more time than need be.
+/// Components that stay loaded, which makes a rollback to one of them fast.
 const LOADED: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
-/// Whether all routes of a description can be served below a path.
+/// Checks that all routes of a description can be served below a path.
 ///
 /// # Errors
-/// Says which can't, and why.
+/// Names a route that can't, and the reason.
 pub type CheckRoutes = fn(&Description, &str) -> Result<(), String>;
 
 /// Loads components.
@@ -30,22 +35,24 @@ pub struct Loader {
     compiler: Compiler,
     archive: Archive,
     check_routes: CheckRoutes,
-    /// Builds that were loaded lately, by digest.
-    loaded: Mutex<LruCache<String, Arc<dyn Build>>>,
+    /// Recently loaded components, by digest.
+    loaded: Mutex<LruCache<String, Arc<LoadedComponent>>>,
 }
 
 impl Loader {
-    /// A loader that caches compiled code and keeps its copies in the data directory. Its instances report to `machine` what
-    /// it lacks.
+    /// A loader that keeps compiled code and archived components in the data directory. Its
+    /// instances report shortages to `machine`.
     ///
     /// # Errors
-    /// When the machine can't run wasmtime.
+    /// If wasmtime can't run on this machine.
     pub fn new(
-        config: &Config,
+        settings: &RolloutSettings,
         machine: Machine,
         check_routes: CheckRoutes,
     ) -> anyhow::Result<Self> {
-        let instances = config.instances.saturating_mul(config.participants.len());
+        let instances = settings
+            .instances
+            .saturating_mul(settings.participants.len());
         let limit = machine::address_space();
         let reservation = Reservation::fitting(instances, limit);
         tracing::debug!(
@@ -53,60 +60,88 @@ impl Loader {
             address_space = limit.map_or("not limited".to_owned(), |limit| limit.to_string()),
             "address space of an instance"
         );
-        let runtime = Runtime::with(config.guest, reservation, machine)
+        let runtime = Runtime::with(settings.guest, reservation, machine)
             .map_err(|error| anyhow::anyhow!("wasmtime does not start: {error:#}"))?;
-        let compiler = Compiler::apart(config.compile, config.guest.memory_bytes, reservation)?;
+        let compiler = Compiler::apart(settings.compile, settings.guest.memory_bytes, reservation)?;
         Ok(Self {
             runtime,
-            cache: CodeCache::new(&config.data_dir).compiled_by(compiler.clone()),
+            cache: CodeCache::new(&settings.data_dir).compiled_by(compiler.clone()),
             compiler,
-            archive: Archive::new(&config.data_dir),
+            archive: Archive::new(&settings.data_dir),
             check_routes,
             loaded: Mutex::new(LruCache::new(LOADED)),
         })
     }
 
-    /// The same, with compiled code cached nowhere.
+    /// A loader that does not cache compiled code.
     ///
     /// # Errors
     /// As [`Loader::new`].
-    pub fn offline(config: &Config, check_routes: CheckRoutes) -> anyhow::Result<Self> {
-        let mut loader = Self::new(config, Machine::default(), check_routes)?;
+    pub fn offline(settings: &RolloutSettings, check_routes: CheckRoutes) -> anyhow::Result<Self> {
+        let mut loader = Self::new(settings, Machine::default(), check_routes)?;
         loader.cache = CodeCache::none().compiled_by(loader.compiler.clone());
         Ok(loader)
     }
 
-    /// Loads the component of these bytes, which are from `origin`.
+    /// Loads a component from bytes, with the settings that the operator gave to its rules; `origin`
+    /// names the source of the bytes.
     ///
     /// # Errors
-    /// Which check it did not pass, and why.
-    pub fn load(&self, bytes: &[u8], origin: &str) -> Result<Arc<dyn Build>, Refused> {
-        let digest = compile::digest(bytes);
-        if let Some(build) = self.loaded().get(&digest) {
-            return Ok(build.clone());
-        }
-        let component = Component::load(&self.runtime, &self.cache, bytes, &digest, origin)
-            .map_err(|error| refused(&error, Some(digest.clone())))?;
-        let build: Arc<dyn Build> = Arc::new(component);
-        self.loaded().put(digest, build.clone());
-        Ok(build)
+    /// The check that failed, and the reason.
+    pub fn load(
+        &self,
+        bytes: &[u8],
+        origin: &str,
+        given: RuleSettings,
+    ) -> Result<Arc<dyn CompiledRules>, Refused> {
+        self.load_with(bytes, origin, |_| Ok(given))
     }
 
-    /// Whether all routes of a description can be served below a path.
+    /// [`Loader::load`] with settings that depend on the description.
     ///
     /// # Errors
-    /// Says which can't, and why.
+    /// As [`Loader::load`], or the error of `given`.
+    pub fn load_with<E: From<Refused>>(
+        &self,
+        bytes: &[u8],
+        origin: &str,
+        given: impl FnOnce(&Description) -> Result<RuleSettings, E>,
+    ) -> Result<Arc<dyn CompiledRules>, E> {
+        let digest = compile::digest(bytes);
+        let component = self.component(bytes, &digest, origin)?;
+        let given = given(component.description())?;
+        let settings = rule_settings::effective(component.description(), &given)
+            .map_err(|reasons| Refused::new(Check::Settings, reasons, Some(digest)))?;
+        Ok(Arc::new(component.configured(given, &settings)))
+    }
+
+    fn component(
+        &self,
+        bytes: &[u8],
+        digest: &str,
+        origin: &str,
+    ) -> Result<Arc<LoadedComponent>, Refused> {
+        if let Some(component) = self.loaded.lock().get(digest) {
+            return Ok(component.clone());
+        }
+        let component = LoadedComponent::load(&self.runtime, &self.cache, bytes, digest, origin)
+            .map_err(|error| refused(&error, Some(digest.to_owned())))?;
+        let component = Arc::new(component);
+        self.loaded.lock().put(digest.to_owned(), component.clone());
+        Ok(component)
+    }
+
+    /// Checks that all routes of a description can be served below a path.
+    ///
+    /// # Errors
+    /// The routes that can't, and the reason.
     pub fn check_routes(&self, description: &Description, base_path: &str) -> Result<(), String> {
         (self.check_routes)(description, base_path)
     }
 
-    /// Compiles nothing more, and ends what is compiled now.
+    /// Stops: aborts a compilation in flight, and compiles nothing more.
     pub fn stop(&self) {
         self.compiler.stop();
-    }
-
-    fn loaded(&self) -> MutexGuard<'_, LruCache<String, Arc<dyn Build>>> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Address space that one instance reserves, in bytes.
@@ -115,16 +150,16 @@ impl Loader {
         self.runtime.instance_bytes()
     }
 
-    /// The host's own copies.
+    /// The host's own copies of components.
     #[must_use]
     pub fn archive(&self) -> &Archive {
         &self.archive
     }
 
-    /// Removes the compiled code of a component that was not taken, unless it is one that was active once.
+    /// Removes the compiled code of a component that was not applied, unless it is archived.
     pub fn forget(&self, digest: &str) {
         if !self.archive.holds(digest) {
-            self.loaded().pop(digest);
+            self.loaded.lock().pop(digest);
             self.cache.forget(digest);
         }
     }
@@ -137,7 +172,7 @@ impl Loader {
     }
 }
 
-/// What is told of a component that could not be loaded.
+/// The refusal of a component that could not be loaded.
 #[must_use]
 pub fn refused(error: &LoadError, digest: Option<String>) -> Refused {
     let check = match error {

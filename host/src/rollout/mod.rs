@@ -1,37 +1,43 @@
-//! Rules are swapped while the host runs.
+//! Swaps of rules while the host runs.
 //!
 //! ```text
-//! bytes → component → world → description → compatibility → settings → probe → copy → active → workers → routes, sources
+//! bytes → component → world → description → compatibility → settings → probe → copy → active →
+//! workers → routes, sources
 //! ```
+//!
+//! A component is bytes with a digest; a candidate is a component under check; a generation is a
+//! recorded one, active or retired.
 //!
 //! # Layout
 //!
-//! - [`reloader`]: takes what is to be applied, one after the other; [`hosted`]: a participant that runs
-//! - `candidate`: from bytes to everything that a swap needs; `handover`: the swap itself
+//! - [`reloader`]: performs swaps, one after the other; [`hosted`]: a hosted participant
+//! - `candidate`: from bytes to a candidate that is ready to swap; `handover`: the swap itself
 //! - [`loader`], [`archive`]: from bytes to a component; the host's own copies
-//! - [`check`], [`usage`], [`probe`]: what speaks against a candidate; [`neighbours`]: whether it is understood; [`flags`]: what
-//!   the operator allows
-//! - [`fit`]: the topics and sources of a generation
-//! - [`initial`]: which generation a host starts with
-//! - [`back`]: which generation is gone back to; [`stopped`]: where no host runs
-//! - [`watch`]: the files of the components are looked at; [`file`]: one of them
+//! - [`check`], [`usage`], [`probe`]: reasons against a candidate; [`neighbours`]: comparison with
+//!   the other participants; [`flags`]: the operator's overrides
+//! - [`rule_settings`]: the operator's settings of the rules
+//! - [`topics`]: topics and sources of a generation
+//! - [`initial`]: the generation that a host starts with
+//! - [`rollback_target`]: the target of a rollback; [`stopped`]: rollback of a stopped host
+//! - [`watch`]: watches the components' files; [`component_file`]: one of them
 //! - [`verify`]: all checks, offline; [`backup`]: a copy of a data directory
-//! - [`overview`], [`report`], `outcome`: what is told of generations and of swaps
+//! - [`letter_trial`]: a candidate's decision on a dead letter
+//! - [`overview`], [`report`], `outcome`: reports of generations and of swaps
 //!
-//! Whatever fails leaves the active generation active and says so: nothing is silently reverted. Invariant 6
-//! (a turn runs wholly on one generation) is kept by the workers. Must not know: Kafka, signals, the command line.
+//! Any failure leaves the active generation active and is reported: nothing is silently reverted.
+//! The workers keep invariant 6 (a turn runs wholly on one generation). Must not know: Kafka,
+//! signals, the command line.
 
 pub mod archive;
-pub mod back;
 pub mod backup;
 mod candidate;
 pub mod check;
-pub mod file;
-pub mod fit;
+pub mod component_file;
 pub mod flags;
 mod handover;
 pub mod hosted;
 pub mod initial;
+pub mod letter_trial;
 pub mod loader;
 pub mod neighbours;
 mod outcome;
@@ -39,31 +45,35 @@ pub mod overview;
 pub mod probe;
 pub mod reloader;
 pub mod report;
+pub mod rollback_target;
+pub mod rule_settings;
+pub mod settings;
 pub mod stopped;
+pub mod topics;
 pub mod usage;
 pub mod verify;
 pub mod watch;
 
 use std::path::Path;
 
-pub use reloader::{Apply, Reloader, Surroundings};
+pub use reloader::{Apply, Reloader, ReloaderParts};
 
 use archive::Archive;
 use report::{NotApplied, Overview};
 
-use crate::store::{self, Answer};
+use crate::store::{self, StoreResult};
 
-/// What a store has to tell of its participants, or of one, beside the host that may be running on it.
+/// The overview of a store's participants, or of one, even while a host runs on it.
 ///
 /// # Errors
-/// When there is no such participant, or the store can't be read.
+/// If there is no such participant, or the store can't be read.
 pub fn offline_overview(data: &Path, participant: Option<&str>) -> Result<Overview, NotApplied> {
     let failed = |reason: String| NotApplied::Failed(reason);
     let reading = store::look(data)
         .map_err(|error| failed(error.to_string()))?
         .ok_or_else(|| failed(format!("{}: there is no store", data.display())))?;
     let archive = Archive::new(data);
-    let read = || -> Answer<(Vec<String>, Overview)> {
+    let read = || -> StoreResult<(Vec<String>, Overview)> {
         let names = reading.participants()?;
         let mut participants = Vec::new();
         for name in names

@@ -1,32 +1,33 @@
-//! Whether a candidate understands, and is understood by, the build that it replaces and the other participants
-//! of its host.
+//! Comparison of a candidate's messages with the generation that it replaces, and with the other
+//! participants of its host.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use saga_contract::description::Description;
-use saga_contract::shapes::{self, Broken, Concerns, Found, Member};
+use saga_contract::shapes::{self, Concerns, ShapeBreak, ShapeFinding, ShapeMember};
 
 use super::flags::{self, ALLOW_BREAKING, DROP_USED};
-use super::hosted::Hosted;
-use super::reloader::Inner;
-use crate::base::generation::Build;
+use super::hosted::HostedParticipant;
+use super::reloader::ReloaderState;
+use crate::base::generation::CompiledRules;
 use crate::turn::Active;
 
-/// Characters of a digest that tell builds apart for people.
+/// Length of a digest that people use to tell builds apart.
 const DIGEST: usize = 12;
 
-/// Compares a candidate with the build that it replaces, if there is one, and with the other participants.
+/// Compares a candidate with the generation that it replaces, if any, and with the other
+/// participants.
 #[must_use]
 pub fn compared(
     active: Option<&Description>,
-    candidate: Member<'_>,
-    others: &[Member<'_>],
-) -> Found {
+    candidate: ShapeMember<'_>,
+    others: &[ShapeMember<'_>],
+) -> ShapeFinding {
     let mut found = shapes::among(active, candidate, others);
     if let Some(active) = active {
-        // Another participant is refused for that alone.
+        // A candidate of another participant is refused for that alone.
         if active.name != candidate.description.name {
-            return Found::default();
+            return ShapeFinding::default();
         }
         found.add(against(active, candidate.description));
         shapes::note_understood(&mut found, candidate, others);
@@ -34,34 +35,34 @@ pub fn compared(
     found
 }
 
-/// Compares a candidate with the build that it replaces.
+/// Compares a candidate with the generation that it replaces.
 #[must_use]
-pub fn against(active: &Description, candidate: &Description) -> Found {
+pub fn against(active: &Description, candidate: &Description) -> ShapeFinding {
     if active.name == candidate.name {
         shapes::against(active, candidate)
     } else {
-        Found::default()
+        ShapeFinding::default()
     }
 }
 
-/// What was found of a candidate beside the build that it replaces, apart from what it takes of events: that depends on the
-/// other participants.
+/// Separates the findings about events that the candidate reads, which depend on the other
+/// participants, from the rest.
 #[must_use]
-pub fn apart(mut found: Found) -> (Found, Found) {
+pub fn apart(mut found: ShapeFinding) -> (ShapeFinding, ShapeFinding) {
     let breaks = std::mem::take(&mut found.breaks);
-    let is_heard = |one: &Broken| matches!(one.concerns, Concerns::Event { .. });
+    let is_heard = |one: &ShapeBreak| matches!(one.concerns, Concerns::Event { .. });
     let (heard, others) = breaks.into_iter().partition(is_heard);
     found.breaks = others;
-    let heard = Found {
+    let heard = ShapeFinding {
         breaks: heard,
-        ..Found::default()
+        ..ShapeFinding::default()
     };
     (found, heard)
 }
 
-/// What an operator should know before a state is written in a new shape: the way back is closed then.
+/// A note for the operator if writing states in a new shape will prevent a rollback.
 #[must_use]
-pub fn one_way(active: &dyn Build, candidate: &dyn Build) -> Option<String> {
+pub fn one_way(active: &dyn CompiledRules, candidate: &dyn CompiledRules) -> Option<String> {
     let (before, after) = (active.description(), candidate.description());
     let digest = active.digest();
     (after.state.version > before.state.version).then(|| {
@@ -75,9 +76,14 @@ pub fn one_way(active: &dyn Build, candidate: &dyn Build) -> Option<String> {
     })
 }
 
-impl Inner {
-    /// What is found of a candidate beside what runs.
-    pub(super) fn shapes(&self, hosted: &Hosted, active: &Active, candidate: &dyn Build) -> Found {
+impl ReloaderState {
+    /// The findings about a candidate on this host.
+    pub(super) fn shapes(
+        &self,
+        hosted: &HostedParticipant,
+        active: &Active,
+        candidate: &dyn CompiledRules,
+    ) -> ShapeFinding {
         let description = active.description();
         let others = (self.hosted.values())
             .filter(|other| other.participant.name() != description.name)
@@ -85,12 +91,12 @@ impl Inner {
         let others: Vec<_> = others.collect();
         let others: Vec<_> = others
             .iter()
-            .map(|(active, topics)| Member {
+            .map(|(active, topics)| ShapeMember {
                 description: active.description(),
                 topics,
             })
             .collect();
-        let candidate = Member {
+        let candidate = ShapeMember {
             description: candidate.description(),
             topics: &hosted.own.topics,
         };
@@ -98,32 +104,35 @@ impl Inner {
     }
 }
 
-/// A participant with which a host starts.
-pub struct Starting<'s> {
-    /// What it says of itself.
+/// A participant at the start of a host.
+pub struct StartingParticipant<'s> {
+    /// Its description.
     pub description: &'s Description,
-    /// What the settings call its topics.
+    /// Its topics as renamed by the settings.
     pub topics: &'s BTreeMap<String, String>,
-    /// What was active before, where the start replaces it.
+    /// The rules that were active before, if the start replaces them.
     pub replaced: Option<&'s Description>,
 }
 
-impl<'s> Starting<'s> {
-    fn member(&self) -> Member<'s> {
-        Member {
+impl<'s> StartingParticipant<'s> {
+    fn member(&self) -> ShapeMember<'s> {
+        ShapeMember {
             description: self.description,
             topics: self.topics,
         }
     }
 }
 
-/// Says in the log which participants of a host that starts don't understand each other. A start that replaces rules is held
-/// to what a swap is.
+/// Logs the participants of a starting host that don't understand each other. A start that replaces
+/// rules must pass the same checks as a swap.
 ///
 /// # Errors
-/// What a start that replaces rules breaks.
-pub fn at_start(participants: &[Starting<'_>]) -> Result<(), String> {
-    let members: Vec<_> = participants.iter().map(Starting::member).collect();
+/// The messages that a start with replaced rules breaks.
+pub fn at_start(participants: &[StartingParticipant<'_>]) -> Result<(), String> {
+    let members: Vec<_> = participants
+        .iter()
+        .map(StartingParticipant::member)
+        .collect();
     let (mut reasons, mut allowed_by) = (Vec::new(), BTreeSet::new());
     for (place, one) in participants.iter().enumerate() {
         let others = members.iter().enumerate();

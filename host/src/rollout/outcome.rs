@@ -1,19 +1,19 @@
-//! What is said of a component when it was applied, refused or only checked: in the log, in the metrics, in the store.
+//! Reports of a swap, a refusal or a dry run: in the log, in the metrics, in the store.
 
-use super::hosted::Hosted;
-use super::reloader::{Apply, Inner};
-use super::report::{Applied, NotApplied, Probe, Way};
+use super::hosted::HostedParticipant;
+use super::reloader::{Apply, ReloaderState};
+use super::report::{NotApplied, ProbeReport, SwapResult, Way};
 use crate::base::clock::now_ms;
-use crate::base::generation::Build;
+use crate::base::generation::CompiledRules;
 use crate::plugin::compile;
 
-impl Inner {
-    /// A check alone leaves no trace but in the log.
-    pub(super) fn say_checked(
+impl ReloaderState {
+    /// Reports a dry run, which leaves no trace but in the log.
+    pub(super) fn report_dry_run(
         &self,
-        hosted: &Hosted,
+        hosted: &HostedParticipant,
         apply: &Apply,
-        result: &Result<Applied, NotApplied>,
+        result: &Result<SwapResult, NotApplied>,
     ) {
         let (participant, way, origin) = (
             hosted.participant.name(),
@@ -30,14 +30,19 @@ impl Inner {
         );
         let digest = compile::digest(&apply.bytes);
         if let Some(loader) = &self.around.loader
-            && digest != hosted.participant.active().digest()
+            && digest != hosted.participant.active().component()
         {
             loader.forget(&digest);
         }
     }
 
-    /// Says what became of a component in the log, counts it, and puts down in the store that it was refused.
-    pub(super) fn say(&self, hosted: &Hosted, apply: &Apply, result: &Result<Applied, NotApplied>) {
+    /// Logs and counts the result of a swap, and records a refusal in the store.
+    pub(super) fn report_swap(
+        &self,
+        hosted: &HostedParticipant,
+        apply: &Apply,
+        result: &Result<SwapResult, NotApplied>,
+    ) {
         let (participant, way, origin) = (
             hosted.participant.name(),
             apply.way.word(),
@@ -57,26 +62,26 @@ impl Inner {
                 let remedy = remedy(participant, apply, error);
                 tracing::warn!(
                     participant, way, origin, %error, active = active.digest(), remedy,
-                    "the component was not taken; the active generation stays"
+                    "the component was refused; the active generation stays"
                 );
             }
         }
         if let Err(NotApplied::Refused(refused)) = result {
-            if let (Some(loader), Some(digest)) = (&self.around.loader, &refused.digest) {
-                loader.forget(digest);
+            if let Some(loader) = &self.around.loader {
+                loader.forget(&compile::digest(&apply.bytes));
             }
             let text = serde_json::to_string(refused).unwrap_or_default();
             let (row, way) = (hosted.row, apply.way.word());
             let noted = self.around.store.note_refused(row, way, &text, now_ms());
             if let Err(fault) = noted {
-                tracing::warn!(%fault, "that the component was refused can't be noted in the store");
+                tracing::warn!(%fault, "the refusal of a component can't be stored");
             }
         }
     }
 }
 
-/// What became of a swap, in a word.
-fn outcome(result: &Result<Applied, NotApplied>) -> &'static str {
+/// The result of a swap, as a metric label.
+fn outcome(result: &Result<SwapResult, NotApplied>) -> &'static str {
     match result {
         Ok(applied) if applied.changed => "swapped",
         Ok(_) => "unchanged",
@@ -86,7 +91,7 @@ fn outcome(result: &Result<Applied, NotApplied>) -> &'static str {
     }
 }
 
-/// The command that takes what was refused, where there is one.
+/// The command that would apply a refused component, if there is one.
 fn remedy(participant: &str, apply: &Apply, error: &NotApplied) -> Option<String> {
     let NotApplied::Refused(refused) = error else {
         return None;
@@ -98,9 +103,9 @@ fn remedy(participant: &str, apply: &Apply, error: &NotApplied) -> Option<String
     let flags = given.chain(refused.allowed_by.iter().cloned());
     let flags: String = flags.map(|flag| format!(" --{flag}")).collect();
     Some(match apply.way {
-        // By its digest, whatever is active by then.
+        // By its digest, since another generation may be active by then.
         Way::Rollback => {
-            let digest = compile::digest(&apply.bytes);
+            let digest = refused.digest.as_deref().unwrap_or_default();
             format!("saga rollback{flags} {participant} {digest}")
         }
         Way::File | Way::Signal => format!("saga apply{flags} {participant} {}", apply.origin),
@@ -108,16 +113,17 @@ fn remedy(participant: &str, apply: &Apply, error: &NotApplied) -> Option<String
     })
 }
 
-/// What is told of this build as the active one, or as what would be.
-pub(super) fn applied(build: &dyn Build, previous: &str, changed: bool) -> Applied {
-    Applied {
+/// The result for these rules as the active ones, or as the would-be active ones.
+pub(super) fn applied(build: &dyn CompiledRules, previous: &str, changed: bool) -> SwapResult {
+    SwapResult {
         participant: build.description().name.clone(),
         digest: build.digest().to_owned(),
+        settings: build.settings().cloned(),
         version: build.description().version.clone(),
         dry_run: false,
         previous: previous.to_owned(),
         changed,
-        probe: Probe::default(),
+        probe: ProbeReport::default(),
         notes: Vec::new(),
         checked_us: 0,
         swapped_us: 0,

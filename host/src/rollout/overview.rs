@@ -1,35 +1,42 @@
-//! What is told of a participant's generations, from the store and the host's own copies.
+//! The overview of a participant's generations, from the store and the archive.
 
 use super::archive::Archive;
-use super::file::File;
+use super::component_file::ConfiguredFile;
 use super::report::{
-    ComponentFile, GenerationOverview, ParkedOverview, ParkedTimer, ParticipantOverview,
-    Quarantine, Quarantined, RefusedOverview, Way,
+    ComponentFile, DeadLetterOverview, GenerationOverview, ParkedOverview, ParkedTimerOverview,
+    ParticipantOverview, QuarantineOverview, QuarantinedOverview, RefusedOverview, Way,
 };
-use crate::store::{Answer, ReadStore};
+use crate::store::{ReadStore, StoreResult};
 
-/// Quarantined aggregates, and parked timers, that are told of at most.
+/// Most dead letters that are counted for an overview.
+const DEAD_LETTERS: usize = 10_000;
+
+/// Most quarantined aggregates, and parked timers, in an overview.
 const QUARANTINED: usize = 20;
 
-/// What there is to tell of one participant. `file` is the file that it is configured with.
+/// The overview of one participant. `file` is the file that it is configured with.
 ///
 /// # Errors
-/// What the store said.
+/// An error of the store.
 pub fn of_participant(
     reading: &dyn ReadStore,
     name: &str,
     row: i64,
     archive: &Archive,
-    file: Option<&File>,
-) -> Answer<ParticipantOverview> {
+    file: Option<&ConfiguredFile>,
+) -> StoreResult<ParticipantOverview> {
     let active = reading.active(row)?;
-    let active = active.map(|active| active.digest).unwrap_or_default();
+    let (active, component) = active
+        .map(|active| (active.digest, active.component))
+        .unwrap_or_default();
     let generations = reading
         .generations(row)?
         .into_iter()
         .map(|past| GenerationOverview {
             is_active: past.generation.digest == active,
-            is_kept: archive.holds(&past.generation.digest),
+            is_kept: archive.holds(&past.generation.component),
+            component: past.generation.component,
+            settings: past.generation.settings,
             digest: past.generation.digest,
             version: past.generation.version,
             state_version: past.generation.state_version,
@@ -54,17 +61,18 @@ pub fn of_participant(
         .collect();
     let (count, first) = reading.quarantined(row, QUARANTINED)?;
     let parked = parked(reading, row)?;
+    let (open, blocked_aggregates) = reading.open_dead_letters_up_to(row, DEAD_LETTERS)?;
     Ok(ParticipantOverview {
         name: name.to_owned(),
-        file: file.map(|file| compared(file, &active)),
+        file: file.map(|file| compared(file, &component)),
         active,
         generations,
         refused,
-        quarantine: Quarantine {
+        quarantine: QuarantineOverview {
             count,
             first: first
                 .into_iter()
-                .map(|aggregate| Quarantined {
+                .map(|aggregate| QuarantinedOverview {
                     key: aggregate.key,
                     reason: aggregate.reason,
                     since: aggregate.since,
@@ -72,11 +80,15 @@ pub fn of_participant(
                 .collect(),
         },
         parked,
+        dead_letters: DeadLetterOverview {
+            open,
+            blocked_aggregates,
+        },
         stale_seconds: None,
     })
 }
 
-fn parked(reading: &dyn ReadStore, row: i64) -> Answer<ParkedOverview> {
+fn parked(reading: &dyn ReadStore, row: i64) -> StoreResult<ParkedOverview> {
     let (messages, bytes) = reading.parked_totals(row)?;
     let first = reading.parked_timers(row, QUARANTINED)?.into_iter();
     Ok(ParkedOverview {
@@ -84,7 +96,7 @@ fn parked(reading: &dyn ReadStore, row: i64) -> Answer<ParkedOverview> {
         bytes: bytes as u64,
         timers: reading.parked_timers_up_to(row, usize::MAX >> 1)?,
         first_timers: first
-            .map(|timer| ParkedTimer {
+            .map(|timer| ParkedTimerOverview {
                 key: timer.key,
                 name: timer.name,
                 since: timer.since,
@@ -95,7 +107,7 @@ fn parked(reading: &dyn ReadStore, row: i64) -> Answer<ParkedOverview> {
     })
 }
 
-fn compared(file: &File, active: &str) -> ComponentFile {
+fn compared(file: &ConfiguredFile, active: &str) -> ComponentFile {
     let digest = file.digest();
     ComponentFile {
         path: file.path().display().to_string(),

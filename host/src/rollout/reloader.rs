@@ -1,142 +1,152 @@
-//! Takes what is to be applied, one after the other, and swaps the rules of a participant that runs.
+//! Swaps the rules of hosted participants, one swap after the other.
 //!
-//! Order: checks → copy of the component on disk → active in the store → workers → routes and sources. A
-//! crash at any moment leaves the old or the new generation active, with a copy to start from, because it is one
-//! row of the store that says which. Turns go on all the while.
+//! Order: checks → copy of the component on disk → active in the store → workers → routes and
+//! sources. A crash at any moment leaves either the old or the new generation active, with a copy
+//! to start from, since one row of the store decides. Turns continue all the while.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::candidate::{Checked, refuse};
-use super::file::Mark;
+use super::candidate::CandidateCheck;
+use super::component_file::FileStamp;
 use super::flags::Flags;
-use super::hosted::Hosted;
+use super::hosted::HostedParticipant;
 use super::loader::Loader;
 use super::outcome::applied;
-use super::report::{Applied, Check, NotApplied, Overview, ParticipantOverview, Way};
-use super::{back, loader, overview};
-use crate::base::last_look::{LastLook, Seen};
+use super::report::{NotApplied, Overview, ParticipantOverview, Refused, SwapResult, Way};
+use super::rule_settings::{CandidateSettings, SettingsChange};
+use super::settings::RolloutSettings;
+use super::{loader, overview, rollback_target};
+use crate::base::last_observed::{LastObserved, Observation};
 use crate::base::machine::Machine;
-use crate::config::Config;
 use crate::metrics::Swaps;
 use crate::plugin::LoadError;
 use crate::plugin::compile;
 use crate::plugin::priority::LowPriority;
-use crate::store::{Answer, ReadStore, Store};
+use crate::store::history::GenerationRow;
+use crate::store::{ReadStore, Store, StoreResult};
 use crate::transport::Transport;
 
-/// Swaps that wait at most, the one under way included; each holds a component in memory.
+/// Most swaps in flight and waiting; each holds a component in memory.
 const WAITING: usize = 8;
 
-/// A component that is to become the active one.
+/// A component to apply.
 pub struct Apply {
     /// The participant.
     pub participant: String,
     /// The component's bytes.
     pub bytes: Vec<u8>,
-    /// Where the bytes are from, for what is said of them: a path, or who sent them.
+    /// Source of the bytes for messages: a path, or a sender.
     pub origin: String,
-    /// By which way it came.
+    /// The way that it came.
     pub way: Way,
-    /// What the operator allows, and whether it is to be checked only.
+    /// The operator's flags.
     pub flags: Flags,
-    /// What the file was known by when it was read, where it is the participant's own.
-    pub file: Option<Mark>,
+    /// The settings of the rules.
+    pub settings: CandidateSettings,
+    /// The stamp of the file when it was read, if it is the participant's own.
+    pub file: Option<FileStamp>,
 }
 
-/// What a reloader works on.
-pub struct Surroundings {
+impl Apply {
+    /// The origin of bytes that came over the admin interface.
+    pub const SENT: &str = "sent to the admin interface";
+}
+
+/// The parts of the host that a reloader uses.
+pub struct ReloaderParts {
     /// The settings.
-    pub config: Config,
+    pub settings: RolloutSettings,
     /// The store.
     pub store: Arc<Store>,
-    /// Where records come from and where they go.
+    /// The transport of records.
     pub transport: Arc<dyn Transport>,
-    /// Loads components; none where the rules are compiled in.
+    /// Loads components; `None` if the rules are linked into the program.
     pub loader: Option<Loader>,
     /// Ends all consumers.
     pub stop_consuming: CancellationToken,
-    /// What swaps are counted by.
+    /// Counts swaps.
     pub swaps: Swaps,
-    /// What the machine lacks.
+    /// Reports shortages of the machine.
     pub machine: Machine,
 }
 
 /// Swaps the rules of a host's participants. Cheap to clone.
 #[derive(Clone)]
 pub struct Reloader {
-    inner: Arc<Inner>,
+    inner: Arc<ReloaderState>,
 }
 
-pub(super) struct Inner {
-    pub(super) around: Surroundings,
-    pub(super) hosted: BTreeMap<String, Hosted>,
+pub(super) struct ReloaderState {
+    pub(super) around: ReloaderParts,
+    pub(super) hosted: BTreeMap<String, HostedParticipant>,
     places: Arc<Semaphore>,
     one_at_a_time: Mutex<()>,
     is_closed: AtomicBool,
-    /// What was told last.
-    seen: LastLook<Result<Overview, NotApplied>>,
-    /// Where candidates are checked; started with the first swap.
+    /// The latest overview.
+    seen: LastObserved<Result<Overview, NotApplied>>,
+    /// The threads of the checks, started with the first swap.
     low_priority: OnceLock<LowPriority>,
 }
 
 impl Reloader {
-    /// A reloader for these participants, which run.
+    /// A reloader for these participants.
     #[must_use]
-    pub fn new(around: Surroundings, hosted: Vec<Hosted>) -> Self {
+    pub fn new(around: ReloaderParts, hosted: Vec<HostedParticipant>) -> Self {
         let hosted = hosted
             .into_iter()
             .map(|hosted| (hosted.participant.name().to_owned(), hosted))
             .collect();
         Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(ReloaderState {
                 around,
                 hosted,
                 places: Arc::new(Semaphore::new(WAITING)),
                 one_at_a_time: Mutex::default(),
                 is_closed: AtomicBool::new(false),
-                seen: LastLook::default(),
+                seen: LastObserved::default(),
                 low_priority: OnceLock::new(),
             }),
         }
     }
 
     /// The participants.
-    pub fn hosted(&self) -> impl Iterator<Item = &Hosted> {
+    pub fn hosted(&self) -> impl Iterator<Item = &HostedParticipant> {
         self.inner.hosted.values()
     }
 
-    /// Makes a component the active one, if it passes all checks. Returns when all turns run on it. If the caller
-    /// stops waiting, the swap takes place all the same.
+    /// Makes a component the active generation if it passes all checks. Returns once all turns run
+    /// on it. If the caller stops waiting, the swap takes place all the same.
     ///
     /// # Errors
-    /// Why not; then the generation that was active still is.
-    pub async fn apply(&self, apply: Apply) -> Result<Applied, NotApplied> {
+    /// The reason; the active generation then stays active.
+    pub async fn apply(&self, apply: Apply) -> Result<SwapResult, NotApplied> {
         self.blocking(move |inner| inner.apply(&apply)).await
     }
 
-    /// The same for a thread that may block.
+    /// [`Reloader::apply`] for a thread that may block.
     ///
     /// # Errors
     /// As [`Reloader::apply`].
-    pub fn apply_blocking(&self, apply: &Apply) -> Result<Applied, NotApplied> {
+    pub fn apply_blocking(&self, apply: &Apply) -> Result<SwapResult, NotApplied> {
         self.inner.apply(apply)
     }
 
-    /// Says and notes that a component could not be read, like any other that is not taken.
+    /// Reports a component that could not be read, like any other that is not applied.
     pub fn not_read(&self, apply: &Apply, error: &LoadError) {
         if let Ok(hosted) = self.inner.of(&apply.participant) {
             let refused = NotApplied::Refused(loader::refused(error, None));
-            self.inner.say(hosted, apply, &Err(refused));
+            self.inner.report_swap(hosted, apply, &Err(refused));
         }
     }
 
-    /// Makes a generation that ran before the active one again: the one of this digest (or the beginning of one), or else
+    /// Makes a former generation the active one: the one of this digest (or its beginning), or else
     /// the one that the active one replaced.
     ///
     /// # Errors
@@ -146,17 +156,33 @@ impl Reloader {
         participant: &str,
         digest: Option<&str>,
         flags: Flags,
-    ) -> Result<Applied, NotApplied> {
+    ) -> Result<SwapResult, NotApplied> {
         let (participant, digest) = (participant.to_owned(), digest.map(str::to_owned));
         self.blocking(move |inner| inner.rollback(&participant, digest.as_deref(), flags))
             .await
     }
 
-    /// What decides, what has decided and what was refused: of one participant, or of all. Where the store stands still, what
-    /// was told last, with its age: this is answered within a second.
+    /// Changes the settings of the active rules, as a swap to a generation with the same component.
     ///
     /// # Errors
-    /// When there is no such participant, or the store can't be read.
+    /// As [`Reloader::apply`].
+    pub async fn configure(
+        &self,
+        participant: &str,
+        change: SettingsChange,
+        flags: Flags,
+    ) -> Result<SwapResult, NotApplied> {
+        let participant = participant.to_owned();
+        self.blocking(move |inner| inner.configure(&participant, change, flags))
+            .await
+    }
+
+    /// The active and former generations and the refused components, of one participant or of all.
+    /// If the store stands still, the latest known overview with its age: this answers within a
+    /// second.
+    ///
+    /// # Errors
+    /// If there is no such participant, or the store can't be read.
     pub async fn overview(&self, participant: Option<&str>) -> Result<Overview, NotApplied> {
         if let Some(name) = participant {
             self.inner.of(name)?;
@@ -167,15 +193,17 @@ impl Reloader {
             .see(move || inner.overview(), || condition.is_stuck())
             .await;
         let mut overview = match seen {
-            Seen::Now(overview) => overview?,
-            Seen::Before(overview, then) => {
+            Observation::Now(overview) => overview?,
+            Observation::Before(overview, then) => {
                 let mut overview = overview?;
                 for participant in &mut overview.participants {
                     participant.stale_seconds = Some(then.elapsed().as_secs());
                 }
                 overview
             }
-            Seen::Never => return Err(NotApplied::Failed("the store does not answer".into())),
+            Observation::Never => {
+                return Err(NotApplied::Failed("the store does not answer".into()));
+            }
         };
         if let Some(name) = participant {
             overview.participants.retain(|one| one.name == name);
@@ -183,7 +211,7 @@ impl Reloader {
         Ok(overview)
     }
 
-    /// Takes no more swaps. What is compiled for one is given up.
+    /// Refuses further swaps, and aborts a compilation in flight.
     pub fn refuse(&self) {
         self.inner.is_closed.store(true, Ordering::Release);
         if let Some(loader) = &self.inner.around.loader {
@@ -191,19 +219,19 @@ impl Reloader {
         }
     }
 
-    /// Takes no more swaps, and lets the one under way finish.
+    /// Refuses further swaps, and lets the one in flight finish.
     pub fn close(&self) {
         self.refuse();
-        drop(self.inner.turn());
+        drop(self.inner.one_at_a_time.lock());
     }
 
-    async fn blocking(
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Inner) -> Result<Applied, NotApplied> + Send + 'static,
-    ) -> Result<Applied, NotApplied> {
+        work: impl FnOnce(&ReloaderState) -> Result<T, NotApplied> + Send + 'static,
+    ) -> Result<T, NotApplied> {
         let Ok(place) = self.inner.places.clone().try_acquire_owned() else {
             return Err(NotApplied::Busy(format!(
-                "{WAITING} swaps are under way already; try again"
+                "{WAITING} swaps are in flight already; try again"
             )));
         };
         let inner = self.inner.clone();
@@ -218,14 +246,8 @@ impl Reloader {
     }
 }
 
-impl Inner {
-    fn turn(&self) -> std::sync::MutexGuard<'_, ()> {
-        self.one_at_a_time
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn of(&self, participant: &str) -> Result<&Hosted, NotApplied> {
+impl ReloaderState {
+    pub(super) fn of(&self, participant: &str) -> Result<&HostedParticipant, NotApplied> {
         self.hosted.get(participant).ok_or_else(|| {
             let names: Vec<_> = self.hosted.keys().map(String::as_str).collect();
             NotApplied::UnknownParticipant(participant.to_owned(), names.join(", "))
@@ -239,30 +261,34 @@ impl Inner {
             .ok_or_else(|| NotApplied::Failed("the rules of this host are compiled in".into()))
     }
 
-    fn apply(&self, apply: &Apply) -> Result<Applied, NotApplied> {
+    fn apply(&self, apply: &Apply) -> Result<SwapResult, NotApplied> {
         let hosted = self.of(&apply.participant)?;
-        let _turn = self.turn();
+        let _turn = self.one_at_a_time.lock();
         self.apply_in_turn(hosted, apply)
     }
 
-    /// Between the steps of a swap: a host that is to stop does not wait for all of them.
-    pub(super) fn still_open(&self) -> Result<(), NotApplied> {
+    /// Called between the steps of a swap, so that a stopping host need not wait for all of them.
+    pub(super) fn check_open(&self) -> Result<(), NotApplied> {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(NotApplied::Busy("the host is stopping".into()));
         }
         Ok(())
     }
 
-    fn apply_in_turn(&self, hosted: &Hosted, apply: &Apply) -> Result<Applied, NotApplied> {
-        self.still_open()?;
+    fn apply_in_turn(
+        &self,
+        hosted: &HostedParticipant,
+        apply: &Apply,
+    ) -> Result<SwapResult, NotApplied> {
+        self.check_open()?;
         if let Some(standstill) = self.around.store.condition().holds_up() {
             return Err(NotApplied::Busy(format!("{standstill}; try again")));
         }
         let result = self.swap(hosted, apply);
         if apply.flags.dry_run {
-            self.say_checked(hosted, apply, &result);
+            self.report_dry_run(hosted, apply, &result);
         } else {
-            self.say(hosted, apply, &result);
+            self.report_swap(hosted, apply, &result);
         }
         result
     }
@@ -272,41 +298,71 @@ impl Inner {
         participant: &str,
         digest: Option<&str>,
         flags: Flags,
-    ) -> Result<Applied, NotApplied> {
+    ) -> Result<SwapResult, NotApplied> {
         let hosted = self.of(participant)?;
-        // What the step back leads to must not change before it is taken.
-        let _turn = self.turn();
+        // The target must not change before the swap.
+        let _turn = self.one_at_a_time.lock();
         let target = self.target(hosted, digest)?;
-        let bytes = self.loader()?.archive().read(&target).map_err(|reason| {
-            NotApplied::UnknownGeneration(format!(
-                "the host's copy of generation {target} can't be used ({reason}); apply the component again"
-            ))
-        })?;
         let apply = Apply {
             participant: participant.to_owned(),
-            bytes,
-            origin: format!("{target} (kept by the host)"),
+            bytes: self.kept(&target.component)?,
+            origin: format!("{} (kept by the host)", target.digest),
             way: Way::Rollback,
             flags,
+            settings: CandidateSettings::Exactly(target.given()),
             file: None,
         };
         self.apply_in_turn(hosted, &apply)
     }
 
-    /// The digest of the generation that is gone back to.
-    fn target(&self, hosted: &Hosted, digest: Option<&str>) -> Result<String, NotApplied> {
+    fn configure(
+        &self,
+        participant: &str,
+        change: SettingsChange,
+        flags: Flags,
+    ) -> Result<SwapResult, NotApplied> {
+        let hosted = self.of(participant)?;
+        let _turn = self.one_at_a_time.lock();
+        let component = hosted.participant.active().component().to_owned();
+        let apply = Apply {
+            participant: participant.to_owned(),
+            bytes: self.kept(&component)?,
+            origin: format!("{component} (kept by the host)"),
+            way: Way::Apply,
+            flags,
+            settings: CandidateSettings::Changed(change),
+            file: None,
+        };
+        self.apply_in_turn(hosted, &apply)
+    }
+
+    /// The host's copy of a component.
+    fn kept(&self, component: &str) -> Result<Vec<u8>, NotApplied> {
+        self.loader()?.archive().read(component).map_err(|reason| {
+            NotApplied::UnknownGeneration(format!(
+                "the host's copy of component {component} can't be used ({reason}); apply the component again"
+            ))
+        })
+    }
+
+    /// The rollback's target.
+    fn target(
+        &self,
+        hosted: &HostedParticipant,
+        digest: Option<&str>,
+    ) -> Result<GenerationRow, NotApplied> {
         let (row, name) = (hosted.row, hosted.participant.name());
         let history =
             |reading: &dyn ReadStore| Ok((reading.generations(row)?, reading.activations(row)?));
         let (generations, activations) = self.read(history).map_err(NotApplied::Failed)?;
-        let target = back::target(&generations, &activations, name, digest);
+        let target = rollback_target::target(&generations, &activations, name, digest);
         target
-            .map(|past| past.generation.digest.clone())
+            .map(|past| past.generation.clone())
             .map_err(NotApplied::UnknownGeneration)
     }
 
     fn overview(&self) -> Result<Overview, NotApplied> {
-        // What is counted is written before it is told.
+        // Buffered counts are written first.
         self.around.store.settle_up();
         (self.hosted.iter())
             .map(|(name, hosted)| self.told(name, hosted))
@@ -315,35 +371,32 @@ impl Inner {
             .map_err(NotApplied::Failed)
     }
 
-    fn told(&self, name: &str, hosted: &Hosted) -> Result<ParticipantOverview, String> {
-        let archive = super::archive::Archive::new(&self.around.config.data_dir);
+    fn told(&self, name: &str, hosted: &HostedParticipant) -> Result<ParticipantOverview, String> {
+        let archive = super::archive::Archive::new(&self.around.settings.data_dir);
         let file = self.around.loader.as_ref().map(|_| hosted.file());
         self.read(|reading| overview::of_participant(reading, name, hosted.row, &archive, file))
     }
 
     /// One swap, from bytes to turns.
-    fn swap(&self, hosted: &Hosted, apply: &Apply) -> Result<Applied, NotApplied> {
+    fn swap(&self, hosted: &HostedParticipant, apply: &Apply) -> Result<SwapResult, NotApplied> {
         let active = hosted.participant.active();
         let began = Instant::now();
-        // Beside the turns: whatever it takes, they go first.
+        // At low priority, beside the turns.
         let checked = (self.low_priority()?).run(|| self.candidate(hosted, &active, apply));
         let checked = checked.unwrap_or_else(|| {
-            let reason = format!("component {}: broke the compiler or a check", apply.origin);
-            Err(refuse(
-                Check::Component,
-                reason,
-                &compile::digest(&apply.bytes),
-            ))
+            let digest = compile::digest(&apply.bytes);
+            let refused = Refused::broke_the_compiler(&apply.origin, digest);
+            Err(NotApplied::Refused(refused))
         })?;
         let checked_us = began.elapsed().as_micros() as u64;
         let candidate = match checked {
-            Checked::IsActive => {
+            CandidateCheck::IsActive => {
                 let dry_run = apply.flags.dry_run;
                 let active = applied(&*active.generation.build, active.digest(), false);
-                return Ok(Applied { dry_run, ..active });
+                return Ok(SwapResult { dry_run, ..active });
             }
-            Checked::Only(passed) => {
-                return Ok(Applied {
+            CandidateCheck::Only(passed) => {
+                return Ok(SwapResult {
                     probe: passed.probe,
                     notes: passed.compared.notes,
                     checked_us,
@@ -351,10 +404,10 @@ impl Inner {
                     ..applied(&*passed.build, active.digest(), false)
                 });
             }
-            Checked::Ready(candidate) => *candidate,
+            CandidateCheck::Ready(candidate) => *candidate,
         };
         let began = Instant::now();
-        let mut report = Applied {
+        let mut report = SwapResult {
             probe: candidate.probe.clone(),
             notes: candidate.compared.notes.clone(),
             checked_us,
@@ -379,47 +432,45 @@ impl Inner {
         }
         let threads = LowPriority::start().map_err(|error| {
             NotApplied::Failed(format!(
-                "no threads can be made to check it: {error}; nothing was changed, try again"
+                "no threads can be started to check it: {error}; nothing was changed, try again"
             ))
         })?;
         Ok(self.low_priority.get_or_init(|| threads))
     }
 
-    /// Removes the copies of generations that nobody will go back to.
+    /// Removes the copies of generations beyond the configured number.
     fn forget_old(&self) {
         let Some(loader) = &self.around.loader else {
             return;
         };
-        let keep = self.around.config.reload.keep + 1;
+        let keep = self.around.settings.reload.keep + 1;
         let kept = self.read(|reading| {
             let mut kept = std::collections::HashSet::new();
-            // Those of participants that do not run now too: they come up again with what was active.
+            // Participants that are not hosted now keep theirs: they come up again with what was
+            // active.
             for name in reading.participants()? {
                 let Some(row) = reading.participant(&name)? else {
                     continue;
                 };
                 let generations = reading.generations(row)?.into_iter().take(keep);
-                kept.extend(generations.map(|past| past.generation.digest));
+                kept.extend(generations.map(|past| past.generation.component));
             }
             Ok(kept)
         });
         match kept {
             Ok(kept) => loader.retain(&kept),
-            Err(reason) => tracing::debug!(%reason, "old components were not looked for"),
+            Err(reason) => tracing::debug!(%reason, "old components were not removed"),
         }
     }
 
     pub(super) fn read<T>(
         &self,
-        read: impl FnOnce(&dyn ReadStore) -> Answer<T>,
+        read: impl FnOnce(&dyn ReadStore) -> StoreResult<T>,
     ) -> Result<T, String> {
         let result = self.around.store.reader().and_then(|reader| read(&*reader));
         result.map_err(|fault| {
             let condition = self.around.store.condition();
-            condition.report(
-                "what is told of generations can't be read from the store",
-                &fault,
-            );
+            condition.report("the generations can't be read from the store", &fault);
             format!("the store can't be read: {fault}")
         })
     }

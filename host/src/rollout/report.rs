@@ -1,30 +1,31 @@
-//! What is told of generations and of swaps: the words of the admin interface and of `--json`.
+//! Reports of generations and swaps, in the words of the admin interface and of `--json`.
 //!
-//! Plain values, which serialize to what the admin interface answers and what the command line reads
-//! back. Times are milliseconds since the Unix epoch; digests are SHA-256 in hexadecimal.
+//! Plain values, serialized by the admin interface and parsed by the command line. Times are
+//! milliseconds since the Unix epoch; digests are SHA-256 in hexadecimal.
 
+use super::rule_settings::RuleSettings;
 use saga_contract::reason::shorten;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// By which way a generation became the active one.
+/// The way by which a generation became active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Way {
-    /// The host started with it.
+    /// Start of the host.
     Start,
-    /// Its file was replaced while the host ran.
+    /// Replacement of its file while the host ran.
     File,
-    /// The host was sent SIGHUP after its file had been replaced.
+    /// SIGHUP after its file had been replaced.
     Signal,
-    /// It was handed to the admin interface.
+    /// Upload to the admin interface.
     Apply,
-    /// It was gone back to.
+    /// Rollback.
     Rollback,
 }
 
 impl Way {
-    /// How the store calls it.
+    /// The word for it in the store.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -36,7 +37,7 @@ impl Way {
         }
     }
 
-    /// What the store calls so.
+    /// The way for a word of the store.
     #[must_use]
     pub fn from_word(word: &str) -> Self {
         [Self::File, Self::Signal, Self::Apply, Self::Rollback]
@@ -46,26 +47,26 @@ impl Way {
     }
 }
 
-/// Which check a component did not pass.
+/// The check that a component did not pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Check {
-    /// It could not be read, or is not a component that compiles.
+    /// It can't be read, or is not a component that compiles.
     Component,
     /// It is of another world: an export is missing or differs, or an import is not granted.
     World,
-    /// It broke in `describe`, or what it says of itself makes no sense.
+    /// It faulted in `describe`, or its description is invalid.
     Description,
-    /// It does not fit the settings: topics that are renamed, an address, another participant's group.
+    /// It contradicts the settings: renamed topics, an address, another participant's group.
     Settings,
-    /// It is another participant, lacks something that is in use, or can't read what is stored.
+    /// It is another participant, drops something that is in use, or can't read stored states.
     Compatibility,
-    /// It can't do what the active build can with what is recorded, stored or in flight.
+    /// It fails on recorded, stored or waiting inputs on which the active generation succeeds.
     Probe,
 }
 
 impl Check {
-    /// How it is called in what is told of it.
+    /// The word for it in reports.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -79,37 +80,38 @@ impl Check {
     }
 }
 
-/// What a candidate was tried on, and what it showed.
+/// Report of a probe.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Probe {
-    /// Recorded inputs that were offered to it.
+pub struct ProbeReport {
+    /// Recorded inputs offered.
     pub inputs: usize,
-    /// Those on which it decided otherwise than was recorded: in the shape of its states, and by the values of JSON.
+    /// Recorded inputs decided differently; JSON is compared by value, in the shape of the
+    /// candidate's states.
     pub decided_otherwise: usize,
-    /// The latest of them, as many as fit into a mebibyte.
+    /// The latest differences, as many as fit into a mebibyte.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
-    /// Stored states that it was given to read.
+    /// Stored states offered.
     pub states: usize,
-    /// Those that neither it nor the active build can read.
+    /// Stored states that neither the candidate nor the active generation can read.
     pub states_not_read: usize,
-    /// Quarantined aggregates that it was given to read.
+    /// Quarantined aggregates offered.
     pub quarantined: usize,
-    /// Those that it can read.
+    /// Quarantined aggregates that it can read.
     pub quarantined_read: usize,
-    /// Timers that are set, which were offered to it.
+    /// Set timers offered.
     pub timers: usize,
-    /// Events that wait, which were offered to it.
+    /// Waiting events offered.
     pub events: usize,
-    /// Inputs for which there was no time.
+    /// Inputs left out for lack of time.
     pub left_out: usize,
-    /// What an operator should know; goes to the notes of what is told.
+    /// Notes for the operator; they become notes of the whole report.
     #[serde(skip)]
     pub notes: Vec<String>,
 }
 
-/// A recorded message on which a candidate decides otherwise.
+/// A recorded message that a candidate decides differently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// Id of the message.
@@ -118,25 +120,25 @@ pub struct Difference {
     pub name: String,
     /// Key of the aggregate.
     pub key: String,
-    /// Where the decisions differ.
-    pub parts: Vec<Part>,
-    /// What was decided, as recorded: JSON.
+    /// The differing parts of the decisions.
+    pub parts: Vec<DifferingPart>,
+    /// The recorded decision: JSON.
     pub decided: String,
-    /// What the candidate decides; or why it does not decide.
+    /// The candidate's decision; or the reason why there is none.
     pub would_decide: String,
 }
 
-/// A place in which two decisions differ.
+/// A difference between two decisions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
-    /// What differs: the state, an event, a timer, the reply; or whether there is an answer at all.
+pub struct DifferingPart {
+    /// The differing part: the state, an event, a timer, the reply; or the answer as a whole.
     pub what: String,
-    /// Where in it: a JSON pointer.
+    /// JSON pointer into that part.
     pub pointer: String,
-    /// What stands there in what was decided, in the shape of the candidate's states; none where nothing does.
+    /// The recorded value, in the shape of the candidate's states; `None` if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided: Option<Value>,
-    /// What stands there in what the candidate decides.
+    /// The candidate's value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub would_decide: Option<Value>,
 }
@@ -150,59 +152,69 @@ pub struct Verified {
     pub digest: String,
     /// The version that it declares.
     pub version: String,
-    /// Version of the shape of its states.
+    /// Version of the state's shape.
     pub state_version: u32,
-    /// What it was tried on; none where there was no store to take it from.
-    pub probe: Option<Probe>,
-    /// What an operator should know though it is no reason to refuse it.
+    /// Report of the probe; `None` without a store to take inputs from.
+    pub probe: Option<ProbeReport>,
+    /// Notes for the operator that are no reason to refuse it.
     pub notes: Vec<String>,
 }
 
-/// A component that is active.
+/// Result of a swap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Applied {
+pub struct SwapResult {
     /// The participant.
     pub participant: String,
     /// Digest of the active generation.
     pub digest: String,
+    /// The settings that the operator gave to its rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<RuleSettings>,
     /// The version that it declares.
     pub version: String,
     /// Digest of the generation that was active before.
     pub previous: String,
-    /// False where it was the active one already, or was checked only.
+    /// False if it was the active generation already, or in a dry run.
     pub changed: bool,
-    /// Whether it was checked only; `digest` and `version` are of what would be active.
+    /// True for a dry run; `digest` and `version` are then of the would-be generation.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
-    /// What it was tried on.
-    pub probe: Probe,
-    /// What an operator should know though it is no reason to refuse it.
+    /// Report of the probe.
+    pub probe: ProbeReport,
+    /// Notes for the operator that are no reason to refuse it.
     pub notes: Vec<String>,
-    /// Time that the checks took, compilation included, in microseconds.
+    /// Duration of the checks, compilation included, in microseconds.
     pub checked_us: u64,
-    /// Time from the decision to swap until all turns run on it, in microseconds.
+    /// Time from the decision to swap until all turns run on the new generation, in microseconds.
     pub swapped_us: u64,
 }
 
-/// Why a component was not taken. The generation that was active stays so.
+/// The refusal of a component. The active generation stays active.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// The check that it did not pass.
+    /// The check that failed.
     pub check: Check,
-    /// Everything that is wrong.
+    /// All reasons.
     pub reasons: Vec<String>,
-    /// Its digest, where it could be read.
+    /// Its digest, if it could be read.
     pub digest: Option<String>,
-    /// The flags with which it would be taken all the same; none where nothing would.
+    /// The flags that would override the refusal; empty if none would.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_by: Vec<String>,
 }
 
-/// Reasons that are told of one component at most.
+/// Most reasons in a report.
 const REASONS: usize = 16;
 
 impl Refused {
-    /// Why a component was not taken, in bounded words: they may quote what it says of itself.
+    /// The refusal of a component on which the compiler or a check panicked.
+    #[must_use]
+    pub fn broke_the_compiler(origin: &str, digest: String) -> Self {
+        let reason = format!("component {origin}: broke the compiler or a check");
+        Self::new(Check::Component, vec![reason], Some(digest))
+    }
+
+    /// A refusal with bounded texts: they may quote the component's description.
     #[must_use]
     pub fn new(check: Check, reasons: Vec<String>, digest: Option<String>) -> Self {
         let more = reasons.len().saturating_sub(REASONS);
@@ -225,13 +237,13 @@ impl std::fmt::Display for Refused {
     }
 }
 
-/// Why a swap did not take place.
+/// The reason why a swap did not take place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotApplied {
-    /// There is no such participant; these are there.
+    /// Unknown participant; the second text lists the known ones.
     #[error("there is no participant `{0}`; there are: {1}")]
     UnknownParticipant(String, String),
-    /// There is no such generation to go back to.
+    /// Unknown generation.
     #[error("{0}")]
     UnknownGeneration(String),
     /// The component was refused.
@@ -240,19 +252,19 @@ pub enum NotApplied {
     /// Too many swaps wait already, or the host is stopping.
     #[error("{0}")]
     Busy(String),
-    /// The host could not do it: the store, the disk.
+    /// The host failed: the store, the disk.
     #[error("{0}")]
     Failed(String),
 }
 
-/// All participants.
+/// The overview of all participants.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overview {
-    /// In the order of their names.
+    /// Sorted by name.
     pub participants: Vec<ParticipantOverview>,
 }
 
-/// One participant: what decides, what has decided, what was refused.
+/// One participant: its active and former generations, and refused components.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParticipantOverview {
     /// Name.
@@ -261,77 +273,89 @@ pub struct ParticipantOverview {
     pub active: String,
     /// The file that it was configured with.
     pub file: Option<ComponentFile>,
-    /// Everything that has run, the latest first.
+    /// All generations, the latest first.
     pub generations: Vec<GenerationOverview>,
-    /// The components that were refused lately, the latest first.
+    /// Recently refused components, the latest first.
     pub refused: Vec<RefusedOverview>,
-    /// The aggregates whose states can't be read.
-    pub quarantine: Quarantine,
-    /// What waits in the store until it can be decided.
+    /// Aggregates whose states can't be read.
+    pub quarantine: QuarantineOverview,
+    /// Messages and timers that wait in the store until they can be decided.
     #[serde(default)]
     pub parked: ParkedOverview,
-    /// Seconds since all this was looked up, where the store does not answer now.
+    /// Records that could not be decided.
+    #[serde(default)]
+    pub dead_letters: DeadLetterOverview,
+    /// Age of this overview in seconds, if the store does not answer now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_seconds: Option<u64>,
 }
 
-/// What waits in the store until it can be decided.
+/// Records that could not be decided.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterOverview {
+    /// Dead letters that were neither decided nor discarded, counted up to 10,000.
+    pub open: u64,
+    /// Aggregates whose later messages wait behind one of them.
+    pub blocked_aggregates: u64,
+}
+
+/// Messages and timers that wait in the store until they can be decided.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParkedOverview {
-    /// Messages: of quarantined aggregates, and of those that wait for another attempt.
+    /// Messages of quarantined aggregates, and messages that wait for another attempt.
     pub messages: u64,
     /// Bytes of these messages.
     pub bytes: u64,
     /// Timers that are due and could not be decided.
     pub timers: u64,
-    /// Those of them that are parked longest.
-    pub first_timers: Vec<ParkedTimer>,
+    /// The timers that are parked longest.
+    pub first_timers: Vec<ParkedTimerOverview>,
 }
 
 /// A timer that could not be decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ParkedTimer {
+pub struct ParkedTimerOverview {
     /// Key of its aggregate.
     pub key: String,
     /// Its name.
     pub name: String,
     /// Since when it is parked.
     pub since: u64,
-    /// Why, as a stable word.
+    /// The reason as a stable word.
     pub reason: String,
-    /// What was wrong.
+    /// The error.
     pub detail: String,
 }
 
-/// The aggregates whose states can't be read. Messages for them are parked; one goes from here as soon as a generation can read
-/// it.
+/// Aggregates whose states can't be read. Their messages are parked; an aggregate leaves quarantine
+/// as soon as a generation can read it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quarantine {
-    /// How many there are.
+pub struct QuarantineOverview {
+    /// Their number.
     pub count: u64,
-    /// Those that are here longest.
-    pub first: Vec<Quarantined>,
+    /// Those that are quarantined longest.
+    pub first: Vec<QuarantinedOverview>,
 }
 
 /// An aggregate whose state can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quarantined {
+pub struct QuarantinedOverview {
     /// Its key.
     pub key: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
     /// Since when.
     pub since: u64,
 }
 
-/// The file that a participant is configured with, compared with what is active.
+/// The file that a participant is configured with, compared with the active generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComponentFile {
     /// Its path.
     pub path: String,
-    /// Its digest; none where it can't be read.
+    /// Its digest; `None` if it can't be read.
     pub digest: Option<String>,
-    /// Whether it is the active generation.
+    /// True if it is the component of the active generation.
     pub is_active: bool,
 }
 
@@ -340,36 +364,41 @@ pub struct ComponentFile {
 pub struct GenerationOverview {
     /// Its digest.
     pub digest: String,
+    /// Digest of its component.
+    pub component: String,
+    /// The settings that the operator gave to the rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<RuleSettings>,
     /// The version that it declares.
     pub version: String,
-    /// Version of the shape of its states.
+    /// Version of the state's shape.
     pub state_version: u32,
-    /// Whether it is the active one.
+    /// True for the active generation.
     pub is_active: bool,
-    /// When it last became active.
+    /// Time of its latest activation.
     pub since: u64,
-    /// By which way.
+    /// The way of its latest activation.
     pub way: Way,
-    /// How often it became active.
+    /// Number of activations.
     pub activations: u64,
     /// Messages that it decided, refusals included.
     pub decisions: u64,
-    /// Commands that it answered with a business no.
+    /// Commands that it refused.
     pub refusals: u64,
-    /// Messages on which it broke.
+    /// Messages on which it faulted.
     pub faults: u64,
-    /// Whether the host still has a copy, so that it can be gone back to.
+    /// True if the host has a copy, so that a rollback to it is possible.
     pub is_kept: bool,
 }
 
 /// A component that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedOverview {
-    /// When.
+    /// Time of the refusal.
     pub time: u64,
-    /// By which way it came.
+    /// The way that it came.
     pub way: Way,
-    /// Why, and its digest.
+    /// The reasons, and its digest.
     #[serde(flatten)]
     pub refused: Refused,
 }

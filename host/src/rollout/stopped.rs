@@ -1,69 +1,72 @@
-//! `saga rollback` where no host runs: the way back from a generation with which none starts.
+//! `saga rollback` of a stopped host: the way back from a generation with which the host does not
+//! start.
 //!
-//! The store has its host's lock meanwhile. The checks are those of a rollback on a host that runs, as far as the active generation
-//! can be loaded; where it can't, what is gone back to has to read what is stored.
+//! Holds the host's lock on the store. The checks are those of a rollback on a running host, as far
+//! as the active generation can be loaded; otherwise the target must be able to read what is
+//! stored.
 
 use std::path::Path;
 use std::time::Instant;
 
-use super::back;
 use super::flags::Flags;
-use super::initial::{self, Replaced};
+use super::initial::{self, Replacement};
 use super::loader::{CheckRoutes, Loader};
 use super::outcome::applied;
-use super::report::{Applied, Check, NotApplied, Refused, Way};
+use super::report::{Check, NotApplied, Refused, SwapResult, Way};
+use super::rollback_target;
+use super::settings::{ParticipantSettings, RolloutSettings};
 use super::usage;
 use crate::base::clock::now_ms;
 use crate::base::machine::Machine;
-use crate::config::{Config, ParticipantConfig};
 use crate::store::history::PastGeneration;
-use crate::store::{Activation, Answer, ReadStore, StoreFault, look, own};
+use crate::store::{Activation, ReadStore, StoreFault, StoreResult, look, own};
 
-/// Whether a data directory has a store on which to go back.
+/// True if a data directory has a store.
 #[must_use]
 pub fn has_store(data: &Path) -> bool {
-    // What is wrong with it is told by who opens it.
+    // Opening the store reports its errors.
     !matches!(look(data), Ok(None))
 }
 
-/// Makes an earlier generation of a participant the one with which the host starts: the one of this digest (or the beginning of
-/// one), or else the one that the active one replaced.
+/// Makes a former generation of a participant the one with which the host starts: the one of this
+/// digest (or its beginning), or else the one that the active one replaced.
 ///
 /// # Errors
-/// Why not; then nothing is changed.
+/// The reason; nothing is changed then.
 pub fn rollback(
-    config: &Config,
+    settings: &RolloutSettings,
     participant: &str,
     digest: Option<&str>,
     flags: Flags,
     check_routes: CheckRoutes,
-) -> Result<Applied, NotApplied> {
+) -> Result<SwapResult, NotApplied> {
     let failed = |reason: String| NotApplied::Failed(reason);
-    let data = config.data_dir.display();
-    let mut store = own(&config.data_dir)
+    let data = settings.data_dir.display();
+    let mut store = own(&settings.data_dir)
         .map_err(|error| failed(error.to_string()))?
         .ok_or_else(|| failed(format!("{data}: there is no store")))?;
     let unusable = |error: StoreFault| NotApplied::Failed(format!("{data}: {error}"));
     let reading = store.reading();
     let (row, active, target) = choose(reading, participant, digest).map_err(unusable)??;
-    let loader = Loader::new(config, Machine::default(), check_routes)
+    let loader = Loader::new(settings, Machine::default(), check_routes)
         .map_err(|error| failed(format!("{error:#}")))?;
     let began = Instant::now();
-    let bytes = loader.archive().read(&target.generation.digest).map_err(|reason| {
+    let bytes = loader.archive().read(&target.generation.component).map_err(|reason| {
         NotApplied::UnknownGeneration(format!(
             "the host's copy of generation {} can't be used ({reason}); start with --apply and a component file instead",
             target.generation.digest
         ))
     })?;
     let origin = format!("{} (kept by the host)", target.generation.digest);
-    let build = loader.load(&bytes, &origin).map_err(NotApplied::Refused)?;
-    let own = config.participants.get(participant);
-    let own = own.cloned().unwrap_or_else(ParticipantConfig::default);
+    let given = target.generation.given();
+    let build = (loader.load(&bytes, &origin, given)).map_err(NotApplied::Refused)?;
+    let own = settings.participants.get(participant);
+    let own = own.cloned().unwrap_or_else(ParticipantSettings::default);
     // What was used is not out of use by a clock that leapt.
     let present = (reading, reading.trusted_now(now_ms()).map_err(unusable)?);
-    let Replaced { notes, probe, .. } = initial::replace(
+    let Replacement { notes, probe, .. } = initial::replace(
         &loader,
-        config,
+        settings,
         &own,
         (row, &active.generation),
         &*build,
@@ -91,7 +94,7 @@ pub fn rollback(
         };
         store.activate(&activation).map_err(unusable)?;
     }
-    Ok(Applied {
+    Ok(SwapResult {
         probe,
         notes,
         dry_run: flags.dry_run,
@@ -100,14 +103,14 @@ pub fn rollback(
     })
 }
 
-type Chosen = (i64, PastGeneration, PastGeneration);
+type RollbackChoice = (i64, PastGeneration, PastGeneration);
 
-/// The row of the participant, what is active, and what is gone back to.
+/// The row of the participant, the active generation, and the target.
 fn choose(
     reading: &dyn ReadStore,
     participant: &str,
     digest: Option<&str>,
-) -> Answer<Result<Chosen, NotApplied>> {
+) -> StoreResult<Result<RollbackChoice, NotApplied>> {
     let Some(row) = reading.participant(participant)? else {
         let names = reading.participants()?.join(", ");
         return Ok(Err(NotApplied::UnknownParticipant(
@@ -116,7 +119,7 @@ fn choose(
         )));
     };
     let (mut generations, activations) = (reading.generations(row)?, reading.activations(row)?);
-    let target = back::target(&generations, &activations, participant, digest).cloned();
+    let target = rollback_target::target(&generations, &activations, participant, digest).cloned();
     let active = match generations.is_empty() {
         true => Err(format!("{participant} never ran")),
         false => Ok(generations.swap_remove(0)),

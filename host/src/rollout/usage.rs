@@ -1,52 +1,53 @@
-//! Whether what a candidate lacks is in use, and so a reason to refuse it.
+//! The use of what a candidate drops; dropping something in use is a reason to refuse it.
 //!
-//! In use is a subscription of which an event was decided within the retention or waits to be read, a route that was
-//! asked within the retention, a timer that is set, a state that is stored. Reads only.
+//! In use are: a subscription with an event that was decided within the retention or waits to be
+//! read, a route that was requested within the retention, a timer that is set, a state that is
+//! stored. Reads only.
 
 use saga_contract::compatibility::Lack;
 use saga_contract::description::Description;
-use saga_contract::shapes::{Concerns, Found};
+use saga_contract::shapes::{Concerns, ShapeFinding};
 use saga_core::message::Origin;
 
 use super::flags::Objections;
-use crate::store::{Answer, ReadStore};
+use crate::store::{ReadStore, StoreResult};
 
-/// The store, as far as the use of a participant goes.
+/// Looks up the use of a participant's features in the store.
 pub struct Usage<'c> {
-    /// What is committed.
+    /// The committed rows.
     pub reading: &'c dyn ReadStore,
     /// Row of the participant.
     pub participant: i64,
-    /// Consumers of the active build: name in the store, row of the topic, topic as the build calls it.
+    /// Consumers of the active generation: name in the store, row of the topic, declared topic.
     pub consumers: Vec<(std::sync::Arc<str>, i64, std::sync::Arc<str>)>,
-    /// Milliseconds for which something that was asked counts as in use.
+    /// Milliseconds for which a request counts as use.
     pub retention_ms: u64,
     /// Milliseconds since the Unix epoch.
     pub now: u64,
 }
 
-/// What is wrong with a candidate, given what is in use.
+/// Conflicts of a candidate with what is in use.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Conflicts {
-    /// What can't be had in any way.
+    /// Conflicts that no flag overrides.
     pub hard: Vec<String>,
-    /// What is in use and would be dropped.
+    /// Features in use that would be dropped.
     pub used: Vec<String>,
-    /// What would be dropped and is not in use.
+    /// Unused features that would be dropped.
     pub unused: Vec<String>,
 }
 
 impl Usage<'_> {
-    /// Looks up what a candidate with this description lacks.
+    /// Looks up the use of all that a candidate with this description drops.
     ///
     /// # Errors
-    /// What the store said.
-    pub fn conflicts(&self, candidate: &Description, lacks: &[Lack]) -> Answer<Conflicts> {
+    /// An error of the store.
+    pub fn conflicts(&self, candidate: &Description, lacks: &[Lack]) -> StoreResult<Conflicts> {
         let mut conflicts = Conflicts::default();
         for lack in lacks {
             match lack {
                 Lack::Participant { .. } => conflicts.hard.push(lack.to_string()),
-                // What is stored counts, not what the active build would write.
+                // Stored states count, not those that the active generation would write.
                 Lack::State { .. } => {}
                 _ => match self.use_of(lack)? {
                     Some(used) => conflicts.used.push(format!("{lack}; it is in use: {used}")),
@@ -54,7 +55,7 @@ impl Usage<'_> {
                 },
             }
         }
-        // What is stored is of no matter to another participant.
+        // Stored states don't matter to another participant.
         if conflicts.hard.is_empty() {
             let unreadable = unreadable(self.reading, self.participant, candidate)?;
             conflicts.hard.extend(unreadable);
@@ -62,12 +63,16 @@ impl Usage<'_> {
         Ok(conflicts)
     }
 
-    /// Adds what a candidate breaks, and what would be dropped though another participant waits for it; gives what an
-    /// operator should know.
+    /// Adds what a candidate breaks, and dropped events that another participant waits for; returns
+    /// notes for the operator.
     ///
     /// # Errors
-    /// What the store said.
-    pub(super) fn object(&self, found: &Found, objections: &mut Objections) -> Answer<Vec<String>> {
+    /// An error of the store.
+    pub(super) fn object(
+        &self,
+        found: &ShapeFinding,
+        objections: &mut Objections,
+    ) -> StoreResult<Vec<String>> {
         let mut notes = found.notes.clone();
         objections.used.extend(found.dropped.iter().cloned());
         for broken in &found.breaks {
@@ -91,7 +96,7 @@ impl Usage<'_> {
         Ok(notes)
     }
 
-    fn use_of(&self, lack: &Lack) -> Answer<Option<String>> {
+    fn use_of(&self, lack: &Lack) -> StoreResult<Option<String>> {
         match lack {
             Lack::Subscription {
                 event_type, topic, ..
@@ -125,7 +130,7 @@ impl Usage<'_> {
         }
     }
 
-    fn asked(&self, origin: Origin, name: &str) -> Answer<Option<String>> {
+    fn asked(&self, origin: Origin, name: &str) -> StoreResult<Option<String>> {
         let last = self.reading.last_asked(self.participant, origin, name)?;
         Ok(last
             .map(|last| self.now.saturating_sub(last))
@@ -134,15 +139,15 @@ impl Usage<'_> {
     }
 }
 
-/// Says which stored states a build with this description can't read, if there are any.
+/// Names the stored states that rules with this description can't read, if there are any.
 ///
 /// # Errors
-/// What the store said.
+/// An error of the store.
 pub fn unreadable(
     reading: &dyn ReadStore,
     participant: i64,
     description: &Description,
-) -> Answer<Option<String>> {
+) -> StoreResult<Option<String>> {
     let state = &description.state;
     let (oldest, newest) = (state.oldest_readable, state.version);
     let outside = reading.state_versions_outside(participant, oldest, newest)?;
@@ -155,7 +160,7 @@ pub fn unreadable(
     }))
 }
 
-/// A duration for people: `3 minutes`.
+/// A duration as text: `3 minutes`.
 fn duration(ms: u64) -> String {
     let (amount, unit) = match ms / 1_000 {
         seconds @ 0..=119 => (seconds, "second"),

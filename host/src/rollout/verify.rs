@@ -1,53 +1,59 @@
-//! All checks of a component, offline: for continuous integration, and before anything is shipped.
+//! All checks of a component, offline: for continuous integration, and before a release.
 //!
-//! What can be checked depends on what there is to compare with: the component alone, another build of the
-//! participant, or the store of a host (which may be running meanwhile).
+//! The extent depends on the reference: none, another build of the participant, or the store of a
+//! host (which may be running).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use saga_contract::compatibility::{self, Lack};
-use saga_contract::shapes::{Found, Member};
+use saga_contract::shapes::{ShapeFinding, ShapeMember};
 
 use super::check::{self, Present};
 use super::flags::{Flags, Objections};
 use super::loader::{self, CheckRoutes, Loader};
 use super::probe::Terms;
-use super::report::{Check, Probe, Refused, Verified};
-use super::{fit, neighbours};
+use super::report::{Check, ProbeReport, Refused, Verified};
+use super::rule_settings::{CandidateSettings, RuleSettings, SettingsChange};
+use super::settings::{ParticipantSettings, RolloutSettings};
+use super::{neighbours, topics};
 use crate::base::clock::now_ms;
-use crate::base::generation::Build;
-use crate::config::{Config, ParticipantConfig};
+use crate::base::generation::CompiledRules;
 use crate::plugin::component;
 use crate::schema;
-use crate::store::{self, Answer, ReadStore, StoreFault};
+use crate::store::history::GenerationRow;
+use crate::store::{self, ReadStore, StoreFault, StoreResult};
 use crate::transport::{Readings, Source};
 
-/// What is to be checked, and against what.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// A component to check, and its references.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Verify {
     /// The component.
     pub path: PathBuf,
     /// The participant that it must describe.
     pub participant: Option<String>,
-    /// Another build of the participant, of which it must lack nothing, and with which messages and states must go.
+    /// Another build of the participant: the component must drop nothing of it and understand its
+    /// messages and states.
     pub against: Option<PathBuf>,
-    /// Other participants with which it has to go.
+    /// Other participants that it must agree with.
     pub with: Vec<PathBuf>,
-    /// The data directory of a host: it must lack nothing that is in use there, and is tried on what is recorded there.
+    /// The data directory of a host: the component must drop nothing in use there, and is tried on
+    /// what is recorded there.
     pub data: Option<PathBuf>,
-    /// What it may drop or break.
+    /// Overrides.
     pub flags: Flags,
+    /// Changes of the settings of its rules.
+    pub settings: SettingsChange,
 }
 
-/// Why a component was not found right.
+/// The reason why a component was not verified.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotVerified {
-    /// It did not pass a check.
+    /// It failed a check.
     #[error("{0}")]
     Refused(Refused),
-    /// What it was to be compared with can't be read.
+    /// A reference can't be read.
     #[error("{0}")]
     Failed(String),
 }
@@ -61,15 +67,19 @@ impl From<Refused> for NotVerified {
 /// Checks a component.
 ///
 /// # Errors
-/// Which check it did not pass, and why; or that it could not be checked.
+/// The check that failed, and the reason; or the reason why it could not be checked.
 pub fn verify(
-    config: &Config,
+    settings: &RolloutSettings,
     request: &Verify,
     check_routes: CheckRoutes,
 ) -> Result<Verified, NotVerified> {
     let loader =
-        Loader::offline(config, check_routes).map_err(|error| failed(error.to_string()))?;
-    let candidate = load(&loader, &request.path)?;
+        Loader::offline(settings, check_routes).map_err(|error| failed(error.to_string()))?;
+    let bytes = component::read(&request.path).map_err(|error| loader::refused(&error, None))?;
+    let origin = request.path.display().to_string();
+    let candidate = loader.load_with(&bytes, &origin, |description| {
+        given(settings, request, &description.name)
+    })?;
     let description = candidate.description();
     let refused =
         |check, reason| Refused::new(check, vec![reason], Some(candidate.digest().to_owned()));
@@ -85,21 +95,21 @@ pub fn verify(
     loader
         .check_routes(description, &description.endpoint.base_path)
         .map_err(|reason| refused(Check::Description, reason))?;
-    let own = config.participants.get(&description.name);
+    let own = settings.participants.get(&description.name);
     if let Some(own) = own {
-        fit::check_names(description, own).map_err(|reason| refused(Check::Settings, reason))?;
+        topics::check_names(description, own).map_err(|reason| refused(Check::Settings, reason))?;
     }
-    let others = Others::load(config, &loader, request, &description.name)?;
+    let others = Others::load(settings, &loader, request, &description.name)?;
     let mut notes = others.notes.clone();
     notes.extend(candidate.note().map(str::to_owned));
     notes.extend(schema::remarks(description));
     if let Some(path) = &request.against {
-        let other = load(&loader, path)?;
+        let other = load(&loader, path, RuleSettings::new())?;
         notes.extend(against_build(&*other, &*candidate, &others, request.flags)?);
     }
     let (mut probe, mut is_alone) = (None, request.against.is_none());
     if let Some(data) = &request.data {
-        match against_store(config, own, data, &*candidate, &others, request.flags)? {
+        match against_store(settings, own, data, &*candidate, &others, request.flags)? {
             Some(compared) => {
                 is_alone = false;
                 notes.extend(compared.notes);
@@ -127,30 +137,30 @@ pub fn verify(
     })
 }
 
-/// The other participants that are known, with what the settings call their topics.
+/// The other known participants, with their topics as renamed by the settings.
 struct Others {
-    builds: Vec<(Arc<dyn Build>, BTreeMap<String, String>)>,
+    builds: Vec<(Arc<dyn CompiledRules>, BTreeMap<String, String>)>,
     own: BTreeMap<String, String>,
-    /// Which are not compared though they are active.
+    /// Active participants that could not be compared, with the reason.
     notes: Vec<String>,
 }
 
 impl Others {
-    /// Those that are given, and those that are active on the store.
+    /// The given participants, and those that are active on the store.
     fn load(
-        config: &Config,
+        settings: &RolloutSettings,
         loader: &Loader,
         request: &Verify,
         participant: &str,
     ) -> Result<Self, NotVerified> {
         let topics = |name: &str| {
-            let own = config.participants.get(name);
+            let own = settings.participants.get(name);
             own.map(|own| own.topics.clone()).unwrap_or_default()
         };
-        let mut builds: Vec<(Arc<dyn Build>, _)> = Vec::new();
+        let mut builds: Vec<(Arc<dyn CompiledRules>, _)> = Vec::new();
         let mut notes = Vec::new();
         for path in &request.with {
-            let build = load(loader, path)?;
+            let build = load(loader, path, RuleSettings::new())?;
             let name = &build.description().name;
             if name == participant {
                 let reason = format!(
@@ -163,14 +173,15 @@ impl Others {
             let topics = topics(name);
             builds.push((build, topics));
         }
-        for name in active_on(config, request.data.as_deref())? {
-            let is_known = |(build, _): &(Arc<dyn Build>, _)| build.description().name == name;
+        for name in active_on(settings, request.data.as_deref())? {
+            let is_known =
+                |(build, _): &(Arc<dyn CompiledRules>, _)| build.description().name == name;
             if name == participant || builds.iter().any(is_known) {
                 continue;
             }
             let Some(data) = &request.data else { continue };
             let topics = topics(&name);
-            match stored(config, data, &name) {
+            match stored(settings, data, &name) {
                 Ok(Some((_, build))) => builds.push((build, topics)),
                 Ok(None) => {}
                 Err(error) => notes.push(format!("it is not compared with {name}: {error}")),
@@ -183,22 +194,26 @@ impl Others {
         })
     }
 
-    fn compared(&self, active: Option<&dyn Build>, candidate: &dyn Build) -> Found {
-        let others = self.builds.iter().map(|(build, topics)| Member {
+    fn compared(
+        &self,
+        active: Option<&dyn CompiledRules>,
+        candidate: &dyn CompiledRules,
+    ) -> ShapeFinding {
+        let others = self.builds.iter().map(|(build, topics)| ShapeMember {
             description: build.description(),
             topics,
         });
-        let candidate = Member {
+        let candidate = ShapeMember {
             description: candidate.description(),
             topics: &self.own,
         };
-        let active = active.map(Build::description);
+        let active = active.map(CompiledRules::description);
         neighbours::compared(active, candidate, &others.collect::<Vec<_>>())
     }
 }
 
-/// The participants that a store knows; where there are settings, only those that they name.
-fn active_on(config: &Config, data: Option<&Path>) -> Result<Vec<String>, NotVerified> {
+/// The participants in a store; with settings, only those that the settings name.
+fn active_on(settings: &RolloutSettings, data: Option<&Path>) -> Result<Vec<String>, NotVerified> {
     let Some(data) = data else {
         return Ok(Vec::new());
     };
@@ -206,15 +221,15 @@ fn active_on(config: &Config, data: Option<&Path>) -> Result<Vec<String>, NotVer
     let mut names = reading
         .participants()
         .map_err(|error| unreadable(data, &error))?;
-    if !config.participants.is_empty() {
-        names.retain(|name| config.participants.contains_key(name));
+    if !settings.participants.is_empty() {
+        names.retain(|name| settings.participants.contains_key(name));
     }
     Ok(names)
 }
 
-/// Compares a build that takes no other's place with the other participants.
+/// Compares a component that replaces none with the other participants.
 fn beside_others(
-    candidate: &dyn Build,
+    candidate: &dyn CompiledRules,
     others: &Others,
     flags: Flags,
 ) -> Result<Vec<String>, Refused> {
@@ -227,10 +242,10 @@ fn beside_others(
     Ok(found.notes.into_iter().chain(allowed).collect())
 }
 
-/// Compares with another build, of which nothing is known to be in use: all of it may be.
+/// Compares with another build; since no use is known, all of it counts as used.
 fn against_build(
-    active: &dyn Build,
-    candidate: &dyn Build,
+    active: &dyn CompiledRules,
+    candidate: &dyn CompiledRules,
     others: &Others,
     flags: Flags,
 ) -> Result<Vec<String>, Refused> {
@@ -259,15 +274,38 @@ fn against_build(
         .collect())
 }
 
-fn load(loader: &Loader, path: &Path) -> Result<Arc<dyn Build>, Refused> {
+fn load(
+    loader: &Loader,
+    path: &Path,
+    given: RuleSettings,
+) -> Result<Arc<dyn CompiledRules>, Refused> {
     let bytes = component::read(path).map_err(|error| loader::refused(&error, None))?;
-    loader.load(&bytes, &path.display().to_string())
+    loader.load(&bytes, &path.display().to_string(), given)
 }
 
-/// What the comparison with a store showed.
-struct Compared {
+/// The settings of the candidate's rules: those that are active in the store, if it ran there, or
+/// else the configured ones; with the requested changes.
+fn given(
+    settings: &RolloutSettings,
+    request: &Verify,
+    name: &str,
+) -> Result<RuleSettings, NotVerified> {
+    let configured = settings.participants.get(name).map(|own| &own.rules);
+    let active = match &request.data {
+        Some(data) => active(data, name)?,
+        None => None,
+    };
+    let before = match &active {
+        Some((_, active)) => active.settings.as_ref(),
+        None => configured,
+    };
+    Ok(CandidateSettings::Changed(request.settings.clone()).over(before))
+}
+
+/// Result of the comparison with a store.
+struct StoreComparison {
     notes: Vec<String>,
-    probe: Probe,
+    probe: ProbeReport,
 }
 
 fn open(data: &Path) -> Result<Box<dyn ReadStore>, NotVerified> {
@@ -276,71 +314,81 @@ fn open(data: &Path) -> Result<Box<dyn ReadStore>, NotVerified> {
         .ok_or_else(|| failed(format!("{}: there is no store", data.display())))
 }
 
-/// The row of a participant in a store, and the build that is active there.
-type Stored = (i64, Arc<dyn Build>);
-
-/// What is active of a participant in a store; none where it never ran.
-fn stored(config: &Config, data: &Path, name: &str) -> Result<Option<Stored>, NotVerified> {
+/// The rows of a participant and of its active generation; `None` if it never ran there.
+fn active(data: &Path, name: &str) -> Result<Option<(i64, GenerationRow)>, NotVerified> {
     let reading = open(data)?;
-    let read = |name: &str| -> Answer<_> {
+    let read = || -> StoreResult<_> {
         let Some(row) = reading.participant(name)? else {
             return Ok(None);
         };
         Ok(reading.active(row)?.map(|active| (row, active)))
     };
-    let Some((row, build)) = read(name).map_err(|error| unreadable(data, &error))? else {
+    read().map_err(|error| unreadable(data, &error))
+}
+
+/// The row of a participant in a store, and its active rules.
+type Stored = (i64, Arc<dyn CompiledRules>);
+
+/// The active generation of a participant in a store; `None` if it never ran there.
+fn stored(
+    settings: &RolloutSettings,
+    data: &Path,
+    name: &str,
+) -> Result<Option<Stored>, NotVerified> {
+    let Some((row, build)) = active(data, name)? else {
         return Ok(None);
     };
-    let config = Config {
+    let settings = RolloutSettings {
         data_dir: data.to_owned(),
-        ..config.clone()
+        ..settings.clone()
     };
     // What was active was served.
-    let loader = Loader::offline(&config, |_, _| Ok(()));
+    let loader = Loader::offline(&settings, |_, _| Ok(()));
     let loader = loader.map_err(|error| failed(error.to_string()))?;
-    let bytes = loader.archive().read(&build.digest).map_err(|reason| {
+    let bytes = loader.archive().read(&build.component).map_err(|reason| {
         failed(format!(
             "the active component of {name} can't be read: {reason}"
         ))
     })?;
-    Ok(Some((row, loader.load(&bytes, &build.digest)?)))
+    let given = build.given();
+    Ok(Some((row, loader.load(&bytes, &build.digest, given)?)))
 }
 
-/// Compares with what a store holds; none where the participant never ran there.
+/// Compares with the content of a store; `None` if the participant never ran there.
 fn against_store(
-    config: &Config,
-    own: Option<&ParticipantConfig>,
+    settings: &RolloutSettings,
+    own: Option<&ParticipantSettings>,
     data: &Path,
-    candidate: &dyn Build,
+    candidate: &dyn CompiledRules,
     others: &Others,
     flags: Flags,
-) -> Result<Option<Compared>, NotVerified> {
+) -> Result<Option<StoreComparison>, NotVerified> {
     let name = &candidate.description().name;
     let reading = &*open(data)?;
     let unread = |error: StoreFault| unreadable(data, &error);
-    let Some((row, active)) = stored(config, data, name)? else {
+    let Some((row, active)) = stored(settings, data, name)? else {
         return Ok(None);
     };
     let present = Present {
         active: active.description(),
         participant: row,
-        sources: sources(reading, config, own, &*active).map_err(unread)?,
-        retention_ms: config.store.retention_hours.saturating_mul(3_600_000),
+        sources: sources(reading, settings, own, &*active).map_err(unread)?,
+        retention_ms: settings.retention_hours.saturating_mul(3_600_000),
         now: reading.trusted_now(now_ms()).map_err(unread)?,
         shapes: Arc::new(others.compared(Some(&*active), candidate)),
     };
     let compared = check::compare(reading, &present, candidate, flags).map_err(unread)??;
     let mut notes = compared.notes;
-    let served_at = |own: &ParticipantConfig| {
+    let served_at = |own: &ParticipantSettings| {
         let described = active.description();
         let before = own.base_path.as_ref();
         let base_path = before.unwrap_or(&described.endpoint.base_path);
         check::endpoint(own, described, base_path, candidate, flags)
     };
-    notes.extend(served_at(own.unwrap_or(&ParticipantConfig::default()))?);
+    notes.extend(served_at(own.unwrap_or(&ParticipantSettings::default()))?);
     notes.extend(neighbours::one_way(&*active, candidate));
-    let sources = sources(reading, config, own, candidate).map_err(unread)?;
-    let (limits, most) = (&config.turn, config.reload.probe_inputs);
+    let sources = sources(reading, settings, own, candidate).map_err(unread)?;
+    let (limits, most) = (&settings.turn, settings.reload.probe_inputs);
     let inputs = check::inputs(reading, row, &sources, candidate, limits, most).map_err(unread)?;
     let terms = Terms {
         limits,
@@ -349,22 +397,18 @@ fn against_store(
     };
     let mut probe = check::probe(candidate, Some(&*active), terms, &inputs)?;
     notes.append(&mut probe.notes);
-    Ok(Some(Compared { notes, probe }))
+    Ok(Some(StoreComparison { notes, probe }))
 }
 
-/// What a build reads, as the store knows it.
+/// The sources of a component whose topics the store knows.
 pub(super) fn sources(
     reading: &dyn ReadStore,
-    config: &Config,
-    own: Option<&ParticipantConfig>,
-    build: &dyn Build,
-) -> Answer<Vec<Arc<Source>>> {
+    settings: &RolloutSettings,
+    own: Option<&ParticipantSettings>,
+    build: &dyn CompiledRules,
+) -> StoreResult<Vec<Arc<Source>>> {
     let description = build.description();
-    let namespace = if config.kafka.is_some() {
-        "kafka"
-    } else {
-        "log"
-    };
+    let namespace = if settings.has_kafka { "kafka" } else { "log" };
     let mut sources = Vec::new();
     for subscription in &description.subscriptions {
         let topic = own

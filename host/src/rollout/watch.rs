@@ -1,13 +1,14 @@
-//! The files of the components: when one is replaced, its component is applied.
+//! Watches the components' files and applies replaced ones.
 //!
-//! Files are looked at, not listened to: a look costs a microsecond, and works alike for a file that is
-//! written over, one that is moved into place, one behind a link that is turned, and one on a file system
-//! that tells nobody. A file that has changed is taken when it has stayed the same from one look to the next, and
-//! holds other bytes than what was last taken from there.
+//! Files are polled: a poll costs a microsecond, and works alike for a file that is overwritten,
+//! moved into place, or behind a changed link, and on file systems without notifications. A changed
+//! file is applied once it has stayed the same for two polls, if its bytes differ from those last
+//! applied from there.
 //!
-//! Who asks for the files to be read means a file that was replaced, whatever it holds: it may be an older build, put back.
-//! But one that has not been touched since the active generation became active is left alone, because the same signal
-//! renews certificates: what was gone back from must not come back with them. It is said that it differs.
+//! A request to re-read applies a replaced file whatever it holds: it may be an older build, put
+//! back. But a file that was not touched since the active generation became active is left alone,
+//! because the same signal renews certificates, and must not undo a rollback. The difference is
+//! logged.
 
 use std::path::PathBuf;
 use std::thread::JoinHandle;
@@ -15,30 +16,31 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use super::file::Mark;
+use super::component_file::FileStamp;
 use super::flags::Flags;
-use super::hosted::Hosted;
+use super::hosted::HostedParticipant;
 use super::report::{NotApplied, Way};
+use super::rule_settings::CandidateSettings;
 use super::{Apply, Reloader};
 use crate::plugin::{compile, component};
 
-/// Wait before a file that could not be applied for a reason that passes is tried again.
+/// Delay before a retry of a file that could not be applied for a temporary reason.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Asks the watch to look at all files now.
+/// Requests that all files are re-read now.
 pub struct Reread;
 
-/// Starts the thread that looks at the files every `interval`, or only when it is asked to. It ends when nobody can
-/// ask any more.
+/// Starts the thread that polls the files every `interval`, or only acts on requests. It ends when
+/// the last sender is dropped.
 ///
 /// # Errors
-/// When the thread can't be made.
+/// If the thread can't be started.
 pub fn start(
     reloader: Reloader,
     interval: Option<Duration>,
     asked: Receiver<Reread>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let mut files: Vec<Watched> = reloader.hosted().map(Watched::new).collect();
+    let mut files: Vec<FileWatch> = reloader.hosted().map(FileWatch::new).collect();
     std::thread::Builder::new()
         .name("watch".into())
         .spawn(move || {
@@ -58,23 +60,23 @@ pub fn start(
         })
 }
 
-struct Watched {
+struct FileWatch {
     participant: String,
     path: PathBuf,
-    /// What was there at the last look, and whether it was looked into.
-    seen: Option<Mark>,
+    /// The stamp at the last poll. `is_known` is true once its content was examined.
+    seen: Option<FileStamp>,
     is_known: bool,
-    /// Digest of what was last taken from here, or was here at the start. The same bytes once more are no news: they
-    /// may be what was gone back from.
+    /// Digest of the bytes that were last applied from here, or that were here at the start. The
+    /// same bytes are not applied again: a rollback may have left them.
     taken: Option<String>,
-    /// Whether it was never looked into: what is there then is what the host started with, most of the time.
+    /// True until the file is first examined; at first it usually holds the rules of the start.
     is_first: bool,
-    /// Not before, after what was there could not be applied for a reason that passes.
+    /// Time of the next attempt, after a temporary failure.
     again: Option<Instant>,
 }
 
-impl Watched {
-    fn new(hosted: &Hosted) -> Self {
+impl FileWatch {
+    fn new(hosted: &HostedParticipant) -> Self {
         Self {
             participant: hosted.participant.name().to_owned(),
             path: hosted.own.component.clone(),
@@ -86,9 +88,9 @@ impl Watched {
         }
     }
 
-    /// Takes what is there when it has not changed since the last look.
+    /// Applies the file if it has changed and then stayed the same since the last poll.
     fn look(&mut self, reloader: &Reloader) {
-        let now = Mark::of(&self.path);
+        let now = FileStamp::of(&self.path);
         if now != self.seen {
             self.seen = now;
             self.is_known = false;
@@ -96,20 +98,20 @@ impl Watched {
             return;
         }
         let is_due = self.again.is_none_or(|again| Instant::now() >= again);
-        // A file that is gone is none to be taken.
+        // A missing file is not applied.
         if !self.is_known && is_due && now.is_some() {
             self.take(reloader, Way::File, now);
         }
     }
 
-    /// Takes what is there now.
+    /// Applies the present file.
     fn reread(&mut self, reloader: &Reloader) {
-        self.seen = Mark::of(&self.path);
+        self.seen = FileStamp::of(&self.path);
         self.take(reloader, Way::Signal, self.seen);
     }
 
-    /// What comes of it is said in the log, told in the overview and kept in the store.
-    fn take(&mut self, reloader: &Reloader, way: Way, mark: Option<Mark>) {
+    /// The result is logged, stored and shown in the overview.
+    fn take(&mut self, reloader: &Reloader, way: Way, mark: Option<FileStamp>) {
         self.is_known = true;
         let apply = |bytes| Apply {
             participant: self.participant.clone(),
@@ -117,6 +119,7 @@ impl Watched {
             origin: self.path.display().to_string(),
             way,
             flags: Flags::default(),
+            settings: CandidateSettings::default(),
             file: mark,
         };
         let bytes = match component::read(&self.path) {
@@ -131,13 +134,13 @@ impl Watched {
         };
         let active = hosted.participant.active();
         let is_left_alone = match way {
-            Way::Signal => active.digest() != digest && !hosted.is_file_replaced(mark),
+            Way::Signal => active.component() != digest && !hosted.is_file_replaced(mark),
             _ => self.taken.as_ref() == Some(&digest),
         };
         if is_left_alone {
-            // What was there at the start was told of then.
+            // A difference at the start was reported at the start.
             if way == Way::Signal || !is_first || hosted.is_file_replaced(mark) {
-                self.leave_alone(&digest, active.digest());
+                self.leave_alone(&digest, active.component());
             }
             return;
         }
@@ -147,7 +150,7 @@ impl Watched {
                 self.is_known = false;
                 self.again = Some(Instant::now() + RETRY);
             }
-            // Offered again when it is touched, or asked for: the reason may have passed.
+            // Applied again when it is touched or on request: the reason may have passed.
             Err(_) => {}
         }
     }
@@ -159,7 +162,7 @@ impl Watched {
         } else {
             tracing::warn!(
                 %participant, %path, file, active, remedy = %format!("saga apply {participant} {path}"),
-                "the file is not what is active, and holds nothing new; nothing is swapped"
+                "the file differs from the active component, but has not changed; nothing is swapped"
             );
         }
     }

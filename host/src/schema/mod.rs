@@ -1,4 +1,4 @@
-//! Values checked against the description's schemas, within bounds ([`steps`]).
+//! Checks of values against the description's schemas, within bounds ([`steps`]).
 //!
 //! Must not know: requests, where a schema is from.
 
@@ -14,54 +14,53 @@ use saga_contract::schema::effort;
 use serde::Serialize;
 use serde_json::Value;
 
-use self::steps::{Bounded, Counted};
+use self::steps::{Bounded, CountedSchemas};
 use crate::base::printable::escaped;
 
-/// Places that are named in one answer at most.
+/// Most invalid places in one answer.
 const PLACES: usize = 16;
 
-/// Steps that a check has, and more for each byte of the body: a body that fits its schema takes
-/// less than one for each.
+/// Steps of a check, and steps per byte of the body: a valid body takes
+/// less than one per byte.
 const STEPS: u64 = 50_000;
 const STEPS_OF_BYTE: u64 = 20;
 
-/// Steps that are spent on telling where a body is wrong.
+/// Steps for finding the invalid places.
 const TELLING: u64 = 10_000;
 
-/// Attempts to match a pattern that needs backtracking.
+/// Backtracks of a pattern that needs backtracking.
 const BACKTRACKS: usize = 10_000;
 
-/// A place in a value that is wrong.
+/// An invalid place of a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct BodyError {
     /// JSON pointer into the value; empty for the whole.
     pub pointer: String,
-    /// What is wrong with it.
+    /// The error at this place.
     pub detail: String,
 }
 
-/// A schema, ready to check bodies.
+/// A schema, compiled for checking bodies.
 pub struct Schema {
     document: Value,
     quick: Validator,
-    /// The same for those that are wrong: it counts more and says more. Made with the first of
-    /// them.
+    /// Validator for invalid values, compiled with the first one: it counts more and reports more.
     telling: OnceLock<Option<Validator>>,
 }
 
-/// Why a body is not taken.
+/// The reason why a body is refused.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Wrong {
-    /// It is wrong in these places, never none.
-    Places(Vec<Place>),
-    /// It could not be checked, by a mistake of the validator.
+pub enum SchemaError {
+    /// The invalid places, at least one.
+    Places(Vec<BodyError>),
+    /// The check failed, by a bug of the validator.
     Broke,
 }
 
-impl Wrong {
-    /// The places that are wrong, or the whole where it could not be checked.
+impl SchemaError {
+    /// The invalid places; the whole body if the check failed.
     #[must_use]
-    pub fn places(self) -> Vec<Place> {
+    pub fn places(self) -> Vec<BodyError> {
         match self {
             Self::Places(places) => places,
             Self::Broke => whole("could not be checked".into()),
@@ -73,11 +72,11 @@ impl Schema {
     /// Compiles a schema.
     ///
     /// # Errors
-    /// Says what is wrong with the schema.
+    /// The error in the schema.
     pub fn compile(text: &str) -> Result<Self, String> {
         let document = json::parse(text)?;
         effort::check(&document).map_err(|reason| format!("can't be checked by: {reason}"))?;
-        let quick = compiled(&document, Counted::Composite)?;
+        let quick = compiled(&document, CountedSchemas::Composite)?;
         Ok(Self {
             document,
             quick,
@@ -85,30 +84,30 @@ impl Schema {
         })
     }
 
-    /// Checks a body of so many bytes; gives the places that are wrong.
+    /// Checks a body of `bytes` bytes.
     ///
     /// # Errors
-    /// The places; where the check would take too many steps, that it would.
-    pub fn check(&self, body: &Value, bytes: usize) -> Result<(), Wrong> {
+    /// The invalid places; the whole body if the check takes too many steps.
+    pub fn check(&self, body: &Value, bytes: usize) -> Result<(), SchemaError> {
         let steps = STEPS.saturating_add(STEPS_OF_BYTE.saturating_mul(bytes as u64));
         match steps::within(steps, || self.quick.is_valid(body)) {
             Bounded::Done(true) => Ok(()),
             Bounded::Done(false) => Err(self.wrong(body)),
-            Bounded::UsedUp => Err(Wrong::Places(whole(format!(
+            Bounded::UsedUp => Err(SchemaError::Places(whole(format!(
                 "it takes more than {steps} steps to check this against the schema; send less, or nest it less"
             )))),
-            Bounded::Broke => Err(Wrong::Broke),
+            Bounded::Broke => Err(SchemaError::Broke),
         }
     }
 
-    /// Where it is wrong: in all places, or where those are too many or too deep to be found, in
-    /// the first one.
-    fn wrong(&self, body: &Value) -> Wrong {
-        let telling = (self.telling).get_or_init(|| compiled(&self.document, Counted::All).ok());
+    /// The invalid places, or the first one if they are too many or too deep to find.
+    fn wrong(&self, body: &Value) -> SchemaError {
+        let telling =
+            (self.telling).get_or_init(|| compiled(&self.document, CountedSchemas::All).ok());
         let Some(telling) = telling else {
-            return Wrong::Broke;
+            return SchemaError::Broke;
         };
-        let place = |error: jsonschema::ValidationError<'_>| Place {
+        let place = |error: jsonschema::ValidationError<'_>| BodyError {
             pointer: error.instance_path().to_string(),
             // The validator quotes the value, which may be as large as the body.
             detail: escaped(&shorten(error.to_string())).into_owned(),
@@ -116,31 +115,31 @@ impl Schema {
         let all = || telling.iter_errors(body).take(PLACES).map(place).collect();
         let first = || telling.validate(body).err().map(place);
         match steps::within(TELLING, all) {
-            Bounded::Done(places) => return Wrong::Places(places),
+            Bounded::Done(places) => return SchemaError::Places(places),
             Bounded::UsedUp => {}
-            Bounded::Broke => return Wrong::Broke,
+            Bounded::Broke => return SchemaError::Broke,
         }
         match steps::within(TELLING, first) {
-            Bounded::Done(Some(place)) => Wrong::Places(vec![place]),
-            Bounded::Broke => Wrong::Broke,
-            Bounded::Done(None) | Bounded::UsedUp => Wrong::Places(whole(format!(
+            Bounded::Done(Some(place)) => SchemaError::Places(vec![place]),
+            Bounded::Broke => SchemaError::Broke,
+            Bounded::Done(None) | Bounded::UsedUp => SchemaError::Places(whole(format!(
                 "it does not fit the schema; it would take more than {TELLING} steps to say where"
             ))),
         }
     }
 }
 
-fn whole(detail: String) -> Vec<Place> {
-    vec![Place {
+fn whole(detail: String) -> Vec<BodyError> {
+    vec![BodyError {
         pointer: String::new(),
         detail,
     }]
 }
 
-fn compiled(document: &Value, which: Counted) -> Result<Validator, String> {
+fn compiled(document: &Value, which: CountedSchemas) -> Result<Validator, String> {
     let document = steps::counted(document.clone(), which);
     let options = || steps::known(jsonschema::options()).with_draft(Draft::Draft202012);
-    // Matching takes a time that goes with the length of the text.
+    // Linear-time matching.
     let linear = options().with_pattern_options(PatternOptions::regex());
     linear.build(&document).or_else(|_| {
         let backtracking = PatternOptions::fancy_regex().backtrack_limit(BACKTRACKS);
@@ -151,8 +150,8 @@ fn compiled(document: &Value, which: Counted) -> Result<Validator, String> {
     })
 }
 
-/// What is to be known of the schemas of a participant by which foreign values are checked: which
-/// of them take more steps than are given to a check, whatever the value.
+/// Remarks on a participant's schemas for foreign values: those whose checks may exceed the step
+/// limit, whatever the value.
 #[must_use]
 pub fn remarks(description: &Description) -> Vec<String> {
     let requests = description.commands.iter().filter_map(|command| {

@@ -1,9 +1,9 @@
-//! How much work it may be to check a value against a schema.
+//! The bound of the work of checking a value against a schema.
 //!
 //! A schema that refers to itself under `oneOf` or `anyOf` can make a few hundred bytes cost
-//! minutes and gigabytes, and what checks is a library. So each schema in a document gets a keyword
-//! of our own, which counts a step when the validator comes by; where all steps are used up, the
-//! check is unwound.
+//! minutes and gigabytes, and the check runs in a library. So each schema in a document gets a
+//! keyword of our own, which counts a step when the validator evaluates it; once all steps are used
+//! up, the check is unwound.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -15,10 +15,11 @@ use serde_json::{Map, Value, json};
 
 use crate::base::panics;
 
-/// The keyword. A schema that has it already says something else by it, which no validator knows.
+/// The keyword. If a schema uses it already, it means something else there, and no validator knows
+/// it.
 const KEYWORD: &str = "x-saga-steps";
 
-/// Keywords whose schemas are tried on a value: that they do not fit does not end the check.
+/// Keywords whose schemas are tried on a value: a mismatch does not end the check.
 const TRIED: [&str; 6] = [
     "anyOf",
     "if",
@@ -28,26 +29,26 @@ const TRIED: [&str; 6] = [
     "unevaluatedProperties",
 ];
 
-/// Values of an `enum` that are compared within one step.
+/// Values of an `enum` that are compared in one step.
 const VALUES: usize = 16;
 
 thread_local! {
-    /// Steps that are left to the check of this thread.
+    /// Remaining steps of this thread's check.
     static LEFT: Cell<u64> = const { Cell::new(0) };
 }
 
-/// What became of a check.
+/// Result of a check.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Bounded<T> {
-    /// It ended.
+    /// The check ended.
     Done(T),
-    /// It would take more steps than it has.
+    /// The check would exceed its steps.
     UsedUp,
-    /// It panicked.
+    /// The check panicked.
     Broke,
 }
 
-/// Checks within so many steps.
+/// Runs a check within this number of steps.
 pub(super) fn within<T>(steps: u64, check: impl FnOnce() -> T) -> Bounded<T> {
     LEFT.set(steps);
     match panics::caught(check) {
@@ -58,22 +59,22 @@ pub(super) fn within<T>(steps: u64, check: impl FnOnce() -> T) -> Bounded<T> {
 }
 
 /// The steps of one schema.
-struct Steps(u64);
+struct StepKeyword(u64);
 
-impl Steps {
+impl StepKeyword {
     fn spend(&self) {
         match LEFT.get().checked_sub(self.0) {
             Some(left) if left > 0 => LEFT.set(left),
             _ => {
                 LEFT.set(0);
-                // Not a panic of anybody: nothing is said of it.
+                // Unwinds without the panic hook, so that nothing is logged.
                 std::panic::resume_unwind(Box::new(()));
             }
         }
     }
 }
 
-impl<'i> Keyword<'i> for Steps {
+impl<'i> Keyword<'i> for StepKeyword {
     fn validate(&self, _: &'i Value) -> Result<(), ValidationError<'i>> {
         self.spend();
         Ok(())
@@ -85,28 +86,28 @@ impl<'i> Keyword<'i> for Steps {
     }
 }
 
-/// Lets a validator know the keyword.
+/// Registers the keyword with a validator.
 pub(super) fn known(options: ValidationOptions<'_>) -> ValidationOptions<'_> {
     options.with_keyword(
         KEYWORD,
         |_: &Map<String, Value>, steps: &Value, _: Location| {
-            let steps = Steps(steps.as_u64().unwrap_or(1));
+            let steps = StepKeyword(steps.as_u64().unwrap_or(1));
             Ok(Box::new(steps) as Box<dyn for<'i> Keyword<'i>>)
         },
     )
 }
 
-/// Which schemas of a document count.
+/// The schemas of a document that count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Counted {
-    /// Those with others in them: a plain one is looked at once for each time that one of those is.
+pub(super) enum CountedSchemas {
+    /// Those with subschemas: a plain schema is evaluated once per evaluation of one of those.
     Composite,
-    /// All, for what is gathered of each.
+    /// All, for collecting errors.
     All,
 }
 
 /// The document with the keyword in its schemas.
-pub(super) fn counted(mut document: Value, which: Counted) -> Value {
+pub(super) fn counted(mut document: Value, which: CountedSchemas) -> Value {
     let mut open = vec![String::new()];
     let mut seen = BTreeSet::new();
     while let Some(pointer) = open.pop() {
@@ -127,13 +128,13 @@ pub(super) fn counted(mut document: Value, which: Counted) -> Value {
         let refers = REFERENCES.iter().any(|name| schema.contains_key(*name));
         let is_plain = parts.is_empty() && values == 0 && !refers;
         open.extend(KEPT.parts(schema, &pointer));
-        // A reference may lead to where no keyword does.
+        // A reference may lead to a place that no keyword does.
         open.extend(
             (REFERENCES.iter())
                 .filter_map(|name| places::pointer(schema.get(*name)?.as_str()?))
                 .filter(|pointer| pointer.starts_with('/')),
         );
-        if which == Counted::All || !is_plain {
+        if which == CountedSchemas::All || !is_plain {
             count(schema, 1 + parts.len() as u64 + values as u64);
         }
         open.extend(parts);
@@ -141,18 +142,18 @@ pub(super) fn counted(mut document: Value, which: Counted) -> Value {
     document
 }
 
-/// Has a schema count so many steps.
+/// Makes a schema count this number of steps.
 ///
-/// The validator comes to a keyword of our own last, and not at all where another one has failed.
-/// So a schema that tries others counts in its `allOf`, which comes before those; at the end of it,
-/// for references lead to what is there by number.
+/// The validator evaluates custom keywords last, and not at all after another one has failed. So a
+/// schema that tries others counts in its `allOf`, which is evaluated before them; at its end,
+/// since references address its items by index.
 fn count(schema: &mut Map<String, Value>, steps: u64) {
     if !TRIED.iter().any(|name| schema.contains_key(*name)) {
         schema.insert(KEYWORD.to_owned(), steps.into());
         return;
     }
     let all = schema.entry("allOf").or_insert_with(|| json!([]));
-    // What else it is, the validator refuses.
+    // The validator refuses any other value.
     if let Value::Array(all) = all {
         all.push(json!({KEYWORD: steps}));
     }

@@ -12,11 +12,11 @@ fn schema(document: &Value) -> Schema {
     Schema::compile(&document.to_string()).unwrap()
 }
 
-fn places(schema: &Schema, body: &Value) -> Vec<Place> {
+fn places(schema: &Schema, body: &Value) -> Vec<BodyError> {
     match schema.check(body, body.to_string().len()) {
         Ok(()) => Vec::new(),
-        Err(Wrong::Places(places)) => places,
-        Err(Wrong::Broke) => unreachable!("the validator broke"),
+        Err(SchemaError::Places(places)) => places,
+        Err(SchemaError::Broke) => unreachable!("the validator broke"),
     }
 }
 
@@ -52,8 +52,8 @@ fn a_huge_value_is_not_quoted_whole() {
     assert!(places.iter().all(|place| place.detail.len() < 1_100));
 }
 
-/// A tree of nodes that have one or two branches, or of other alternatives that can't be told apart
-/// by one member.
+/// A tree of nodes with one or two branches, or with other alternatives that no single member tells
+/// apart.
 fn tree() -> Value {
     let node = |members: Value, required: Value| json!({"type": "object", "properties": members, "required": required});
     let tree = json!({"$ref": "#/$defs/tree"});
@@ -77,7 +77,7 @@ fn invariant_9_a_small_body_takes_no_long_check_whatever_the_schema() {
         assert_eq!(places(&schema, &nested(depth, leaf(json!(1)))), []);
         let wrong = places(&schema, &nested(depth, leaf(json!("one"))));
         assert_eq!(wrong.len(), 1, "{wrong:?}");
-        // What the clock shows on a machine that is loaded; it took minutes.
+        // Generous for a loaded machine; without the bound it took minutes.
         assert!(
             began.elapsed() < Duration::from_secs(5),
             "{:?}",
@@ -86,7 +86,7 @@ fn invariant_9_a_small_body_takes_no_long_check_whatever_the_schema() {
     }
     let wrong = places(&schema, &nested(100, leaf(json!("one"))));
     assert!(wrong[0].detail.contains("steps to say where"), "{wrong:?}");
-    // Where few steps lead to it, the place is told.
+    // A place that few steps lead to is reported.
     let wrong = places(&schema, &nested(1, leaf(json!("one"))));
     assert!(!wrong[0].detail.contains("steps"), "{wrong:?}");
 }
@@ -143,8 +143,7 @@ fn invariant_9_what_is_looked_at_again_on_each_level_ends_by_its_steps() {
         "unevaluatedProperties": false,
     }}}));
     let deep = |innermost| (0..60).fold(innermost, |inner, _| json!({"c": inner}));
-    // Whether it fits is seen in a few steps, for the validator remembers that; not so where it
-    // does not.
+    // Checking a match takes few steps, since the validator caches it; a mismatch does not.
     assert_eq!(places(&schema, &deep(json!({}))), []);
     let wrong = places(&schema, &deep(json!({"x": 1})));
     assert!(wrong[0].detail.contains("steps to say where"), "{wrong:?}");
@@ -168,7 +167,7 @@ fn invariant_9_no_check_uses_up_the_stack_of_its_thread() {
     let refused = Schema::compile(&chain(100)).err();
     assert!(refused.is_some_and(|reason| reason.contains("through more than 32 others")));
     let schema = Schema::compile(&chain(14)).unwrap();
-    // As deep as a body may be, on a stack as those of the threads that check.
+    // As deep as a body may be, with the stack of the checking threads.
     let body = (0..126).fold(json!(1.5), |child, _| json!({"child": child}));
     let thread = std::thread::Builder::new().stack_size(crate::base::panics::STACK_BYTES);
     let checked = thread.spawn(move || places(&schema, &body)).unwrap();
@@ -182,7 +181,7 @@ fn invariant_9_many_wrong_places_are_not_gathered() {
     let wrong = places(&schema, &body);
     assert_eq!(wrong.len(), 1);
     assert_eq!(wrong[0].pointer, "/0");
-    // All that are wrong in an ordinary body are.
+    // An ordinary body has all its errors reported.
     assert_eq!(places(&schema, &json!([1, "a", 2])).len(), 2);
 }
 
@@ -200,7 +199,7 @@ fn large_bodies_that_fit_have_the_steps_that_they_need() {
 }
 
 #[test]
-fn what_can_not_be_bounded_is_remarked() {
+fn a_schema_without_a_bound_gets_a_remark() {
     let described = |request: Value| {
         let (kind, key) = (CommandKind::Create(String::new()), KeySource::Generated);
         let act = Command {

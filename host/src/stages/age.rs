@@ -1,24 +1,25 @@
-//! Ages from counters that are looked at now and then: no message carries a time for it.
+//! Ages derived from counters that are sampled now and then; no message carries a timestamp for it.
 //!
-//! Pure: the time is given, as that since the first look.
+//! Pure: the time since the first sample is an argument.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::Duration;
 
-/// Most marks that are kept; beyond it every other one goes, which makes ages a little less exact.
+/// Most marks that are kept. Beyond it every other one is dropped, which makes ages slightly less
+/// exact.
 const MARKS: usize = 1_024;
 
-/// How long the oldest of a queue waits that is worked off in its order.
+/// Age of the oldest entry of a FIFO queue.
 #[derive(Debug, Default)]
-pub struct Oldest {
-    /// How many had been given at which time, where they are not all over.
+pub struct QueueAge {
+    /// The number of entries given by each time; dropped once all of them are done.
     marks: VecDeque<(Duration, u64)>,
 }
 
-impl Oldest {
-    /// How long the oldest waits at least, where so many were ever given and so many of them are over. Exact to the time
-    /// between two looks.
+impl QueueAge {
+    /// The minimum age of the oldest entry, from the numbers of entries ever given and ever done.
+    /// Exact to the time between two samples.
     pub fn look(&mut self, now: Duration, given: u64, over: u64) -> Duration {
         if given <= over {
             self.marks.clear();
@@ -32,7 +33,7 @@ impl Oldest {
         }
         if self.marks.len() > MARKS {
             let mut number = 0;
-            // The first one says the age.
+            // The first mark determines the age.
             self.marks.retain(|_| {
                 number += 1;
                 number % 2 == 1
@@ -43,34 +44,34 @@ impl Oldest {
     }
 }
 
-/// How long something has not moved though it should.
+/// The time for which a position has not advanced although work waits.
 #[derive(Debug)]
-pub struct Still<P = i64>(Option<Stand<P>>);
+pub struct Standstill<P = i64>(Option<PositionRange<P>>);
 
 #[derive(Debug, Clone)]
-struct Stand<P> {
+struct PositionRange<P> {
     /// The lowest position since then.
     low: P,
-    /// The highest.
+    /// The highest position since then.
     high: P,
     since: Duration,
 }
 
-impl<P> Default for Still<P> {
+impl<P> Default for Standstill<P> {
     fn default() -> Self {
         Self(None)
     }
 }
 
-impl<P: PartialOrd + Clone> Still<P> {
-    /// How long it has been at this position while something waits. A position that goes back is no step, and neither is its
-    /// return to where it was; a position that goes on from further back is one.
+impl<P: PartialOrd + Clone> Standstill<P> {
+    /// The time spent at this position while work waits. Going back is not an advance, and neither
+    /// is the return to the former position; advancing from further back is one.
     pub fn look(&mut self, now: Duration, position: P, waits: bool) -> Duration {
         if !waits {
             self.0 = None;
             return Duration::ZERO;
         }
-        let new = Stand {
+        let new = PositionRange {
             low: position.clone(),
             high: position,
             since: now,
@@ -85,22 +86,22 @@ impl<P: PartialOrd + Clone> Still<P> {
     }
 }
 
-/// What is known of many places, of which those that are not looked at any more go.
+/// A value per key, forgotten once the key is not visited any more.
 #[derive(Debug)]
-pub struct Places<K, T> {
+pub struct PlaceMap<K, T> {
     known: HashMap<K, (T, u64)>,
     round: u64,
     kept: u64,
 }
 
-impl<K, T> Default for Places<K, T> {
+impl<K, T> Default for PlaceMap<K, T> {
     fn default() -> Self {
         Self::kept_for(0)
     }
 }
 
-impl<K, T> Places<K, T> {
-    /// Places that are remembered for so many rounds in which they are not looked at.
+impl<K, T> PlaceMap<K, T> {
+    /// Values that are kept for this number of rounds without a visit.
     #[must_use]
     pub fn kept_for(rounds: u64) -> Self {
         Self {
@@ -111,15 +112,15 @@ impl<K, T> Places<K, T> {
     }
 }
 
-impl<K: Eq + Hash, T: Default> Places<K, T> {
-    /// What is known of a place, to be looked at now.
+impl<K: Eq + Hash, T: Default> PlaceMap<K, T> {
+    /// Visits a key and returns its value.
     pub fn at(&mut self, place: K) -> &mut T {
         let (known, round) = self.known.entry(place).or_default();
         *round = self.round;
         known
     }
 
-    /// All places were looked at.
+    /// Ends a round: all keys were visited.
     pub fn next_round(&mut self) {
         let (current, kept) = (self.round, self.kept);
         self.known.retain(|_, (_, round)| *round + kept >= current);
@@ -137,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_oldest_of_a_queue_is_as_old_as_the_first_look_that_saw_it() {
-        let mut oldest = Oldest::default();
+        let mut oldest = QueueAge::default();
         assert_eq!(oldest.look(s(0), 0, 0), s(0));
         assert_eq!(oldest.look(s(1), 5, 0), s(0));
         assert_eq!(oldest.look(s(3), 9, 4), s(2), "the fifth was seen at 1");
@@ -151,8 +152,8 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_still_for_long_is_known_with_a_bounded_number_of_marks() {
-        let mut oldest = Oldest::default();
+    fn the_age_of_a_long_standstill_needs_a_bounded_number_of_marks() {
+        let mut oldest = QueueAge::default();
         for second in 0..100_000 {
             assert_eq!(oldest.look(s(second), 1 + second, 0), s(second));
         }
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn counters_that_begin_again_do_not_look_old() {
-        let mut oldest = Oldest::default();
+        let mut oldest = QueueAge::default();
         oldest.look(s(0), 100, 90);
         assert_eq!(oldest.look(s(5), 3, 3), s(0));
         assert_eq!(oldest.look(s(6), 4, 3), s(0));
@@ -169,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_position_is_still_only_while_something_waits() {
-        let mut still = Still::default();
+        let mut still = Standstill::default();
         assert_eq!(still.look(s(1), 7, false), s(0));
         assert_eq!(still.look(s(5), 7, true), s(0), "it has just come");
         assert_eq!(still.look(s(8), 7, true), s(3));
@@ -179,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_position_that_goes_back_is_no_step_and_neither_is_its_return() {
-        let mut still = Still::default();
+        let mut still = Standstill::default();
         still.look(s(0), 7, true);
         for second in 1..20 {
             let position = 5 + 2 * i64::from(second % 2 == 0);
@@ -195,7 +196,7 @@ mod tests {
 
     #[test]
     fn timers_that_are_decided_one_after_the_other_make_steps() {
-        let mut still = Still::default();
+        let mut still = Standstill::default();
         let mut look =
             |second, due: u64, key: &str| still.look(s(second), (due, key.to_owned()), true);
         assert_eq!(look(0, 5, "a"), s(0));
@@ -206,7 +207,7 @@ mod tests {
 
     #[test]
     fn places_that_are_gone_are_forgotten() {
-        let mut places = Places::<u8, Still>::default();
+        let mut places = PlaceMap::<u8, Standstill>::default();
         places.at(1).look(s(0), 5, true);
         places.at(2).look(s(0), 5, true);
         places.next_round();
@@ -215,7 +216,7 @@ mod tests {
         assert_eq!(places.known.len(), 1);
         assert_eq!(places.at(1).look(s(4), 5, true), s(4));
         // A partition is unknown for a moment while its client is recreated.
-        let mut places = Places::<u8, Still>::kept_for(2);
+        let mut places = PlaceMap::<u8, Standstill>::kept_for(2);
         places.at(1).look(s(0), 5, true);
         for _ in 0..3 {
             places.next_round();

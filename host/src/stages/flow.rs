@@ -1,8 +1,9 @@
-//! What one thread takes from its queue, and what of it is over.
+//! Counters of the entries that one thread takes from its queue and finishes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The counters of one thread. Only that thread writes them, so a count is a load and a store, without a lock.
+/// The counters of one thread. Only that thread writes them, so counting is a load and a store,
+/// without a lock.
 #[derive(Debug, Default)]
 pub struct Flow {
     begun: AtomicU64,
@@ -10,17 +11,18 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// So many were taken from the queue.
+    /// Counts entries taken from the queue.
     pub fn begin(&self, count: u64) {
         add(&self.begun, count);
     }
 
-    /// So many are over.
+    /// Counts finished entries.
     pub fn over(&self, count: u64) {
         add(&self.over, count);
     }
 
-    /// How many were ever given to the thread, where so many wait in its queue now, and how many of them are over.
+    /// The numbers of entries ever given to the thread and ever finished, where `queued` is the
+    /// current length of its queue.
     pub fn counts(&self, queued: impl FnOnce() -> usize) -> (u64, u64) {
         let over = self.over.load(Ordering::Relaxed);
         let begun = self.begun.load(Ordering::Relaxed);

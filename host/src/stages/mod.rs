@@ -1,59 +1,68 @@
-//! How long the oldest message of each stage waits.
+//! The age of the oldest message in each stage.
 //!
-//! A stage is a part of the way of a message: the queue of a worker, the writer of the store, the relay. Whoever owns one
-//! registers a [`Stage`], which is a function that says what waits there. One thread calls them all once a second and keeps the
-//! answers, so readiness and metrics are answered from memory, and the hot path pays nothing but plain counters ([`Flow`]).
-//! A stage whose oldest message waits beyond its bound stands still: the host is not ready, and the stage is named
-//! (invariant 11).
+//! A stage is a part of a message's way: the queue of a worker, the writer of the store, the relay.
+//! The owner of a stage registers a [`Stage`], a function that returns what waits there. One thread
+//! calls them all once a second and keeps the results, so readiness and metrics are answered from
+//! memory, and the hot path pays for plain counters only ([`Flow`]). If the oldest message of a
+//! stage waits beyond its bound, the stage stands still: the host is not ready, and `/readyz` names
+//! the stage (invariant 11).
 //!
 //! # Layout
 //!
-//! - this file: stages, the thread that looks at them, what stands still
-//! - [`age`]: ages from counters that are looked at now and then
+//! - this file: stages, the thread that samples them, the report of those that stand still
+//! - [`age`]: ages from sampled counters
 //! - [`flow`]: the counters of one thread
 //!
-//! Must not know: who registers, what a stage is about.
+//! Must not know: the owners of stages, what a stage does.
 
 pub mod age;
 pub mod flow;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use parking_lot::Mutex;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use flow::Flow;
 
-/// Time between two looks at all stages.
+/// Time between two samples of all stages.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Most time that passes for the stages from one look to the next: a process that was stopped has not waited.
+/// Most time that a sample adds to an age: a process that was stopped has not waited.
 const LONGEST_STEP: Duration = Duration::from_secs(5);
 
-/// Time after which a look at one stage stands still itself, or fails for too long.
+/// Time after which a sample that does not return, or keeps failing, is itself a standstill.
 const LONGEST_LOOK: Duration = Duration::from_secs(10);
 
-/// How long the drain waits for a look that is going on.
+/// Longest wait of the drain for a sample in flight.
 const ENDING: Duration = Duration::from_millis(500);
 
-/// Seconds that the oldest message of a stage may wait before the host is not ready; 0 for no bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+/// Seconds that the oldest message of a stage may wait before the host is not ready; 0 for no
+/// bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProgressSettings {
     /// A request, a record or a timer, until an instance of the rules is done with it.
+    #[schemars(range(min = 0, max = 31_536_000))]
     pub turn_seconds: u64,
-    /// What was decided, until it is committed.
+    /// A decision, until it is committed.
+    #[schemars(range(min = 0, max = 31_536_000))]
     pub commit_seconds: u64,
-    /// An event or a dead letter that is committed, until Kafka has it. A broker that is away for longer makes the host
-    /// not ready.
+    /// A committed event or dead letter, until Kafka has it. A broker that is away for longer makes
+    /// the host not ready.
+    #[schemars(range(min = 0, max = 31_536_000))]
     pub relay_seconds: u64,
-    /// A partition with records that are not settled, until it makes a step.
+    /// A partition with unsettled records, until it advances.
+    #[schemars(range(min = 0, max = 31_536_000))]
     pub record_seconds: u64,
-    /// A record or a timer that the rules want to be given later. Should be more than `retry.seconds`, after which it is a
-    /// dead letter.
+    /// A record or a timer that the rules want to be given later. Should be more than
+    /// `retry.seconds`, after which it is a dead letter.
+    #[schemars(range(min = 0, max = 31_536_000))]
     pub retry_seconds: u64,
     /// Timers that are due, until one of them is decided or parked.
+    #[schemars(range(min = 0, max = 31_536_000))]
     pub timer_seconds: u64,
 }
 
@@ -70,65 +79,65 @@ impl Default for ProgressSettings {
     }
 }
 
-/// What waits in one place of a stage.
+/// Work that waits at one place of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
+pub struct WaitingPlace {
     /// The place: `participant order`, `topic orders`.
     pub place: String,
-    /// How long the oldest message there waits.
+    /// Age of the oldest message there.
     pub age: Duration,
-    /// Why, and what to do, where that is known.
+    /// The cause and the remedy, where they are known.
     pub why: Option<String>,
 }
 
-/// Says what waits in a stage; nothing where it could not be looked up. Takes the time since the first look.
-pub type Look = Box<dyn FnMut(Duration) -> Option<Vec<Waiting>> + Send>;
+/// Samples a stage; `None` if that failed. The argument is the time since the first sample.
+pub type SampleFn = Box<dyn FnMut(Duration) -> Option<Vec<WaitingPlace>> + Send>;
 
 /// A stage.
 pub struct Stage {
-    /// Its name, as `/readyz` and the metrics have it.
+    /// Its name in `/readyz` and in the metrics.
     pub name: &'static str,
-    /// The setting that is its bound.
+    /// The setting of its bound.
     pub setting: &'static str,
     /// Its bound, in seconds; 0 for none.
     pub bound: u64,
-    /// Looks at it. May block: the others wait then.
-    pub look: Look,
+    /// Samples it. May block, which delays the other stages.
+    pub look: SampleFn,
 }
 
-/// What is known of the stages. Clones know the same.
+/// The latest samples of all stages; clones share them.
 #[derive(Clone, Default)]
-pub struct Stages(Arc<Mutex<Known>>);
+pub struct Stages(Arc<Mutex<StageTable>>);
 
 #[derive(Default)]
-struct Known {
-    stages: Vec<KnownStage>,
-    /// The stage that is being looked at, and since when.
+struct StageTable {
+    stages: Vec<SampledStage>,
+    /// The stage that is being sampled, and since when.
     looked_at: Option<(&'static str, Instant)>,
 }
 
-struct KnownStage {
+struct SampledStage {
     name: &'static str,
     setting: &'static str,
     bound: u64,
-    /// The places where something waits.
-    waiting: Vec<Waiting>,
-    /// When it was looked at last, and could be.
+    /// The places with waiting work.
+    waiting: Vec<WaitingPlace>,
+    /// Time of the last sample that succeeded.
     at: Instant,
-    /// Since when it can't be looked at.
+    /// Time since which sampling fails.
     failed_since: Option<Instant>,
-    /// Whether it was logged that it stands still.
+    /// True if the standstill has been logged.
     is_logged: bool,
 }
 
-/// The thread that looks. Dropped, it ends by itself.
+/// The sampling thread. It ends when this is dropped.
 pub struct StageWatch {
     stop: Sender<()>,
     ended: Receiver<()>,
 }
 
 impl StageWatch {
-    /// Ends it. A look that does not return is left to itself.
+    /// Ends the thread. A sample that does not return is abandoned.
     pub fn end(self) {
         drop(self.stop);
         let _ = self.ended.recv_timeout(ENDING);
@@ -136,12 +145,12 @@ impl StageWatch {
 }
 
 impl Stages {
-    /// Looks at these stages from now on, in this order.
+    /// Samples these stages from now on, in this order.
     ///
     /// # Errors
-    /// When the thread can't be made.
+    /// If the thread can't be started.
     pub fn watch(&self, mut stages: Vec<Stage>) -> std::io::Result<StageWatch> {
-        self.lock().stages = stages.iter().map(KnownStage::new).collect();
+        self.0.lock().stages = stages.iter().map(SampledStage::new).collect();
         let (stop, stopped) = bounded::<()>(0);
         let (end, ended) = bounded::<()>(0);
         let known = self.clone();
@@ -163,9 +172,9 @@ impl Stages {
     }
 
     fn look(&self, stage: &mut Stage, now: Duration) {
-        self.lock().looked_at = Some((stage.name, Instant::now()));
+        self.0.lock().looked_at = Some((stage.name, Instant::now()));
         let found = (stage.look)(now);
-        let mut known = self.lock();
+        let mut known = self.0.lock();
         known.looked_at = None;
         let Some(known) = known
             .stages
@@ -193,10 +202,11 @@ impl Stages {
         known.is_logged = text.is_some();
     }
 
-    /// What stands still, with what to do; nothing where all stages make progress. Answered from memory.
+    /// The stages that stand still, each with a remedy; `None` if all make progress. Answered from
+    /// memory.
     #[must_use]
     pub fn standing(&self) -> Option<String> {
-        let known = self.lock();
+        let known = self.0.lock();
         let stuck = known.looked_at.and_then(|(name, since)| {
             let age = since.elapsed();
             (age >= LONGEST_LOOK).then(|| {
@@ -227,10 +237,10 @@ impl Stages {
         (!texts.is_empty()).then(|| texts.join("; "))
     }
 
-    /// How long the oldest message of each stage waits.
+    /// Age of the oldest message of each stage.
     #[must_use]
     pub fn ages(&self) -> Vec<(&'static str, Duration)> {
-        let known = self.lock();
+        let known = self.0.lock();
         let stages = known.stages.iter();
         stages
             .map(|stage| {
@@ -239,13 +249,9 @@ impl Stages {
             })
             .collect()
     }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-impl KnownStage {
+impl SampledStage {
     fn new(stage: &Stage) -> Self {
         Self {
             name: stage.name,
@@ -258,13 +264,13 @@ impl KnownStage {
         }
     }
 
-    /// Time since the last look: so much longer, what waited then has waited.
+    /// Time since the last sample, by which the ages of that sample have grown.
     fn since(&self) -> Duration {
-        // A second is between any two looks.
+        // Samples are a second apart anyway.
         self.at.elapsed().saturating_sub(2 * INTERVAL)
     }
 
-    fn oldest(&self) -> Option<&Waiting> {
+    fn oldest(&self) -> Option<&WaitingPlace> {
         self.waiting.iter().max_by_key(|waiting| waiting.age)
     }
 

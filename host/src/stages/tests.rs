@@ -1,6 +1,9 @@
 use super::*;
 
-fn stage(bound: u64, look: impl FnMut(Duration) -> Option<Vec<Waiting>> + Send + 'static) -> Stage {
+fn stage(
+    bound: u64,
+    look: impl FnMut(Duration) -> Option<Vec<WaitingPlace>> + Send + 'static,
+) -> Stage {
     Stage {
         name: "relay",
         setting: "progress.relay_seconds",
@@ -9,19 +12,19 @@ fn stage(bound: u64, look: impl FnMut(Duration) -> Option<Vec<Waiting>> + Send +
     }
 }
 
-fn waits(age: u64) -> Waiting {
-    Waiting {
+fn waits(age: u64) -> WaitingPlace {
+    WaitingPlace {
         place: "topic orders".into(),
         age: Duration::from_secs(age),
         why: Some("no broker".into()),
     }
 }
 
-/// What is said after one look at a stage in which these wait.
-fn said(bound: u64, waiting: Vec<Waiting>) -> (Option<String>, Duration) {
+/// The report after one sample of a stage in which these wait.
+fn said(bound: u64, waiting: Vec<WaitingPlace>) -> (Option<String>, Duration) {
     let stages = Stages::default();
     let mut one = stage(bound, move |_| Some(waiting.clone()));
-    stages.lock().stages = vec![KnownStage::new(&one)];
+    stages.0.lock().stages = vec![SampledStage::new(&one)];
     stages.look(&mut one, Duration::ZERO);
     let age = stages.ages().first().map(|(_, age)| *age);
     (stages.standing(), age.unwrap_or_default())
@@ -43,7 +46,7 @@ fn invariant_11_a_stage_beyond_its_bound_is_named_with_its_setting_and_the_reaso
 }
 
 #[test]
-fn what_waits_within_its_bound_or_has_none_leaves_the_host_ready() {
+fn stages_within_their_bound_or_without_one_leave_the_host_ready() {
     for (bound, waiting) in [(5, vec![waits(4)]), (0, vec![waits(400)]), (5, Vec::new())] {
         assert_eq!(said(bound, waiting).0, None);
     }
@@ -54,7 +57,7 @@ fn a_look_that_fails_keeps_what_was_known() {
     let stages = Stages::default();
     let mut answers = vec![None, Some(vec![waits(9)])];
     let mut one = stage(5, move |_| answers.pop().flatten());
-    stages.lock().stages = vec![KnownStage::new(&one)];
+    stages.0.lock().stages = vec![SampledStage::new(&one)];
     stages.look(&mut one, Duration::ZERO);
     stages.look(&mut one, Duration::ZERO);
     assert!(stages.standing().is_some());
@@ -65,13 +68,13 @@ fn invariant_11_a_stage_that_can_t_be_looked_at_for_long_makes_the_host_unready(
     let stages = Stages::default();
     let mut answers = vec![Some(Vec::new()), None, None, Some(vec![waits(1)])];
     let mut one = stage(5, move |_| answers.pop().flatten());
-    stages.lock().stages = vec![KnownStage::new(&one)];
+    stages.0.lock().stages = vec![SampledStage::new(&one)];
     let mut look = || stages.look(&mut one, Duration::ZERO);
     look();
     look();
     assert_eq!(stages.standing(), None, "it may fail for a moment");
-    // As if it were some seconds later.
-    for known in &mut stages.lock().stages {
+    // As if some seconds had passed.
+    for known in &mut stages.0.lock().stages {
         let earlier = |at: Instant| at.checked_sub(Duration::from_secs(11)).unwrap_or(at);
         known.failed_since = known.failed_since.map(earlier);
         known.at = earlier(known.at);

@@ -1,42 +1,42 @@
-//! A copy of the store beside the host that may be running on it.
+//! Errors of a backup: a copy of the store, made beside a host that may be running on it.
 
 use std::path::PathBuf;
 
 use super::open_error::OpenError;
 
-/// Why there is no copy.
+/// The reason why there is no copy.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// There is nothing to copy.
+    /// There is no store to copy.
     #[error("{0}: there is no store")]
     NoStore(PathBuf),
     /// The store can't be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The copy is not whole, and so is the store.
+    /// The copy is damaged, and so is the store.
     #[error(
         "store {path}: is damaged ({reason}), so no backup was made of it; stop the host and restore an earlier one"
     )]
     Damaged {
         /// The store.
         path: PathBuf,
-        /// What the check says.
+        /// The result of the check.
         reason: String,
     },
-    /// It can't be copied.
+    /// The store can't be copied.
     #[error("store {path}: can't be copied: {reason}")]
     Copy {
         /// The store.
         path: PathBuf,
-        /// What the engine said.
+        /// The engine's message.
         reason: String,
     },
     /// The copy can't be written.
     #[error("{path}: {reason}")]
     Target {
-        /// What was to be written.
+        /// The file to be written.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         reason: String,
     },
 }

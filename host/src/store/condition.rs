@@ -1,23 +1,24 @@
 //! The condition of the store: the one place to which the writer and all readers report.
 //!
-//! The same problem is logged once, and not for each request that meets it. Damage and the loss of
-//! the files don't pass while the process runs: from then on nothing is committed, for what would
-//! be acknowledged now would be lost with the restore that has to follow.
+//! The same problem is logged once, not for each request that meets it. Damage and the loss of the
+//! files don't pass while the process runs: nothing is committed any more, since the restore that
+//! must follow would lose it.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::fault::{FaultKind, StoreFault};
+use super::fault::{StoreFault, StoreFaultKind};
 use super::standstill::Work;
 
-/// How long the same problem, where it may pass, is not logged again.
+/// Time for which the same problem is not logged again, if it may pass.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// How long the writer may be at one commit before those who have to answer within a second stop
+/// Longest time that one commit may take before callers that must answer within a second stop
 /// waiting for the store.
 const STUCK: Duration = Duration::from_millis(500);
 
@@ -27,26 +28,26 @@ const REPAIR: &str = "stop the host and restore a backup (docs/operations.md, Ba
 /// The condition of a store.
 #[derive(Debug, Default)]
 pub struct Condition {
-    /// Why the last commit failed, if it did.
+    /// The reason why the last commit failed, if it did.
     failing: Mutex<Option<StoreFault>>,
     damaged: OnceLock<StoreFault>,
     gone: OnceLock<StoreFault>,
-    /// Whether nothing is committed any more.
+    /// True if nothing is committed any more.
     refuses: AtomicBool,
     lost: CancellationToken,
-    /// When a problem that may pass was logged last; the texts are those of the code, so they are
-    /// few.
+    /// Time at which each passing problem was last logged. The keys are literals in the code, so
+    /// they are few.
     logged: Mutex<HashMap<&'static str, Instant>>,
-    /// What the writer is at.
+    /// The writer's present work.
     work: Work,
-    /// From when on the writer is said to stand still, in milliseconds.
+    /// Time of one commit, in milliseconds, after which the writer counts as standing still.
     bound: AtomicU64,
-    /// Whom the writer waits for, where it stands still and that is known.
+    /// The program that the writer waits for, if it stands still and that is known.
     waits_for: Mutex<Option<String>>,
 }
 
 impl Condition {
-    /// Of a store whose writer is said to stand still from this time on.
+    /// The condition of a store whose writer counts as standing still after this time.
     #[must_use]
     pub(super) fn new(bound: Duration) -> Self {
         let condition = Self::default();
@@ -55,13 +56,13 @@ impl Condition {
         condition
     }
 
-    /// What the writer is at.
+    /// The writer's present work.
     #[must_use]
     pub fn work(&self) -> &Work {
         &self.work
     }
 
-    /// How long the writer stands still, if it does.
+    /// The time for which the writer has stood still, if it does.
     #[must_use]
     pub fn standstill(&self) -> Option<Duration> {
         let lasts = self.work.lasts();
@@ -69,15 +70,15 @@ impl Condition {
         (lasts > Duration::ZERO && lasts >= bound).then_some(lasts)
     }
 
-    /// Whether the writer has been at one commit for so long that an answer within a second does
-    /// not wait for the store.
+    /// True if the writer's present commit takes so long that an answer within a second does not
+    /// wait for the store.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
         self.work.lasts() >= STUCK
     }
 
-    /// Why nothing new is taken while the writer stands still, if it does: costs a look at a flag
-    /// while it does not.
+    /// The reason why nothing new is accepted while the writer stands still. Costs a read of a flag
+    /// otherwise.
     #[must_use]
     pub fn holds_up(&self) -> Option<StoreFault> {
         if !self.work.stands() {
@@ -86,8 +87,8 @@ impl Condition {
         self.standing().map(|text| StoreFault(text.as_str().into()))
     }
 
-    /// To be called now and then: notes and logs whether the writer stands still. `waits_for` is
-    /// asked for whom.
+    /// Notes and logs whether the writer stands still; to be called periodically. `waits_for`
+    /// returns the program that the writer waits for.
     pub(super) fn look(&self, waits_for: impl FnOnce() -> Option<String>) {
         let lasts = self.standstill();
         if !self.work.note(lasts.is_some()) {
@@ -95,20 +96,20 @@ impl Condition {
         }
         match lasts {
             Some(_) => {
-                *lock(&self.waits_for) = waits_for();
+                *self.waits_for.lock() = waits_for();
                 if let Some(text) = self.standing() {
                     tracing::error!(
                         "{text}; nothing is lost, and no further command is taken until it goes on"
                     );
                 }
             }
-            None => tracing::info!("the store goes on"),
+            None => tracing::info!("the store makes progress again"),
         }
     }
 
     fn standing(&self) -> Option<String> {
         let lasts = self.standstill()?;
-        let holder = lock(&self.waits_for).clone();
+        let holder = self.waits_for.lock().clone();
         let why = holder.map_or_else(
             || "the disk, another program's lock or a new index of a swap".to_owned(),
             |holder| format!("{holder}, which has locked it"),
@@ -119,55 +120,55 @@ impl Condition {
         ))
     }
 
-    /// Takes in that something could not be done for this fault, and logs it unless it is known.
+    /// Reports that something failed for this fault; logs it unless it is known.
     pub fn report(&self, what: &'static str, fault: &StoreFault) {
         match fault.kind() {
-            FaultKind::Damaged => self.is_damaged(what, fault),
-            // Was logged when it was found.
-            FaultKind::Gone => {}
-            FaultKind::Passing if self.refusal().is_some() => {}
-            FaultKind::Passing if self.is_quiet(what) => {}
-            FaultKind::Passing => tracing::error!(%fault, "{what}; it is tried again"),
+            StoreFaultKind::Damaged => self.is_damaged(what, fault),
+            // Logged when it was detected.
+            StoreFaultKind::Gone => {}
+            StoreFaultKind::Passing if self.refusal().is_some() => {}
+            StoreFaultKind::Passing if self.is_quiet(what) => {}
+            StoreFaultKind::Passing => tracing::error!(%fault, "{what}; it is tried again"),
         }
     }
 
-    /// Takes in that a commit failed.
+    /// Reports that a commit failed.
     pub(super) fn commit_failed(&self, fault: &StoreFault) {
         match fault.kind() {
-            FaultKind::Damaged => self.is_damaged("a commit failed and was undone", fault),
-            FaultKind::Gone => {}
-            FaultKind::Passing => {
-                if lock(&self.failing).replace(fault.clone()).is_none() {
+            StoreFaultKind::Damaged => self.is_damaged("a commit failed and was undone", fault),
+            StoreFaultKind::Gone => {}
+            StoreFaultKind::Passing => {
+                if self.failing.lock().replace(fault.clone()).is_none() {
                     tracing::error!(error = %fault, "a commit failed and was undone; nothing is lost, work is offered again until it goes through");
                 }
             }
         }
     }
 
-    /// Whether the last commit failed.
+    /// True if the last commit failed.
     pub(super) fn is_failing(&self) -> bool {
-        lock(&self.failing).is_some()
+        self.failing.lock().is_some()
     }
 
-    /// Takes in that something was committed.
+    /// Reports that a commit succeeded.
     pub(super) fn has_committed(&self) {
-        if lock(&self.failing).take().is_some() {
+        if self.failing.lock().take().is_some() {
             tracing::info!("the store takes commits again");
         }
     }
 
-    /// Takes in that the store's files are not at their path any more.
+    /// Reports that the store's files are no longer at their path.
     pub(super) fn is_gone(&self, reason: String) -> StoreFault {
         let fault = self.gone.get_or_init(|| {
             tracing::error!("{reason}; nothing more is acknowledged, and the host ends");
-            StoreFault::new(FaultKind::Gone, reason)
+            StoreFault::new(StoreFaultKind::Gone, reason)
         });
         self.refuses.store(true, Ordering::Release);
         self.lost.cancel();
         fault.clone()
     }
 
-    /// Why nothing is committed any more, if it is so.
+    /// The reason why nothing is committed any more, if so.
     #[must_use]
     pub fn refusal(&self) -> Option<StoreFault> {
         if !self.refuses.load(Ordering::Acquire) {
@@ -176,11 +177,11 @@ impl Condition {
         self.gone.get().or_else(|| self.damaged.get()).cloned()
     }
 
-    /// Why nothing may be answered from the store any more, if its files are gone.
+    /// The reason why nothing may be answered from the store any more, if its files are gone.
     #[must_use]
     pub fn loss(&self) -> Option<StoreFault> {
         let refusal = self.refusal();
-        refusal.filter(|fault| fault.kind() == FaultKind::Gone)
+        refusal.filter(|fault| fault.kind() == StoreFaultKind::Gone)
     }
 
     /// Cancelled when the store's files are gone.
@@ -189,18 +190,19 @@ impl Condition {
         &self.lost
     }
 
-    /// Why no commits are taken, if it is so: what is wrong, and what to do.
+    /// The reason why no commits are taken, if so, and the remedy.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         match self.refusal() {
-            Some(fault) if fault.kind() == FaultKind::Gone => {
+            Some(fault) if fault.kind() == StoreFaultKind::Gone => {
                 Some(format!("{fault}; nothing more is acknowledged"))
             }
             Some(fault) => Some(format!(
                 "the store is damaged ({fault}); nothing more is committed: {REPAIR}"
             )),
             None => self.standing().or_else(|| {
-                lock(&self.failing)
+                self.failing
+                    .lock()
                     .as_ref()
                     .map(|fault| format!("the store takes no commits ({fault}); see the log"))
             }),
@@ -220,7 +222,7 @@ impl Condition {
     }
 
     fn is_quiet(&self, what: &'static str) -> bool {
-        let mut logged = lock(&self.logged);
+        let mut logged = self.logged.lock();
         let is_quiet = (logged.get(what)).is_some_and(|last| last.elapsed() < QUIET);
         if !is_quiet {
             logged.insert(what, Instant::now());
@@ -229,23 +231,19 @@ impl Condition {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
     use super::*;
 
-    fn fault(kind: FaultKind, text: &str) -> StoreFault {
+    fn fault(kind: StoreFaultKind, text: &str) -> StoreFault {
         StoreFault::new(kind, text)
     }
 
     #[test]
     fn a_failed_commit_is_trouble_until_one_goes_through() {
         let condition = Condition::default();
-        condition.commit_failed(&fault(FaultKind::Passing, "disk is full"));
+        condition.commit_failed(&fault(StoreFaultKind::Passing, "disk is full"));
         let trouble = condition.trouble().unwrap();
         assert!(
             trouble.contains("takes no commits (disk is full)"),
@@ -288,16 +286,16 @@ mod tests {
         let condition = Condition::default();
         condition.report(
             "an aggregate can't be read",
-            &fault(FaultKind::Damaged, "malformed"),
+            &fault(StoreFaultKind::Damaged, "malformed"),
         );
         condition.report(
             "a list can't be read",
-            &fault(FaultKind::Damaged, "another"),
+            &fault(StoreFaultKind::Damaged, "another"),
         );
         condition.has_committed();
         assert_eq!(
             condition.refusal(),
-            Some(fault(FaultKind::Damaged, "malformed"))
+            Some(fault(StoreFaultKind::Damaged, "malformed"))
         );
         assert_eq!(condition.loss(), None, "what can be read is read");
         let trouble = condition.trouble().unwrap();
@@ -313,7 +311,7 @@ mod tests {
         let condition = Condition::default();
         condition.report(
             "a list can't be read",
-            &fault(FaultKind::Damaged, "malformed"),
+            &fault(StoreFaultKind::Damaged, "malformed"),
         );
         assert!(!condition.lost().is_cancelled());
         let gone = condition.is_gone("saga.db is gone".into());
@@ -325,14 +323,14 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_not_logged_for_each_request() {
+    fn transient_faults_are_not_logged_for_each_request() {
         let condition = Condition::default();
         assert!(!condition.is_quiet("an aggregate can't be read"));
         assert!(condition.is_quiet("an aggregate can't be read"));
         assert!(!condition.is_quiet("a list can't be read"));
         condition.report(
             "an aggregate can't be read",
-            &fault(FaultKind::Passing, "out of memory"),
+            &fault(StoreFaultKind::Passing, "out of memory"),
         );
         assert_eq!((condition.trouble(), condition.refusal()), (None, None));
     }

@@ -1,18 +1,19 @@
 //! The conformance suite of engines: one suite, run on each of them.
 //!
-//! A [`Rig`] is a store with one participant and one generation on it.
+//! A [`Rig`] is a store with one participant and one generation.
 //! [`suite!`](super::conformance::suite) makes the tests of all cases for a function that makes a
-//! rig, so that none can be left out.
+//! rig, so that no case can be left out.
 //!
 //! # Layout
 //!
-//! - this file: [`Rig`], and [`Turn`], what it hands over
-//! - [`turns`]: entries that are written, or known, and what they write; [`chains`]: entries that
-//!   are refused; [`parked`]: parked messages
+//! - this file: [`Rig`], and the [`TestTurn`] that it hands over
+//! - [`turns`]: entries that are written or known, and their writes; [`chains`]: refused entries;
+//!   [`parked`]: parked messages; [`dead_letters`]: dead letters
 //! - [`records`]: the outbox, offsets, topics
-//! - [`generations`]: participants, generations, what was asked, samples, lists
+//! - [`generations`]: participants, generations, last uses, samples, lists
 
 mod chains;
+mod dead_letters;
 mod generations;
 mod parked;
 mod records;
@@ -30,6 +31,7 @@ use saga_core::record::Attributes;
 use saga_core::settle::{Cause, JournalEntry};
 
 pub(crate) use chains::*;
+pub(crate) use dead_letters::*;
 pub(crate) use generations::*;
 pub(crate) use parked::*;
 pub(crate) use records::*;
@@ -37,18 +39,21 @@ pub(crate) use turns::*;
 
 use super::parked_room::Place;
 use super::{
-    Answer, Claim, Entry, Handed, NewGeneration, OutboxRow, ParkedRoom, Progress, Reader, Store,
-    Taken,
+    Claim, CommitProgress, Entry, Handed, NewGeneration, OutboxRow, ParkedRoom, Reader, Store,
+    StoreResult, Taken,
 };
 use crate::base::notify::Notify;
 use crate::base::session::{Readings, Session, Source};
 
-/// By then a commit has come, or never will.
+/// Longest wait for a commit.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A time, in milliseconds since the Unix epoch: everything of the suite is younger than any
+/// A time, in milliseconds since the Unix epoch: all rows of the suite are younger than any
 /// retention.
 const NOW: u64 = 4_000_000_000_000;
+
+/// Correlation of all messages.
+const SAGA: &str = "saga";
 
 /// Makes a test of each case for `$rig`, which makes a [`Rig`].
 macro_rules! suite {
@@ -65,6 +70,11 @@ macro_rules! suite {
             a_timer_that_fired_goes_unless_it_was_set_anew,
             parked_messages_wait_in_their_order_and_are_settled_once,
             parked_timers_are_not_due_until_they_are_released,
+            a_parked_dead_letter_blocks_its_aggregate_until_it_ends,
+            a_dead_letter_that_is_not_parked_is_parked_to_be_redriven,
+            a_request_during_a_failed_redrive_finds_the_letter_parked,
+            a_record_takes_the_place_of_a_parked_dead_letter,
+            dead_letters_are_listed_by_what_is_asked,
             an_idempotency_key_has_the_first_reply_and_is_free_without_one,
             commits_are_told_to_those_who_wait,
             what_waits_is_counted,
@@ -78,6 +88,7 @@ macro_rules! suite {
             an_activation_that_is_not_allowed_changes_nothing,
             what_was_asked_is_counted_by_generation,
             quarantined_aggregates_leave_when_their_state_is_readable,
+            requests_to_release_an_aggregate_are_kept_with_their_outcomes,
             samples_have_something_of_each_kind,
             lists_are_paged_in_the_order_of_length_and_key
         );
@@ -93,24 +104,24 @@ macro_rules! suite {
 }
 pub(crate) use suite;
 
-/// A store with the participant `owner`, of which one generation is registered, and the topic `t`.
+/// A store with the participant `owner`, one registered generation of it, and the topic `t`.
 pub(crate) struct Rig {
     pub(crate) store: Arc<Store>,
     open: Box<dyn Fn() -> Arc<Store>>,
     participant: i64,
     generation: i64,
     topic: i64,
-    /// Number of the one worker.
+    /// The number of the one worker.
     worker: u64,
-    /// Of the one worker.
-    progress: Arc<Progress>,
+    /// The progress of the one worker.
+    progress: Arc<CommitProgress>,
     source: Arc<Source>,
-    /// Whatever must live as long, e.g. a directory.
+    /// A value that must live as long, e.g. a directory.
     _keep: Box<dyn Any>,
 }
 
 impl Rig {
-    /// Of stores that this opens: again and again the same one.
+    /// A rig over stores that `open` returns: each call opens the same store.
     pub(crate) fn new(open: impl Fn() -> Arc<Store> + 'static, keep: impl Any) -> Self {
         let store = open();
         let (participant, _) = store.register_participant("owner").unwrap();
@@ -140,7 +151,7 @@ impl Rig {
     fn restarted(self) -> Self {
         let Self { store, open, .. } = self;
         store.close();
-        // It has the lock as long as it is there.
+        // It holds the lock while it exists.
         drop(store);
         let store = open();
         Self {
@@ -156,11 +167,11 @@ impl Rig {
         self.store.reader().unwrap()
     }
 
-    /// A turn about this aggregate that writes nothing, decided on what is stored.
-    fn turn(&self, ticket: u64, key: &str) -> Turn {
+    /// A turn on this aggregate that writes nothing, decided on the stored state.
+    fn turn(&self, ticket: u64, key: &str) -> TestTurn {
         let mut entry = Entry::empty(self.participant, self.generation, 1);
         entry.key = Some(key.into());
-        Turn {
+        TestTurn {
             entry,
             link: Link {
                 worker: self.worker,
@@ -176,14 +187,14 @@ impl Rig {
     }
 
     /// A turn that puts a state.
-    fn put(&self, ticket: u64, key: &str, revision: u64, state: &str) -> Turn {
+    fn put(&self, ticket: u64, key: &str, revision: u64, state: &str) -> TestTurn {
         self.turn(ticket, key)
-            .write(Write::State(Some(state.into()), revision))
+            .write(Write::State(Some(state.into()), revision, SAGA.into()))
             .write(Write::Journal(journal(key, revision - 1)))
     }
 
-    /// Hands a turn over; gives its fate.
-    fn hand_in(&self, turn: Turn) -> Receiver<Answer<()>> {
+    /// Hands over a turn; returns the receiver of its fate.
+    fn hand_in(&self, turn: TestTurn) -> Receiver<StoreResult<()>> {
         let (say, fate) = bounded(1);
         self.store.commit(Box::new(Handed {
             entry: turn.entry,
@@ -199,24 +210,24 @@ impl Rig {
         fate
     }
 
-    fn commit(&self, turn: Turn) -> Answer<()> {
+    fn commit(&self, turn: TestTurn) -> StoreResult<()> {
         self.hand_in(turn).recv_timeout(DEADLINE).unwrap()
     }
 
     /// Hands over an entry that is refused: the reading of its record was cancelled.
-    fn refused(&self, ticket: u64, key: &str) -> Receiver<Answer<()>> {
+    fn refused(&self, ticket: u64, key: &str) -> Receiver<StoreResult<()>> {
         let taken = self.taken(0);
         taken.session.cancel();
         self.hand_in(self.turn(ticket, key).takes(taken))
     }
 
-    /// The entries that were not written and that were not asked for before, by ticket.
+    /// The entries that were not written and not returned before, by ticket.
     fn broken(&self) -> Vec<u64> {
         let broken = self.progress.broken();
         broken.into_iter().map(|broken| broken.ticket).collect()
     }
 
-    /// A record of the topic, to be consumed in a new reading from that offset on.
+    /// A record of the topic, consumed in a new reading from that offset on.
     fn taken(&self, offset: i64) -> Taken {
         let notify = Notify::default();
         let session = Session::new(self.source.clone(), 0, offset, 10, notify);
@@ -229,7 +240,7 @@ impl Rig {
         }
     }
 
-    /// A record that is published.
+    /// A record to publish.
     fn row(&self, value: &str) -> OutboxRow {
         OutboxRow {
             topic: self.topic,
@@ -247,8 +258,8 @@ impl Rig {
     }
 }
 
-/// What a worker hands over.
-pub(crate) struct Turn {
+/// An entry that a worker hands over.
+pub(crate) struct TestTurn {
     entry: Entry,
     link: Link,
     taken: Option<Taken>,
@@ -257,11 +268,15 @@ pub(crate) struct Turn {
     claim: Option<Arc<Claim>>,
 }
 
-impl Turn {
-    /// It writes this too: a guard before everything that it guards, anything else last.
+impl TestTurn {
+    /// Adds a write: a guard before everything that it guards, any other write last.
     fn write(mut self, write: Write) -> Self {
-        let is_guard =
-            |write: &Write| matches!(write, Write::Unpark(_) | Write::Inbox(..) | Write::Park(_));
+        let is_guard = |write: &Write| {
+            matches!(
+                write,
+                Write::Unpark(_) | Write::Inbox(..) | Write::Park(_) | Write::FailedAside(_)
+            )
+        };
         let writes = &mut self.entry.writes;
         let at = match is_guard(&write) {
             true => writes.iter().take_while(|write| is_guard(write)).count(),
@@ -271,7 +286,7 @@ impl Turn {
         self
     }
 
-    /// Its message has this identity, which is noted.
+    /// Notes this identity of its message.
     fn notes(self, id: &str) -> Self {
         self.write(Write::Inbox(identity(id), NOW))
     }
@@ -279,7 +294,7 @@ impl Turn {
     fn timers(self, changes: Vec<TimerChange>) -> Self {
         let cause = Cause {
             id: "cause".into(),
-            correlation: "saga".into(),
+            correlation: SAGA.into(),
             traceparent: None,
         };
         self.write(Write::Timers(changes, cause))
@@ -289,10 +304,11 @@ impl Turn {
         self.write(Write::Publish(Box::new(row)))
     }
 
-    /// Its reply is kept under the key that is claimed.
+    /// Keeps its reply under the claimed key.
     fn replies(self, claim: Arc<Claim>) -> Self {
         let (key, fingerprint) = claim.request();
         let kept = KeptReply {
+            correlation: SAGA.into(),
             key,
             fingerprint,
             reply: "{}".into(),
@@ -311,23 +327,25 @@ impl Turn {
         }
     }
 
-    /// It was decided on the entry with this ticket, which may not be written yet.
+    /// Sets the ticket of the entry that it was decided on, which may not be written yet.
     fn on(mut self, base: u64) -> Self {
         self.link.base = base;
         self
     }
 
-    /// It was decided when its worker knew the fates up to this ticket.
+    /// Sets the ticket up to which its worker knew the fates when it was decided.
     fn noticed(mut self, ticket: u64) -> Self {
         self.link.noticed = ticket;
         self
     }
 }
 
-fn generation(digest: &str, state_version: u32) -> NewGeneration<'_> {
+fn generation(digest: &str, state_version: u32) -> NewGeneration {
     NewGeneration {
-        digest,
-        version: "1.0.0",
+        digest: digest.into(),
+        component: digest.into(),
+        settings: None,
+        version: "1.0.0".into(),
         state_version,
         now: NOW,
     }
@@ -340,7 +358,7 @@ fn identity(id: &str) -> Identity {
     }
 }
 
-/// The decision on a command, as it is recorded.
+/// The decision on a command, as recorded.
 fn journal(key: &str, revision_before: u64) -> JournalEntry {
     JournalEntry {
         revision_before,

@@ -1,24 +1,25 @@
-//! An engine: what a store does, whatever it is made of. The writing side is here, the reading side
-//! is [`ReadStore`].
+//! The interface of an engine. The writing side is here, the reading side is [`ReadStore`].
 //!
 //! # Writing
 //!
-//! Entries and other changes that wait together share one commit. It is on disk when it is told of
-//! (invariant 10), and it holds each entry whole or not at all (invariant 2). Every entry has one
-//! [fate](saga_core::commit::Fate), which its `done` is told once, after the commit:
+//! Entries and other changes that wait together share one commit. It is durable before its outcome
+//! is reported (invariant 10), and it holds each entry whole or not at all (invariant 2). Every
+//! entry has one [fate](saga_core::commit::Fate); its `done` is called once with it, after the
+//! commit:
 //!
 //! - *written*: `Ok`; its claim and its place among the parked messages are kept;
-//! - *duplicate*: `Ok` too, but its event was applied before (invariant 3): only that its record
-//!   was consumed is written;
-//! - otherwise a fault. Nothing of it is written: the commit failed, or what it was decided on did
-//!   not come to be. The reading of its record is cancelled, so that the record comes again.
+//! - *duplicate*: `Ok` too, but its event was applied before (invariant 3): only the consumption of
+//!   its record is written;
+//! - otherwise a fault. Nothing of it is written: the commit failed, or the entry that it was
+//!   decided on was not written. The reading of its record is cancelled, so that the record comes
+//!   again.
 //!
-//! An entry that is not written breaks its chain: the entries of the same aggregate that were
-//! decided on it. A change that fails costs nothing else in its commit anything. Changes that are
-//! not entries come after what was handed over before them, and block until they are committed,
-//! unless they say otherwise. Nothing is tried again here.
+//! An unwritten entry breaks its chain: the entries of the same aggregate that were decided on it.
+//! A failed change affects nothing else in its commit. Changes that are not entries come after
+//! everything that was handed over before them, and block until they are committed, unless stated
+//! otherwise. Nothing is retried here.
 //!
-//! There is one engine, `sqlite`; what any other must do is stated by `conformance`.
+//! There is one engine, `sqlite`; `conformance` states what any engine must do.
 
 use std::sync::Arc;
 
@@ -26,155 +27,192 @@ use crossbeam_channel::Receiver;
 use saga_core::commit::Link;
 
 use super::condition::Condition;
+use super::dead_letters::{LetterAnswer, NewLetterRequest};
 use super::entry::{Done, Handed};
+use super::history::ReleaseOutcome;
 use super::idempotency::Known;
 use super::index::Index;
-use super::read::{Answer, ReadStore};
+use super::read::{ReadStore, StoreResult};
 use super::readers::Reader;
 use super::streams::ReadPartition;
 use super::tally::Tally;
 use crate::base::changes::Changes;
+use crate::base::generation::{CompiledRules, RuleSettings};
 use crate::base::notify::Notify;
 use crate::base::session::Proof;
 
-/// The store of a host that runs: one engine or another.
+/// The store of a running host, with any engine.
 pub type Store = dyn Engine;
 
-/// A generation as it is registered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NewGeneration<'g> {
+/// A generation to register.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewGeneration {
+    /// Its digest.
+    pub digest: String,
     /// Digest of its component.
-    pub digest: &'g str,
+    pub component: String,
+    /// The settings that the operator gave to the rules.
+    pub settings: Option<RuleSettings>,
     /// The version that it declares.
-    pub version: &'g str,
-    /// Version of the shape of its states.
+    pub version: String,
+    /// Version of the state shape.
     pub state_version: u32,
-    /// When, in milliseconds since the Unix epoch.
+    /// Time, in milliseconds since the Unix epoch.
     pub now: u64,
 }
 
-/// A generation becomes the active one of its participant.
+impl NewGeneration {
+    /// The generation of these rules.
+    #[must_use]
+    pub fn of(build: &dyn CompiledRules, now: u64) -> Self {
+        let description = build.description();
+        Self {
+            digest: build.digest().to_owned(),
+            component: build.component().to_owned(),
+            settings: build.settings().cloned(),
+            version: description.version.clone(),
+            state_version: description.state.version,
+            now,
+        }
+    }
+}
+
+/// The activation of a generation of a participant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Activation {
     /// Row of the participant.
     pub participant: i64,
     /// Row of the generation.
     pub generation: i64,
-    /// By which way, in a stable word.
+    /// The trigger of the activation: a stable word.
     pub way: &'static str,
-    /// When, in milliseconds since the Unix epoch.
+    /// Time, in milliseconds since the Unix epoch.
     pub now: u64,
-    /// Commands that have another name from now on, the old and the new one: what was asked under
-    /// the one counts for the other.
+    /// Renamed commands, old and new name: the last use of the old name counts for the new one.
     pub renamed: Vec<(String, String)>,
 }
 
-/// Looks, at what is committed before an activation, whether it may take place.
-pub type Check = Box<dyn FnOnce(&dyn ReadStore) -> Answer<bool> + Send>;
+/// Decides, from what is committed before an activation, if it may take place.
+pub type ActivationCheck = Box<dyn FnOnce(&dyn ReadStore) -> StoreResult<bool> + Send>;
 
-/// A store that is open for a host. See the [module](self) for what all its changes have in common.
+/// A store that is open for a host. See the [module](self) for the rules that all its changes
+/// share.
 pub trait Engine: Send + Sync {
     /// A number that no other worker of this store has.
     fn worker_number(&self) -> u64;
 
-    /// Hands over an entry. Waits while too many wait (invariant 9).
+    /// Hands over an entry. Blocks while too many wait (invariant 9).
     fn commit(&self, handed: Box<Handed>);
 
-    /// Calls back when the entry that the link is based on is committed; with a fault where it will
+    /// Calls back when the entry that the link is based on is committed, or with a fault if it will
     /// not be.
     fn after(&self, link: Link, done: Done);
 
-    /// Counts a message that leaves nothing to commit: with the next commit, or soon.
+    /// Counts a message that leaves nothing to commit, with the next commit or soon.
     fn count(&self, tally: Tally);
 
-    /// Blocks until everything handed over before is committed or has failed, and is told of.
+    /// Blocks until everything handed over before is committed or has failed, and its outcome is
+    /// reported.
     fn settle_up(&self);
 
-    /// Claims an idempotency key of a participant for the request with this fingerprint. Looks into
+    /// Claims an idempotency key of a participant for the request with this fingerprint. Reads
     /// memory only.
     fn claim(&self, participant: i64, key: &str, fingerprint: [u8; 32]) -> Known;
 
-    /// Writes where a consumer reads on, and what the record before that was; its log keeps its
-    /// name.
+    /// Writes the offset at which a consumer resumes, and the proof of the record before it; its
+    /// log keeps its name.
     fn write_place(
         &self,
         consumer: &str,
         topic: i64,
         partition: i32,
         place: (i64, Option<Proof>),
-    ) -> Answer<()>;
+    ) -> StoreResult<()>;
 
-    /// Writes where a consumer reads on. What was before is not known.
-    fn write_offset(&self, consumer: &str, topic: i64, partition: i32, next: i64) -> Answer<()> {
+    /// Writes the offset at which a consumer resumes, without a proof of the record before it.
+    fn write_offset(
+        &self,
+        consumer: &str,
+        topic: i64,
+        partition: i32,
+        next: i64,
+    ) -> StoreResult<()> {
         self.write_place(consumer, topic, partition, (next, None))
     }
 
-    /// Writes where a consumer reads on, by topic and partition, without waiting: the outcome comes
-    /// by the channel, which is closed without one if the store is.
+    /// Writes the offsets at which a consumer resumes, by topic and partition, without waiting. The
+    /// outcome comes through the channel, which closes without one if the store closes.
     fn hand_in_offsets(
         &self,
         consumer: &str,
         offsets: Vec<(i64, i32, i64)>,
-    ) -> Receiver<Answer<()>>;
+    ) -> Receiver<StoreResult<()>>;
 
-    /// A consumer reads its first topic of the name in this row, which has this id: the partitions
-    /// from these offsets on, unless it is known better.
+    /// Records that a consumer reads its first topic of the name in this row, which has this id.
+    /// The partitions start at these offsets unless offsets are stored.
     fn first_topic(
         &self,
         consumer: &str,
         topic: i64,
         id: &str,
         starts: &[(i32, i64)],
-    ) -> Answer<()>;
+    ) -> StoreResult<()>;
 
-    /// A consumer reads another topic of the name in this row, from its beginning.
-    fn next_topic(&self, consumer: &str, topic: i64, id: &str) -> Answer<()>;
+    /// Records that a consumer reads another topic of the name in this row, from its beginning.
+    fn next_topic(&self, consumer: &str, topic: i64, id: &str) -> StoreResult<()>;
 
-    /// Notes the consumers that a participant has on the embedded log, by name and topic: those
-    /// that are there no more hold back no rows of the outbox for longer than these are kept
-    /// anyway.
+    /// Notes the consumers that a participant has on the embedded log, by name and topic. Others no
+    /// longer hold back rows of the outbox beyond the retention.
     fn note_consumers(
         &self,
         participant: &str,
         consumers: &[(Arc<str>, i64)],
         now: u64,
-    ) -> Answer<()>;
+    ) -> StoreResult<()>;
 
-    /// Has the parked timers of a participant offered again, but for those that have a place among
-    /// the messages of their key; says how many.
-    fn release_timers(&self, participant: i64) -> Answer<usize>;
+    /// Releases the parked timers of a participant to be offered again, except those with a place
+    /// among the messages of their key. Returns their number.
+    fn release_timers(&self, participant: i64) -> StoreResult<usize>;
 
-    /// The row of a participant, which is made where there is none, and the last key that was
-    /// generated for it.
-    fn register_participant(&self, name: &str) -> Answer<(i64, i64)>;
+    /// Stores an operator's request for a dead letter. The worker of its key must be notified.
+    fn request_letter(&self, asked: NewLetterRequest) -> StoreResult<LetterAnswer>;
 
-    /// The row of a generation, which is made where there is none.
-    fn register_generation(&self, participant: i64, generation: NewGeneration<'_>) -> Answer<i64>;
+    /// The row of a participant, created if missing, and the last key that was generated for it.
+    fn register_participant(&self, name: &str) -> StoreResult<(i64, i64)>;
 
-    /// The row of a topic, which is made where there is none.
-    fn register_topic(&self, name: &str) -> Answer<i64>;
+    /// The row of a generation, created if missing.
+    fn register_generation(&self, participant: i64, generation: NewGeneration) -> StoreResult<i64>;
 
-    /// Notes a component that was refused: by which way it came, and why (JSON).
-    fn note_refused(&self, participant: i64, way: &str, refused: &str, now: u64) -> Answer<()>;
+    /// The row of a topic, created if missing.
+    fn register_topic(&self, name: &str) -> StoreResult<i64>;
 
-    /// Makes those of these indexes that are not there. Commits wait while a large one is built.
-    fn create_indexes(&self, indexes: &[Index]) -> Answer<()>;
+    /// Notes a refused component: its trigger, and the reason of the refusal (JSON).
+    fn note_refused(&self, participant: i64, way: &str, refused: &str, now: u64)
+    -> StoreResult<()>;
 
-    /// Drops the participant's indexes that are none of these.
-    fn drop_indexes(&self, participant: i64, keep: &[Index]) -> Answer<()>;
+    /// Notes a request of an operator to release a quarantined aggregate; returns its row.
+    fn note_release(&self, participant: i64, key: &str, by: &str, now: u64) -> StoreResult<i64>;
 
-    /// Makes these generations active, with these indexes: all of it or nothing. Aggregates whose
-    /// states a generation reads as they are leave the quarantine, but for those for which messages
-    /// are parked.
-    fn activate(&self, activations: &[Activation], indexes: &[Index]) -> Answer<()>;
+    /// Adds its outcome to a noted request.
+    fn note_release_outcome(&self, row: i64, outcome: ReleaseOutcome) -> StoreResult<()>;
 
-    /// Makes a generation active if `check` allows it, which sees what is committed before, and
-    /// nothing comes in between; says whether it did.
-    fn activate_if(&self, activation: Activation, check: Check) -> Answer<bool>;
+    /// Creates those of these indexes that are missing. Commits wait while a large one is built.
+    fn create_indexes(&self, indexes: &[Index]) -> StoreResult<()>;
 
-    /// A reader, from a pool: it goes back there when it is dropped. For one thread at a time; a
+    /// Drops all other indexes of the participant.
+    fn drop_indexes(&self, participant: i64, keep: &[Index]) -> StoreResult<()>;
+
+    /// Activates these generations with these indexes, all or none. Aggregates whose states a
+    /// generation can read unmigrated leave the quarantine, except those with parked messages.
+    fn activate(&self, activations: &[Activation], indexes: &[Index]) -> StoreResult<()>;
+
+    /// Activates a generation if `check` allows it. `check` sees everything that was committed
+    /// before, and nothing is committed in between. Returns true if the generation was activated.
+    fn activate_if(&self, activation: Activation, check: ActivationCheck) -> StoreResult<bool>;
+
+    /// A reader from a pool, to which it returns when it is dropped. For one thread at a time; a
     /// thread that reads all the time keeps one.
-    fn reader(&self) -> Answer<Reader>;
+    fn reader(&self) -> StoreResult<Reader>;
 
     /// Notified after every commit that published something.
     fn published(&self) -> &Notify;
@@ -182,46 +220,44 @@ pub trait Engine: Send + Sync {
     /// Notified after every commit that set a timer.
     fn timers(&self) -> &Notify;
 
-    /// Tells after every commit which aggregates it changed.
+    /// Reports after every commit the aggregates that it changed.
     fn changes(&self) -> &Changes;
 
-    /// What the store is good for at the moment. A fault in reading is reported there by who meets
-    /// it.
+    /// The present condition of the store. Callers report faults of reads there.
     fn condition(&self) -> &Condition;
 
-    /// To be called now and then: notes in the condition whether the writer stands still.
+    /// Notes in the condition whether the writer stands still; to be called periodically.
     fn note_standstill(&self);
 
-    /// How much was ever handed over to be written, and how much of it is over.
+    /// The number of items ever handed over to be written, and the number of finished ones.
     fn flow(&self) -> (u64, u64);
 
-    /// The time by which old rows are deleted, in milliseconds since the Unix epoch: it does not
-    /// trust one reading of the clock.
+    /// The time by which old rows are deleted, in milliseconds since the Unix epoch. It does not
+    /// depend on one reading of the clock.
     fn trusted_now(&self) -> u64;
 
-    /// Hours for which an event that comes again is recognised.
+    /// Hours during which a repeated event is deduplicated.
     fn retention_hours(&self) -> u64;
 
-    /// A name by which this store is told from all others, copies of it included.
+    /// A name that tells this store from all others, including its copies.
     fn identity(&self) -> &str;
 
-    /// What it occupies on disk, in bytes, by kind of file.
+    /// Disk space in bytes, by kind of file.
     fn bytes(&self) -> Vec<(&'static str, u64)>;
 
-    /// Commits what is queued and ends. Nothing may be handed over afterwards, and no reader be
-    /// taken.
+    /// Commits the queue and ends. Nothing may be handed over afterwards, and no reader taken.
     fn close(&self);
 }
 
 /// A store that no host has open, owned by this process meanwhile.
 pub trait Stopped {
-    /// All questions.
+    /// The reading side.
     fn reading(&self) -> &dyn ReadStore;
 
-    /// Makes a generation the one with which the host starts.
-    fn activate(&mut self, activation: &Activation) -> Answer<()>;
+    /// Makes a generation the one that the host starts with.
+    fn activate(&mut self, activation: &Activation) -> StoreResult<()>;
 
-    /// Has a partition read on from this offset, whatever was read before. With `log`, what is read
-    /// from there on are other records than those that were at the same offsets before.
-    fn seek(&mut self, read: &ReadPartition, next: i64, log: Option<&str>) -> Answer<()>;
+    /// Makes a partition resume at this offset, whatever was read before. With `log`, the records
+    /// from there on are other ones than those that had the same offsets before.
+    fn seek(&mut self, read: &ReadPartition, next: i64, log: Option<&str>) -> StoreResult<()>;
 }

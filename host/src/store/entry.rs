@@ -1,8 +1,9 @@
-//! What a worker hands over to be committed, and what follows when its fate is known.
+//! An entry that a worker hands over to be committed, and the effects of its fate.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use saga_core::commit::{Broken, Entry, Fate, Link, Offset};
 
 use super::fault::StoreFault;
@@ -11,45 +12,45 @@ use super::parked_room::{ParkedRoom, Place};
 use crate::base::session::{Session, Share};
 use crate::metrics::turns::Measured;
 
-/// An entry that is handed over, with what is the host's own about it.
+/// An entry with the host's own data about it.
 pub struct Handed {
-    /// What is written.
+    /// The writes.
     pub entry: Entry,
-    /// What it was decided on.
+    /// The entry that it was decided on.
     pub link: Link,
     /// The record that the turn consumed.
     pub taken: Option<Taken>,
-    /// The place of a message that is parked.
+    /// The place of a newly parked message.
     pub place: Option<Place>,
-    /// Bytes of a parked message that leaves its place.
+    /// Bytes of a parked message that gives up its place.
     pub leaves: Option<(Arc<ParkedRoom>, usize)>,
     /// The idempotency key under which the reply is kept.
     pub claim: Option<Arc<Claim>>,
-    /// Who hands it over.
-    pub progress: Arc<Progress>,
-    /// What counts it when it is committed, or will not be; none where nothing is measured.
+    /// The progress of the worker that hands it over.
+    pub progress: Arc<CommitProgress>,
+    /// Counts it once its fate is known. None if nothing is measured.
     pub measured: Option<Measured>,
     /// Called once, after the commit or when there will be none.
     pub done: Done,
 }
 
-/// Told how the commit went.
+/// Called with the outcome of the commit.
 pub type Done = Box<dyn FnOnce(Result<(), StoreFault>) + Send>;
 
-/// A record that was consumed.
+/// A consumed record.
 pub struct Taken {
-    /// The reading of a partition that it belongs to.
+    /// The reading of its partition.
     pub session: Arc<Session>,
     /// Its offset.
     pub offset: i64,
-    /// Whether an earlier reading may have settled it.
+    /// True if an earlier reading may have settled it.
     pub may_repeat: bool,
-    /// Its share of what may be in flight.
+    /// Its share of the budget of records in flight.
     pub share: Share,
 }
 
 impl Taken {
-    /// Notes that it is being committed; gives what is stored with it.
+    /// Notes that it is being committed; returns the offset to store.
     pub(super) fn settle(&self) -> Offset {
         let source = &self.session.source;
         let (next, last) = self.session.settle(self.offset);
@@ -63,7 +64,7 @@ impl Taken {
     }
 }
 
-impl saga_core::worker::Taken for Taken {
+impl saga_core::worker::TakenRecord for Taken {
     fn is_cancelled(&self) -> bool {
         self.session.is_cancelled()
     }
@@ -85,44 +86,40 @@ impl saga_core::worker::Taken for Taken {
     }
 }
 
-/// How far the commits of one worker have come: told by the writer, looked at by the worker between
-/// two turns.
+/// The progress of one worker's commits: written by the writer, read by the worker between two
+/// turns.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct CommitProgress {
     settled: AtomicU64,
-    /// Whether there is something in `broken`: most of the time there is not.
+    /// True if `broken` is not empty, which is rare.
     has_broken: AtomicBool,
     broken: Mutex<Vec<Broken>>,
 }
 
-impl Progress {
-    /// The ticket up to which all entries have their fate.
+impl CommitProgress {
+    /// The ticket up to which the fates of all entries are known.
     #[must_use]
     pub fn settled(&self) -> u64 {
         self.settled.load(Ordering::Acquire)
     }
 
-    /// The entries that were not written and that were not given before. To be asked after
-    /// [`Progress::settled`], for an entry is told here first.
+    /// The unwritten entries that were not returned before. To be called after
+    /// [`CommitProgress::settled`], since an entry is added here first.
     #[must_use]
     pub fn broken(&self) -> Vec<Broken> {
         if !self.has_broken.swap(false, Ordering::AcqRel) {
             return Vec::new();
         }
-        std::mem::take(&mut *self.lock())
+        std::mem::take(&mut *self.broken.lock())
     }
 
-    /// What became of an entry is known.
+    /// Records the fate of an entry.
     pub(super) fn tell(&self, entry: &Entry, ticket: u64, fate: Fate) {
         if fate != Fate::Written {
             let key = entry.key.clone();
-            self.lock().push(Broken { ticket, key });
+            self.broken.lock().push(Broken { ticket, key });
             self.has_broken.store(true, Ordering::Release);
         }
         self.settled.store(ticket, Ordering::Release);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Broken>> {
-        self.broken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,59 +1,59 @@
-//! Faults of the store, by what follows from them.
+//! Faults of the store, by consequence.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// The store could not do it; nothing was changed.
+/// An operation of the store failed; nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct StoreFault(pub Cause);
+pub struct StoreFault(pub FaultCause);
 
-/// Why the store could not do it.
+/// The cause of a fault of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cause {
+pub struct FaultCause {
     text: Arc<str>,
-    kind: FaultKind,
+    kind: StoreFaultKind,
 }
 
 /// The consequence of a fault of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FaultKind {
-    /// It may pass: a full disk, a lack of memory or descriptors, a state that did not come to be.
+pub enum StoreFaultKind {
+    /// It may pass: a full disk, a lack of memory or descriptors, a state that was not written.
     Passing,
-    /// What is stored is damaged, or can't be read. It does not pass.
+    /// Stored data is damaged or can't be read. It does not pass.
     Damaged,
-    /// The files that are open are not the ones at the store's path any more.
+    /// The open files are no longer the ones at the store's path.
     Gone,
 }
 
 impl StoreFault {
     /// A fault of this kind.
     #[must_use]
-    pub fn new(kind: FaultKind, text: impl Into<Arc<str>>) -> Self {
+    pub fn new(kind: StoreFaultKind, text: impl Into<Arc<str>>) -> Self {
         let text = text.into();
-        Self(Cause { text, kind })
+        Self(FaultCause { text, kind })
     }
 
-    /// What follows from it.
+    /// Its consequence.
     #[must_use]
-    pub fn kind(&self) -> FaultKind {
+    pub fn kind(&self) -> StoreFaultKind {
         self.0.kind
     }
 }
 
-impl From<String> for Cause {
+impl From<String> for FaultCause {
     fn from(text: String) -> Self {
-        StoreFault::new(FaultKind::Passing, text).0
+        StoreFault::new(StoreFaultKind::Passing, text).0
     }
 }
 
-impl From<&str> for Cause {
+impl From<&str> for FaultCause {
     fn from(text: &str) -> Self {
-        StoreFault::new(FaultKind::Passing, text).0
+        StoreFault::new(StoreFaultKind::Passing, text).0
     }
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for FaultCause {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.text)
     }

@@ -1,38 +1,51 @@
-//! Participants, their generations, what those did, and what of a participant is in use.
+//! Participants, their generations and activity, and the parts of a participant in use.
 
 use saga_core::message::Origin;
 
-use super::read::Answer;
+use super::read::StoreResult;
+use crate::base::generation::RuleSettings;
 
-/// A generation, as the store knows it.
+/// A generation as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GenerationRow {
     /// Its row.
     pub id: i64,
     /// Its digest.
     pub digest: String,
+    /// Digest of its component.
+    pub component: String,
+    /// The settings that the operator gave to the rules.
+    pub settings: Option<RuleSettings>,
     /// The version that it declares.
     pub version: String,
-    /// Version of the shape of its states.
+    /// Version of the state shape.
     pub state_version: u32,
 }
 
-/// A generation that was active, and what it did.
+impl GenerationRow {
+    /// The settings that the operator gave to the rules; empty if there are none.
+    #[must_use]
+    pub fn given(&self) -> RuleSettings {
+        self.settings.clone().unwrap_or_default()
+    }
+}
+
+/// A generation that was active, and its activity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastGeneration {
     /// The generation.
     pub generation: GenerationRow,
-    /// When it last became active, in milliseconds since the Unix epoch.
+    /// The time of its last activation, in milliseconds since the Unix epoch.
     pub since: u64,
-    /// By which way.
+    /// The trigger of its last activation.
     pub way: String,
-    /// How often it became active.
+    /// Number of its activations.
     pub activations: u64,
     /// Messages that it decided.
     pub decisions: u64,
     /// Commands among them that it refused.
     pub refusals: u64,
-    /// Messages on which it broke.
+    /// Messages on which it failed.
     pub faults: u64,
 }
 
@@ -41,63 +54,103 @@ pub struct PastGeneration {
 pub struct Quarantined {
     /// Its key.
     pub key: String,
-    /// Why.
+    /// Reason.
     pub reason: String,
-    /// Since when, in milliseconds since the Unix epoch.
+    /// Start, in milliseconds since the Unix epoch.
     pub since: u64,
 }
 
-/// Questions about participants and generations.
+/// A request of an operator to release a quarantined aggregate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseRequest {
+    /// Key of the aggregate.
+    pub key: String,
+    /// The operator.
+    pub by: String,
+    /// Time, in milliseconds since the Unix epoch.
+    pub time: u64,
+    /// The outcome.
+    pub outcome: ReleaseOutcome,
+}
+
+/// The outcome of a request to release a quarantined aggregate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReleaseOutcome {
+    /// It is in flight, or the host ended meanwhile.
+    Unknown,
+    /// The state was read.
+    Released,
+    /// The state could not be read, for this reason.
+    Failed(String),
+}
+
+/// Queries for participants and generations.
 pub trait ReadHistory {
     /// The row of a participant that has run on this store.
-    fn participant(&self, name: &str) -> Answer<Option<i64>>;
+    fn participant(&self, name: &str) -> StoreResult<Option<i64>>;
 
     /// The names of the participants that have run on this store, sorted.
-    fn participants(&self) -> Answer<Vec<String>>;
+    fn participants(&self) -> StoreResult<Vec<String>>;
 
     /// The row of a topic, if it has one.
-    fn topic(&self, name: &str) -> Answer<Option<i64>>;
+    fn topic(&self, name: &str) -> StoreResult<Option<i64>>;
 
-    /// The row of a generation by the digest of its component, if it has one.
-    fn generation(&self, participant: i64, digest: &str) -> Answer<Option<i64>>;
+    /// The row of a generation by its digest, if it has one.
+    fn generation(&self, participant: i64, digest: &str) -> StoreResult<Option<i64>>;
 
     /// The active generation of a participant.
-    fn active(&self, participant: i64) -> Answer<Option<GenerationRow>>;
+    fn active(&self, participant: i64) -> StoreResult<Option<GenerationRow>>;
 
-    /// The activations of a participant, the first one first: row of the generation, and the way.
-    fn activations(&self, participant: i64) -> Answer<Vec<(i64, String)>>;
+    /// The activations of a participant, oldest first: row of the generation, and trigger.
+    fn activations(&self, participant: i64) -> StoreResult<Vec<(i64, String)>>;
 
-    /// The generations that were active, the latest first.
-    fn generations(&self, participant: i64) -> Answer<Vec<PastGeneration>>;
+    /// The generations that were active, latest first.
+    fn generations(&self, participant: i64) -> StoreResult<Vec<PastGeneration>>;
 
-    /// The components that were refused lately, the latest first: when, by which way, and why
-    /// (JSON).
-    fn refused(&self, participant: i64) -> Answer<Vec<(u64, String, String)>>;
+    /// The components that were refused lately, latest first: time, trigger, and reason (JSON).
+    fn refused(&self, participant: i64) -> StoreResult<Vec<(u64, String, String)>>;
 
-    /// When a participant was last asked this, by whichever generation it had.
-    fn last_asked(&self, participant: i64, origin: Origin, name: &str) -> Answer<Option<u64>>;
+    /// The last time that a participant got this message, with any generation.
+    fn last_asked(&self, participant: i64, origin: Origin, name: &str) -> StoreResult<Option<u64>>;
 
-    /// How many timers of this name are set.
-    fn timers_set(&self, participant: i64, name: &str) -> Answer<u64>;
+    /// The number of pending timers of this name.
+    fn timers_set(&self, participant: i64, name: &str) -> StoreResult<u64>;
 
-    /// Whether any state of a participant is stored.
-    fn holds_states(&self, participant: i64) -> Answer<bool>;
+    /// True if any state of a participant is stored.
+    fn holds_states(&self, participant: i64) -> StoreResult<bool>;
 
     /// The oldest and the newest version among the stored states of a participant that lie outside
-    /// these bounds; none where all states lie within.
+    /// these bounds. None if all states lie within.
     fn state_versions_outside(
         &self,
         participant: i64,
         oldest: u32,
         newest: u32,
-    ) -> Answer<Option<(u32, u32)>>;
+    ) -> StoreResult<Option<(u32, u32)>>;
 
-    /// How many aggregates are quarantined, and those that are so longest, at most `most`.
-    fn quarantined(&self, participant: i64, most: usize) -> Answer<(u64, Vec<Quarantined>)>;
+    /// The number of stored states of a version before this one.
+    fn older_states(&self, participant: i64, version: u32) -> StoreResult<u64>;
 
-    /// How many aggregates are quarantined, counted up to `most`.
-    fn quarantined_up_to(&self, participant: i64, most: usize) -> Answer<u64>;
+    /// The keys of stored states of a version before this one, after this key, in the order of
+    /// keys, at most `most`.
+    fn older_state_keys(
+        &self,
+        participant: i64,
+        version: u32,
+        after: &str,
+        most: usize,
+    ) -> StoreResult<Vec<String>>;
 
-    /// The keys of aggregates that are quarantined, at most `most`.
-    fn quarantined_keys(&self, participant: i64, most: usize) -> Answer<Vec<String>>;
+    /// The number of quarantined aggregates, and those that have been quarantined longest, at most
+    /// `most`.
+    fn quarantined(&self, participant: i64, most: usize) -> StoreResult<(u64, Vec<Quarantined>)>;
+
+    /// The latest requests to release an aggregate, latest first.
+    fn releases(&self, participant: i64) -> StoreResult<Vec<ReleaseRequest>>;
+
+    /// The number of quarantined aggregates, counted up to `most`.
+    fn quarantined_up_to(&self, participant: i64, most: usize) -> StoreResult<u64>;
+
+    /// The keys of quarantined aggregates, at most `most`.
+    fn quarantined_keys(&self, participant: i64, most: usize) -> StoreResult<Vec<String>>;
 }

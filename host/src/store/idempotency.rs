@@ -1,29 +1,31 @@
-//! Idempotency keys: commands that a client may repeat, the keys that are known, the first replies.
+//! Idempotency keys: repeatable commands, the known keys, the first replies.
 //!
 //! A key is *claimed* before its command is offered to the rules, and stays claimed until the turn
-//! is over, whatever becomes of it. The reply is written in the turn's own transaction (invariants
-//! 2 and 10), so a key has a row if, and only if, its command took effect; a command that left
+//! is over, whatever its outcome. The reply is written in the turn's own transaction (invariants 2
+//! and 10), so a key has a row if, and only if, its command took effect; a command that left
 //! nothing releases the key.
 //!
-//! All keys with a row, and all that are claimed, stand in memory: a new key, as most are, costs no
-//! look into the store, and the bound counts both (invariant 9). In memory a key is a hash of 128
-//! bits, seeded anew at each start so that nobody can make two keys meet.
+//! All keys with a row and all claimed keys are in memory: a new key, the common case, costs no
+//! read of the store, and the bound counts both (invariant 9). In memory a key is a 128-bit hash
+//! with a new seed at each start, so that nobody can make two keys collide.
 //!
-//! Must not know: what a request is, who asks.
+//! Must not know: requests and clients.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How long replies are kept, and how many.
+use parking_lot::Mutex;
+
+/// Retention and number of replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdempotencySettings {
     /// Hours after which a reply may be deleted.
     pub hours: u64,
-    /// Keys at most: those with a reply, and those whose command is in flight. A row takes what its
-    /// key and its reply take, and about 50 bytes of memory.
+    /// Most keys: those with a reply, and those whose command is in flight. A row takes the size of
+    /// its key and its reply, and about 50 bytes of memory.
     pub keys: usize,
 }
 
@@ -41,11 +43,11 @@ impl Default for IdempotencySettings {
 pub struct KnownKeys {
     settings: IdempotencySettings,
     seeds: [RandomState; 2],
-    stages: Mutex<HashMap<[u64; 2], Stage>>,
+    stages: Mutex<HashMap<[u64; 2], ClaimStage>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum ClaimStage {
     Claimed,
     Replied,
 }
@@ -53,17 +55,17 @@ enum Stage {
 /// The outcome of a claim.
 #[derive(Debug)]
 pub enum Known {
-    /// It was not known: it is claimed now.
+    /// The key was unknown and is now claimed.
     Claimed(Arc<Claim>),
     /// Another command has claimed it.
     InUse,
     /// It has a reply.
     Replied,
-    /// No further key is taken; with the bound.
+    /// No further key is accepted; contains the bound.
     Full(usize),
 }
 
-/// A key that one command has to itself. Dropped, it is free again, unless the reply was committed.
+/// A key that one command owns. Dropping it releases the key, unless the reply was committed.
 #[derive(Debug)]
 pub struct Claim {
     known: Arc<KnownKeys>,
@@ -82,6 +84,8 @@ pub struct FirstReply {
     pub aggregate: String,
     /// The reply, as JSON text.
     pub reply: String,
+    /// Correlation of the command.
+    pub correlation: String,
 }
 
 impl KnownKeys {
@@ -99,15 +103,15 @@ impl KnownKeys {
         self.settings.hours
     }
 
-    /// This key has a reply in the store.
+    /// Notes that this key has a reply in the store.
     pub(super) fn has_reply(&self, participant: i64, key: &str) {
         let hash = self.hash(participant, key);
-        self.stages().insert(hash, Stage::Replied);
+        self.stages.lock().insert(hash, ClaimStage::Replied);
     }
 
-    /// The replies of these keys were deleted.
+    /// Forgets keys whose replies were deleted.
     pub(super) fn forget(&self, keys: &[(i64, String)]) {
-        let mut stages = self.stages();
+        let mut stages = self.stages.lock();
         for (participant, key) in keys {
             stages.remove(&self.hash(*participant, key));
         }
@@ -116,16 +120,16 @@ impl KnownKeys {
     /// Claims a key of a participant for the request with this fingerprint.
     pub fn claim(self: &Arc<Self>, participant: i64, key: &str, fingerprint: [u8; 32]) -> Known {
         let hash = self.hash(participant, key);
-        let mut stages = self.stages();
+        let mut stages = self.stages.lock();
         let count = stages.len();
         match stages.entry(hash) {
             Slot::Occupied(slot) => match slot.get() {
-                Stage::Claimed => Known::InUse,
-                Stage::Replied => Known::Replied,
+                ClaimStage::Claimed => Known::InUse,
+                ClaimStage::Replied => Known::Replied,
             },
             Slot::Vacant(_) if count >= self.settings.keys => Known::Full(self.settings.keys),
             Slot::Vacant(slot) => {
-                slot.insert(Stage::Claimed);
+                slot.insert(ClaimStage::Claimed);
                 Known::Claimed(Arc::new(Claim {
                     known: self.clone(),
                     hash,
@@ -144,14 +148,6 @@ impl KnownKeys {
             other.hash_one((participant, key)),
         ]
     }
-
-    fn stages(&self) -> MutexGuard<'_, HashMap<[u64; 2], Stage>> {
-        lock(&self.stages)
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Claim {
@@ -161,17 +157,20 @@ impl Claim {
         (self.key.clone(), self.fingerprint)
     }
 
-    /// The reply is committed: the key has a row now.
+    /// Notes that the reply is committed: the key has a row now.
     pub(super) fn keep(&self) {
         self.is_kept.store(true, Ordering::Relaxed);
-        self.known.stages().insert(self.hash, Stage::Replied);
+        self.known
+            .stages
+            .lock()
+            .insert(self.hash, ClaimStage::Replied);
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
         if !*self.is_kept.get_mut() {
-            self.known.stages().remove(&self.hash);
+            self.known.stages.lock().remove(&self.hash);
         }
     }
 }

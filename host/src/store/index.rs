@@ -1,34 +1,34 @@
-//! Lists of aggregates: the indexes by which they are found, and their pages.
+//! Lists of aggregates: the indexes behind them, and their pages.
 //!
-//! Each index is of one participant, over the values at a pointer of the state and, within one
-//! value, in the order of listings: the length of the key, then the key, so that generated numbers
-//! come in the order in which they were given. The engine keeps it in the transaction of each turn.
+//! Each index belongs to one participant. It orders the values at a pointer of the state and,
+//! within one value, the length of the key, then the key, so that generated numbers come in the
+//! order of their generation. The engine maintains it in the transaction of each turn.
 
 use std::collections::BTreeSet;
 
 use saga_contract::description::Description;
 use saga_contract::listing::FilterValue;
 
-/// A page that is wanted.
+/// A request for a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// Row of the participant.
     pub participant: i64,
-    /// JSON pointers into the state, and the values that have to be there. The first one is looked
-    /// up, the others are tried on what it finds.
+    /// JSON pointers into the state, and the required values. The first one is looked up in its
+    /// index, the others filter the result.
     pub filters: Vec<(String, FilterValue)>,
-    /// The key after which the page begins; none for the first page.
+    /// The key before the page. None for the first page.
     pub after: Option<String>,
-    /// Keys of the page at most.
+    /// Most keys of the page.
     pub most: usize,
 }
 
 /// The keys of a page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The keys, in their order.
+    /// The keys, in list order.
     pub keys: Vec<String>,
-    /// The key after which the next page begins; none where nothing follows.
+    /// The key before the next page. None if nothing follows.
     pub next: Option<String>,
 }
 
@@ -37,7 +37,7 @@ pub struct Page {
 pub struct Index {
     /// Row of the participant.
     pub participant: i64,
-    /// JSON pointer of the values in the state; none for the index of all aggregates.
+    /// JSON pointer of the values in the state. None for the index of all aggregates.
     pub pointer: Option<String>,
 }
 

@@ -1,28 +1,30 @@
-//! The store: everything that outlives the process.
+//! The store: all data that outlives the process.
 //!
 //! # Layout
 //!
-//! - [`engine`]: what an engine does; the writing side. [`read`]: the reading side, whose questions
-//!   stand beside their rows: [`streams`] (outbox, offsets), [`parked`], [`history`] (participants,
-//!   generations), [`sample`]; [`readers`]: the pool
-//! - [`entry`]: what one turn hands over to be committed; [`tally`]: what is counted of it
-//! - [`idempotency`]: commands that may be repeated: known keys; [`parked_room`]: how many messages
-//!   may be parked
+//! - [`engine`]: the interface of an engine; the writing side. [`read`]: the reading side, whose
+//!   queries are declared next to their rows: [`streams`] (outbox, offsets), [`parked`],
+//!   [`dead_letters`] (dead letters), [`history`] (participants, generations), [`sample`];
+//!   [`readers`]: the pool
+//! - [`entry`]: the entry that one turn hands over to be committed; [`tally`]: its counts
+//! - [`idempotency`]: known keys of repeatable commands; [`parked_room`]: the bound on parked
+//!   messages
 //! - [`index`]: lists of aggregates
-//! - [`fault`]: what can go wrong, by what follows from it; [`condition`]: what the store is good
-//!   for, and what is logged of it; [`standstill`]: whether the writer stands still;
-//!   [`open_error`], [`backup`]: why there is no store, or no copy of it
-//! - `conformance`: what any engine must do, as a suite
+//! - [`fault`]: faults, by consequence; [`condition`]: the condition of the store, and its log
+//!   messages; [`standstill`]: detects a writer that stands still; [`open_error`], [`backup`]:
+//!   errors of opening and of copying the store
+//! - `conformance`: the suite that any engine must pass
 //! - `sqlite`: the engine: one file
 //!
-//! Must not know: components, Kafka, HTTP, what a participant is about; and outside `sqlite`, SQL.
+//! Must not know: components, Kafka, HTTP, the purpose of a participant; and outside `sqlite`, SQL.
 //! Invariants 1, 2, 3 and 10 live here: a turn is one entry, an entry is committed whole or not at
-//! all, and nobody is told before the commit is on disk.
+//! all, and nobody is notified before the commit is durable.
 
 pub mod backup;
 pub mod condition;
 #[cfg(test)]
 pub(crate) mod conformance;
+pub mod dead_letters;
 pub mod engine;
 pub mod entry;
 pub mod fault;
@@ -42,15 +44,15 @@ pub mod tally;
 
 pub use condition::Condition;
 pub use engine::{Activation, Engine, NewGeneration, Stopped, Store};
-pub use entry::{Handed, Progress, Taken};
-pub use fault::{FaultKind, StoreFault};
+pub use entry::{CommitProgress, Handed, Taken};
+pub use fault::{StoreFault, StoreFaultKind};
 pub use idempotency::{Claim, FirstReply, IdempotencySettings, Known};
 pub use index::{Index, Page, Wanted};
 pub use open_error::OpenError;
 pub use parked_room::{ParkedLimits, ParkedRoom};
-pub use read::{Answer, ReadStore};
+pub use read::{ReadStore, StoreResult};
 pub use readers::Reader;
 pub use saga_core::commit::{DeadLetter, Entry, FiredTimer, OutboxRow};
 pub use sqlite::{StoreSettings, copy, look, open, own};
-pub use streams::{KnownTopic, OutboxReaders, RELAY, ReadPartition, StoredPlace};
+pub use streams::{OutboxReaders, RELAY, ReadPartition, StoredPlace};
 pub use tally::{Tally, Verdict};

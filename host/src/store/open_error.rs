@@ -1,16 +1,16 @@
-//! Why a store can't be used, and what to do about it.
+//! Errors of opening a store, with their remedies.
 
 use std::path::PathBuf;
 
-/// Why a store can't be used.
+/// The reason why a store can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The directory can't be made or written.
+    /// The directory can't be created or written.
     #[error("data directory {path}: {reason}")]
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         reason: String,
     },
     /// Another process uses the store.
@@ -20,7 +20,7 @@ pub enum OpenError {
     InUse {
         /// The store.
         path: PathBuf,
-        /// The lock.
+        /// The lock file.
         lock: PathBuf,
     },
     /// The file is not a store.
@@ -28,10 +28,10 @@ pub enum OpenError {
     NotAStore {
         /// The file.
         path: PathBuf,
-        /// What it is instead.
+        /// The actual content.
         reason: String,
     },
-    /// A newer host wrote it.
+    /// The file was written by a newer version of the host.
     #[error(
         "store {path}: has schema version {found}, this saga knows up to {known}; use a newer saga"
     )]
@@ -40,23 +40,23 @@ pub enum OpenError {
         path: PathBuf,
         /// Its version.
         found: i64,
-        /// Ours.
+        /// The newest version that this host knows.
         known: i64,
     },
-    /// The file and the log beside it don't belong together.
+    /// The file and its write-ahead log don't belong together.
     #[error("store {path}: {reason}")]
     Mismatch {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// The problem and the remedy.
         reason: String,
     },
-    /// The engine can't open or write it.
+    /// The engine can't open or write the file.
     #[error("store {path}: {reason}")]
     Unusable {
         /// The file.
         path: PathBuf,
-        /// What the engine said.
+        /// The engine's message.
         reason: String,
     },
 }

@@ -1,21 +1,24 @@
-//! The bound on parked messages, and how much of it is used (invariant 9).
+//! The bound on parked messages, and its use (invariant 9).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 pub use saga_core::worker::Bound;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// How much may be parked. A message for which there is no room becomes a dead letter, or waits in
-/// memory where its key only waits for another attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+/// Bounds on parked messages. A message that exceeds them becomes a dead letter, or waits in memory
+/// if its key only waits for another attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ParkedLimits {
     /// Messages of one participant.
+    #[schemars(range(min = 0, max = 10_000_000))]
     pub messages: usize,
     /// Bytes of the messages of one participant.
+    #[schemars(range(min = 0, max = 1_i64 << 40))]
     pub bytes: usize,
     /// Messages of one aggregate.
+    #[schemars(range(min = 0, max = 10_000_000))]
     pub aggregate_messages: usize,
 }
 
@@ -29,7 +32,7 @@ impl Default for ParkedLimits {
     }
 }
 
-/// How much is parked of one participant, and how much may be.
+/// The number of parked messages of a participant, and its bound.
 #[derive(Debug)]
 pub struct ParkedRoom {
     limits: ParkedLimits,
@@ -39,7 +42,7 @@ pub struct ParkedRoom {
 }
 
 impl ParkedRoom {
-    /// Room of which so many messages, and so many bytes, are taken by what the store holds.
+    /// The room of a participant whose stored messages take this much of it.
     #[must_use]
     pub fn new(limits: ParkedLimits, (messages, bytes): (usize, usize)) -> Arc<Self> {
         Arc::new(Self {
@@ -50,10 +53,10 @@ impl ParkedRoom {
         })
     }
 
-    /// A place for one more message of so many bytes, of an aggregate with so many parked already.
+    /// A place for one more message of this size, of an aggregate with this many parked messages.
     ///
     /// # Errors
-    /// The bound that leaves no room for it.
+    /// The bound that is exceeded.
     pub fn take(self: &Arc<Self>, bytes: usize, of_aggregate: usize) -> Result<Place, Bound> {
         if of_aggregate >= self.limits.aggregate_messages {
             return Err(Bound::AggregateMessages);
@@ -74,24 +77,24 @@ impl ParkedRoom {
         })
     }
 
-    /// Whether this is the first message of the participant without room since a tenth of it was
+    /// True if this is the first message of the participant without room since a tenth of it was
     /// free.
     #[must_use]
     pub fn has_just_filled(&self) -> bool {
         !self.is_full.swap(true, Ordering::Relaxed)
     }
 
-    /// How many messages are parked, and how many bytes they have.
+    /// The number of parked messages, and their bytes.
     #[must_use]
     pub fn used(&self) -> (usize, usize) {
         let of = |count: &AtomicUsize| count.load(Ordering::Acquire);
         (of(&self.messages), of(&self.bytes))
     }
 
-    /// A message of so many bytes has left its place.
+    /// Frees the place of a message of this size.
     pub(super) fn leave(&self, bytes: usize) {
         self.subtract(bytes);
-        // Where messages come and go at the bound, that is no news each time.
+        // Messages that come and go at the bound are not reported each time.
         let is_free = |used: usize, most: usize| used.saturating_mul(10) < most.saturating_mul(9);
         let (messages, bytes) = self.used();
         if is_free(messages, self.limits.messages) && is_free(bytes, self.limits.bytes) {
@@ -105,7 +108,7 @@ impl ParkedRoom {
     }
 }
 
-/// A place for one message. It is given back when it is dropped, unless the message was parked.
+/// A place for one message. Dropping it frees it, unless the message was parked.
 #[derive(Debug)]
 pub struct Place {
     room: Arc<ParkedRoom>,
@@ -114,7 +117,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The message is parked.
+    /// Notes that the message is parked.
     pub(super) fn keep(&self) {
         self.is_kept.store(true, Ordering::Relaxed);
     }

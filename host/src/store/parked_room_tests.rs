@@ -21,7 +21,7 @@ fn invariant_9_what_is_parked_is_bounded_in_number_bytes_and_for_each_aggregate(
     let third = room.take(0, 0).unwrap();
     assert_eq!(room.take(0, 0).unwrap_err(), Bound::Messages);
     assert_eq!(room.used(), (3, 100));
-    // What was parked stays counted until it is settled; what was not is given back.
+    // A parked message counts until it is settled; a place without one is freed.
     first.keep();
     drop((first, second, third));
     assert_eq!(room.used(), (1, 60));
@@ -30,13 +30,13 @@ fn invariant_9_what_is_parked_is_bounded_in_number_bytes_and_for_each_aggregate(
 }
 
 #[test]
-fn that_it_is_full_is_said_once_until_a_tenth_is_free_again() {
+fn a_full_room_is_reported_once_until_a_tenth_is_free() {
     let room = room(20, 100, 9);
     let mut places: Vec<_> = (0..20).map(|_| room.take(1, 0).unwrap()).collect();
     assert!(room.take(1, 0).is_err());
     assert!(room.has_just_filled());
     assert!(!room.has_just_filled());
-    // One comes, one goes: that is no news.
+    // One message comes, one goes: this is not reported.
     places.truncate(18);
     assert!(!room.has_just_filled());
     places.truncate(17);

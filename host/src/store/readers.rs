@@ -1,14 +1,15 @@
-//! The pool of readers: connections are kept from one question to the next.
+//! The pool of readers: connections are kept from one query to the next.
 //!
-//! Their number is bounded by that of the threads that read at once; a few are kept idle
-//! (invariant 9).
+//! It has at most as many readers as threads that read at once; a few are kept idle (invariant 9).
 
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use super::read::{Answer, ReadStore};
+use parking_lot::Mutex;
 
-/// Readers that are kept without being used.
+use super::read::{ReadStore, StoreResult};
+
+/// Most idle readers.
 const IDLE: usize = 8;
 
 /// A connection of the engine.
@@ -19,52 +20,46 @@ type Opened = Box<dyn ReadStore + Send>;
 pub(super) struct Readers(Arc<Pool>);
 
 struct Pool {
-    open: Box<dyn Fn() -> Answer<Opened> + Send + Sync>,
+    open: Box<dyn Fn() -> StoreResult<Opened> + Send + Sync>,
     /// None once the store is closed.
     idle: Mutex<Option<Vec<Opened>>>,
 }
 
-/// A reader, for one thread at a time. It goes back to the pool when it is dropped, unless
-/// something went wrong on it.
+/// A reader, for one thread at a time. Dropping it returns it to the pool, unless its connection
+/// had an error.
 pub struct Reader {
-    /// Taken when it is dropped.
+    /// None once it is dropped.
     reading: Option<Opened>,
     pool: Arc<Pool>,
 }
 
 impl Readers {
-    /// Those that this opens.
-    pub(super) fn new(open: impl Fn() -> Answer<Opened> + Send + Sync + 'static) -> Self {
+    /// A pool whose readers are opened by `open`.
+    pub(super) fn new(open: impl Fn() -> StoreResult<Opened> + Send + Sync + 'static) -> Self {
         Self(Arc::new(Pool {
             open: Box::new(open),
             idle: Mutex::new(Some(Vec::new())),
         }))
     }
 
-    /// One that is idle, or a new one.
-    pub(super) fn take(&self) -> Answer<Reader> {
-        let idle = self.0.idle().as_mut().and_then(Vec::pop);
+    /// An idle reader, or a new one.
+    pub(super) fn take(&self) -> StoreResult<Reader> {
+        let idle = self.0.idle.lock().as_mut().and_then(Vec::pop);
         Ok(Reader {
             reading: Some(idle.map_or_else(&self.0.open, Ok)?),
             pool: self.0.clone(),
         })
     }
 
-    /// Those that are idle.
+    /// The number of idle readers.
     #[cfg(test)]
     pub(super) fn idle(&self) -> usize {
-        self.0.idle().as_ref().map_or(0, Vec::len)
+        self.0.idle.lock().as_ref().map_or(0, Vec::len)
     }
 
-    /// Closes those that are idle; the others are closed when they are dropped.
+    /// Closes the idle readers; the others close when they are dropped.
     pub(super) fn close(&self) {
-        self.0.idle().take();
-    }
-}
-
-impl Pool {
-    fn idle(&self) -> MutexGuard<'_, Option<Vec<Opened>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.idle.lock().take();
     }
 }
 
@@ -84,7 +79,7 @@ impl Drop for Reader {
         let Some(reading) = self.reading.take().filter(|reading| reading.is_sound()) else {
             return;
         };
-        if let Some(idle) = &mut *self.pool.idle()
+        if let Some(idle) = &mut *self.pool.idle.lock()
             && idle.len() < IDLE
         {
             idle.push(reading);

@@ -1,7 +1,7 @@
-//! The writer's present work: how long it lasts, and whether the writer stands still.
+//! The writer's present work: its duration, and the detection of a standstill.
 //!
-//! The writer notes when it takes work up; others ask how long that is ago. A task looks now and
-//! then, so that a request needs to look at a flag only, and no clock.
+//! The writer notes when it starts work; others ask how long ago that was. A task checks
+//! periodically, so that a request needs to read a flag only, and no clock.
 
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::engine::Store;
 
-/// How often the task looks.
+/// Interval of the checks.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Looks, until the store is closed, whether its writer stands still. To be run once.
+/// Checks, until the store is closed, if its writer stands still. To be run once.
 pub async fn watch(store: Weak<Store>) {
     let mut looks = tokio::time::interval(LOOK);
     loop {
@@ -26,7 +26,7 @@ pub async fn watch(store: Weak<Store>) {
 #[derive(Debug)]
 pub struct Work {
     epoch: Instant,
-    /// When the present work was taken up, in milliseconds since the epoch; 0 while there is none.
+    /// The start of the present work, in milliseconds since the epoch; 0 if there is none.
     since: AtomicU64,
     stands: AtomicBool,
 }
@@ -42,18 +42,18 @@ impl Default for Work {
 }
 
 impl Work {
-    /// The writer takes work up.
+    /// The writer starts work.
     pub(super) fn begin(&self, now: Instant) {
         let since = now.saturating_duration_since(self.epoch).as_millis() as u64;
         self.since.store(since.max(1), Ordering::Relaxed);
     }
 
-    /// It is done with it.
+    /// The writer has finished its work.
     pub(super) fn end(&self) {
         self.since.store(0, Ordering::Relaxed);
     }
 
-    /// How long it has been at its present work; nothing while it has none.
+    /// The duration of the present work; zero if there is none.
     #[must_use]
     pub fn lasts(&self) -> Duration {
         match self.since.load(Ordering::Relaxed) {
@@ -62,13 +62,13 @@ impl Work {
         }
     }
 
-    /// Whether it stood still when the task looked last.
+    /// True if it stood still at the last check.
     #[must_use]
     pub fn stands(&self) -> bool {
         self.stands.load(Ordering::Relaxed)
     }
 
-    /// Notes whether it stands still; gives whether that is new.
+    /// Notes whether it stands still; returns true if that has changed.
     pub(super) fn note(&self, stands: bool) -> bool {
         self.stands.swap(stands, Ordering::Relaxed) != stands
     }

@@ -1,29 +1,29 @@
-//! Records in the store: the outbox, how far consumers have read, which topics they read.
+//! Records in the store: the outbox, the consumers' offsets, the topics that they read.
 //!
 //! A *consumer* is a name under which an offset is kept: `log:PARTICIPANT/GROUP` and
 //! `kafka:PARTICIPANT/GROUP` for those that read a topic, [`RELAY`] for the relay to Kafka. Offsets
-//! of the outbox rise by one, without gaps but for deleted rows.
+//! of the outbox rise by one, without gaps except for deleted rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use saga_core::record::Record;
 
-use super::read::Answer;
+use super::read::StoreResult;
 use crate::base::session::{Extent, Proof};
 
 /// The consumer that copies the outbox to Kafka.
 pub const RELAY: &str = "log:relay";
 
-/// Where a consumer reads a partition on.
+/// The position at which a consumer resumes a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredPlace {
     /// The offset of the next record.
     pub next: i64,
-    /// What the record before it was; none where it was not read, or not from Kafka.
+    /// The proof of the record before it. None if that was not read, or not from Kafka.
     pub last: Option<Proof>,
-    /// What sets apart positions in this log of the partition from those in the first one; none in
-    /// that.
+    /// Tells positions in this log of the partition from those in the first one. None for the first
+    /// one.
     pub log: Option<String>,
 }
 
@@ -44,23 +44,14 @@ pub struct ReadPartition {
     pub next: i64,
 }
 
-/// The topic that a consumer reads under a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownTopic {
-    /// The id that the brokers gave it.
-    pub id: String,
-    /// Whether it is the first one of its name that the consumer has read.
-    pub is_first: bool,
-}
-
 /// The state of a topic's part of the outbox.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Records that were published; on the embedded log, what is committed is published.
+    /// Published records; on the embedded log, committed records are published.
     pub published: u64,
     /// Records that wait for the relay, or for the slowest consumer.
     pub waiting: u64,
-    /// When the oldest of them was made, in milliseconds since the Unix epoch.
+    /// The creation time of the oldest waiting record, in milliseconds since the Unix epoch.
     pub oldest: Option<u64>,
 }
 
@@ -73,25 +64,26 @@ pub enum OutboxReaders {
     Relay,
 }
 
-/// Questions about records.
+/// Queries for records.
 pub trait ReadStreams {
-    /// The offset from which a consumer reads on; none where it has never read.
-    fn offset(&self, consumer: &str, topic: i64, partition: i32) -> Answer<Option<i64>>;
+    /// The offset at which a consumer resumes. None if it has never read.
+    fn offset(&self, consumer: &str, topic: i64, partition: i32) -> StoreResult<Option<i64>>;
 
-    /// The offset from which a consumer reads on, and what it has read last; none where it has
-    /// never read.
-    fn place(&self, consumer: &str, topic: i64, partition: i32) -> Answer<Option<StoredPlace>>;
+    /// The offset at which a consumer resumes, and the proof of the last record that it read. None
+    /// if it has never read.
+    fn place(&self, consumer: &str, topic: i64, partition: i32)
+    -> StoreResult<Option<StoredPlace>>;
 
-    /// How many partitions of a topic hold or held records: the highest number and one.
-    fn partitions(&self, topic: i64) -> Answer<i32>;
+    /// The number of partitions of a topic that hold or held records: the highest number plus one.
+    fn partitions(&self, topic: i64) -> StoreResult<i32>;
 
-    /// The partitions of a topic that hold or held records: where each begins, were nothing
-    /// deleted, and ends; and the first record that is there of those that a consumer has not
+    /// The partitions of a topic that hold or held records: the offset where each begins (as if
+    /// nothing were deleted), where it ends, and the first existing record that a consumer has not
     /// settled.
-    fn extents(&self, topic: i64, consumer: &str) -> Answer<Vec<Extent>>;
+    fn extents(&self, topic: i64, consumer: &str) -> StoreResult<Vec<Extent>>;
 
-    /// Records of the outbox from `from` on, at most `most`, and none after those whose keys and
-    /// values have `bytes` bytes together.
+    /// Records of the outbox from `from` on, at most `most`, ending with the one at which their
+    /// keys and values reach `bytes` bytes together.
     fn records_within(
         &self,
         topic: &(i64, Arc<str>),
@@ -99,21 +91,20 @@ pub trait ReadStreams {
         from: i64,
         most: usize,
         bytes: usize,
-    ) -> Answer<Vec<Record>>;
+    ) -> StoreResult<Vec<Record>>;
 
-    /// The topics of which the outbox holds something that the relay has not published: names and
-    /// rows.
-    fn waiting_topics(&self) -> Answer<Vec<(Arc<str>, i64)>>;
+    /// The topics with unpublished records in the outbox: names and rows.
+    fn waiting_topics(&self) -> StoreResult<Vec<(Arc<str>, i64)>>;
 
-    /// What waits in the outbox, by the names of the topics. What nobody reads does not wait.
-    fn backlogs(&self, readers: OutboxReaders) -> Answer<BTreeMap<String, Backlog>>;
+    /// The backlogs of the outbox by topic name. Records that nobody reads do not wait.
+    fn backlogs(&self, readers: OutboxReaders) -> StoreResult<BTreeMap<String, Backlog>>;
 
     /// The partitions that consumers of Kafka read, by topic, partition and group.
-    fn read_partitions(&self) -> Answer<Vec<ReadPartition>>;
+    fn read_partitions(&self) -> StoreResult<Vec<ReadPartition>>;
 
-    /// The topic that a consumer is known to read under the name in this row.
-    fn known_topic(&self, consumer: &str, topic: i64) -> Answer<Option<KnownTopic>>;
+    /// The id of the topic that a consumer is known to read under the name in this row.
+    fn topic_id(&self, consumer: &str, topic: i64) -> StoreResult<Option<String>>;
 
-    /// How many records of this type a consumer of the embedded log has yet to read.
-    fn unread(&self, consumer: &str, topic: i64, event_type: &str) -> Answer<u64>;
+    /// The number of records of this type that a consumer of the embedded log has not yet read.
+    fn unread(&self, consumer: &str, topic: i64, event_type: &str) -> StoreResult<u64>;
 }

@@ -1,6 +1,6 @@
-//! What decides: a generation, and where its events and dead letters go.
+//! The active generation, and the topics of its events and dead letters.
 //!
-//! Made whole before any turn runs on it, and never altered: a swap replaces it (invariant 6).
+//! Complete before any turn runs on it, and never modified: a swap replaces it (invariant 6).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,27 +14,33 @@ use crate::base::generation::Generation;
 pub struct Active {
     /// The generation.
     pub generation: Generation,
-    /// Where its events go, by the topic's name in its description.
+    /// Lanes of its events, by the topic's name in its description.
     pub topics: HashMap<String, Lane>,
-    /// Where its dead letters go, by the topic that they came from.
+    /// Lanes of its dead letters, by the topic that they came from.
     pub dead_letters: HashMap<Arc<str>, Lane>,
 }
 
 impl Active {
-    /// What the participant says of itself.
+    /// The participant's description.
     #[must_use]
     pub fn description(&self) -> &Description {
         self.generation.description()
     }
 
-    /// Digest of the build.
+    /// Digest of the component.
+    #[must_use]
+    pub fn component(&self) -> &str {
+        self.generation.build.component()
+    }
+
+    /// Digest of the build: of its component and settings.
     #[must_use]
     pub fn digest(&self) -> &str {
         self.generation.build.digest()
     }
 }
 
-impl saga_core::worker::Active for Active {
+impl saga_core::worker::ActiveRules for Active {
     fn generation(&self) -> i64 {
         self.generation.id
     }

@@ -6,23 +6,29 @@
 //!
 //! # Layout
 //!
-//! - [`participant`]: one participant: takes commands, records and timers, and gives each to the worker of its key
-//! - [`this_host`]: what travels with turns, and what a client is answered
-//! - `worker`: the thread around one worker of `saga_core`: answers its questions, does what it wants done
-//! - [`active`]: what decides, and where its events go
-//! - [`succession`]: how a participant passes from one generation to the next, `turnover`: how a worker does
-//! - `passed`: records of event types that the participant does not take
-//! - [`repeats`]: commands that carry an idempotency key: is this the first, and what was replied to it
+//! - [`participant`]: one participant: takes commands, records and timers, and routes each to the
+//!   worker of its key
+//! - [`this_host`]: the host's data that travels with turns, and the answers for clients
+//! - `worker`: the thread around one worker of `saga_core`: answers its questions, performs its
+//!   actions
+//! - [`active`]: the active generation, and the topics of its events
+//! - [`succession`]: the switch of a participant to the next generation; `turnover`: that of one
+//!   worker
+//! - `passed`: records of event types that the participant does not subscribe to
+//! - [`repeats`]: commands with an idempotency key
 //! - [`timers`]: offers the timers that are due
+//! - [`dead_letters`]: operators' requests for dead letters; `states`: requests for stored states
 //!
-//! What becomes of a turn is decided in [`saga_core::worker`]; threads, channels, clocks and the store are here.
+//! Turns are decided in [`saga_core::worker`]; threads, channels, clocks and the store are here.
 //!
 //! Must not know: rdkafka, SQL, wasmtime types.
 
 pub mod active;
+pub mod dead_letters;
 pub mod participant;
 mod passed;
 pub mod repeats;
+mod states;
 pub mod succession;
 pub mod this_host;
 pub mod timers;
@@ -30,7 +36,8 @@ mod turnover;
 mod worker;
 
 pub use active::{Active, Lane};
-pub use participant::{Participant, ParticipantSettings};
+pub use participant::{Participant, ParticipantParts};
 pub use repeats::Met;
+pub use saga_core::worker::Replied;
 pub use succession::{Retired, Successor, SwapError};
-pub use this_host::{Answer, CommandCall};
+pub use this_host::{Answer, CommandCall, UnknownOutcome};

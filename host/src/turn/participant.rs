@@ -1,12 +1,13 @@
-//! One participant: takes commands, records and timers, and gives each to the worker of its key.
+//! One participant: takes commands, records and timers, and routes each to the worker of its key.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
+use parking_lot::{Mutex, RwLock};
 use saga_contract::description::CommandKind;
 use saga_core::admit::{self, Admission, Asked};
 use saga_core::identity;
@@ -21,49 +22,49 @@ use tokio::sync::oneshot;
 use super::active::Active;
 use super::passed::PassedOver;
 use super::repeats::Lookups;
-use super::this_host::{Answer, Client, CommandCall, Over, Turn};
+use super::this_host::{Answer, CommandCall, Over, Turn, UnknownOutcome, WaitingClient};
 use super::turnover::Slot;
-use super::worker::{Offered, Place, Thread};
-use crate::base::changes::Watch;
+use super::worker::{Offered, Thread, WorkerPlace};
+use crate::base::changes::AggregateWatch;
 use crate::base::clock::{now_ms, random_tail};
 use crate::base::machine::Machine;
 use crate::metrics::instances::Instances;
-use crate::metrics::passed::Passed;
+use crate::metrics::passed::PassedCounters;
 use crate::metrics::turns::Turns;
 use crate::stages::Flow;
+use crate::store::parked::ParkedKey;
 use crate::store::read::StoredTimer;
 use crate::store::{FiredTimer, ParkedLimits, ParkedRoom, Store, StoreFault, Taken};
 use crate::transport::{Delivery, Sink};
 
-/// Turns that wait for one worker. Beyond it consumers wait and clients are sent away (invariant
-/// 9).
+/// Turns that wait for one worker. Beyond it consumers wait and clients are refused (invariant 9).
 const QUEUE: usize = 8_192;
 
-/// What a participant needs to know of its surroundings.
-pub struct ParticipantSettings {
+/// Dependencies and settings of a participant.
+pub struct ParticipantParts {
     /// Its row in the store.
     pub row: i64,
     /// The last key that was generated for it.
     pub last_key: i64,
     /// Bounds of a turn.
     pub limits: TurnLimits,
-    /// How often and how soon to try again.
+    /// Limits of retries.
     pub retry: RetryPolicy,
-    /// How much may be parked.
+    /// Limits of parked messages.
     pub parked: ParkedLimits,
-    /// What its turns are counted by.
+    /// Counters of its turns.
     pub turns: Turns,
-    /// What the records that it passes over are counted by.
-    pub passed: Passed,
-    /// What its instances are counted by.
+    /// Counters of the records that it passes over.
+    pub passed: PassedCounters,
+    /// Counters of its instances.
     pub instances: Instances,
-    /// What the machine lacks.
+    /// Shortages of the machine.
     pub machine: Machine,
-    /// How long a client waits for its turn and the commit.
+    /// Longest time that a client waits for its turn and the commit.
     pub answer_time: Duration,
 }
 
-/// What the workers of a participant share.
+/// State that the workers of a participant share.
 pub(super) struct Shared {
     pub(super) row: i64,
     pub(super) name: String,
@@ -75,7 +76,7 @@ pub(super) struct Shared {
     pub(super) parked: Arc<ParkedRoom>,
 }
 
-/// A participant that runs.
+/// A running participant.
 pub struct Participant {
     pub(super) shared: Arc<Shared>,
     pub(super) active: RwLock<Arc<Active>>,
@@ -83,12 +84,12 @@ pub struct Participant {
     answer_time: Duration,
     pub(super) lookups: Lookups,
     passed: PassedOver,
-    /// Emptied when it is finished.
+    /// Emptied when the participant is finished.
     pub(super) workers: RwLock<Vec<Line>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// The ways to a worker.
+/// The channels to a worker.
 #[derive(Clone)]
 pub(super) struct Line {
     pub(super) turns: Sender<Offered>,
@@ -100,9 +101,9 @@ impl Participant {
     /// Starts the participant's workers, one with each of these instances of the active rules.
     ///
     /// # Errors
-    /// When a thread can't be made or the store can't be read.
+    /// If a thread can't be started or the store can't be read.
     pub fn start(
-        settings: ParticipantSettings,
+        settings: ParticipantParts,
         active: Arc<Active>,
         instances: Vec<Box<dyn Rules + Send>>,
         store: Arc<Store>,
@@ -127,8 +128,8 @@ impl Participant {
             let (give, take) = bounded(QUEUE);
             let turnovers = Arc::<Slot>::default();
             let flow = Arc::<Flow>::default();
-            let own = |(key, _): &&(String, usize)| place_of(key, count) == number;
-            let place = Place {
+            let own = |parked: &&ParkedKey| place_of(&parked.key, count) == number;
+            let place = WorkerPlace {
                 turns: take,
                 turnovers: turnovers.clone(),
                 flow: flow.clone(),
@@ -164,7 +165,7 @@ impl Participant {
         })
     }
 
-    /// Takes in that something could not be read from the store.
+    /// Reports a failed read of the store.
     pub(super) fn report(&self, what: &'static str, fault: StoreFault) {
         self.shared.store.condition().report(what, &fault);
     }
@@ -175,13 +176,10 @@ impl Participant {
         &self.shared.name
     }
 
-    /// What decides. While a swap is under way, some workers may be ahead of it.
+    /// The active generation. During a swap, some workers may be ahead of it.
     #[must_use]
     pub fn active(&self) -> Arc<Active> {
-        self.active
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.active.read().clone()
     }
 
     /// Bounds of its turns.
@@ -190,12 +188,12 @@ impl Participant {
         &self.shared.limits
     }
 
-    /// This topic is read from now on.
+    /// Notes that this topic is read from now on.
     pub fn reads(&self, topic: &Arc<str>) {
         self.passed.begin(topic);
     }
 
-    /// How long a client waits at most for its turn and the commit, and for a read of the store.
+    /// Longest time that a client waits for its turn and the commit, or for a read of the store.
     #[must_use]
     pub fn answer_time(&self) -> Duration {
         self.answer_time
@@ -207,17 +205,17 @@ impl Participant {
         self.shared.row
     }
 
-    /// How many of its messages are parked, and how many bytes they have.
+    /// Number of its parked messages, and their bytes.
     #[must_use]
     pub fn parked(&self) -> (usize, usize) {
         self.shared.parked.used()
     }
 
-    /// Has its parked timers offered again, for rules or limits are others than those that could
-    /// not decide them.
+    /// Offers its parked timers again, since the rules or limits may have changed since they could
+    /// not be decided.
     ///
     /// # Errors
-    /// What the store said.
+    /// The store's error.
     pub fn release_timers(&self) -> Result<(), StoreFault> {
         let released = self.shared.store.release_timers(self.shared.row)?;
         if released > 0 {
@@ -228,35 +226,42 @@ impl Participant {
 
     /// Watches one of its aggregates.
     #[must_use]
-    pub fn watch(&self, key: &str) -> Watch {
+    pub fn watch(&self, key: &str) -> AggregateWatch {
         self.shared.store.changes().watch(self.shared.row, key)
     }
 
-    /// How many instances of the rules it has, and how many turns wait for them.
+    /// Number of instances of its rules, and of the turns that wait for them.
     #[must_use]
     pub fn load(&self) -> (usize, usize) {
-        let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
+        let workers = self.workers.read();
         let queued = workers.iter().map(|line| line.turns.len()).sum();
         (workers.len(), queued)
     }
 
-    /// How many turns each of its workers was ever given, and how many of them are over.
+    /// For each worker, the number of turns it was ever given and the number of those that are
+    /// over.
     #[must_use]
     pub fn flows(&self) -> Vec<(u64, u64)> {
-        let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
+        let workers = self.workers.read();
         let flow = |line: &Line| line.flow.counts(|| line.turns.len());
         workers.iter().map(flow).collect()
     }
 
-    /// Asks the participant. The answer comes after the commit of what it decided, or when the time
-    /// for it is over. If the caller stops waiting, the turn takes place all the same.
-    pub async fn command(&self, call: CommandCall) -> Answer {
+    /// Performs a command. The answer comes after the commit, or when the time for it is over. If
+    /// the caller stops waiting, the turn takes place all the same.
+    ///
+    /// # Errors
+    /// The time is over, and the turn of a command may still take place.
+    pub async fn command(&self, call: CommandCall) -> Result<Answer, UnknownOutcome> {
         let Some(command) = call.under.description().command(&call.command) else {
-            return Answer::Malformed(format!("there is no command `{}`", call.command));
+            return Ok(Answer::Malformed(format!(
+                "there is no command `{}`",
+                call.command
+            )));
         };
         let read = matches!(command.kind, CommandKind::Read);
         if !read && let Some(standstill) = self.shared.store.condition().holds_up() {
-            return Answer::StoreFailed(standstill);
+            return Ok(Answer::StoreFailed(standstill));
         }
         let can_repeat = call.claim.is_some();
         let (key, generated_key) = match call.key {
@@ -264,10 +269,10 @@ impl Participant {
             None => match self.next_key() {
                 Some(number) => (number.to_string(), Some(number)),
                 None => {
-                    return Answer::Broke(Fault::new(
+                    return Ok(Answer::Broke(Fault::new(
                         FaultKind::BadOutput,
                         "all 64-bit keys have been given out",
-                    ));
+                    )));
                 }
             },
         };
@@ -278,6 +283,7 @@ impl Participant {
             key,
             parameters: call.parameters,
             body: call.body,
+            correlation: call.correlation,
             traceparent: call.traceparent,
         };
         let trace = || Some(identity::traceparent(now, tail));
@@ -289,45 +295,60 @@ impl Participant {
             under: call.under,
             generated_key,
             repeatable: call.claim.as_ref().map(|claim| claim.request()),
-            client: Client {
+            client: WaitingClient {
                 answer,
                 claim: call.claim,
                 reserved: call.reserved,
             },
             since: self.shared.turns.now(),
         });
-        // Whoever reads a store that is lost is not answered from memory.
+        // If the store is lost, reads are not answered from memory.
         if read && let Some(gone) = self.shared.store.condition().loss() {
-            return Answer::StoreFailed(gone);
+            return Ok(Answer::StoreFailed(gone));
         }
         let turn = if read {
             Turn::Read(turn)
         } else {
             Turn::Command(turn)
         };
-        match self
-            .worker_of(turn.key().unwrap_or_default())
-            .map(|worker| worker.try_send(Some(turn)))
-        {
-            Some(Ok(())) => {}
-            Some(Err(TrySendError::Full(_))) => {
-                return Answer::TryLater("too many messages wait already".into());
-            }
-            Some(Err(TrySendError::Disconnected(_))) | None => return stopping(),
-        }
-        match tokio::time::timeout(self.answer_time, answered).await {
-            Ok(answer) => answer.unwrap_or_else(|_| stopping()),
-            Err(_) => {
+        match self.answer_to(turn, answered).await {
+            Some(answer) => Ok(answer),
+            None => {
                 let seconds = self.answer_time.as_secs();
                 match read {
-                    true => Answer::TryLater(format!("it was not read within {seconds} s")),
-                    false => Answer::Unknown(seconds, can_repeat),
+                    true => Ok(Answer::TryLater(format!(
+                        "it was not read within {seconds} s"
+                    ))),
+                    false => Err(UnknownOutcome {
+                        seconds,
+                        can_repeat,
+                    }),
                 }
             }
         }
     }
 
-    /// Offers a timer that is due. `over` is called when the turn is over, whatever became of it.
+    /// Gives a turn to its worker and waits for the answer; `None` if there is none in time.
+    pub(super) async fn answer_to(
+        &self,
+        turn: Turn,
+        answered: oneshot::Receiver<Answer>,
+    ) -> Option<Answer> {
+        let worker = self.worker_of(turn.key().unwrap_or_default());
+        match worker.map(|worker| worker.try_send(Offered::Turn(turn))) {
+            Some(Ok(())) => {}
+            Some(Err(TrySendError::Full(_))) => {
+                return Some(Answer::TryLater("too many messages wait already".into()));
+            }
+            Some(Err(TrySendError::Disconnected(_))) | None => return Some(stopping()),
+        }
+        let answer = tokio::time::timeout(self.answer_time, answered)
+            .await
+            .ok()?;
+        Some(answer.unwrap_or_else(|_| stopping()))
+    }
+
+    /// Offers a timer that is due. `over` is called when the turn is over, whatever its result.
     pub fn fire(&self, timer: StoredTimer, over: Over) {
         let fired = FiredTimer {
             key: timer.key.clone(),
@@ -343,15 +364,11 @@ impl Participant {
         })));
     }
 
-    /// Lets the workers finish what they have, and ends them. What is offered afterwards is
+    /// Lets the workers finish their turns, and ends them. Turns that are offered afterwards are
     /// refused.
     pub fn finish(&self) {
-        self.workers
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-        let threads =
-            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        self.workers.write().clear();
+        let threads = std::mem::take(&mut *self.threads.lock());
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!(participant = %self.shared.name, "a worker panicked");
@@ -359,8 +376,8 @@ impl Participant {
         }
     }
 
-    /// The next generated key; keys count from 1. A number whose turn does not create is not used
-    /// again.
+    /// The next generated key; keys count from 1. If the turn does not create an aggregate, its
+    /// number is not used again.
     fn next_key(&self) -> Option<i64> {
         self.last_key
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
@@ -372,18 +389,18 @@ impl Participant {
 
     fn give(&self, turn: Turn) {
         let worker = self.worker_of(turn.key().unwrap_or_default());
-        // A worker ends only after everybody who gives it turns.
-        let _ = worker.map(|worker| worker.send(Some(turn)));
+        // A worker ends only after all its senders are gone.
+        let _ = worker.map(|worker| worker.send(Offered::Turn(turn)));
     }
 
-    fn worker_of(&self, key: &str) -> Option<Sender<Offered>> {
-        let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn worker_of(&self, key: &str) -> Option<Sender<Offered>> {
+        let workers = self.workers.read();
         let line = workers.get(place_of(key, workers.len()));
         line.map(|line| line.turns.clone())
     }
 }
 
-/// Which of so many workers has the turns of a key.
+/// The index of the worker, out of this many, that has the turns of a key.
 fn place_of(key: &str, workers: usize) -> usize {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
@@ -404,8 +421,8 @@ impl Sink for Participant {
         } = delivery;
         let topic = session.source.declared_topic.clone();
         let offset = record.position.offset;
-        // Held until the record is handed over: a swap that admits otherwise waits for it.
-        let active = self.active.read().unwrap_or_else(PoisonError::into_inner);
+        // Held until the record is handed over: a swap that changes the admission waits for it.
+        let active = self.active.read();
         let admission = admit::record(
             &record,
             &topic,

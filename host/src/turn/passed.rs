@@ -1,63 +1,64 @@
-//! Records of event types that the participant does not take: counted by topic and type, and
-//! reported once for each type.
+//! Records of event types that the participant does not subscribe to: counted by topic and type,
+//! and reported once for each type.
 //!
 //! Types come from records, so their number is bounded (invariant 9): further ones are counted
 //! together.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use saga_contract::description::Description;
 use saga_contract::near;
 
-use crate::metrics::passed::Passed;
+use crate::metrics::passed::PassedCounters;
 
-/// Types that are told apart, in all topics.
+/// Types with counters of their own, in all topics.
 const TYPES: usize = 100;
 
 /// Characters of a type that are logged.
 const LOGGED: usize = 128;
 
-/// What was passed over since the start.
+/// The records passed over since the start.
 pub(super) struct PassedOver {
-    counters: Passed,
-    known: Mutex<Known>,
+    counters: PassedCounters,
+    known: Mutex<KnownEventType>,
 }
 
 #[derive(Default)]
-struct Known {
+struct KnownEventType {
     topics: HashMap<Arc<str>, HashMap<String, Counter>>,
     types: usize,
     /// Further types, by topic.
     others: HashMap<Arc<str>, Counter>,
-    /// Whether it was logged that there are further types.
+    /// True once the log has noted that there are further types.
     is_told: bool,
 }
 
 impl PassedOver {
-    pub(super) fn new(counters: Passed) -> Self {
+    pub(super) fn new(counters: PassedCounters) -> Self {
         Self {
             counters,
             known: Mutex::default(),
         }
     }
 
-    /// This topic is read: its series begins at 0.
+    /// Begins the series of a topic at 0, since it is read from now on.
     pub(super) fn begin(&self, topic: &Arc<str>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         (known.others.entry(topic.clone())).or_insert_with(|| self.counters.counter(topic, None));
     }
 
-    /// A record of this topic, by its name on the transport and that in the description, and of
-    /// this type is passed over.
+    /// Counts a record that is passed over: its topic, by the transport's name and by the
+    /// description's, and its type.
     pub(super) fn note(
         &self,
         (topic, declared_topic): (&Arc<str>, &str),
         event_type: &str,
         description: &Description,
     ) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         let of_topic = known.topics.get(topic);
         if let Some(counter) = of_topic.and_then(|types| types.get(event_type)) {
             counter.inc();

@@ -1,40 +1,40 @@
-//! Commands that carry an idempotency key: is this the first, and what was replied to it?
+//! Commands with an idempotency key: detects repeats and looks up the first reply.
 //!
-//! A key that is new is claimed in memory. Only a repeated one costs a look into the store, on a
-//! thread where that may take its time.
+//! A new key is claimed in memory. Only a repeated one costs a read of the store, on a thread that
+//! may block.
 
 use std::sync::Arc;
 
-use saga_core::outcome::Reply;
+use saga_core::worker::Replied;
 use tokio::sync::Semaphore;
 
 use super::participant::Participant;
 use crate::store::{Claim, FirstReply, Known, Store, StoreFault};
 
-/// Looks into the store at a time, of each participant. Further ones wait (invariant 9).
+/// Concurrent reads of the store, per participant. Further ones wait (invariant 9).
 const LOOKS: usize = 2;
 
-/// What a command meets that carries an idempotency key.
+/// The state of an idempotency key when a command arrives.
 #[derive(Debug)]
 pub enum Met {
-    /// It is the first, and has the key to itself as long as the claim is held.
+    /// New: the command is the first, and owns the key while the claim is held.
     First(Arc<Claim>),
-    /// The same request was answered before: the reply, and the key of the aggregate.
-    Replied(Reply, String),
+    /// The same request was answered before.
+    Replied(Replied),
     /// Another request was answered under this key.
     Reused,
-    /// The first command with this key is under way.
+    /// The first command with this key is in flight.
     InUse,
-    /// So many keys are known, and no further one is taken.
+    /// This many keys are known, and no further one is accepted.
     Full(usize),
-    /// The store can't tell.
+    /// The store can't be read.
     StoreFailed(StoreFault),
-    /// The store was not read in time, and nothing was changed; the client may try again. With the
+    /// The store was not read in time, and nothing was changed; the client may retry. With the
     /// reason.
     TryLater(String),
 }
 
-/// Looks for replies.
+/// Reads of kept replies.
 pub(super) struct Lookups {
     places: Arc<Semaphore>,
 }
@@ -48,8 +48,8 @@ impl Default for Lookups {
 }
 
 impl Participant {
-    /// Looks whether a command with this idempotency key, of a request with this fingerprint, is
-    /// the first. Where the caller stops waiting, nothing is claimed.
+    /// Claims the idempotency key for a request with this fingerprint, or returns what is known of
+    /// the key. If the caller stops waiting, nothing is claimed.
     pub async fn meet(&self, key: String, fingerprint: [u8; 32]) -> Met {
         let shared = &self.shared;
         if let Some(gone) = shared.store.condition().loss() {
@@ -63,7 +63,7 @@ impl Participant {
                 let look = self.lookups.look(&shared.store, shared.row, key);
                 match tokio::time::timeout(self.answer_time(), look).await {
                     Ok(Ok(Some(first))) => compare(first, &fingerprint),
-                    // It was deleted a moment ago, and can be claimed in the next one.
+                    // It has just been deleted, and can be claimed by the next request.
                     Ok(Ok(None)) => Met::InUse,
                     Ok(Err(fault)) => Met::StoreFailed(fault),
                     Err(_) => Met::TryLater(format!(
@@ -87,7 +87,7 @@ impl Lookups {
         let condition = store.condition();
         let store = store.clone();
         let look = move || {
-            // Held until here: a caller that stops waiting does not end the look.
+            // Held until here: the read goes on even if the caller stops waiting.
             let _place = place;
             store.reader()?.first_reply(participant, &key)
         };
@@ -105,7 +105,11 @@ fn compare(first: FirstReply, fingerprint: &[u8; 32]) -> Met {
         return Met::Reused;
     }
     match serde_json::from_str(&first.reply) {
-        Ok(reply) => Met::Replied(reply, first.aggregate),
+        Ok(reply) => Met::Replied(Replied {
+            reply,
+            key: first.aggregate,
+            correlation: first.correlation,
+        }),
         Err(error) => Met::StoreFailed(StoreFault(
             format!("the first reply can't be read: {error}").into(),
         )),

@@ -1,11 +1,11 @@
-//! How a participant passes from one generation to the next.
+//! The switch of a participant to the next generation.
 //!
-//! Two ways. Where the next generation takes all that the last one took, workers switch one by one,
-//! each from its next turn on, and nobody waits for anybody. Where it does not, all workers are
-//! held between two turns while it is decided, on what is stored then, whether the next one may
-//! begin. Either way the next generation is the active one in the store before its first turn.
+//! There are two ways. If the next generation takes everything that the last one took, workers
+//! switch one by one, each before its next turn, and none waits for another. If not, all workers
+//! are held between two turns while the swap is decided or declined, based on what is stored then.
+//! Either way the next generation is the active one in the store before its first turn.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use saga_core::rules::{Fault, Rules};
@@ -13,34 +13,35 @@ use saga_core::rules::{Fault, Rules};
 use super::active::Active;
 use super::participant::Participant;
 use super::turnover::{Handover, Turnover};
+use super::worker::Offered;
 
-/// Longest that workers are held: a turn that takes longer stands in the way, and the others must
-/// go on.
+/// Longest time that workers are held: a longer turn makes the swap fail, since the other workers
+/// must go on.
 const HOLD: Duration = Duration::from_secs(5);
 
-/// Longest wait for workers to go on; one that is late goes on all the same.
+/// Longest wait for workers to go on; a late one goes on all the same.
 const GO_ON: Duration = Duration::from_secs(30);
 
-/// A generation that is to follow, with an instance for each worker, ready to be called.
+/// The next generation, with an instance for each worker, ready to be called.
 pub struct Successor {
     active: Arc<Active>,
     rules: Vec<Box<dyn Rules + Send>>,
 }
 
-/// What decides no more. Freeing it costs time; when is up to who holds it.
+/// A generation that no longer decides. Freeing it takes time; the holder chooses when.
 #[derive(Default)]
 pub struct Retired {
     _rules: Vec<Box<dyn Rules + Send>>,
     _active: Option<Arc<Active>>,
 }
 
-/// Why a participant did not pass to the next generation.
+/// The reason why a participant did not switch to the next generation.
 #[derive(Debug, thiserror::Error)]
 pub enum SwapError<E> {
-    /// It was decided not to, while all workers were held.
+    /// Declined while all workers were held.
     #[error("{0}")]
     Declined(E),
-    /// A worker did not come to the end of its turn in time.
+    /// A worker did not finish its turn in time.
     #[error("a turn takes too long; nothing was changed, try again")]
     Busy,
     /// The participant is finished.
@@ -49,7 +50,7 @@ pub enum SwapError<E> {
 }
 
 impl Successor {
-    /// What will decide.
+    /// The generation to switch to.
     #[must_use]
     pub fn active(&self) -> &Arc<Active> {
         &self.active
@@ -57,23 +58,23 @@ impl Successor {
 }
 
 impl Participant {
-    /// Makes what a swap needs: an instance for each worker.
+    /// Prepares a swap: makes an instance for each worker.
     ///
     /// # Errors
-    /// When one can't be made, for want of memory most of the time.
+    /// If an instance can't be made, usually for lack of memory.
     pub fn successor(&self, active: Arc<Active>) -> Result<Successor, Fault> {
-        let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
+        let workers = self.workers.read();
         let build = &active.generation.build;
         let rules = (workers.iter().map(|_| build.instance())).collect::<Result<_, _>>()?;
         Ok(Successor { active, rules })
     }
 
-    /// Passes to the next generation, which must be the active one in the store already: each
-    /// worker from its next turn on. Returns when all have. Blocks; must not be called twice at a
-    /// time.
+    /// Switches to the next generation, which must be the active one in the store already: each
+    /// worker before its next turn. Returns when all have switched. Blocks; must not be called
+    /// concurrently.
     ///
     /// # Errors
-    /// When the participant is finished.
+    /// If the participant is finished.
     pub fn swap(
         &self,
         successor: Successor,
@@ -81,10 +82,7 @@ impl Participant {
         let next = successor.active.clone();
         let handovers = self.hand_over(successor, true)?;
         let rules = gone_on(&handovers);
-        let before = std::mem::replace(
-            &mut *self.active.write().unwrap_or_else(PoisonError::into_inner),
-            next,
-        );
+        let before = std::mem::replace(&mut *self.active.write(), next);
         self.offer_timers_again();
         Ok(Retired {
             _rules: rules,
@@ -92,23 +90,23 @@ impl Participant {
         })
     }
 
-    /// The same for a generation that must not begin before the last turn of the one before has
-    /// ended everywhere: all workers are held between two turns, no record is admitted, and
-    /// everything that was decided is committed, while `decide` makes it the active one in the
-    /// store, or declines. Readings of which it admits something otherwise have to be cancelled by
-    /// `decide`, so that their records come again, in order.
+    /// The same for a generation that must not begin before the last turn of its predecessor has
+    /// ended everywhere. While `decide` makes it the active one in the store, or declines, all
+    /// workers are held between two turns, no record is admitted, and all decisions are committed.
+    /// `decide` must cancel the sessions whose records the next generation admits differently, so
+    /// that these records are read again, in order.
     ///
     /// # Errors
-    /// Why it stays with the generation that it has.
+    /// The reason why the present generation stays.
     pub fn swap_held<E>(
         &self,
         successor: Successor,
         decide: impl FnOnce() -> Result<(), E>,
     ) -> Result<Retired, SwapError<E>> {
         let next = successor.active.clone();
-        // Before the workers are held: who admits a record holds this until a worker has room for
-        // it.
-        let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
+        // Before the workers are held: admission holds this lock until a worker has room for the
+        // record.
+        let mut active = self.active.write();
         let handovers = self.hand_over(successor, false)?;
         let until = Instant::now() + HOLD;
         let decided = if handovers.iter().all(|handover| handover.is_held(until)) {
@@ -142,11 +140,7 @@ impl Participant {
         successor: Successor,
         at_once: bool,
     ) -> Result<Vec<Handover>, SwapError<E>> {
-        let workers = self
-            .workers
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let workers = self.workers.read().clone();
         if workers.is_empty() {
             return Err(SwapError::Stopping);
         }
@@ -161,13 +155,13 @@ impl Participant {
         }
         for worker in &workers {
             // A worker with a full queue is awake.
-            let _ = worker.turns.try_send(None);
+            let _ = worker.turns.try_send(Offered::Turnover);
         }
         Ok(handovers)
     }
 }
 
-/// Waits until all workers have gone on; gives the rules that are not called any more.
+/// Waits until all workers have gone on; returns the rules that are no longer called.
 fn gone_on(handovers: &[Handover]) -> Vec<Box<dyn Rules + Send>> {
     let until = Instant::now() + GO_ON;
     (handovers

@@ -1,11 +1,9 @@
-//! What travels with turns and is the host's own; what is asked of a participant, and what a client
-//! is answered.
+//! The host's data that travels with turns, the calls of a participant, and the answers for
+//! clients.
 
 use std::sync::Arc;
 
-use saga_core::outcome::Reply;
-use saga_core::rules::Fault;
-use saga_core::worker::{self, Bound, Host, Room};
+use saga_core::worker::{self, Bound, HostTypes, Room};
 use tokio::sync::oneshot;
 
 use super::active::Active;
@@ -17,9 +15,9 @@ use crate::store::{Claim, ParkedRoom, StoreFault, Taken};
 /// This host, as the workers see it.
 pub enum ThisHost {}
 
-impl Host for ThisHost {
+impl HostTypes for ThisHost {
     type Active = Arc<Active>;
-    type Client = Client;
+    type Client = WaitingClient;
     type Taken = Taken;
     type Over = Over;
     type Since = Since;
@@ -32,27 +30,26 @@ impl Host for ThisHost {
 pub type Turn = worker::Turn<ThisHost>;
 
 /// A client that waits for an answer.
-pub struct Client {
-    /// Where the answer goes.
+pub struct WaitingClient {
+    /// Receives the answer.
     pub answer: oneshot::Sender<Answer>,
     /// The idempotency key that the client sent, to be released when the turn is over.
     pub claim: Option<Arc<Claim>>,
-    /// Bytes that its body is charged with until it is committed or refused.
+    /// Bytes charged for its body until the command is committed or refused.
     pub reserved: Option<Reserved>,
 }
 
-impl Client {
-    /// Answers.
+impl WaitingClient {
     pub(super) fn answer(self, answer: Answer) {
-        // Before the client is told: it may repeat the command at once.
+        // Before the client is answered, since it may repeat the command at once.
         drop(self.claim);
         drop(self.reserved);
-        // A client that has gone needs no answer.
+        // The client may have disconnected.
         let _ = self.answer.send(answer);
     }
 }
 
-/// How much of a participant may be parked.
+/// Capacity for the parked messages of a participant.
 #[derive(Clone)]
 pub struct SharedRoom(pub(super) Arc<ParkedRoom>);
 
@@ -72,7 +69,7 @@ impl Room for SharedRoom {
     }
 }
 
-/// Calls back when it is dropped: whatever becomes of a turn, whoever offered it hears of its end.
+/// Calls back when it is dropped, so that the end of a turn is noticed whatever its result.
 pub struct Over(Option<Box<dyn FnOnce() + Send>>);
 
 impl Over {
@@ -91,59 +88,37 @@ impl Drop for Over {
     }
 }
 
-/// A command as it comes from a client, checked against its schema.
+/// A command of a client, checked against its schema.
 #[derive(Clone)]
 pub struct CommandCall {
-    /// What it was checked against.
+    /// The generation that it was checked against.
     pub under: Arc<Active>,
     /// Name of the command.
     pub command: String,
-    /// Path parameters, in the path's order.
+    /// Path parameters, in the order of the path.
     pub parameters: Vec<(String, String)>,
-    /// JSON text of the body; `null` where there is none.
+    /// JSON text of the body; `null` if there is none.
     pub body: String,
-    /// The key; none where the host is to generate one.
+    /// The key; None if the host is to generate one.
     pub key: Option<String>,
+    /// The saga that the client named; `None` for that of the aggregate, or for a new one.
+    pub correlation: Option<String>,
     /// W3C trace context of the request.
     pub traceparent: Option<String>,
-    /// The idempotency key, where the client sent one.
+    /// The idempotency key, if the client sent one.
     pub claim: Option<Arc<Claim>>,
-    /// Bytes that the body is charged with, which may outlast its client.
+    /// Bytes charged for the body, which may outlive its client.
     pub reserved: Option<Reserved>,
 }
 
-/// What became of a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// The rules replied; what they decided is committed. With the key of the aggregate.
-    Replied(Reply, String),
-    /// The rules say that the request makes no sense.
-    Malformed(String),
-    /// The rules were swapped, and it has to be checked against the new ones. With the body.
-    CheckAgain(String),
-    /// Not now; the client may try again.
-    TryLater(String),
-    /// The rules broke.
-    Broke(Fault),
-    /// The rules can't read the state of the aggregate.
-    Quarantined(Fault),
-    /// The store failed; nothing was written.
-    StoreFailed(StoreFault),
-    /// Its turn was not over in time: it may take effect yet. With the seconds, and whether the
-    /// client can learn it by its idempotency key.
-    Unknown(u64, bool),
-}
+/// The result of a command or a read, once its decision is committed.
+pub type Answer = worker::WorkerAnswer<StoreFault>;
 
-impl From<worker::Answer<StoreFault>> for Answer {
-    fn from(answer: worker::Answer<StoreFault>) -> Self {
-        match answer {
-            worker::Answer::Replied(reply, key) => Self::Replied(reply, key),
-            worker::Answer::Malformed(reason) => Self::Malformed(reason),
-            worker::Answer::CheckAgain(body) => Self::CheckAgain(body),
-            worker::Answer::TryLater(reason) => Self::TryLater(reason),
-            worker::Answer::Broke(fault) => Self::Broke(fault),
-            worker::Answer::Quarantined(fault) => Self::Quarantined(fault),
-            worker::Answer::StoreFailed(fault) => Self::StoreFailed(fault),
-        }
-    }
+/// The turn of a command was not over in time, and may take effect later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownOutcome {
+    /// The time that the client has waited.
+    pub seconds: u64,
+    /// True if the client can learn the outcome by its idempotency key.
+    pub can_repeat: bool,
 }

@@ -1,26 +1,27 @@
 //! Offers the timers that are due.
 //!
 //! A timer that was offered and is not yet settled is not offered again. It is deleted in the
-//! transaction of its turn, so a crash before that leaves it to be offered after the next start.
-//! One that can't be decided is parked: it is offered again at the next start, and when another
-//! generation decides.
+//! transaction of its turn, so after a crash before that, it is offered again at the next start. A
+//! timer that can't be decided is parked: it is offered again at the next start, and when another
+//! generation becomes active.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::participant::Participant;
 use super::this_host::Over;
 use crate::base::clock::now_ms;
-use crate::store::{Answer, FiredTimer, Reader, Store};
+use crate::store::{FiredTimer, Reader, Store, StoreResult};
 
-/// Timers under way at once.
+/// Timers in flight at once.
 const BOUND: usize = 256;
 
-/// Longest sleep; a clock that was set back is noticed after it.
+/// Longest sleep; after it, a clock that was set back is noticed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Wait after a timer could not be settled, or the store could not be read.
@@ -29,13 +30,13 @@ const RETRY: Duration = Duration::from_millis(100);
 /// Starts the thread that offers a participant's timers.
 ///
 /// # Errors
-/// When the thread can't be made, or the store can't be read or written.
+/// If the thread can't be started, or the store can't be read or written.
 pub fn start(
     participant: Arc<Participant>,
     store: &Store,
     stop: CancellationToken,
 ) -> anyhow::Result<JoinHandle<()>> {
-    // Limits may be others than when they were parked.
+    // The limits may have changed since they were parked.
     participant.release_timers()?;
     let reader = store.reader()?;
     let notify = store.timers().clone();
@@ -58,11 +59,15 @@ pub fn start(
 
 type UnderWay = Arc<Mutex<HashSet<FiredTimer>>>;
 
-/// Offers what is due; gives the time until there may be more.
-fn round(participant: &Participant, reader: &Reader, under_way: &UnderWay) -> Answer<Duration> {
+/// Offers the timers that are due; returns the time until there may be more.
+fn round(
+    participant: &Participant,
+    reader: &Reader,
+    under_way: &UnderWay,
+) -> StoreResult<Duration> {
     let now = now_ms();
     let (due, next) = reader.due_timers(participant.row(), now, BOUND)?;
-    // What is offered now is looked at again soon, for its turn may fail.
+    // The timers offered now are checked again soon, since their turns may fail.
     let held = !due.is_empty();
     for timer in due {
         let fired = FiredTimer {
@@ -70,19 +75,13 @@ fn round(participant: &Participant, reader: &Reader, under_way: &UnderWay) -> An
             name: timer.name.clone(),
             due: timer.due,
         };
-        let is_new = under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(fired.clone());
+        let is_new = under_way.lock().insert(fired.clone());
         if is_new {
             let under_way = under_way.clone();
             participant.fire(
                 timer,
                 Over::new(move || {
-                    under_way
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .remove(&fired);
+                    under_way.lock().remove(&fired);
                 }),
             );
         }

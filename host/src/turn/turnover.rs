@@ -1,43 +1,44 @@
-//! How a worker passes from one generation to the next: between two turns, never within one.
+//! The step of a worker to the next generation: between two turns, never within one.
 //!
-//! Whoever swaps hands each worker a [`Turnover`] with an instance that is ready to be called. The
-//! worker looks for one before each turn. Most of the time it may switch at once. Where the next
-//! generation must not begin before the last one has ended everywhere (it can't read what the last
-//! one writes), all workers are held between two turns first, and go on when it is decided which it
-//! is.
+//! A swap hands each worker a [`Turnover`] with an instance that is ready to be called. The worker
+//! checks for one before each turn and usually switches at once. If the next generation must not
+//! begin before the last one has ended everywhere (it can't read the states that the last one
+//! writes), all workers are held between two turns first, and go on once the swap is decided or
+//! declined.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
 use saga_core::rules::Rules;
 
 use super::active::Active;
 
-/// Handed to a worker.
+/// A switch that is offered to a worker.
 pub(super) struct Turnover {
     active: Arc<Active>,
     rules: Box<dyn Rules + Send>,
     is_between_turns: Sender<()>,
-    /// Whether to switch. While nothing is there the worker is held.
+    /// True to switch. The worker is held until this arrives.
     verdict: Receiver<bool>,
-    /// Takes the rules that are not called any more, so that freeing them costs no turn.
+    /// Receives the rules that are no longer called, so that no turn pays for freeing them.
     retired: Sender<Box<dyn Rules + Send>>,
 }
 
-/// Where a worker finds the turnover that waits for it: the latest, for one that is late need not
-/// take part in those before.
+/// Holds the pending turnover of a worker. Only the latest, since a late worker need not take part
+/// in earlier ones.
 #[derive(Default)]
 pub(super) struct Slot {
     turnover: Mutex<Option<Turnover>>,
-    /// Looked at before each turn, most of the time in vain.
+    /// Read before each turn, and nearly always false.
     is_there: AtomicBool,
 }
 
 impl Slot {
     pub(super) fn put(&self, turnover: Turnover) {
-        *self.lock() = Some(turnover);
+        *self.turnover.lock() = Some(turnover);
         self.is_there.store(true, Ordering::Release);
     }
 
@@ -45,15 +46,11 @@ impl Slot {
         if !self.is_there.load(Ordering::Relaxed) || !self.is_there.swap(false, Ordering::AcqRel) {
             return None;
         }
-        self.lock().take()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Turnover>> {
-        self.turnover.lock().unwrap_or_else(PoisonError::into_inner)
+        self.turnover.lock().take()
     }
 }
 
-/// The other end: with whoever swaps.
+/// The end of a turnover that the swap holds.
 pub(super) struct Handover {
     is_between_turns: Receiver<()>,
     verdict: Sender<bool>,
@@ -61,7 +58,7 @@ pub(super) struct Handover {
 }
 
 impl Turnover {
-    /// A turnover, and what it is followed by.
+    /// A turnover, and the handle to follow it.
     pub(super) fn new(active: Arc<Active>, rules: Box<dyn Rules + Send>) -> (Self, Handover) {
         let (say_between, between) = bounded(1);
         let (say_verdict, verdict) = bounded(1);
@@ -81,10 +78,10 @@ impl Turnover {
         (turnover, handover)
     }
 
-    /// Called by the worker between two turns. Gives the next generation and takes the rules that
-    /// the worker had, or does neither.
+    /// Called by the worker between two turns. Either returns the next generation and replaces the
+    /// worker's rules, or does neither.
     pub(super) fn take(self, rules: &mut Box<dyn Rules + Send>) -> Option<Arc<Active>> {
-        // Whoever swaps may have given up; then the verdict is missing too.
+        // The swap may have been abandoned; the verdict is missing then too.
         let _ = self.is_between_turns.send(());
         let switch = self.verdict.recv().unwrap_or(false);
         let mut unused = self.rules;
@@ -97,18 +94,18 @@ impl Turnover {
 }
 
 impl Handover {
-    /// Lets the worker go on: on the next generation, or on the one it has.
+    /// Lets the worker go on, with the next generation or with its present one.
     pub(super) fn decide(&self, switch: bool) {
         let _ = self.verdict.send(switch);
     }
 
-    /// Waits until the worker is between two turns; false where it is not by then.
+    /// Waits until the worker is between two turns; false if it isn't by then.
     pub(super) fn is_held(&self, until: Instant) -> bool {
         self.is_between_turns.recv_deadline(until).is_ok()
     }
 
-    /// Waits until the worker has gone on, and gives the rules that are not called any more; none
-    /// where it has not gone on by then.
+    /// Waits until the worker has gone on, and returns the rules that are no longer called; None if
+    /// it has not gone on by then.
     pub(super) fn gone_on(&self, until: Instant) -> Option<Box<dyn Rules + Send>> {
         self.retired.recv_deadline(until).ok()
     }

@@ -1,8 +1,7 @@
-//! The thread of one worker: it answers the worker's questions, from the store and from an instance
-//! of the rules, and does what the worker wants done. What follows what is decided in
-//! [`saga_core::worker`].
+//! The thread of one worker: answers the worker's questions, from the store and from an instance of
+//! the rules, and performs its actions. The decisions are made in [`saga_core::worker`].
 //!
-//! Between two turns it may pass to the next generation of the rules.
+//! Between two turns it may switch to the next generation of the rules.
 
 mod perform;
 
@@ -15,7 +14,7 @@ use saga_core::record::Record;
 use saga_core::retry::RetryPolicy;
 use saga_core::rules::{Decision, Fault, Rules, Upkeep};
 use saga_core::worker::{
-    Action, Ask, Input, Loaded, Now, QuarantinedKeys, Question, Settings, Waits, Worker,
+    Action, Ask, Input, Loaded, Now, QuarantinedKeys, Question, Waits, Worker, WorkerSettings,
 };
 
 use super::active::Active;
@@ -24,9 +23,10 @@ use super::this_host::{SharedRoom, ThisHost, Turn};
 use super::turnover::Slot;
 use crate::base::clock::now_ms;
 use crate::base::machine;
-use crate::metrics::turns::Generation;
+use crate::metrics::turns::TurnCounters;
 use crate::stages::Flow;
-use crate::store::{Answer as Read, Progress, Reader};
+use crate::store::parked::ParkedKey;
+use crate::store::{CommitProgress, Reader, StoreResult};
 
 /// The thread of one worker.
 pub(super) struct Thread {
@@ -37,33 +37,41 @@ pub(super) struct Thread {
     turns: Receiver<Offered>,
     turnovers: Arc<Slot>,
     flow: Arc<Flow>,
-    /// What the turns of the generation that decides are counted by.
-    counted: Generation,
-    progress: Arc<Progress>,
-    /// The start of its time.
+    /// Counters of the turns of the active generation.
+    counted: TurnCounters,
+    progress: Arc<CommitProgress>,
+    /// Zero of the worker's clock.
     start: Instant,
     /// The time of the turn, or of its last attempt.
     now: Now,
-    /// Bytes of memory that were told of the rules last.
+    /// The rules' memory in bytes, as last reported.
     told_bytes: usize,
-    /// What is to be done; kept for its memory.
+    /// Actions to perform; kept to reuse its memory.
     actions: Vec<Action<ThisHost>>,
 }
 
-/// What is offered to a worker; none only wakes it, for it has something else to look at.
-pub(super) type Offered = Option<Turn>;
+/// An item in a worker's queue.
+pub(super) enum Offered {
+    /// A turn.
+    Turn(Turn),
+    /// An operator has requested something for a dead letter of this key. `is_new` if the letter
+    /// was parked for that.
+    Requested { key: String, is_new: bool },
+    /// The next generation is ready.
+    Turnover,
+}
 
-/// A worker's place among those of its participant.
-pub(super) struct Place {
+/// The ends of a worker's channels, and the state it starts with.
+pub(super) struct WorkerPlace {
     /// The turns of its keys.
     pub(super) turns: Receiver<Offered>,
-    /// Where the next generation comes.
+    /// The pending turnover.
     pub(super) turnovers: Arc<Slot>,
-    /// What it has taken and finished.
+    /// Counts the turns that it has taken and finished.
     pub(super) flow: Arc<Flow>,
-    /// Those of its keys for which messages are parked, and how many.
-    pub(super) parked: Vec<(String, usize)>,
-    /// Those of its keys that are quarantined.
+    /// Its keys for which messages are parked.
+    pub(super) parked: Vec<ParkedKey>,
+    /// Its keys that are quarantined.
     pub(super) quarantined: QuarantinedKeys,
 }
 
@@ -73,10 +81,10 @@ impl Thread {
         retry: RetryPolicy,
         (active, rules): (Arc<Active>, Box<dyn Rules + Send>),
         reader: Reader,
-        place: Place,
+        place: WorkerPlace,
     ) -> Self {
         let counted = (shared.turns).generation(active.digest(), active.description());
-        let settings = Settings {
+        let settings = WorkerSettings {
             number: shared.store.worker_number(),
             participant: shared.row,
             name: shared.name.clone(),
@@ -105,13 +113,12 @@ impl Thread {
         thread
     }
 
-    /// Runs until nobody can give it turns any more.
+    /// Runs until all senders of turns are gone.
     pub(super) fn run(mut self) {
         loop {
-            // While the machine lacks something, a worker that has nothing else to do looks whether
-            // it is there again.
-            let is_lacking = self.shared.machine.is_lacking();
-            let look = || is_lacking.then(|| Instant::now() + machine::LOOK);
+            // During a shortage of the machine, an idle worker checks periodically for its end.
+            let is_short = self.shared.machine.is_short();
+            let look = || is_short.then(|| Instant::now() + machine::LOOK);
             let due = self.worker.next_due().map(|due| self.start + due);
             let turn = match due.or_else(look) {
                 None => self
@@ -123,18 +130,24 @@ impl Thread {
             match turn {
                 Ok(turn) => {
                     self.flow.begin(1);
-                    if let Some(turn) = turn {
-                        self.shared.turns.taken_up(turn.since());
-                        self.take(Input::Turn(turn));
-                    } else {
-                        self.look_at_clock();
-                        self.catch_up();
+                    match turn {
+                        Offered::Turn(turn) => {
+                            self.shared.turns.taken_up(turn.since());
+                            self.take(Input::Turn(turn));
+                        }
+                        Offered::Requested { key, is_new } => {
+                            self.take(Input::Requested { key, is_new });
+                        }
+                        Offered::Turnover => {
+                            self.look_at_clock();
+                            self.catch_up();
+                        }
                     }
                     self.flow.over(1);
                 }
                 Err(RecvTimeoutError::Timeout) if due.is_none() => self.prepare(),
                 Err(RecvTimeoutError::Timeout) => {}
-                // What waits comes again after the next start.
+                // Waiting messages are offered again after the next start.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             let is_due = |due| self.start + due <= Instant::now();
@@ -145,7 +158,7 @@ impl Thread {
         }
     }
 
-    /// Takes an input between two turns, and all that follows.
+    /// Takes an input between two turns, and performs all that follows.
     fn take(&mut self, input: Input<ThisHost>) {
         self.look_at_clock();
         self.catch_up();
@@ -160,7 +173,7 @@ impl Thread {
         };
     }
 
-    /// Takes notice of what the writer did meanwhile, and of the next generation.
+    /// Takes in the results of the writer, and the next generation.
     fn catch_up(&mut self) {
         if let Some(turnover) = self.turnovers.take()
             && let Some(active) = turnover.take(&mut self.rules)
@@ -209,7 +222,7 @@ impl Thread {
                     let decided = call(&self.shared, &mut *self.rules, state, message);
                     self.tell_upkeep();
                     if decided.is_err() {
-                        // What follows waits from now on.
+                        // Waiting times count from now.
                         self.look_at_clock();
                     }
                     Input::Decided(decided)
@@ -223,8 +236,8 @@ impl Thread {
         }
     }
 
-    /// Looks up what is stored. What can't be read is reported.
-    fn load(&self, ask: Ask<'_>) -> Read<Loaded> {
+    /// Loads from the store. Failed reads are reported.
+    fn load(&self, ask: Ask<'_>) -> StoreResult<Loaded> {
         let (reader, row) = (&self.reader, self.shared.row);
         let mut loaded = Loaded::default();
         for identity in [ask.identity, ask.place].into_iter().flatten() {
@@ -243,6 +256,11 @@ impl Thread {
             let is_quarantined = reader.is_quarantined(row, key);
             loaded.is_quarantined = self.read("the quarantine can't be read", is_quarantined)?;
         }
+        if let Some(identity) = ask.letter.filter(|_| loaded.is_known) {
+            let letter = reader.parked_letter(row, identity);
+            let letter = self.read("dead letters can't be read", letter)?;
+            loaded.letter = letter.map(Box::new);
+        }
         if let Some(key) = ask.aggregate {
             let stored = reader.aggregate(row, key);
             let stored = self.read("an aggregate can't be read from the store", stored)?;
@@ -251,16 +269,16 @@ impl Thread {
         Ok(loaded)
     }
 
-    fn read<T>(&self, what: &'static str, read: Read<T>) -> Read<T> {
+    fn read<T>(&self, what: &'static str, read: StoreResult<T>) -> StoreResult<T> {
         if let Err(fault) = &read {
             self.shared.store.condition().report(what, fault);
         }
         read
     }
 
-    /// Sees to an instance where none could be had.
+    /// Makes an instance if there is none.
     fn prepare(&mut self) {
-        // What is wrong is reported by the instance itself.
+        // The instance itself reports errors.
         let _ = self.rules.prepare();
         self.tell_upkeep();
     }
@@ -274,7 +292,7 @@ impl Thread {
         (self.shared.instances).upkeep((before, memory_bytes), &renewed);
     }
 
-    /// A span for the log: whose turn it is, on what, and which build decides.
+    /// A span for the log: participant, message, and the build that decides.
     fn span(&self, envelope: &Envelope, record: Option<&Record>, attempt: u32) -> tracing::Span {
         let message = &envelope.message;
         let span = tracing::debug_span!(

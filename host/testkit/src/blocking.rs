@@ -1,4 +1,4 @@
-//! Hosts and requests for tests, which are not asynchronous and end at the first surprise.
+//! Hosts and requests for tests. All calls block, and panic on errors.
 //!
 //! Must not know: any participant.
 
@@ -22,8 +22,8 @@ use crate::host::{self, Log};
 use crate::http;
 pub use crate::http::Response;
 
-/// Longest wait for anything. A test that needs it has failed.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for anything; beyond it, the test fails.
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
@@ -33,25 +33,26 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         .unwrap()
 });
 
-/// Runs this to its end, on threads that all tests share.
+/// Runs a future to its end, on threads that all tests share.
 pub fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> T {
     if Handle::try_current().is_err() {
         return RUNTIME.block_on(future);
     }
-    // A thread of a runtime may not wait for another one.
+    // A thread of a runtime may not block on another future.
     std::thread::scope(|scope| scope.spawn(|| RUNTIME.block_on(future)).join().unwrap())
 }
 
-/// Sends one request on a connection of its own. A body is announced as JSON, unless the headers say otherwise.
+/// Sends one request on a connection of its own. A body has the type JSON, unless the headers say
+/// otherwise.
 pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
     try_request(method, url, headers, body)
         .unwrap_or_else(|error| panic!("{method} {url}: {error}"))
 }
 
-/// The same, where the connection may break.
+/// The same, but returns the error of a broken connection.
 ///
 /// # Errors
-/// There was no whole answer.
+/// There was no complete answer.
 pub fn try_request(
     method: &str,
     url: &str,
@@ -62,31 +63,31 @@ pub fn try_request(
     block_on(request).map_err(std::io::Error::other)
 }
 
-/// A host that runs. It is killed when it is dropped.
+/// A running host. It is killed on drop.
 #[derive(Debug)]
 pub struct Host(host::Host);
 
 impl Host {
-    /// Starts the program with these arguments and waits until it is ready. Its log goes to `log.txt` in this
-    /// directory.
+    /// Starts the program with these arguments and waits until it is ready. Its log is `log.txt` in
+    /// this directory.
     pub fn from_command(command: Command, directory: &Path) -> Self {
         Self::try_from_command(command, directory)
             .unwrap_or_else(|log| panic!("the host was not ready:\n{log}"))
     }
 
-    /// The same, where it may end before it is ready.
+    /// The same, but returns an error if the host ends before it is ready.
     ///
     /// # Errors
-    /// It ended; gives its log.
+    /// It ended; with its log.
     pub fn try_from_command(command: Command, directory: &Path) -> Result<Self, String> {
         let (log, stderr) = Log::open(&directory.join("log.txt")).unwrap();
         Self::started(command, stderr, log)
     }
 
-    /// The same with this as its standard error; what is found at `log` is its log.
+    /// The same with this standard error. `log` is the file to read it from.
     ///
     /// # Errors
-    /// It ended; gives its log.
+    /// It ended; with its log.
     pub fn logging_to(
         command: Command,
         stderr: impl Into<Stdio>,
@@ -129,17 +130,17 @@ impl Host {
         )
     }
 
-    /// POSTs a JSON body.
+    /// Sends a POST with a JSON body.
     pub fn post(&self, participant: &str, path: &str, body: &Value) -> Response {
         self.send(participant, "POST", path, &body.to_string())
     }
 
-    /// GETs.
+    /// Sends a GET.
     pub fn get(&self, participant: &str, path: &str) -> Response {
         request("GET", &format!("{}{path}", self.url(participant)), &[], b"")
     }
 
-    /// Asks again until the answer is as wanted.
+    /// Repeats a GET until the answer is as wanted.
     pub fn get_until(
         &self,
         participant: &str,
@@ -162,17 +163,17 @@ impl Host {
         }
     }
 
-    /// Process id.
+    /// Its process id.
     pub fn id(&self) -> u32 {
         self.0.in_system().pid
     }
 
-    /// Memory that is resident now, in bytes.
+    /// Its resident memory, in bytes.
     pub fn resident_memory(&self) -> u64 {
         self.0.in_system().resident_memory().unwrap()
     }
 
-    /// Memory that was resident at most so far, in bytes.
+    /// Its peak resident memory, in bytes.
     pub fn peak_memory(&self) -> u64 {
         self.0.in_system().peak_memory().unwrap()
     }
@@ -182,17 +183,17 @@ impl Host {
         self.0.in_system().address_space().unwrap()
     }
 
-    /// Its log so far, earlier starts on the same data directory included.
+    /// Its log so far, including earlier starts on the same data directory.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.0.log_path()).unwrap()
     }
 
-    /// Where its log is.
+    /// Path of its log.
     pub fn log_path(&self) -> PathBuf {
         self.0.log_path().to_owned()
     }
 
-    /// Waits until its log says something.
+    /// Waits until its log contains a text.
     pub fn log_until(&self, text: &str) {
         let start = Instant::now();
         while !self.log().contains(text) {
@@ -205,13 +206,13 @@ impl Host {
         }
     }
 
-    /// Ends it at once, as a crash would.
+    /// Kills it, which is like a crash.
     pub fn kill(self) {
         self.0.kill();
         self.wait();
     }
 
-    /// Asks it to stop and waits for its end.
+    /// Sends SIGTERM and waits for its end.
     pub fn stop(self) -> ExitStatus {
         self.0.ask_to_end();
         self.wait()
@@ -224,7 +225,7 @@ impl Host {
     }
 }
 
-/// Waits for a program to end by itself; gives its status and what it said on standard error.
+/// Waits for a program to end by itself; returns its status and its standard error.
 pub fn output(child: Child) -> (ExitStatus, String) {
     let id = child.id();
     let (give, take) = mpsc::channel();

@@ -1,7 +1,7 @@
-//! Descriptions of participants, of which a test says only what matters to it.
+//! Descriptions of participants: a test sets only the parts that it needs.
 //!
-//! Each function gives a value with the least that it needs; struct update syntax sets the rest:
-//! `Description { timers: vec![timer("remind")], ..description("desk") }`.
+//! Each function returns a minimal value; struct update syntax sets the rest: `Description {
+//! timers: vec![timer("remind")], ..description("desk") }`.
 //!
 //! Must not know: any participant.
 
@@ -10,10 +10,10 @@ use saga_contract::description::{
     StateDescription, Subscription, TimerDescription,
 };
 
-/// A schema that takes everything.
+/// A schema that allows every value.
 const ANY: &str = "{}";
 
-/// A participant of this name that takes and gives nothing; its state is of version 1.
+/// A participant of this name without commands and events; its state has version 1.
 pub fn description(name: &str) -> Description {
     Description {
         name: name.into(),
@@ -33,10 +33,11 @@ pub fn description(name: &str) -> Description {
         publications: Vec::new(),
         timers: Vec::new(),
         listings: Vec::new(),
+        settings: None,
     }
 }
 
-/// A command without a body, whose reply may be anything.
+/// A command without a body; its reply may be any value.
 pub fn command(
     name: &str,
     method: Method,
@@ -86,7 +87,7 @@ pub fn timer(name: &str) -> TimerDescription {
     }
 }
 
-/// The listing `list` at a path, of what the command `item` reads.
+/// The listing `list` at this path; its items are read by the command `item`.
 pub fn listing(path: &str, item: &str, filters: Vec<Filter>) -> Listing {
     Listing {
         name: "list".into(),
@@ -97,7 +98,7 @@ pub fn listing(path: &str, item: &str, filters: Vec<Filter>) -> Listing {
     }
 }
 
-/// A filter of a listing, by the value at this pointer.
+/// A filter of a listing, on the value at this pointer.
 pub fn filter(parameter: &str, pointer: &str, schema: &str) -> Filter {
     Filter {
         parameter: parameter.into(),

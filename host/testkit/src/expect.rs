@@ -1,7 +1,6 @@
-//! Expectations that several tests share: a clear problem, a condition that comes true;
-//! and requests that no HTTP client would send.
+//! Checks and waits that several tests share, and requests that no HTTP client would send.
 //!
-//! Must not know any participant.
+//! Must not know: any participant.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +16,7 @@ use serde_json::Value;
 
 use crate::blocking::{PATIENCE, Response};
 
-/// Checks that the answer is a problem of this kind that says all that one should; gives its detail.
+/// Checks that the answer is a complete problem of this kind; returns its detail.
 pub fn problem(response: &Response, status: u16, word: &str) -> String {
     assert_eq!(response.status, status, "{}", response.text());
     assert_eq!(
@@ -37,7 +36,7 @@ pub fn problem(response: &Response, status: u16, word: &str) -> String {
     said("detail")
 }
 
-/// The kind of a problem: the last part of its `type`, which is a path to a page.
+/// The kind of a problem: the last part of its `type`, which is the path of a page.
 pub fn word_of(problem: &Value) -> String {
     let kind = problem["type"].as_str().unwrap_or_default();
     let (place, word) = kind.rsplit_once('/').unwrap_or_default();
@@ -48,7 +47,8 @@ pub fn word_of(problem: &Value) -> String {
     word.to_owned()
 }
 
-/// The problem of rules that broke: with this kind of fault, and at no great length.
+/// Checks that the answer is the problem of rules that broke: with this kind of fault, and a short
+/// detail.
 pub fn broke(response: &Response, kind: &str) -> String {
     let detail = problem(response, 500, "rules-broke");
     assert!(
@@ -59,7 +59,7 @@ pub fn broke(response: &Response, kind: &str) -> String {
     detail
 }
 
-/// Waits until this is so.
+/// Waits until a condition holds.
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
@@ -77,14 +77,14 @@ pub fn address(url: &str) -> &str {
     rest.split('/').next().unwrap()
 }
 
-/// An open connection to the server of this URL.
+/// A connection to the server of this URL.
 pub fn connect(url: &str) -> TcpStream {
     let stream = TcpStream::connect(address(url)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
-/// Sends these bytes as they are, ends the sending, and gives everything that comes back.
+/// Sends these bytes, ends the sending, and returns everything that is received.
 pub fn exchange(url: &str, bytes: &[u8]) -> String {
     let mut stream = connect(url);
     // A server may refuse and close before it has read everything.
@@ -93,21 +93,21 @@ pub fn exchange(url: &str, bytes: &[u8]) -> String {
     rest(stream)
 }
 
-/// Sends these bytes as they are and gives everything that comes back until the server hangs up.
+/// Sends these bytes and returns everything that is received until the server closes.
 pub fn converse(url: &str, bytes: &[u8]) -> String {
     let mut stream = connect(url);
     stream.write_all(bytes).unwrap();
     rest(stream)
 }
 
-/// Everything that comes until the connection ends, one way or the other.
+/// Everything that is received until the connection ends, with or without an error.
 pub fn rest(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Path part of a URL.
+/// The path of a URL.
 pub fn path_of(url: &str) -> &str {
     let (_, rest) = url.split_once("://").unwrap();
     rest.find('/').map_or("", |slash| &rest[slash..])

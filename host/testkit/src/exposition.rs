@@ -1,8 +1,8 @@
-//! A reader of `/metrics` that insists on the rules of its formats: a violation fails the test.
+//! A strict parser of `/metrics`: a violation of the format fails the test.
 //!
-//! The rules are those of OpenMetrics 1.0 and of Prometheus text 0.0.4 that scrapers insist on: help and type before the
-//! series, each family once, no series twice, names and escapes as they must be, buckets that add up, and one end. Must
-//! not know what is counted.
+//! It checks the rules of OpenMetrics 1.0 and of Prometheus text 0.0.4 that scrapers check: help
+//! and type before the series, each family once, no series twice, correct names and escapes,
+//! buckets that add up, and one end. Must not know: the metrics.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,12 +16,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::blocking::{Host, request};
 
-/// The media type by which OpenMetrics is asked for.
+/// The media type of OpenMetrics.
 const OPENMETRICS: &str = "application/openmetrics-text";
 
 type Labels = BTreeMap<String, String>;
 
-/// Everything that was told at one moment.
+/// The metrics of one moment.
 #[derive(Debug)]
 pub struct Exposition {
     /// Type of each family, by its name.
@@ -29,7 +29,7 @@ pub struct Exposition {
     series: BTreeMap<(String, Labels), f64>,
 }
 
-/// Asks a host, as Prometheus does.
+/// Scrapes a host, as Prometheus does.
 pub fn scrape(host: &Host) -> Exposition {
     let headers = [("accept", OPENMETRICS)];
     let response = request("GET", &format!("{}/metrics", host.admin()), &headers, b"");
@@ -40,7 +40,7 @@ pub fn scrape(host: &Host) -> Exposition {
 }
 
 impl Exposition {
-    /// Reads a text of one of the formats.
+    /// Parses a text of one of the formats.
     pub fn read(text: &str, is_openmetrics: bool) -> Self {
         let mut read = Self {
             families: BTreeMap::new(),
@@ -116,7 +116,7 @@ impl Exposition {
         }
     }
 
-    /// The names of the families, as they are called in queries: a counter's ends with `_total`.
+    /// The names of the families in queries: a counter's name ends with `_total`.
     pub fn names(&self) -> BTreeSet<String> {
         let named = self.families.iter().map(|(name, kind)| match &**kind {
             "counter" if !name.ends_with("_total") => format!("{name}_total"),
@@ -125,7 +125,7 @@ impl Exposition {
         named.collect()
     }
 
-    /// The values of the series of this name that have these labels.
+    /// The values of the series of this name with these labels.
     pub fn all(&self, name: &str, labels: &[(&str, &str)]) -> Vec<f64> {
         let has = |of: &Labels| {
             (labels.iter()).all(|(label, value)| of.get(*label).is_some_and(|is| is == value))
@@ -136,19 +136,19 @@ impl Exposition {
             .collect()
     }
 
-    /// The sum of the series of this name that have these labels; 0 where there are none.
+    /// The sum of the series of this name with these labels; 0 if there are none.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.all(name, labels).iter().sum()
     }
 
-    /// The value of the one series of this name that has these labels.
+    /// The value of the only series of this name with these labels.
     pub fn one(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let all = self.all(name, labels);
         assert_eq!(all.len(), 1, "{name} {labels:?}: {all:?}");
         all[0]
     }
 
-    /// The values that a label has.
+    /// The values of a label.
     pub fn values(&self, name: &str, label: &str) -> BTreeSet<String> {
         let of_name = (self.series.keys()).filter(|(known, _)| known == name);
         of_name
@@ -157,7 +157,7 @@ impl Exposition {
     }
 }
 
-/// `{a="b",c="d"} 1` → the labels, and what follows.
+/// `{a="b",c="d"} 1` → the labels, and the rest.
 fn labels(text: &str) -> (Labels, &str) {
     let mut labels = Labels::new();
     let Some(mut rest) = text.strip_prefix('{') else {

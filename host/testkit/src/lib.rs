@@ -1,21 +1,21 @@
-//! The kit that the tests of the host, the demonstration and the benchmark share: hosts as child
-//! processes, a real Kafka broker, an HTTP client, and what is expected of answers.
+//! The kit that the host's tests, the demonstration and the benchmarks share: hosts as child
+//! processes, a real Kafka broker, an HTTP client, checks of answers.
 //!
 //! # Layout
 //!
-//! - [`host`]: a host that is started, awaited and ended; how it is started, its log
-//! - [`http`]: one HTTP client, which tells a request that was not sent from one that was lost
+//! - [`host`]: a host as a child process: its command line, its log
+//! - [`http`]: the HTTP client, which distinguishes a request that was not sent from a lost one
 //! - [`usage`]: processor time and memory of a process
-//! - [`broker`]: an Apache Kafka on this machine's Java
-//! - [`description`]: descriptions of participants, of which a test says only what matters
+//! - [`broker`]: Apache Kafka on this machine's Java
+//! - [`description`]: descriptions of participants
 //!
-//! For tests only, where the first surprise ends the test:
+//! For tests only, which fail at the first error:
 //!
 //! - [`blocking`]: hosts and requests without `async`
-//! - [`expect`]: problems, conditions that come true, raw exchanges over a socket
-//! - [`exposition`]: a reader of `/metrics` that insists on the rules of its formats
+//! - [`expect`]: checks of problems, waits for conditions, raw exchanges over a socket
+//! - [`exposition`]: a strict parser of `/metrics`
 //!
-//! Must not know: any participant, or what is tested.
+//! Must not know: any participant, or the tests.
 
 pub mod blocking;
 pub mod broker;

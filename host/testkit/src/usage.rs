@@ -1,6 +1,6 @@
 //! Processor time and memory of a process, from `/proc`. Linux only.
 //!
-//! Must not know: what the process does.
+//! Must not know: the purpose of the process.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use procfs::ProcError;
 pub struct Process {
     /// Its name in reports.
     pub name: String,
-    /// Its number.
+    /// Its process id.
     pub pid: u32,
 }
 
@@ -25,10 +25,10 @@ impl Process {
         }
     }
 
-    /// Processor time since its start, user and system, all threads; counted in ticks of 10 ms.
+    /// Processor time since its start, user and system, of all threads; in ticks of 10 ms.
     ///
     /// # Errors
-    /// There is no such process any more.
+    /// The process does not exist any more.
     pub fn cpu_time(&self) -> Result<Duration> {
         let stat = self.read(|process| process.stat())?;
         let per_second = procfs::ticks_per_second().max(1);
@@ -88,8 +88,10 @@ mod tests {
     #[test]
     fn this_process_has_used_something() {
         let own = Process::own();
-        assert!(own.peak_memory().unwrap() >= own.resident_memory().unwrap());
-        assert!(own.resident_memory().unwrap() > 100_000);
+        // The peak is read last: other tests of this process allocate meanwhile.
+        let resident = own.resident_memory().unwrap();
+        assert!(resident > 100_000);
+        assert!(own.peak_memory().unwrap() >= resident);
         own.cpu_time().unwrap();
     }
 

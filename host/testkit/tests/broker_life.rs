@@ -1,5 +1,5 @@
-//! A broker's life: it starts, answers Kafka's own tools, and keeps what it has over a crash, a stop and a
-//! pause. Left out, in one line, where there is no Java and no Maven; on CI that is a failure.
+//! A broker starts, answers Kafka's own tools, and keeps its data over a crash, a stop and a pause.
+//! Skipped with one line if there is no Java or no Maven; on CI that is a failure.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use saga_testkit::broker::{Broker, Error, Settings};
 /// Longest wait for the broker to take a record.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// True if the tests can run here; says why not.
+/// True if the tests can run here; otherwise prints the reason.
 fn can_run() -> bool {
     match saga_testkit::broker::available() {
         Ok(()) => true,
@@ -43,7 +43,7 @@ fn publish(broker: &Broker, value: &str) {
 }
 
 #[test]
-fn what_it_has_survives_a_crash_a_stop_a_pause_and_another_program() {
+fn data_survives_a_crash_a_stop_a_pause_and_another_program() {
     if !can_run() {
         return;
     }

@@ -1,5 +1,5 @@
-//! The demands of a secured broker: certificates, passwords, tokens, permissions. Each listener takes whom it should, and
-//! turns away whom it should not; the client is librdkafka. Left out where a broker can't be run.
+//! A secured broker checks certificates, passwords, tokens and permissions: each listener accepts
+//! and refuses the right clients. The client is librdkafka. Skipped if a broker can't run here.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,20 +16,22 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, ClientContext};
-use saga_testkit::broker::{Authority, Broker, Client, Issuer, Security, Settings, User, Validity};
+use saga_testkit::broker::{
+    Authority, Broker, Issuer, IssuerClient, Security, Settings, User, Validity,
+};
 
-/// Longest wait for an answer, good or bad.
+/// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Time that a client has to log in before it is looked whether it was turned away.
+/// Time that a client has to log in before its refusal is checked.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// More events than come in that time.
+/// Most events that come in that time.
 const EVENTS: usize = 100;
 
 type Properties<'a> = &'a [(&'a str, &'a str)];
 
-/// Keeps why the client was turned away.
+/// Keeps the reason for a refusal.
 #[derive(Default)]
 struct Reason(Mutex<Option<String>>);
 
@@ -41,7 +43,7 @@ impl ClientContext for Reason {
         let refusals = [
             RDKafkaErrorCode::Authentication,
             RDKafkaErrorCode::SSL,
-            // How a client hears that its own certificate is not taken.
+            // The error of a client whose own certificate is refused.
             RDKafkaErrorCode::BrokerTransportFailure,
         ];
         if code.is_some_and(|code| refusals.contains(&code)) {
@@ -73,7 +75,7 @@ fn is_turned_away(bootstrap: &str, properties: Properties<'_>) {
     let start = Instant::now();
     loop {
         client.fetch_metadata(None, LOOK).unwrap_err();
-        // Each call serves one event: log lines too.
+        // Each call serves one event; log lines are events too.
         (0..EVENTS).for_each(|_| drop(client.poll(Duration::ZERO)));
         if client.context().0.lock().unwrap().is_some() {
             return;
@@ -214,7 +216,7 @@ fn sasl_asks_for_a_password_and_permissions_for_a_user() {
 #[test]
 fn oauthbearer_asks_for_a_token_of_the_issuer() {
     let issuer = |secret: &str| {
-        Issuer::start(Client {
+        Issuer::start(IssuerClient {
             id: "ann".to_owned(),
             secret: secret.to_owned(),
             lifetime_s: 3_600,

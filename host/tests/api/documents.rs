@@ -15,11 +15,9 @@ fn openapi(host: &Host, found: &Found) {
     for participant in ["customer", "order"] {
         let place = directory.path().join(participant);
         std::fs::create_dir(&place).unwrap();
-        for name in ["openapi.json", "openapi.yaml"] {
-            let document = host.get(participant, &format!("/{name}"));
-            assert_eq!(document.status, 200, "{}", document.text());
-            std::fs::write(place.join(name), document.body).unwrap();
-        }
+        let document = host.get(participant, "/openapi.json");
+        assert_eq!(document.status, 200, "{}", document.text());
+        std::fs::write(place.join("openapi.json"), document.body).unwrap();
     }
     let mut command = found.python("python");
     command

@@ -88,7 +88,7 @@ fn the_sdk_shows_the_crate_that_the_readme_shows() {
 }
 
 #[test]
-fn the_page_on_problems_lists_what_there_is() {
+fn the_page_on_problems_lists_all_kinds() {
     let text = std::fs::read_to_string(root().join("docs/problems.md")).unwrap();
     let listed: Vec<_> = text
         .lines()

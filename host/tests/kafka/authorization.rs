@@ -5,10 +5,10 @@
 //!
 //! | user | operation | on |
 //! |---|---|---|
-//! | of the order service | `Write` | topics `orderTopic`, `customerTopic.customer.dlq` |
+//! | of the order service | `Write` | topics `orderTopic`, `cancellationTopic`, `customerTopic.customer.dlq` |
 //! | | `Read` | topic `customerTopic`, group `customer` |
-//! | of the customer service | `Write` | topics `customerTopic`, `orderTopic.order.dlq` |
-//! | | `Read` | topic `orderTopic`, group `order` |
+//! | of the customer service | `Write` | topics `customerTopic`, `orderTopic.order.dlq`, `cancellationTopic.cancellation.dlq` |
+//! | | `Read` | topics `orderTopic`, `cancellationTopic`, groups `order`, `cancellation` |
 //!
 //! And `Create` on each topic that the host is to create. Nothing on the cluster: since Kafka 3.0 an idempotent producer
 //! needs no more than `Write`.
@@ -65,27 +65,42 @@ fn the_rights_of_the_documentation_suffice() {
     let saga = Saga::new(&secured.cluster, 2);
     let dead_orders = format!("{}.{}.dlq", saga.order_topic, saga.order_group);
     let dead_answers = format!("{}.{}.dlq", saga.customer_topic, saga.customer_group);
-    for topic in [&dead_orders, &dead_answers] {
+    let dead_cancellations = format!(
+        "{}.{}.dlq",
+        saga.cancellation_topic, saga.cancellation_group
+    );
+    for topic in [&dead_orders, &dead_answers, &dead_cancellations] {
         secured.cluster.create(topic, 1);
     }
-    let services = [
+    let add = |user, right: Right<'_>| change(&secured, "--add", user, right);
+    add(
+        "orders",
         (
-            "orders",
-            [&saga.order_topic, &dead_answers],
-            &saga.customer_topic,
-            &saga.customer_group,
+            "Write",
+            &[&saga.order_topic, &saga.cancellation_topic, &dead_answers],
+            &[],
         ),
+    );
+    add(
+        "orders",
+        ("Read", &[&saga.customer_topic], &[&saga.customer_group]),
+    );
+    add(
+        "customers",
         (
-            "customers",
-            [&saga.customer_topic, &dead_orders],
-            &saga.order_topic,
-            &saga.order_group,
+            "Write",
+            &[&saga.customer_topic, &dead_orders, &dead_cancellations],
+            &[],
         ),
-    ];
-    for (user, [written, dead], read, group) in services {
-        change(&secured, "--add", user, ("Write", &[written, dead], &[]));
-        change(&secured, "--add", user, ("Read", &[read], &[group]));
-    }
+    );
+    add(
+        "customers",
+        (
+            "Read",
+            &[&saga.order_topic, &saga.cancellation_topic],
+            &[&saga.order_group, &saga.cancellation_group],
+        ),
+    );
     let customers = start(&secured, &saga, "customer", "customers");
     let orders = start(&secured, &saga, "order", "orders");
     let ann = register(&customers, json!(100));
@@ -137,11 +152,12 @@ fn each_right_that_is_missing_is_said_and_made_good() {
     until_said(&orders, &[&writes, &writes_dead, &reads, &principal]);
     assert_eq!(state(&orders, id), "PENDING");
 
-    add(("Write", &[&saga.order_topic, &dead], &[]));
+    let written: [&str; 3] = [&saga.order_topic, &saga.cancellation_topic, &dead];
+    add(("Write", &written, &[]));
     let said = until_said(&orders, &[&creates, &creates_dead, &reads]);
     assert!(!said.contains(&writes), "{said}");
 
-    add(("Create", &[&saga.order_topic, &dead], &[]));
+    add(("Create", &written, &[]));
     until("only what is read is missing", || {
         let said = health(&orders).transport;
         said.contains(&reads) && !said.contains(&creates) && !said.contains(&creates_dead)
@@ -170,7 +186,8 @@ fn rights_that_are_taken_away_are_said_and_nothing_is_lost() {
     let secured = shared();
     let saga = Saga::new(&secured.cluster, 1);
     let dead = format!("{}.{}.dlq", saga.customer_topic, saga.customer_group);
-    let writes: Right<'_> = ("Write", &[&saga.order_topic, &dead], &[]);
+    let written: [&str; 3] = [&saga.order_topic, &saga.cancellation_topic, &dead];
+    let writes: Right<'_> = ("Write", &written, &[]);
     let reads: Right<'_> = ("Read", &[&saga.customer_topic], &[&saga.customer_group]);
     change(&secured, "--add", USER, ("Create", &[&dead], &[]));
     for right in [writes, reads] {

@@ -145,7 +145,8 @@ fn until_reads(host: &Host) {
 }
 
 fn a_store_that_was_thrown_away_is_followed_when_its_session_is_over(cluster: &Cluster) {
-    let saga = Saga::new(cluster, 1).session(cluster.shortest_session());
+    // Longer than a start on a busy machine, which compiles the component again.
+    let saga = Saga::new(cluster, 1).session(cluster.shortest_session() * 4);
     let customers = saga.start("customer");
     let orders = saga.start("order");
     assert_eq!(decided(&orders, place(&orders, 1, json!(1))), "REJECTED");

@@ -60,6 +60,7 @@ mod secured_broker;
 
 mod authorization;
 mod broker_faults;
+mod compensation;
 mod cut_logs;
 mod group_members;
 mod group_offsets;
@@ -102,6 +103,7 @@ fn main() -> ExitCode {
         topic_faults::tests(),
         record_sizes::tests(),
         late_records::tests(),
+        compensation::tests(),
         cut_logs::tests(),
         topic_settings::tests(),
         transactions::tests(),

@@ -21,16 +21,24 @@ pub struct Saga {
     pub order_group: String,
     /// In which the order service reads.
     pub customer_group: String,
+    /// What the order service publishes when an order is cancelled.
+    pub cancellation_topic: String,
+    /// In which the customer service reads cancellations.
+    pub cancellation_group: String,
     cluster: Cluster,
     directory: tempfile::TempDir,
     properties: Vec<(String, String)>,
 }
 
 impl Saga {
-    /// With both topics, of so many partitions.
+    /// With all topics, of so many partitions.
     pub fn new(cluster: &Cluster, partitions: i32) -> Self {
         let saga = Self::without_topics(cluster);
-        for topic in [&saga.order_topic, &saga.customer_topic] {
+        for topic in [
+            &saga.order_topic,
+            &saga.customer_topic,
+            &saga.cancellation_topic,
+        ] {
             cluster.create(topic, partitions);
         }
         saga
@@ -51,6 +59,8 @@ impl Saga {
             customer_topic: format!("customerTopic-{tag}"),
             order_group: format!("order-{tag}"),
             customer_group: format!("customer-{tag}"),
+            cancellation_topic: format!("cancellationTopic-{tag}"),
+            cancellation_group: format!("cancellation-{tag}"),
             cluster: cluster.clone(),
             directory: tempfile::tempdir().unwrap(),
             properties: Vec::new(),
@@ -78,13 +88,17 @@ impl Saga {
     /// How a service is started.
     pub fn service(&self, service: &str) -> Start {
         let group = match service {
-            "customer" => format!("order = {:?}", self.order_group),
+            "customer" => format!(
+                "order = {:?}\ncancellation = {:?}",
+                self.order_group, self.cancellation_group
+            ),
             _ => format!("customer = {:?}", self.customer_group),
         };
         let mut text = format!(
             "[kafka]\nbootstrap = {:?}\n[participants.{service}.groups]\n{group}\n\
-             [participants.{service}.topics]\norderTopic = {:?}\ncustomerTopic = {:?}\n[kafka.properties]\n",
-            self.cluster.bootstrap, self.order_topic, self.customer_topic
+             [participants.{service}.topics]\norderTopic = {:?}\ncustomerTopic = {:?}\ncancellationTopic = {:?}\n\
+             [kafka.properties]\n",
+            self.cluster.bootstrap, self.order_topic, self.customer_topic, self.cancellation_topic
         );
         for (name, value) in &self.properties {
             writeln!(text, "{name:?} = {value:?}").unwrap();

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use saga_testkit::broker::{
-    Broker, Certificate, Client, Issuer, Security, Settings, User, Validity,
+    Broker, Certificate, Issuer, IssuerClient, Security, Settings, User, Validity,
 };
 
 use crate::cluster::Cluster;
@@ -60,7 +60,7 @@ pub fn end() {
 }
 
 fn start() -> Secured {
-    let issuer = Issuer::start(Client {
+    let issuer = Issuer::start(IssuerClient {
         id: ANN.to_owned(),
         secret: CLIENT_SECRET.to_owned(),
         lifetime_s: LIFETIME_S,

@@ -313,8 +313,13 @@ fn topics_that_cannot_be_created_are_waited_for(cluster: &Cluster) {
     }
     assert_eq!(state(&orders, placed[0]), "PENDING");
     // By hand, as whoever sets clusters up would.
-    cluster.create(&saga.order_topic, 1);
-    cluster.create(&saga.customer_topic, 1);
+    for topic in [
+        &saga.order_topic,
+        &saga.customer_topic,
+        &saga.cancellation_topic,
+    ] {
+        cluster.create(topic, 1);
+    }
     all_approved(&orders, &placed);
     for log in &logs {
         log.nothing_is_said_again_and_again();
@@ -322,6 +327,7 @@ fn topics_that_cannot_be_created_are_waited_for(cluster: &Cluster) {
     for (topic, group) in [
         (&saga.order_topic, &saga.order_group),
         (&saga.customer_topic, &saga.customer_group),
+        (&saga.cancellation_topic, &saga.cancellation_group),
     ] {
         cluster.create(&format!("{topic}.{group}.dlq"), 1);
     }

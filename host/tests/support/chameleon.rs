@@ -31,6 +31,12 @@ impl Chameleon {
         self.with(json!({ "version": version }))
     }
 
+    /// The version that it writes into states.
+    pub fn names_version(&self) -> &str {
+        let version = self.settings.get("version").and_then(Value::as_str);
+        version.unwrap_or("1.0.0")
+    }
+
     /// With these settings, in the place of the ones of the same name: `json!({"handle": {"count": {"count": 10}}})`.
     pub fn with(mut self, settings: Value) -> Self {
         let Value::Object(members) = settings else {

@@ -1,11 +1,12 @@
 //! A customer's credit.
 //!
-//! Owns the one rule of the customer service: an order takes its amount from the credit that is
-//! left, or nothing. Pure, without SDK, events or JSON of its own.
+//! Owns the rules of the customer service: an order takes its amount from the credit that is left,
+//! or nothing; an order that is cancelled gives it back. Pure, without SDK, events or JSON of its
+//! own.
 //!
-//! What is left is one number, lowered once for each order. The limit it started from is kept
-//! beside it and never enters the reckoning, so a reservation can't be counted twice, and the state
-//! stays the same size however many orders a customer makes.
+//! What is left is one number, lowered once for each order and raised once for each that is
+//! cancelled. A reservation can't be counted twice, and the state stays the same size however many
+//! orders a customer makes.
 
 use saga_wire::Money;
 use schemars::JsonSchema;
@@ -43,5 +44,13 @@ impl Account {
         }
         let available = self.available.checked_sub(amount)?;
         Some(Self { available, ..self })
+    }
+
+    /// The account after the reservation of `amount` was given back; none where that is more than is
+    /// reserved.
+    #[must_use]
+    pub fn release(self, amount: Money) -> Option<Self> {
+        let available = self.available.checked_add(amount)?;
+        (available <= self.credit_limit).then_some(Self { available, ..self })
     }
 }

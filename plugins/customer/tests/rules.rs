@@ -8,8 +8,7 @@
 
 use customer::domain::Account;
 use customer::messages::{CreditLeft, Registered};
-use customer::{CREDIT_ANSWERED, Customer, ORDER_CREATED};
-use saga_sdk::RefusalKind;
+use customer::{CREDIT_ANSWERED, Customer, INVALID_CREDIT_LIMIT, ORDER_CANCELLED, ORDER_CREATED};
 use saga_sdk::testing::{Scenario, contract_problems, given, given_nothing};
 use saga_wire::{Money, OrderRecord, OrderState};
 
@@ -112,7 +111,7 @@ fn a_limit_that_is_no_money_is_refused() {
     for limit in ["0.001", "-1", "1e17", "123456789012345678901234567890"] {
         given_nothing::<Customer>()
             .when_command_json("register-customer", &register(limit))
-            .refused(RefusalKind::Invalid, "invalid-credit-limit")
+            .refused(INVALID_CREDIT_LIMIT)
             .refused_at("/creditLimit/amount");
     }
 }
@@ -160,7 +159,7 @@ fn a_customer_is_shown_with_what_is_left() {
 fn a_customer_that_does_not_exist_is_not_found() {
     given_nothing::<Customer>()
         .when_command("get-customer", &())
-        .refused(RefusalKind::NotFound, saga_sdk::NOT_FOUND);
+        .refused(saga_sdk::NOT_FOUND);
 }
 
 #[test]
@@ -230,6 +229,39 @@ fn a_record_that_is_no_pending_order_is_malformed() {
         given::<Customer>(account("1000", "1000"))
             .when_event_json(ORDER_CREATED, text)
             .malformed("the body is not of the expected shape");
+    }
+}
+
+#[test]
+fn an_order_that_is_cancelled_or_came_too_late_gives_its_credit_back() {
+    for state in [OrderState::Cancelled, OrderState::Rejected] {
+        given::<Customer>(account("1000", "700"))
+            .when_event(ORDER_CANCELLED, &order(1, "300").with_state(state))
+            .state(&account("1000", "1000"))
+            .published_no_more();
+    }
+}
+
+#[test]
+fn no_more_credit_is_given_back_than_is_reserved() {
+    let cancelled = |amount| order(1, amount).with_state(OrderState::Cancelled);
+    given::<Customer>(account("1000", "700.01"))
+        .when_event(ORDER_CANCELLED, &cancelled("300"))
+        .malformed("more credit than is reserved");
+    given_nothing::<Customer>()
+        .when_event(ORDER_CANCELLED, &cancelled("300"))
+        .malformed("there is no customer 7");
+    given::<Customer>(account("1000", "0"))
+        .when_event(ORDER_CANCELLED, &cancelled("-1"))
+        .malformed("negative");
+}
+
+#[test]
+fn an_order_that_holds_no_credit_gives_none_back() {
+    for record in [order(1, "300"), approved(order(1, "300"))] {
+        given::<Customer>(account("1000", "700"))
+            .when_event(ORDER_CANCELLED, &record)
+            .malformed("neither CANCELLED nor REJECTED");
     }
 }
 

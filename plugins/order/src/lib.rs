@@ -1,20 +1,27 @@
 //! The order service of the Customer/Order saga: takes orders and follows them until they are
-//! approved or rejected.
+//! approved, rejected or cancelled.
 //!
 //! An order is stored as `PENDING` and published, both or neither. The customer service's answer
 //! makes it `APPROVED` or `REJECTED`. The first answer stands: a second one changes nothing, even
-//! if it says the opposite, because someone may have acted on the first. An answer for an order
-//! that does not exist is malformed and so becomes a dead letter that an operator sees: it is never
-//! right, and dropping it would hide the loss of an order. So is an answer that is still `PENDING`.
+//! if it says the opposite, because someone may have acted on the first.
+//!
+//! An order that nobody answers in time ([`Settings::answer_timeout`]) is rejected with a reason, and
+//! a client can cancel one that is pending or approved. If credit is reserved for such an order, or
+//! turns out to be, it is published as cancelled, once, and the customer service gives the credit
+//! back ([`domain`] has the table).
+//!
+//! An answer for an order that does not exist is malformed and so becomes a dead letter that an
+//! operator sees: it is never right, and dropping it would hide the loss of an order. So is an
+//! answer that is still `PENDING`.
 
 pub mod domain;
+pub mod messages;
 
-use domain::Order;
-use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant, Refusal, RefusalKind};
-use saga_sdk::{Listing, Subscription, Turn};
-use saga_wire::{Amount, Balance, Money, OrderDetails, OrderRecord, OrderState};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use domain::{Effect, IsRejected, Order, OrderBeforeCancellation};
+use messages::{PlaceOrder, Placed, Progress, Settings};
+use saga_sdk::{Command, Contract, Decision, Declined, EventType, Listing, Method, Participant};
+use saga_sdk::{Refusal, RefusalType, Subscription, TimeSpan, Timer, Turn, Undecided};
+use saga_wire::{Balance, OrderDetails, OrderRecord, OrderState};
 
 /// An order was created and waits for credit.
 pub const ORDER_CREATED: EventType<OrderRecord> =
@@ -23,6 +30,25 @@ pub const ORDER_CREATED: EventType<OrderRecord> =
 /// Credit was reserved for an order, or refused.
 pub const CREDIT_ANSWERED: EventType<OrderRecord> =
     EventType::new(saga_wire::CREDIT_ANSWERED, saga_wire::CUSTOMER_TOPIC);
+
+/// An order for which credit is reserved was cancelled, or rejected for want of an answer in time.
+pub const ORDER_CANCELLED: EventType<OrderRecord> =
+    EventType::new(saga_wire::ORDER_CANCELLED, saga_wire::CANCELLATION_TOPIC);
+
+/// The time for an answer, which it tells, is over. Timers of earlier builds tell none.
+pub const ANSWER_TIMEOUT: Timer<Option<TimeSpan>> = Timer::new("answer-timeout");
+
+/// An order of this total can't be placed.
+pub const INVALID_ORDER_TOTAL: RefusalType = RefusalType::invalid(
+    "invalid-order-total",
+    "The order's total is no amount of money above zero: finer than a cent, say.",
+);
+
+/// An order that was rejected can't be cancelled.
+pub const ORDER_REJECTED: RefusalType = RefusalType::conflict(
+    "order-rejected",
+    "The order was rejected, so there is nothing to cancel.",
+);
 
 /// The participant.
 pub struct OrderService;
@@ -34,21 +60,32 @@ impl Participant for OrderService {
         Contract::new(
             "order",
             env!("CARGO_PKG_VERSION"),
-            "Takes orders and follows them until they are approved or rejected.",
+            "Takes orders and follows them until they are approved, rejected or cancelled.",
         )
         .endpoint("/customer-order/order-service", 8082)
+        .settings(Settings {
+            answer_timeout: TimeSpan::from_secs(300),
+        })
+        .state_version(2)
+        .migrate(1, |old: OrderBeforeCancellation| Order::from(old))
         .command(
             Command::create("place-order", Method::Post, "/orders", place)
                 .summary("Places an order; the customer's credit decides on it later.")
                 .readable_at("/orders/{orderId}")
-                .refuses(
-                    RefusalKind::Invalid,
-                    "invalid-order-total",
-                    "The order's total is no amount of money above zero: finer than a cent, say.",
-                ),
+                .refuses(INVALID_ORDER_TOTAL),
         )
         .command(
-            Command::read("get-order", "/orders/{orderId}", order_state)
+            Command::change(
+                "cancel-order",
+                Method::Post,
+                "/orders/{orderId}/cancel",
+                cancel,
+            )
+            .summary("Cancels an order that is pending or approved; its credit is given back.")
+            .refuses(ORDER_REJECTED),
+        )
+        .command(
+            Command::read("get-order", "/orders/{orderId}", progress)
                 .summary("Tells how far an order is.")
                 .pending_while(|order: &Order| order.state == OrderState::Pending),
         )
@@ -58,136 +95,113 @@ impl Participant for OrderService {
                 .filter("customerId", "/customerId")
                 .filter("state", "/state"),
         )
-        .on(Subscription::to(CREDIT_ANSWERED, saga_wire::CUSTOMER_GROUP, "/id", decide).untyped())
+        .on(Subscription::to(CREDIT_ANSWERED, saga_wire::CUSTOMER_GROUP, "/id", answered).untyped())
+        .timer(ANSWER_TIMEOUT, timed_out)
         .publishes(ORDER_CREATED)
+        .publishes(ORDER_CANCELLED)
     }
 }
 
 saga_sdk::export!(OrderService);
 
-fn place(request: PlaceOrder, turn: &Turn) -> Result<Decision<Order, Placed>, Refusal> {
-    let refused =
-        |why: String| Refusal::invalid("invalid-order-total", why).at("/orderTotal/amount");
+fn place(request: PlaceOrder, turn: &Turn) -> Result<Decision<Order, Placed>, Declined> {
+    let refused = |why: String| Refusal::new(INVALID_ORDER_TOTAL, why).at("/orderTotal/amount");
     let total = request.order_total.amount.money();
     let total = total.map_err(|error| refused(error.to_string()))?;
     let order = Order::place(request.customer_id, total)
         .ok_or_else(|| refused("the amount is zero: send more than zero".to_owned()))?;
-    let number = turn.number();
-    let created = OrderRecord {
-        id: number.cast_signed(),
-        state: order.state,
-        order_details: OrderDetails {
-            customer_id: order.customer_id,
-            order_total: Balance {
-                amount: total.into(),
-            },
-        },
-    };
     let placed = Placed {
-        order_id: number,
+        order_id: turn.number()?,
         order_state: order.state,
         customer_id: order.customer_id,
         order_total: total,
     };
+    let created = record(&order, turn)?;
+    let timeout = turn.settings::<Settings>().answer_timeout;
+    let due = turn.time().saturating_add(timeout.as_millis());
     Ok(Decision::put(order)
         .publish(ORDER_CREATED, request.customer_id, &created)
+        .set_timer(ANSWER_TIMEOUT, due, &Some(timeout))
         .pending(placed))
 }
 
-fn order_state(order: &Order, turn: &Turn) -> Progress {
-    Progress {
-        order_id: turn.number(),
-        order_state: order.state,
-    }
-}
-
-fn decide(order: Option<Order>, answer: OrderRecord, _: &Turn) -> Decision<Order> {
-    if answer.state == OrderState::Pending {
-        return Decision::malformed("the answer's state is PENDING, so it answers nothing");
-    }
-    let Some(order) = order else {
-        return Decision::malformed(format!("there is no order {}", answer.id));
+fn cancel(order: Order, (): (), turn: &Turn) -> Result<Decision<Order, Progress>, Declined> {
+    let effect = order.clone().cancelled().map_err(|IsRejected| {
+        let detail = format!(
+            "order {} was rejected, so it can't be cancelled",
+            turn.key()
+        );
+        Refusal::new(ORDER_REJECTED, detail)
+    })?;
+    let now = match &effect {
+        Effect::Nothing => &order,
+        Effect::Stored(order) | Effect::Released(order) => order,
     };
-    order
-        .decide(answer.state)
-        .map_or_else(Decision::unchanged, Decision::put)
+    let progress = progress(now, turn)?;
+    Ok(decision(effect, turn)?.reply(progress))
 }
 
-/// An order to place.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(example = PlaceOrder::example())]
-pub struct PlaceOrder {
-    /// Number of the customer who orders.
-    #[schemars(range(min = 1, max = 9_223_372_036_854_775_807_i64))]
-    pub customer_id: i64,
-    /// What the order costs.
-    pub order_total: OrderTotal,
+fn progress(order: &Order, turn: &Turn) -> Result<Progress, Undecided> {
+    Ok(Progress {
+        order_id: turn.number()?,
+        order_state: order.state,
+        reason: order.reason.clone(),
+    })
 }
 
-/// An order's total, as clients write it.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct OrderTotal {
-    /// More than zero, at most 9·10¹⁶, at most two decimals.
-    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 90_000_000_000_000_000_i64))]
-    pub amount: Amount,
+fn answered(
+    order: Option<Order>,
+    answer: OrderRecord,
+    turn: &Turn,
+) -> Result<Decision<Order>, Undecided> {
+    let is_reserved = match answer.state {
+        OrderState::Approved => true,
+        OrderState::Rejected => false,
+        OrderState::Pending | OrderState::Cancelled => {
+            return Err(Undecided::malformed(
+                "the answer's state is neither APPROVED nor REJECTED, so it answers nothing",
+            ));
+        }
+    };
+    let Some(order) = order else {
+        let reason = format!("there is no order {}", answer.id);
+        return Err(Undecided::malformed(reason));
+    };
+    decision(order.answered(is_reserved), turn)
 }
 
-/// An order that was placed.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(example = Placed::example())]
-pub struct Placed {
-    /// Number that the order was given.
-    pub order_id: u64,
-    /// `PENDING`.
-    pub order_state: OrderState,
-    /// Number of the customer who ordered.
-    pub customer_id: i64,
-    /// What the order costs.
-    pub order_total: Money,
+fn timed_out(
+    order: Order,
+    timeout: Option<TimeSpan>,
+    turn: &Turn,
+) -> Result<Decision<Order>, Undecided> {
+    let within = timeout.map_or("in time".into(), |timeout| format!("within {timeout}"));
+    let reason = format!("the customer service did not answer {within}");
+    decision(order.timed_out(reason), turn)
 }
 
-/// How far an order is.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(example = Progress::example())]
-pub struct Progress {
-    /// Number of the order.
-    pub order_id: u64,
-    /// How far it is.
-    pub order_state: OrderState,
+/// The decision that has this effect. An order that ended waits for no answer.
+fn decision(effect: Effect, turn: &Turn) -> Result<Decision<Order>, Undecided> {
+    Ok(match effect {
+        Effect::Nothing => Decision::unchanged(),
+        Effect::Stored(order) => Decision::put(order).cancel_timer(ANSWER_TIMEOUT),
+        Effect::Released(order) => {
+            let (customer, cancelled) = (order.customer_id, record(&order, turn)?);
+            Decision::put(order).publish(ORDER_CANCELLED, customer, &cancelled)
+        }
+    })
 }
 
-// What the API document shows: one order, when it is placed and when it is decided.
-
-impl PlaceOrder {
-    fn example() -> Self {
-        Self {
-            customer_id: 1,
-            order_total: OrderTotal {
-                amount: Money::whole(300).into(),
+/// The order as the services tell each other of it.
+fn record(order: &Order, turn: &Turn) -> Result<OrderRecord, Undecided> {
+    Ok(OrderRecord {
+        id: turn.number()?.cast_signed(),
+        state: order.state,
+        order_details: OrderDetails {
+            customer_id: order.customer_id,
+            order_total: Balance {
+                amount: order.order_total.into(),
             },
-        }
-    }
-}
-
-impl Placed {
-    fn example() -> Self {
-        Self {
-            order_id: 1,
-            order_state: OrderState::Pending,
-            customer_id: 1,
-            order_total: Money::whole(300),
-        }
-    }
-}
-
-impl Progress {
-    fn example() -> Self {
-        Self {
-            order_id: 1,
-            order_state: OrderState::Approved,
-        }
-    }
+        },
+    })
 }

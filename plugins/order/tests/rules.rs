@@ -6,11 +6,13 @@
     reason = "a test fails by panicking"
 )]
 
-use order::domain::Order;
-use order::{CREDIT_ANSWERED, ORDER_CREATED, OrderService, Placed, Progress};
-use saga_sdk::RefusalKind;
+use order::domain::{Credit, Order};
+use order::messages::{Placed, Progress, Settings};
+use order::{ANSWER_TIMEOUT, CREDIT_ANSWERED, INVALID_ORDER_TOTAL, ORDER_CANCELLED, ORDER_CREATED};
+use order::{ORDER_REJECTED, OrderService};
+use saga_sdk::TimeSpan;
 use saga_sdk::native::Rules;
-use saga_sdk::testing::{contract_problems, given, given_nothing};
+use saga_sdk::testing::{Scenario, Then, contract_problems, given, given_nothing, migrated};
 use saga_wire::{Money, OrderRecord, OrderState};
 
 const CUSTOMER: i64 = 7;
@@ -19,11 +21,49 @@ fn money(text: &str) -> Money {
     text.parse().unwrap()
 }
 
-fn order(state: OrderState) -> Order {
+fn order(state: OrderState, credit: Credit) -> Order {
     Order {
         customer_id: CUSTOMER,
         order_total: money("300"),
         state,
+        credit,
+        reason: None,
+    }
+}
+
+fn pending() -> Order {
+    order(OrderState::Pending, Credit::Asked)
+}
+
+fn approved() -> Order {
+    order(OrderState::Approved, Credit::Reserved)
+}
+
+fn rejected() -> Order {
+    order(OrderState::Rejected, Credit::Refused)
+}
+
+/// Rejected because nobody answered in time.
+fn late(credit: Credit) -> Order {
+    Order {
+        reason: Some("the customer service did not answer within 5m".to_owned()),
+        ..order(OrderState::Rejected, credit)
+    }
+}
+
+fn answered(order: Order, answer: &str) -> Then<OrderService> {
+    given::<OrderService>(order).when_event(CREDIT_ANSWERED, &record(answer, "300"))
+}
+
+fn cancelled(order: Order) -> Then<OrderService> {
+    given::<OrderService>(order).when_command("cancel-order", &())
+}
+
+fn progress(order: &Order) -> Progress {
+    Progress {
+        order_id: 1,
+        order_state: order.state,
+        reason: order.reason.clone(),
     }
 }
 
@@ -64,11 +104,12 @@ fn an_order_is_pending_and_published_in_one_decision() {
     for amount in ["300", "300.00", "3e2"] {
         given_nothing::<OrderService>()
             .key(1)
+            .time(1_000)
             .when_command_json("place-order", &place(amount))
-            .state(&order(OrderState::Pending))
+            .state(&pending())
             .published(ORDER_CREATED, CUSTOMER, &record("PENDING", "300"))
             .published_no_more()
-            .no_timers()
+            .timer_set(ANSWER_TIMEOUT, 301_000, &timeout(300))
             .replied_pending(&placed);
     }
     assert_eq!(
@@ -96,7 +137,7 @@ fn a_total_that_is_no_money_above_zero_is_refused() {
     ] {
         given_nothing::<OrderService>()
             .when_command_json("place-order", &place(amount))
-            .refused(RefusalKind::Invalid, "invalid-order-total")
+            .refused(INVALID_ORDER_TOTAL)
             .refused_at("/orderTotal/amount");
     }
 }
@@ -113,27 +154,174 @@ fn a_customer_number_beyond_64_bits_is_malformed() {
 
 #[test]
 fn an_answer_decides_a_pending_order() {
-    for (answer, state) in [
-        ("APPROVED", OrderState::Approved),
-        ("REJECTED", OrderState::Rejected),
-    ] {
-        given::<OrderService>(order(OrderState::Pending))
-            .when_event(CREDIT_ANSWERED, &record(answer, "300"))
-            .state(&order(state))
+    for (answer, order) in [("APPROVED", approved()), ("REJECTED", rejected())] {
+        answered(pending(), answer)
+            .state(&order)
             .published_no_more()
-            .no_timers();
+            .timer_cancelled(ANSWER_TIMEOUT);
     }
 }
 
 #[test]
 fn the_first_answer_stands() {
-    for decided in [OrderState::Approved, OrderState::Rejected] {
+    for decided in [approved(), rejected()] {
         for answer in ["APPROVED", "REJECTED"] {
-            given::<OrderService>(order(decided))
-                .when_event(CREDIT_ANSWERED, &record(answer, "300"))
+            answered(decided.clone(), answer)
                 .unchanged()
                 .published_no_more();
         }
+    }
+}
+
+fn timeout(seconds: u32) -> Option<TimeSpan> {
+    Some(TimeSpan::from_secs(seconds))
+}
+
+#[test]
+fn the_reason_tells_how_long_the_order_waited_whatever_the_setting_is_now() {
+    let settings = Settings {
+        answer_timeout: TimeSpan::from_secs(3600),
+    };
+    let rejected = |reason: &str| Order {
+        reason: Some(reason.into()),
+        ..late(Credit::Asked)
+    };
+    given::<OrderService>(pending())
+        .settings(&settings)
+        .when_timer(ANSWER_TIMEOUT, &timeout(3))
+        .state(&rejected("the customer service did not answer within 3s"));
+    given::<OrderService>(pending())
+        .when_timer(ANSWER_TIMEOUT, &None)
+        .state(&rejected("the customer service did not answer in time"));
+}
+
+#[test]
+fn an_order_that_nobody_answers_is_rejected_with_a_reason() {
+    given::<OrderService>(pending())
+        .when_timer(ANSWER_TIMEOUT, &timeout(300))
+        .state(&late(Credit::Asked))
+        .published_no_more();
+    given::<OrderService>(late(Credit::Asked))
+        .when_command("get-order", &())
+        .replied(&progress(&late(Credit::Asked)));
+}
+
+#[test]
+fn the_time_for_an_answer_is_a_setting() {
+    let settings = Settings {
+        answer_timeout: TimeSpan::from_secs(10),
+    };
+    given_nothing::<OrderService>()
+        .time(1_000)
+        .settings(&settings)
+        .when_command_json("place-order", &place("300"))
+        .timer_set(ANSWER_TIMEOUT, 11_000, &timeout(10));
+}
+
+#[test]
+fn time_that_is_over_changes_no_order_that_ended() {
+    for ended in [
+        approved(),
+        rejected(),
+        late(Credit::Asked),
+        order(OrderState::Cancelled, Credit::Asked),
+    ] {
+        given::<OrderService>(ended)
+            .when_timer(ANSWER_TIMEOUT, &timeout(300))
+            .unchanged()
+            .published_no_more();
+    }
+}
+
+#[test]
+fn credit_that_is_reserved_too_late_is_given_back_once() {
+    let late_answer = answered(late(Credit::Asked), "APPROVED")
+        .state(&late(Credit::Released))
+        .published(ORDER_CANCELLED, CUSTOMER, &record("REJECTED", "300"))
+        .published_no_more();
+    given_back_once(late_answer.and_then());
+}
+
+/// Nothing that may still come gives the credit back again.
+fn given_back_once(order: Scenario<OrderService>) {
+    order
+        .when_event(CREDIT_ANSWERED, &record("APPROVED", "300"))
+        .unchanged()
+        .published_no_more()
+        .and_then()
+        .when_event(CREDIT_ANSWERED, &record("REJECTED", "300"))
+        .unchanged()
+        .published_no_more()
+        .and_then()
+        .when_timer(ANSWER_TIMEOUT, &timeout(300))
+        .unchanged()
+        .published_no_more();
+}
+
+#[test]
+fn a_refusal_that_comes_too_late_gives_nothing_back() {
+    answered(late(Credit::Asked), "REJECTED")
+        .state(&late(Credit::Refused))
+        .published_no_more();
+    answered(order(OrderState::Cancelled, Credit::Asked), "REJECTED")
+        .state(&order(OrderState::Cancelled, Credit::Refused))
+        .published_no_more();
+}
+
+#[test]
+fn a_pending_order_is_cancelled_and_the_credit_of_its_late_answer_given_back() {
+    let ended = order(OrderState::Cancelled, Credit::Asked);
+    let late_answer = cancelled(pending())
+        .state(&ended)
+        .published_no_more()
+        .timer_cancelled(ANSWER_TIMEOUT)
+        .replied(&progress(&ended))
+        .and_then()
+        .when_event(CREDIT_ANSWERED, &record("APPROVED", "300"))
+        .state(&order(OrderState::Cancelled, Credit::Released))
+        .published(ORDER_CANCELLED, CUSTOMER, &record("CANCELLED", "300"))
+        .published_no_more();
+    given_back_once(late_answer.and_then());
+}
+
+#[test]
+fn an_approved_order_is_cancelled_and_its_credit_given_back() {
+    let ended = order(OrderState::Cancelled, Credit::Released);
+    let cancelled = cancelled(approved())
+        .state(&ended)
+        .published(ORDER_CANCELLED, CUSTOMER, &record("CANCELLED", "300"))
+        .published_no_more()
+        .replied(&progress(&ended));
+    given_back_once(cancelled.and_then());
+}
+
+#[test]
+fn a_second_cancellation_is_answered_and_changes_nothing() {
+    for credit in [Credit::Asked, Credit::Released, Credit::Refused] {
+        let ended = order(OrderState::Cancelled, credit);
+        cancelled(ended.clone())
+            .unchanged()
+            .published_no_more()
+            .replied(&progress(&ended));
+    }
+}
+
+#[test]
+fn an_order_that_was_rejected_can_not_be_cancelled() {
+    for ended in [rejected(), late(Credit::Asked), late(Credit::Released)] {
+        cancelled(ended).refused(ORDER_REJECTED);
+    }
+}
+
+#[test]
+fn orders_of_the_builds_before_cancellation_are_read() {
+    for (state, expected) in [
+        ("PENDING", pending()),
+        ("APPROVED", approved()),
+        ("REJECTED", rejected()),
+    ] {
+        let stored = format!(r#"{{"customerId":7,"orderTotal":300,"state":"{state}"}}"#);
+        assert_eq!(migrated::<OrderService>(1, &stored), expected);
     }
 }
 
@@ -146,11 +334,11 @@ fn an_answer_for_no_order_is_malformed_so_that_someone_sees_it() {
 
 #[test]
 fn a_record_that_answers_nothing_is_malformed() {
-    given::<OrderService>(order(OrderState::Pending))
-        .when_event(CREDIT_ANSWERED, &record("PENDING", "300"))
-        .malformed("PENDING");
+    for state in ["PENDING", "CANCELLED"] {
+        answered(pending(), state).malformed("neither APPROVED nor REJECTED");
+    }
     for text in ["null", "[]", "{}", "{\"id\":1}", "not json"] {
-        given::<OrderService>(order(OrderState::Pending))
+        given::<OrderService>(pending())
             .when_event_json(CREDIT_ANSWERED, text)
             .malformed("the body is not of the expected shape");
     }
@@ -158,19 +346,13 @@ fn a_record_that_answers_nothing_is_malformed() {
 
 #[test]
 fn an_order_is_shown_with_its_state() {
-    let progress = Progress {
-        order_id: 1,
-        order_state: OrderState::Approved,
-    };
-    given::<OrderService>(order(OrderState::Approved))
+    let progress = progress(&approved());
+    given::<OrderService>(approved())
         .when_command("get-order", &())
         .unchanged()
         .replied(&progress);
-    let undecided = Progress {
-        order_state: OrderState::Pending,
-        ..progress
-    };
-    given::<OrderService>(order(OrderState::Pending))
+    let undecided = self::progress(&pending());
+    given::<OrderService>(pending())
         .when_command("get-order", &())
         .unchanged()
         .replied_pending(&undecided);
@@ -184,7 +366,7 @@ fn an_order_is_shown_with_its_state() {
 fn an_order_that_does_not_exist_is_not_found() {
     given_nothing::<OrderService>()
         .when_command("get-order", &())
-        .refused(RefusalKind::NotFound, saga_sdk::NOT_FOUND);
+        .refused(saga_sdk::NOT_FOUND);
 }
 
 /// What the host checks before it calls the rules.

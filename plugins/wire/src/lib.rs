@@ -1,6 +1,6 @@
 //! What the customer and the order service say to each other.
 //!
-//! Owns the record on their two topics, the names of topics, groups and event types, and money.
+//! Owns the record on their topics, the names of topics, groups and event types, and money.
 //! Knows no SDK, no host and no rule, so that either service can be replaced by a peer in another
 //! language: the record's value is the whole contract between them, everything else travels in
 //! record headers.
@@ -27,11 +27,18 @@ pub const ORDER_TOPIC: &str = "orderTopic";
 /// Topic of the customer service: credit was reserved, or refused.
 pub const CUSTOMER_TOPIC: &str = "customerTopic";
 
+/// Topic of the order service: an order that holds credit was cancelled, or rejected for want of an
+/// answer in time. Peers that know nothing of it keep the credit.
+pub const CANCELLATION_TOPIC: &str = "cancellationTopic";
+
 /// Consumer group in which the customer service reads [`ORDER_TOPIC`].
 pub const ORDER_GROUP: &str = "order";
 
 /// Consumer group in which the order service reads [`CUSTOMER_TOPIC`].
 pub const CUSTOMER_GROUP: &str = "customer";
+
+/// Consumer group in which the customer service reads [`CANCELLATION_TOPIC`].
+pub const CANCELLATION_GROUP: &str = "cancellation";
 
 /// Type of the event on [`ORDER_TOPIC`]. Records of other peers may name none.
 pub const ORDER_CREATED: &str = "saga.order.created";
@@ -39,3 +46,6 @@ pub const ORDER_CREATED: &str = "saga.order.created";
 /// Type of the event on [`CUSTOMER_TOPIC`], for both answers: `state` in the record tells them
 /// apart, as it does for peers that know no event types.
 pub const CREDIT_ANSWERED: &str = "saga.customer.credit-answered";
+
+/// Type of the event on [`CANCELLATION_TOPIC`].
+pub const ORDER_CANCELLED: &str = "saga.order.cancelled";

@@ -3,8 +3,8 @@
 //! An amount arrives from clients and peers and may be anything that JSON calls a number: `300`,
 //! `300.00`, `3e2`, thirty digits. It goes through unread and unrounded. Money is what such a number
 //! becomes once it is known to be legal: not negative, whole cents, at most [`Money::MAX`]. Inside
-//! it is a whole number of cents in 64 bits, so nothing is ever rounded; amounts are taken away with a
-//! check and never added, so none can overflow; a float appears nowhere.
+//! it is a whole number of cents in 64 bits, so nothing is ever rounded; sums and differences are
+//! checked, so none can overflow; a float appears nowhere.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -67,6 +67,13 @@ impl Money {
         (other <= self).then(|| Self {
             cents: self.cents - other.cents,
         })
+    }
+
+    /// Both together; none beyond [`Money::MAX`].
+    #[must_use]
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        let cents = self.cents.checked_add(other.cents)?;
+        (cents <= Self::MAX.cents).then_some(Self { cents })
     }
 
     /// In its shortest form: `1000`, `10.5`, `10.25`.
@@ -282,6 +289,17 @@ mod tests {
                 "{text:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_sum_stays_within_the_bound() {
+        let money = |text: &str| text.parse::<Money>().unwrap();
+        assert_eq!(
+            money("0.3").checked_add(money("9.95")),
+            Some(money("10.25"))
+        );
+        assert_eq!(money("9e16").checked_add(Money::ZERO), Some(Money::MAX));
+        assert_eq!(money("9e16").checked_add(money("0.01")), None);
     }
 
     #[test]

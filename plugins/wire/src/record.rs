@@ -1,4 +1,4 @@
-//! The value of the records on `orderTopic` and `customerTopic`.
+//! The value of the records on all topics.
 //!
 //! Field names and spelling are fixed by the peers already in production. Fields that a peer adds
 //! are read past.
@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 pub struct OrderRecord {
     /// Number of the order.
     pub id: i64,
-    /// `PENDING` on `orderTopic`; `APPROVED` or `REJECTED` on `customerTopic`.
+    /// `PENDING` on `orderTopic`; `APPROVED` or `REJECTED` on `customerTopic`; `CANCELLED` or
+    /// `REJECTED` on `cancellationTopic`.
     pub state: OrderState,
     /// Who ordered, for how much.
     pub order_details: OrderDetails,
@@ -66,8 +67,10 @@ pub enum OrderState {
     Pending,
     /// Credit was reserved.
     Approved,
-    /// There was no credit for it.
+    /// There was no credit for it, or no answer in time.
     Rejected,
+    /// A client cancelled it.
+    Cancelled,
 }
 
 #[cfg(test)]

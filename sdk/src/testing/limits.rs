@@ -1,4 +1,4 @@
-//! [`Limits`]: what a host lets go into a turn and come out of it, unless its operator says otherwise.
+//! [`Limits`]: a host's default limits on the input and the outcome of a turn.
 
 use crate::bindings::saga::participant::types::{
     Message, Origin, Outcome, Reply, StateChange, TimerChange,
@@ -43,7 +43,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// What an operator sets by this name. Use it where the hosts that the rules are for are set up so.
+    /// Sets the limit of this name, for hosts with other settings than the default.
     ///
     /// # Panics
     /// Where there is no such setting.
@@ -65,7 +65,7 @@ impl Limits {
         self
     }
 
-    /// What a host would not offer to the rules.
+    /// Input that a host would not offer to the rules.
     pub(super) fn of_message(&self, state: Option<&str>, message: &Message) -> Vec<String> {
         let mut found = Found::default();
         let state = state.map_or(0, str::len);
@@ -97,7 +97,7 @@ impl Limits {
         found.0
     }
 
-    /// What a host would not take of an outcome.
+    /// Parts of an outcome that a host would not accept.
     pub(super) fn of_outcome(&self, outcome: &Outcome) -> Vec<String> {
         let mut found = Found::default();
         if let StateChange::Put(state) = &outcome.state {
@@ -158,7 +158,7 @@ impl Limits {
     }
 }
 
-/// What is beyond a limit, one sentence each.
+/// Values beyond a limit, one sentence each.
 #[derive(Default)]
 struct Found(Vec<String>);
 

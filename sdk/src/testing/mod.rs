@@ -79,14 +79,14 @@ pub fn given_nothing<P: Participant>() -> Scenario<P> {
     Scenario::new(None)
 }
 
-/// Everything that is wrong with the contract of `P`, one sentence each; empty where it is in order.
+/// All mistakes in the contract of `P`, one sentence each.
 pub fn contract_problems<P: Participant>() -> Vec<String> {
     Rules::<P>::new().problems()
 }
 
-/// Reads a stored state of this version, older or present, as JSON text: what the host does with what it has stored
-/// before it takes a component. Keep a state of each released version in a test, and a change of `P::State` that
-/// can't read it fails there.
+/// Reads a stored state of this version, older or present, as JSON text, as the host does before it
+/// accepts a component. Keep a state of each released version in a test: a change of `P::State`
+/// that can't read it then fails.
 ///
 /// # Panics
 /// Where the state can't be read.
@@ -114,6 +114,7 @@ pub struct Scenario<P: Participant> {
     parameters: Vec<Parameter>,
     turns: u64,
     limits: Limits,
+    settings: String,
 }
 
 impl<P: Participant> Scenario<P> {
@@ -121,8 +122,11 @@ impl<P: Participant> Scenario<P> {
     fn new(state: Option<String>) -> Self {
         let rules = Rules::<P>::new();
         assert_in_order(&rules.problems());
+        let description = rules.describe();
+        let settings = description.settings.as_ref();
         Self {
-            description: rules.describe(),
+            settings: settings.map_or_else(|| "{}".to_owned(), |settings| settings.default.clone()),
+            description,
             rules,
             state,
             key: None,
@@ -133,7 +137,7 @@ impl<P: Participant> Scenario<P> {
         }
     }
 
-    /// Key of the aggregate. Unless given it is what the contract finds in the body, or `1`.
+    /// Key of the aggregate. By default the key that the contract finds in the body, or `1`.
     #[must_use]
     pub fn key(mut self, key: impl ToString) -> Self {
         self.key = Some(key.to_string());
@@ -147,10 +151,17 @@ impl<P: Participant> Scenario<P> {
         self
     }
 
-    /// The limits of the hosts that the rules are for, where they are not the default ones.
+    /// The limits of the hosts that will run the rules, if they are not the default ones.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The settings that the operator gave, if they are not the default ones.
+    #[must_use]
+    pub fn settings<T: Serialize>(mut self, settings: &T) -> Self {
+        self.settings = codec::encode(settings, "the settings");
         self
     }
 
@@ -247,6 +258,7 @@ impl<P: Participant> Scenario<P> {
             key,
             time: self.time,
             correlation: "test-saga".to_owned(),
+            causation: None,
             parameters,
             body: body.to_owned(),
         };
@@ -256,7 +268,7 @@ impl<P: Participant> Scenario<P> {
             "a host would not offer the message:\n{}",
             beyond.join("\n")
         );
-        let verdict = self.rules.handle(self.state.clone(), message);
+        let verdict = (self.rules).handle(self.state.clone(), message, self.settings.clone());
         if let Ok(outcome) = &verdict {
             let beyond = self.limits.of_outcome(outcome);
             assert!(
@@ -322,7 +334,7 @@ fn assert_in_order(problems: &[String]) {
     );
 }
 
-/// Fails the test that asked.
+/// Fails the calling test.
 #[allow(
     clippy::panic,
     reason = "a test kit says no by panicking, as assert_eq! does"

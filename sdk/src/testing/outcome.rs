@@ -1,4 +1,4 @@
-//! What the host would call a fault in an outcome.
+//! Faults that the host would find in an outcome.
 //!
 //! Owns the comparison of an outcome with the contract it was made under. The typed API rules out
 //! the rest (a command without a reply, a read with effects).

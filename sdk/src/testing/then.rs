@@ -1,18 +1,19 @@
-//! [`Then`]: assertions on what the rules decided.
+//! [`Then`]: assertions on a decision.
 
 use super::{Scenario, fail};
 use crate::bindings::saga::participant::types::{
-    Disposition, Event, Outcome, RefusalKind, Reply, StateChange, TimerChange,
+    Disposition, Event, Outcome, Reply, StateChange, TimerChange,
 };
 use crate::codec;
 use crate::event::{EventType, Timer};
 use crate::participant::Participant;
+use crate::refusal::RefusalType;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::VecDeque;
 
-/// What the rules decided on one message. Assertions may come in any order, but events are taken
-/// in the order they were published.
+/// The decision on one message. Assertions may come in any order, but events are taken in the order
+/// they were published.
 pub struct Then<P: Participant> {
     scenario: Scenario<P>,
     verdict: Result<Outcome, Disposition>,
@@ -156,14 +157,18 @@ impl<P: Participant> Then<P> {
         self
     }
 
-    /// The command was refused, with this kind and code, and nothing else came of it.
+    /// The command was refused with this kind and code, without any other effect.
     #[track_caller]
-    pub fn refused(self, kind: RefusalKind, code: &str) -> Self {
+    pub fn refused(self, expected: RefusalType) -> Self {
         match &self.outcome().reply {
             Some(Reply::Refused(refusal)) => {
-                assert_eq!((refusal.kind, refusal.code.as_str()), (kind, code));
+                let expected = (expected.kind(), expected.code());
+                assert_eq!((refusal.kind, refusal.code.as_str()), expected);
             }
-            other => fail(&format!("expected the refusal {code:?}, got {other:?}")),
+            other => fail(&format!(
+                "expected the refusal {:?}, got {other:?}",
+                expected.code()
+            )),
         }
         self.unchanged().published_no_more().no_timers()
     }

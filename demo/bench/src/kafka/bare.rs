@@ -1,9 +1,11 @@
-//! Bare clients of Kafka, which do what a host does and keep nothing: what a host is compared with.
+//! Bare clients of Kafka for comparison with a host: they read and write the same records, and
+//! store nothing.
 //!
-//! Owns: a producer of records that are in memory; a consumer that looks at each record; and a loop that
-//! consumes, decides and produces. Both producers are idempotent, with all replicas in sync (`acks=all`), as
-//! the relay is. The loop commits its offsets when all answers of a batch are acknowledged: at least once,
-//! as far as a program without a store can be. It knows no credit, and answers a record twice if it is read twice.
+//! Owns: a producer of records from memory; a consumer that looks at each record; and a loop that
+//! consumes, decides and produces. Both producers are idempotent, with all replicas in sync
+//! (`acks=all`), like the relay. The loop commits its offsets when all answers of a batch are
+//! acknowledged: at least once, as far as possible without a store. It keeps no credit, and answers
+//! a record twice if it reads it twice.
 //!
 //! Must not know: hosts.
 
@@ -22,29 +24,30 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use saga_demo::kafka::client;
-use saga_demo::kafka::records::{Record, Refusals, poll, reader};
+use saga_demo::kafka::records::{Refusals, TopicRecord, poll, reader};
 use saga_demo::kafka::topics::Ends;
 
-/// The relay's settings, where they are not librdkafka's own.
+/// The relay's settings that differ from librdkafka's defaults.
 pub(super) const AS_THE_RELAY: [(&str, &str); 4] = [
     ("linger.ms", "1"),
     ("max.in.flight.requests.per.connection", "1"),
     ("enable.gapless.guarantee", "true"),
     ("queue.buffering.max.kbytes", "65536"),
 ];
-/// librdkafka's own settings.
+/// librdkafka's defaults.
 pub(super) const DEFAULTS: [(&str, &str); 0] = [];
 
 /// Longest time without any progress.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Records that the loop takes before it waits for their answers to be acknowledged. More gained nothing.
+/// Records of a batch, after which the loop waits for acknowledgements. Larger batches gained
+/// nothing.
 const BATCH: usize = 4_096;
 
 /// Produces all records to a topic and waits until they are acknowledged.
 pub(super) fn produce(
     bootstrap: &str,
     topic: &str,
-    records: &[Record],
+    records: &[TopicRecord],
     settings: &[(&str, &str)],
 ) -> Result<()> {
     let producer = producer(bootstrap, settings)?;
@@ -65,7 +68,7 @@ pub(super) fn produce(
     acknowledged(&producer)
 }
 
-/// Consumes so many records; gives records per second, from the first to the last.
+/// Consumes this many records; returns records per second, from the first to the last.
 pub(super) fn consume(bootstrap: &str, topic: &str, records: u32) -> Result<f64> {
     let consumer = from_the_beginning(bootstrap, topic)?;
     let mut first = None;
@@ -82,11 +85,11 @@ pub(super) fn consume(bootstrap: &str, topic: &str, records: u32) -> Result<f64>
     Ok(f64::from(records.saturating_sub(1)) / took.as_secs_f64().max(f64::EPSILON))
 }
 
-/// Consumes so many orders and produces an answer to each: consume, decide, produce, commit.
+/// Consumes this many orders and produces an answer to each: consume, decide, produce, commit.
 pub(super) fn answer(bootstrap: &str, orders: &str, answers: &str, records: u32) -> Result<()> {
     let consumer = from_the_beginning(bootstrap, orders)?;
     let producer = producer(bootstrap, &DEFAULTS)?;
-    // The first commit takes long, for the group's coordinator has to be found.
+    // The first commit takes longer, since the group's coordinator must be found.
     commit(&consumer, orders, 0)?;
     let mut left = usize::try_from(records).unwrap_or(usize::MAX);
     while left > 0 {
@@ -103,7 +106,7 @@ pub(super) fn answer(bootstrap: &str, orders: &str, answers: &str, records: u32)
             };
             last = Some(offset?);
             taken += 1;
-            // Whatever else is there belongs to the batch; nobody waits for more.
+            // Everything that is available now belongs to the batch.
             wait = Duration::ZERO;
         }
         let last = last
@@ -206,7 +209,7 @@ fn send(
     }
 }
 
-/// Waits until all records are acknowledged. By the client library's own wait, it would take a multiple of
+/// Waits until all records are acknowledged. The client library's own wait would take a multiple of
 /// 100 ms each time.
 fn acknowledged(producer: &BaseProducer<Refusals>) -> Result<()> {
     let until = Instant::now() + PATIENCE;
@@ -220,7 +223,7 @@ fn acknowledged(producer: &BaseProducer<Refusals>) -> Result<()> {
     }
 }
 
-/// Takes in what was acknowledged, and leaves the processor to others for a moment: the client library's own waits
+/// Serves acknowledgements, and yields the processor for a moment: the client library's own waits
 /// spin at their end.
 fn rest(producer: &BaseProducer<Refusals>) {
     producer.poll(Duration::ZERO);
@@ -234,8 +237,8 @@ mod tests {
     use super::*;
     use saga_demo::kafka::{records, topics};
 
-    fn order(id: i64) -> Record {
-        Record {
+    fn order(id: i64) -> TopicRecord {
+        TopicRecord {
             topic: String::new(),
             partition: 0,
             offset: 0,
@@ -256,14 +259,14 @@ mod tests {
             cluster.create_topic(topic, 1, 1).unwrap();
         }
         let bootstrap = cluster.bootstrap_servers();
-        let orders: Vec<Record> = (1..=5_000).map(order).collect();
+        let orders: Vec<TopicRecord> = (1..=5_000).map(order).collect();
         for settings in [&AS_THE_RELAY[..], &DEFAULTS[..]] {
             produce(&bootstrap, "orders", &orders, settings).unwrap();
         }
         assert!(consume(&bootstrap, "orders", 10_000).unwrap() > 0.0);
         answer(&bootstrap, "orders", "answers", 10_000).unwrap();
         let ends = topics::ends(&bootstrap, &["answers"]).await.unwrap();
-        let answers = records::read(&bootstrap, Ends::new(), ends, Record::of);
+        let answers = records::read(&bootstrap, Ends::new(), ends, TopicRecord::of);
         let answers = answers.await.unwrap();
         assert_eq!(answers.len(), 10_000);
         for (answer, order) in answers.iter().zip(orders.iter().cycle()) {

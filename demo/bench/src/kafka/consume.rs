@@ -1,10 +1,10 @@
-//! The intake of waiting records by a host, next to a bare consumer and a bare loop.
+//! The consumption of waiting records by a host, compared with a bare consumer and a bare loop.
 //!
-//! Owns: the customers, the rounds, and what is measured in turn: the customer host, from the first to the last
-//! answer that it publishes; a bare consumer of the same topic; and a bare loop that consumes, decides,
-//! produces and commits. A host must have answered each order once, and approved it.
+//! Owns: the customers, the rounds, and the measurements of a round: the customer host, from its
+//! first to its last answer; a bare consumer of the same topic; and a bare loop that consumes,
+//! decides, produces and commits. The host must have answered each order once, and approved it.
 //!
-//! Must not know: how a host takes records in.
+//! Must not know: how a host consumes records.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use serde::Deserialize;
 
 use super::Run;
 use super::bare;
-use super::flow::{self, Flow, Spent};
-use super::produce::Backlog;
-use super::stage::{Prepared, Topics};
+use super::flow::{self, Spent, Throughput};
+use super::produce::BacklogTopics;
+use super::stage::{Prepared, TopicNames};
 use crate::load::customers;
 use crate::run::candidate::CUSTOMERS;
 use saga_demo::cents::Cents;
@@ -26,26 +26,26 @@ use saga_demo::kafka::{off_thread, records};
 use saga_testkit::host::Host;
 use saga_testkit::usage::Process;
 
-/// Far more than the orders can spend.
+/// The limit of each customer, far more than the orders can spend.
 const LIMIT: Cents = Cents::whole(1_000_000_000);
-/// The records that wait are taken in within seconds.
+/// Longest time for the waiting records, which take seconds.
 const WITHIN: Duration = Duration::from_secs(300);
 
-/// The measurements; the median rounds.
+/// The median rounds.
 #[derive(Debug)]
 pub(super) struct Consumed {
     /// The customer host, from the order to the answer.
-    pub(super) host: Flow,
+    pub(super) host: Throughput,
     /// A bare loop that consumes, decides, produces and commits.
-    pub(super) looped: Flow,
+    pub(super) looped: Throughput,
     /// A bare consumer that only reads.
-    pub(super) read: Flow,
+    pub(super) read: Throughput,
 }
 
 /// Registers the customers and measures all rounds.
-pub(super) async fn measure(run: &Run<'_>, backlog: Backlog) -> Result<Consumed> {
+pub(super) async fn measure(run: &Run<'_>, backlog: BacklogTopics) -> Result<Consumed> {
     eprintln!("consume: registering {CUSTOMERS} customers while there is no Kafka");
-    let nowhere = Topics {
+    let nowhere = TopicNames {
         orders: "waitingOrders",
         answers: "waitingAnswers",
     };
@@ -72,7 +72,7 @@ async fn register(host: &Host) -> Result<()> {
     let customer = host.service("customer");
     let customer = customer.context("the host serves no customers")?;
     let limits = [LIMIT; CUSTOMERS];
-    // One after the other, so that their ids are those that the orders name: 1, 2, 3 and so on.
+    // One after the other, so that their ids are 1, 2, 3 and so on, as the orders name them.
     let ids = customers::register_all(customer, &limits, 1, false).await?;
     let expected = (1..).take(ids.len());
     ensure!(
@@ -82,11 +82,16 @@ async fn register(host: &Host) -> Result<()> {
     Ok(())
 }
 
-async fn taken_in(run: &Run<'_>, prepared: &Prepared, orders: &str, answers: &str) -> Result<Flow> {
+async fn taken_in(
+    run: &Run<'_>,
+    prepared: &Prepared,
+    orders: &str,
+    answers: &str,
+) -> Result<Throughput> {
     flow::create_topics(run, &[answers]).await?;
     let count = run.bench.records;
     let before = Spent::now(run, Process::own())?;
-    let on_stage = prepared.start(run, &Topics { orders, answers }).await?;
+    let on_stage = prepared.start(run, &TopicNames { orders, answers }).await?;
     let process = on_stage.host.in_system();
     let answered = topics::reaches(run.bootstrap, answers, i64::from(count), WITHIN);
     on_stage.during(answered).await?;
@@ -94,11 +99,11 @@ async fn taken_in(run: &Run<'_>, prepared: &Prepared, orders: &str, answers: &st
     on_stage.end().await?;
     let rate = flow::rate(run, answers, 0, count).await?;
     judge(run, answers).await?;
-    // The process began with nothing spent.
+    // The process has just begun, so it has used nothing.
     Ok(spent.flow(&before.without_client(), rate, count))
 }
 
-async fn loop_over(run: &Run<'_>, orders: &str, answers: &str) -> Result<Flow> {
+async fn loop_over(run: &Run<'_>, orders: &str, answers: &str) -> Result<Throughput> {
     flow::create_topics(run, &[answers]).await?;
     let count = run.bench.records;
     let before = Spent::now(run, Process::own())?;
@@ -114,7 +119,7 @@ async fn loop_over(run: &Run<'_>, orders: &str, answers: &str) -> Result<Flow> {
     Ok(spent.flow(&before, rate, count))
 }
 
-async fn read_only(run: &Run<'_>, orders: &str) -> Result<Flow> {
+async fn read_only(run: &Run<'_>, orders: &str) -> Result<Throughput> {
     let count = run.bench.records;
     let before = Spent::now(run, Process::own())?;
     let (bootstrap, from) = (run.bootstrap.to_owned(), orders.to_owned());
@@ -122,7 +127,7 @@ async fn read_only(run: &Run<'_>, orders: &str) -> Result<Flow> {
     Ok(Spent::now(run, Process::own())?.flow(&before, rate, count))
 }
 
-/// Each order must have been answered once, and approved.
+/// Checks that each order was answered once, and approved.
 async fn judge(run: &Run<'_>, answers: &str) -> Result<()> {
     #[derive(Deserialize)]
     struct Response {

@@ -1,10 +1,10 @@
-//! How fast records flow: per second by the broker's clock, and what that costs in processor time.
+//! Throughput of records: per second by the broker's clock, and its cost in processor time.
 //!
-//! Owns: topics on which the broker notes when it appended a record, and the rate that follows from these
-//! times. Whoever writes is measured by the same clock, and by nothing that runs beside it. Records of
-//! the first append are not counted: what was done for them was done before the clock began.
+//! Owns: topics on which the broker sets the time of records when it appends them, and the rate
+//! that follows. So every writer is measured by the same clock, and by nothing that runs beside it.
+//! Records of the first append are not counted: the work for them was done before the clock began.
 //!
-//! Must not know: who writes.
+//! Must not know: the writers.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ use saga_demo::kafka::topics::Ends;
 use saga_demo::kafka::{records, topics};
 use saga_testkit::usage::Process;
 
-/// How fast, and at what cost.
+/// A throughput and its cost.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Flow {
+pub(super) struct Throughput {
     /// Records per second.
     pub(super) rate: f64,
     /// Processor seconds of the host, or of the bare client, per 10,000 records.
@@ -27,7 +27,7 @@ pub(super) struct Flow {
     pub(super) broker_cpu: f64,
 }
 
-/// The processor time of processes until a moment.
+/// The processor time of processes up to a moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spent {
     client: Duration,
@@ -35,7 +35,7 @@ pub(super) struct Spent {
 }
 
 impl Spent {
-    /// By a client and the broker, so far.
+    /// Of a client and the broker, so far.
     pub(super) fn now(run: &Run<'_>, client: Process) -> Result<Self> {
         Ok(Self {
             client: client.cpu_time()?,
@@ -43,7 +43,7 @@ impl Spent {
         })
     }
 
-    /// The same, but for a client that has spent nothing yet.
+    /// The same for a client that has used nothing yet.
     pub(super) fn without_client(&self) -> Self {
         Self {
             client: Duration::ZERO,
@@ -51,12 +51,12 @@ impl Spent {
         }
     }
 
-    /// The flow of so many records, during which this was spent since `before`.
-    pub(super) fn flow(&self, before: &Self, rate: f64, records: u32) -> Flow {
+    /// The throughput of this many records, with the processor time since `before`.
+    pub(super) fn flow(&self, before: &Self, rate: f64, records: u32) -> Throughput {
         let per_10000 = |after: Duration, before: Duration| {
             (after.saturating_sub(before)).as_secs_f64() * 10_000.0 / f64::from(records)
         };
-        Flow {
+        Throughput {
             rate,
             cpu: per_10000(self.client, before.client),
             broker_cpu: per_10000(self.broker, before.broker),
@@ -64,20 +64,20 @@ impl Spent {
     }
 }
 
-/// The flow in the middle by its rate; none of none.
-pub(super) fn median(mut flows: Vec<Flow>) -> Option<Flow> {
+/// The median by rate; None of an empty list.
+pub(super) fn median(mut flows: Vec<Throughput>) -> Option<Throughput> {
     flows.sort_by(|one, other| one.rate.total_cmp(&other.rate));
     flows.get(flows.len() / 2).copied()
 }
 
-/// Creates topics on which the broker notes when it appended a record.
+/// Creates topics on which the broker sets the time of records.
 pub(super) async fn create_topics(run: &Run<'_>, names: &[&str]) -> Result<()> {
     let append_time = ("message.timestamp.type", "LogAppendTime");
     topics::create(run.bootstrap, names, &[append_time]).await?;
     Ok(())
 }
 
-/// Records per second on a topic, of so many records from `from` on.
+/// Records per second on a topic, of this many records from `from` on.
 pub(super) async fn rate(run: &Run<'_>, topic: &str, from: i64, records: u32) -> Result<f64> {
     let key = (topic.to_owned(), 0);
     let from = Ends::from([(key.clone(), from)]);
@@ -96,7 +96,7 @@ pub(super) async fn rate(run: &Run<'_>, topic: &str, from: i64, records: u32) ->
         .with_context(|| format!("all records on {topic} came at once: take more, with --records"))
 }
 
-/// Records per second of those that came after the first moment; milliseconds, ascending.
+/// The rate of the records after the first moment; times in milliseconds, ascending.
 fn of_times(times: &[i64]) -> Option<f64> {
     let (first, last) = (times.first()?, times.last()?);
     let later = times.iter().filter(|time| *time > first).count();
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_median_is_the_one_in_the_middle() {
-        let flow = |rate| Flow {
+        let flow = |rate| Throughput {
             rate,
             cpu: 0.0,
             broker_cpu: 0.0,

@@ -1,14 +1,17 @@
-//! `saga-bench run --kafka`: the saga over a real broker, with a process for each service; and what the hosts
-//! relay and take in, next to bare clients of Kafka on the same broker in the same run.
+//! `saga-bench run --kafka`: the saga over a real broker, with a process for each service; and the
+//! publishing and consuming of the hosts, compared with bare clients of the same broker in the same
+//! run.
 //!
-//! Owns: the order of the benchmark. A broker and all state in a directory that is removed at the end.
+//! Owns: the order of the benchmark. The broker and all state are in a directory that is removed at
+//! the end.
 //!
 //! # Layout
-//! - `sagas`: sagas per second, latency and processor time, as `run` measures them;
-//! - `produce`: a backlog that a host publishes; `consume`: waiting records that a host takes in;
-//! - `bare`: the clients that they are compared with;
-//! - `flow`: records per second by the broker's clock; `stage`: a host with a state that is prepared once;
-//! - `report`: tables and JSON.
+//!
+//! - `sagas`: sagas per second, latency and processor time, as `run` measures them
+//! - `produce`: a backlog that a host publishes; `consume`: waiting records that a host consumes
+//! - `bare`: the bare clients
+//! - `flow`: records per second by the broker's clock; `stage`: a host with a prepared state
+//! - `report`: tables and JSON
 //!
 //! Must not know: host internals.
 
@@ -26,9 +29,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::run::floor;
-use report::Report;
+use report::KafkaReport;
 use saga_demo::files::Binaries;
-use saga_demo::kafka::cluster::{Cluster, Wanted};
+use saga_demo::kafka::cluster::{Cluster, KafkaChoice};
 use saga_testkit::usage::Process;
 
 /// The options of a benchmark over Kafka.
@@ -42,22 +45,22 @@ pub(crate) struct BenchKafka {
     pub(crate) connections: Vec<usize>,
     /// The measured window of a round.
     pub(crate) window: Duration,
-    /// Rounds of everything; the median counts.
+    /// Rounds of each measurement; the median counts.
     pub(crate) rounds: usize,
-    /// Records that wait to be relayed, and to be taken in.
+    /// Records that wait to be published, and to be consumed.
     pub(crate) records: u32,
 }
 
 /// Runs the benchmark.
 ///
 /// # Errors
-/// A broker can't be had here, something failed, or the books are not right.
-pub(crate) async fn run(bench: &BenchKafka) -> Result<Report> {
+/// No broker can be run here, something failed, or the ledger is not correct.
+pub(crate) async fn run(bench: &BenchKafka) -> Result<KafkaReport> {
     saga_testkit::broker::available().context("a broker can't be started for the benchmark")?;
     eprintln!("measuring the floor (fsync)");
     let floor = floor::measure(&bench.scratch)?;
     eprintln!("starting Apache Kafka (the first time, its libraries are fetched)");
-    let cluster = Cluster::open(&Wanted::Own {
+    let cluster = Cluster::open(&KafkaChoice::Own {
         directory: bench.scratch.join("broker"),
         for_speed: true,
     })
@@ -73,7 +76,7 @@ pub(crate) async fn run(bench: &BenchKafka) -> Result<Report> {
     let (produced, backlog) = produce::measure(&run).await?;
     let consumed = consume::measure(&run, backlog).await?;
     cluster.stop().await?;
-    Ok(Report {
+    Ok(KafkaReport {
         floor,
         broker_ready_after,
         rounds: bench.rounds,
@@ -84,7 +87,7 @@ pub(crate) async fn run(bench: &BenchKafka) -> Result<Report> {
     })
 }
 
-/// The broker and the options that all parts of a run share.
+/// The broker and the options, for all parts of a run.
 struct Run<'a> {
     bench: &'a BenchKafka,
     bootstrap: &'a str,

@@ -1,8 +1,9 @@
-//! The relay of a backlog by a host, next to a bare producer.
+//! The publishing of a backlog by a host's relay, compared with a bare producer.
 //!
-//! Owns: the backlog (orders that were placed while there was no Kafka), the rounds, and what is measured
-//! in turn: the host's relay; a bare producer of the same records with the relay's settings; and one with
-//! librdkafka's own. All of them write to topics on which the broker notes the time.
+//! Owns: the backlog (orders that were placed while there was no Kafka), the rounds, and the
+//! measurements of a round: the host's relay; a bare producer of the same records with the relay's
+//! settings; and one with librdkafka's defaults. All write to topics on which the broker sets the
+//! time.
 //!
 //! Must not know: how a relay works.
 
@@ -15,51 +16,51 @@ use tokio::task::JoinSet;
 
 use super::Run;
 use super::bare::{self, AS_THE_RELAY, DEFAULTS};
-use super::flow::{self, Flow, Spent};
-use super::stage::{Prepared, Topics};
+use super::flow::{self, Spent, Throughput};
+use super::stage::{Prepared, TopicNames};
 use crate::run::candidate::CUSTOMERS;
 use crate::run::rounds;
 use fastrand::Rng;
 use saga_demo::kafka::off_thread;
-use saga_demo::kafka::records::{self, Record};
+use saga_demo::kafka::records::{self, TopicRecord};
 use saga_demo::kafka::topics::{self, Ends};
 use saga_testkit::host::Host;
 use saga_testkit::usage::Process;
 
-/// The topics of the host that has the backlog.
-const TOPICS: Topics<'static> = Topics {
+/// The topics of the host with the backlog.
+const TOPICS: TopicNames<'static> = TopicNames {
     orders: "backlogOrders",
     answers: "backlogAnswers",
 };
-/// Connections over which the backlog is placed.
+/// Connections for placing the backlog.
 const CONNECTIONS: usize = 64;
-/// A backlog is published in seconds.
+/// Longest time for publishing the backlog, which takes seconds.
 const WITHIN: Duration = Duration::from_secs(300);
-/// Every run draws the same orders.
+/// The seed of the orders: the same in every run.
 const SEED: u64 = 2;
 
-/// The measurements; the median rounds.
+/// The median rounds.
 #[derive(Debug)]
 pub(super) struct Produced {
     /// The host's relay.
-    pub(super) relay: Flow,
+    pub(super) relay: Throughput,
     /// A bare producer with the relay's settings.
-    pub(super) alike: Flow,
-    /// A bare producer with librdkafka's own settings.
-    pub(super) defaults: Flow,
-    /// Bytes of a record: key, value and headers, on the average.
+    pub(super) alike: Throughput,
+    /// A bare producer with librdkafka's defaults.
+    pub(super) defaults: Throughput,
+    /// Average bytes of a record: key, value and headers.
     pub(super) bytes: usize,
 }
 
-/// The input of the next part: a topic for each round with the records of the backlog.
+/// The input of the next part: a topic for each round, with the records of the backlog.
 #[derive(Debug)]
-pub(super) struct Backlog {
+pub(super) struct BacklogTopics {
     /// The topics.
     pub(super) topics: Vec<String>,
 }
 
-/// Makes the backlog and measures all rounds.
-pub(super) async fn measure(run: &Run<'_>) -> Result<(Produced, Backlog)> {
+/// Creates the backlog and measures all rounds.
+pub(super) async fn measure(run: &Run<'_>) -> Result<(Produced, BacklogTopics)> {
     let count = run.bench.records;
     eprintln!("produce: placing {count} orders while there is no Kafka");
     let prepared = Prepared::make(run, "order", &TOPICS, async |host: &Host| {
@@ -68,7 +69,7 @@ pub(super) async fn measure(run: &Run<'_>) -> Result<(Produced, Backlog)> {
     .await?;
     flow::create_topics(run, &[TOPICS.orders, TOPICS.answers]).await?;
     let (mut relay, mut alike, mut defaults) = (Vec::new(), Vec::new(), Vec::new());
-    let mut backlog = Backlog { topics: Vec::new() };
+    let mut backlog = BacklogTopics { topics: Vec::new() };
     let mut copies = None;
     for round in 1..=run.bench.rounds {
         eprintln!("produce: round {round}, the host's relay, then two bare producers");
@@ -93,7 +94,7 @@ pub(super) async fn measure(run: &Run<'_>) -> Result<(Produced, Backlog)> {
     Ok((produced, backlog))
 }
 
-/// Places so many orders and does not wait for what becomes of them.
+/// Places this many orders without waiting for decisions.
 async fn place(host: &Host, count: u32) -> Result<()> {
     let order = host.service("order").context("the host serves no orders")?;
     let left = Arc::new(AtomicU32::new(count));
@@ -109,7 +110,7 @@ async fn place(host: &Host, count: u32) -> Result<()> {
                 .is_ok()
             {
                 let order = rounds::draw(&mut random, customers);
-                // Customers count from 1.
+                // Customer ids begin with 1.
                 let customer_id = i64::try_from(order.customer)? + 1;
                 orders.place(customer_id, order.total).await?;
             }
@@ -123,7 +124,7 @@ async fn place(host: &Host, count: u32) -> Result<()> {
 }
 
 /// A host publishes the backlog. Each round adds the same records to the topic.
-async fn relayed(run: &Run<'_>, prepared: &Prepared, round: usize) -> Result<Flow> {
+async fn relayed(run: &Run<'_>, prepared: &Prepared, round: usize) -> Result<Throughput> {
     let count = run.bench.records;
     let before = i64::from(count) * i64::try_from(round - 1)?;
     let broker = Spent::now(run, Process::own())?;
@@ -135,22 +136,22 @@ async fn relayed(run: &Run<'_>, prepared: &Prepared, round: usize) -> Result<Flo
     let spent = Spent::now(run, process)?;
     on_stage.end().await?;
     let rate = flow::rate(run, TOPICS.orders, before, count).await?;
-    // The process began with nothing spent.
+    // The process has just begun, so it has used nothing.
     Ok(spent.flow(&broker.without_client(), rate, count))
 }
 
-async fn read(run: &Run<'_>) -> Result<Arc<Vec<Record>>> {
+async fn read(run: &Run<'_>) -> Result<Arc<Vec<TopicRecord>>> {
     let until = Ends::from([((TOPICS.orders.to_owned(), 0), i64::from(run.bench.records))]);
-    let records = records::read(run.bootstrap, Ends::new(), until, Record::of);
+    let records = records::read(run.bootstrap, Ends::new(), until, TopicRecord::of);
     Ok(Arc::new(records.await?))
 }
 
 async fn barely(
     run: &Run<'_>,
     topic: &str,
-    records: &Arc<Vec<Record>>,
+    records: &Arc<Vec<TopicRecord>>,
     settings: &'static [(&'static str, &'static str)],
-) -> Result<Flow> {
+) -> Result<Throughput> {
     flow::create_topics(run, &[topic]).await?;
     let before = Spent::now(run, Process::own())?;
     let (bootstrap, to) = (run.bootstrap.to_owned(), topic.to_owned());
@@ -161,7 +162,7 @@ async fn barely(
     Ok(spent.flow(&before, rate, run.bench.records))
 }
 
-fn bytes(record: &Record) -> usize {
+fn bytes(record: &TopicRecord) -> usize {
     let headers = record
         .headers
         .iter()

@@ -1,8 +1,8 @@
 //! The result of a benchmark over Kafka, as tables and as JSON.
 //!
-//! Owns: the layout, the units in it, and the ratios between a host and the bare clients.
+//! Owns: layout, units, and the ratios between a host and the bare clients.
 //!
-//! Must not know: how anything was measured.
+//! Must not know: the measurements.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -10,32 +10,32 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::consume::Consumed;
-use super::flow::Flow;
+use super::flow::Throughput;
 use super::produce::Produced;
-use super::sagas::Level;
+use super::sagas::KafkaLevel;
 use crate::run::floor::Floor;
 
-/// Everything that a benchmark over Kafka found.
+/// The results of a benchmark over Kafka.
 #[derive(Debug)]
-pub(crate) struct Report {
-    /// The time that making 4 KiB durable takes here.
+pub(crate) struct KafkaReport {
+    /// The time of a durable append of 4 KiB here.
     pub(super) floor: Floor,
-    /// From the start of the broker until it answered.
+    /// Time from the start of the broker to its first answer.
     pub(super) broker_ready_after: Duration,
-    /// Rounds of which the median counts.
+    /// Number of rounds, of which the median counts.
     pub(super) rounds: usize,
     /// Records of a round.
     pub(super) records: u32,
     /// One entry per number of connections.
-    pub(super) sagas: Vec<Level>,
-    /// A backlog that is published.
+    pub(super) sagas: Vec<KafkaLevel>,
+    /// The publishing of a backlog.
     pub(super) produced: Produced,
-    /// Waiting records that are taken in.
+    /// The consumption of waiting records.
     pub(super) consumed: Consumed,
 }
 
-impl Report {
-    /// For `--json`.
+impl KafkaReport {
+    /// As JSON, for `--json`.
     pub(crate) fn json(&self) -> Value {
         let sagas: Vec<Value> = self.sagas.iter().map(level_json).collect();
         let (produced, consumed) = (&self.produced, &self.consumed);
@@ -63,7 +63,7 @@ impl Report {
         })
     }
 
-    /// For people.
+    /// As text.
     pub(crate) fn text(&self) -> String {
         let mut text = format!(
             "floor      fsync of a 4 KiB append: {:.2} ms (p50), {:.2} ms (p99)\n\
@@ -146,7 +146,7 @@ impl Report {
     }
 }
 
-fn level_json(level: &Level) -> Value {
+fn level_json(level: &KafkaLevel) -> Value {
     let measured = &level.measured;
     let cpu = |name: &str, cpu: f64| (name.to_owned(), json!(cpu));
     let mut cpus: serde_json::Map<String, Value> = measured
@@ -170,7 +170,7 @@ fn level_json(level: &Level) -> Value {
     })
 }
 
-fn flow_json(flow: &Flow) -> Value {
+fn flow_json(flow: &Throughput) -> Value {
     json!({
         "records_per_second": flow.rate,
         "cpu_seconds_per_10000_records": flow.cpu,
@@ -178,13 +178,13 @@ fn flow_json(flow: &Flow) -> Value {
     })
 }
 
-/// How the rate of a host compares with that of a bare client.
-fn ratio(host: &Flow, bare: &Flow) -> f64 {
+/// A host's rate relative to a bare client's.
+fn ratio(host: &Throughput, bare: &Throughput) -> f64 {
     host.rate / bare.rate.max(f64::EPSILON)
 }
 
-/// A line of the second table; with what a host reaches of this flow.
-fn flow_text(name: &str, flow: &Flow, host: Option<&Flow>) -> String {
+/// A row of the second table, with the share of this flow that a host reaches.
+fn flow_text(name: &str, flow: &Throughput, host: Option<&Throughput>) -> String {
     let ratio = host.map_or_else(String::new, |host| format!("{:.2}", ratio(host, flow)));
     let [rate, cpu, broker] = [
         format!("{:.0}", flow.rate),
@@ -231,18 +231,18 @@ fn millis(time: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::rounds::{Measured, Used};
+    use crate::run::rounds::{MeasuredRound, Used};
     use crate::saga::latency::Latency;
 
-    fn flow(rate: f64) -> Flow {
-        Flow {
+    fn flow(rate: f64) -> Throughput {
+        Throughput {
             rate,
             cpu: 0.5,
             broker_cpu: 0.25,
         }
     }
 
-    fn report() -> Report {
+    fn report() -> KafkaReport {
         let latency = Latency {
             p50: 1.0,
             p99: 2.0,
@@ -253,14 +253,14 @@ mod tests {
             cpu: 1.5,
             peak_mib: 100.0,
         };
-        let measured = Measured {
+        let measured = MeasuredRound {
             sagas_per_second: 1_234.0,
             posted: latency,
             decided: latency,
             used: ["customer", "order", "broker"].map(used).to_vec(),
             own_cpu: 0.75,
         };
-        Report {
+        KafkaReport {
             floor: Floor {
                 p50: Duration::from_millis(1),
                 p99: Duration::from_millis(2),
@@ -268,7 +268,7 @@ mod tests {
             broker_ready_after: Duration::from_secs(3),
             rounds: 3,
             records: 100_000,
-            sagas: vec![Level {
+            sagas: vec![KafkaLevel {
                 connections: 16,
                 measured,
             }],

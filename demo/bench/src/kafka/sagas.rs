@@ -1,32 +1,32 @@
-//! Sagas over Kafka in a closed loop, as `bench` measures them without.
+//! Sagas over Kafka in a closed loop, as `run` measures them without Kafka.
 //!
 //! Owns: the two hosts, their topics, and the rounds at each number of connections.
 //!
-//! Must not know: what is printed of it.
+//! Must not know: the output.
 
 use anyhow::{Context, Result};
 
 use super::Run;
 use crate::run::candidate::Candidate;
-use crate::run::rounds::{Measured, median};
-use saga_demo::files::Ports;
+use crate::run::rounds::{MeasuredRound, median};
+use saga_demo::files::ServicePorts;
 use saga_demo::hosts::Hosts;
 use saga_demo::kafka::{CUSTOMER_TOPIC, GROUPS, ORDER_TOPIC, topics};
 
 /// The measurement at one number of connections.
 #[derive(Debug)]
-pub(super) struct Level {
+pub(super) struct KafkaLevel {
     /// Connections.
     pub(super) connections: usize,
     /// The median round.
-    pub(super) measured: Measured,
+    pub(super) measured: MeasuredRound,
 }
 
-/// Starts the hosts, measures all levels, checks the books.
-pub(super) async fn measure(run: &Run<'_>) -> Result<Vec<Level>> {
+/// Starts the hosts, measures all levels, checks the ledger.
+pub(super) async fn measure(run: &Run<'_>) -> Result<Vec<KafkaLevel>> {
     topics::create(run.bootstrap, &[ORDER_TOPIC, CUSTOMER_TOPIC], &[]).await?;
     let data = run.bench.scratch.join("sagas");
-    let launches = run.bench.binaries.apart(&data, Ports::default());
+    let launches = run.bench.binaries.apart(&data, ServicePorts::default());
     let hosts = Hosts::start(&launches.map(|launch| launch.over(run.bootstrap))).await?;
     let complete = topics::groups_are_complete(run.bootstrap, &GROUPS).await;
     complete.with_context(|| hosts.log_tails())?;
@@ -38,7 +38,7 @@ pub(super) async fn measure(run: &Run<'_>) -> Result<Vec<Level>> {
             let measured = candidate.measure(*connections, round, run.bench.window);
             rounds.push(measured.await?);
         }
-        levels.push(Level {
+        levels.push(KafkaLevel {
             connections: *connections,
             measured: median(rounds).context("no round was run")?,
         });

@@ -1,39 +1,39 @@
 //! A single host with a state that is prepared once and copied for each round.
 //!
-//! Owns: the directories. While a state is prepared the host is told of a Kafka that is not there, so that
-//! it takes requests and publishes nothing: what an outage leaves behind.
+//! Owns: the directories. While the state is prepared, the host is configured for a Kafka that does
+//! not exist, so it takes requests and publishes nothing, as in an outage.
 //!
-//! Must not know: what the state is, or what is measured.
+//! Must not know: the state, or the measurements.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use super::Run;
-use saga_demo::files::{self, Ports};
+use saga_demo::files::{self, ServicePorts};
 use saga_demo::hosts;
 use saga_testkit::host::{Host, Launch};
 
-/// Nobody listens there.
+/// An address without a listener.
 const NOBODY: &str = "127.0.0.1:1";
 
-/// A state that is prepared.
+/// A prepared state.
 #[derive(Debug)]
 pub(super) struct Prepared {
     launch: Launch,
 }
 
 impl Prepared {
-    /// Starts the host of a participant without Kafka, under other names of its topics, for `prepare` to be done
-    /// with it; then drains it.
+    /// Starts the host of a participant without Kafka, with other names for its topics; runs
+    /// `prepare` with it; then drains it.
     pub(super) async fn make(
         run: &Run<'_>,
         participant: &str,
-        topics: &Topics<'_>,
+        topics: &TopicNames<'_>,
         prepare: impl AsyncFnOnce(&Host) -> Result<()>,
     ) -> Result<Self> {
         let data = run.bench.scratch.join("prepared");
-        let launches = run.bench.binaries.apart(&data, Ports::default());
+        let launches = run.bench.binaries.apart(&data, ServicePorts::default());
         let launch = launches.into_iter().find(|launch| {
             launch
                 .participants
@@ -54,7 +54,7 @@ impl Prepared {
     }
 
     /// Starts the host on a copy of the state, with the Kafka of the run.
-    pub(super) async fn start(&self, run: &Run<'_>, topics: &Topics<'_>) -> Result<OnStage> {
+    pub(super) async fn start(&self, run: &Run<'_>, topics: &TopicNames<'_>) -> Result<OnStage> {
         let first = self.launch.participants.first();
         let participant = first.map_or("", |one| one.name.as_str());
         let launch = Launch {
@@ -70,7 +70,7 @@ impl Prepared {
     }
 }
 
-/// A host on a copy.
+/// A host on a copy of the state.
 #[derive(Debug)]
 pub(super) struct OnStage {
     /// The host.
@@ -97,17 +97,18 @@ impl OnStage {
     }
 }
 
-/// Names of the two topics on the broker, in the place of their own names.
+/// Names of the two topics on the broker.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Topics<'a> {
-    /// In the place of `orderTopic`.
+pub(super) struct TopicNames<'a> {
+    /// The name for `orderTopic`.
     pub(super) orders: &'a str,
-    /// In the place of `customerTopic`.
+    /// The name for `customerTopic`.
     pub(super) answers: &'a str,
 }
 
-impl Topics<'_> {
-    /// The group gets another name too: in its own one the hosts of the sagas are known, with another store.
+impl TopicNames<'_> {
+    /// The group has another name too: the offsets of its own name belong to the hosts of the
+    /// sagas, with another store.
     fn settings(&self, participant: &str) -> String {
         let Self { orders, answers } = self;
         let (group, topic) = match participant {
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn topics_and_groups_of_a_participant_get_other_names() {
-        let topics = Topics {
+        let topics = TopicNames {
             orders: "o",
             answers: "a",
         };

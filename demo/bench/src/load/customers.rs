@@ -1,7 +1,7 @@
-//! Registering many customers, and reading back what is left of each credit limit.
+//! Registers many customers, and reads back the credit of each.
 //!
-//! Owns: the two steps before and after a run that load and benchmark have in common, each spread
-//! over several connections.
+//! Owns: these two steps before and after a run, which load and benchmarks share, each spread over
+//! several connections.
 //!
 //! Must not know: orders.
 
@@ -13,19 +13,19 @@ use tokio::task::JoinSet;
 
 use crate::load::ledger::Ledger;
 use saga_demo::cents::Cents;
-use saga_demo::contract::{CallError, CustomerService};
+use saga_demo::contract::{CallError, CustomerClient};
 use saga_testkit::http::{BaseUrl, Client};
 
-/// A registration that breaks off is tried anew this often by a client that retries.
+/// Number of retries of a registration that broke off, for a client that retries.
 const REGISTRATIONS_MAX: usize = 20;
 
-/// Registers one customer per limit; the ids come in the order of the limits.
+/// Registers one customer per limit; returns the ids in the order of the limits.
 ///
-/// With `retry`, a registration that broke off is repeated. That may leave behind a customer whom nobody
-/// uses, but never changes one whom the run counts on.
+/// With `retry`, a registration that broke off is repeated. That may leave an unused customer
+/// behind, but never changes one that the run uses.
 ///
 /// # Errors
-/// The first registration that failed.
+/// The error of the first registration that failed.
 pub(crate) async fn register_all(
     endpoint: &BaseUrl,
     limits: &[Cents],
@@ -37,7 +37,7 @@ pub(crate) async fn register_all(
     let next = Arc::new(AtomicUsize::new(0));
     let mut tasks: JoinSet<Result<(), CallError>> = JoinSet::new();
     for _ in 0..connections {
-        let mut service = CustomerService(Client::new(endpoint.clone(), retry));
+        let mut service = CustomerClient(Client::new(endpoint.clone(), retry));
         let (limits, ids, next) = (Arc::clone(&limits), Arc::clone(&ids), Arc::clone(&next));
         tasks.spawn(async move {
             loop {
@@ -65,10 +65,10 @@ pub(crate) async fn register_all(
     Ok(ids)
 }
 
-/// Reads what is left of every customer's limit and compares it with the books.
+/// Reads the credit of every customer and compares it with the ledger.
 ///
 /// # Errors
-/// A task broke; what the service answers goes to the books.
+/// A task panicked. Errors of the service are entered into the ledger.
 pub(crate) async fn compare_all(
     endpoint: &BaseUrl,
     ledger: &Arc<Ledger>,
@@ -78,7 +78,7 @@ pub(crate) async fn compare_all(
     let next = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
     for _ in 0..connections {
-        let mut service = CustomerService(Client::new(endpoint.clone(), retry));
+        let mut service = CustomerClient(Client::new(endpoint.clone(), retry));
         let (ledger, next) = (Arc::clone(ledger), Arc::clone(&next));
         tasks.spawn(async move {
             loop {
@@ -100,7 +100,7 @@ pub(crate) async fn compare_all(
 }
 
 async fn register(
-    service: &mut CustomerService,
+    service: &mut CustomerClient,
     name: &str,
     limit: Cents,
 ) -> Result<i64, CallError> {

@@ -1,36 +1,36 @@
-//! The books of a load run, and the judgement over them.
+//! The ledger of a load run, and its checks.
 //!
-//! Owns: the books of a run (one account per customer) and the judgement over them. It counts in cents
-//! and holds, for every customer:
+//! Owns: one account per customer, in cents, and the checks of each account:
 //!
 //! * limit − Σ approved = credit left, and credit left ≥ 0;
-//! * an order that was rejected is larger than the credit left at the end: credit only goes down,
-//!   so what fits at the end would have fitted earlier;
-//! * an order whose decision was certain beforehand was decided so.
+//! * a rejected order is larger than the credit left at the end: credit only decreases, so an order
+//!   that fits at the end would have fitted earlier;
+//! * an order whose decision was certain beforehand was decided that way.
 //!
-//! Orders whose POST broke off count as *possibly applied*: the credit left must then be
-//! explained by some choice among them. Must not know: HTTP, time, how many connections there are.
+//! Orders whose POST broke off count as *possibly applied*: some choice among them must explain the
+//! credit left. Must not know: HTTP, time, the number of connections.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::load::plan::PlannedOrder;
-use crate::saga::{Decided, Unfinished};
+use crate::saga::{DecidedSaga, Unfinished};
 use saga_demo::cents::Cents;
 use saga_demo::contract::{CallError, OrderState};
 
-/// So many violations end a run: the rest would say the same.
+/// Number of violations that end a run: more would show nothing new.
 const VIOLATIONS_MAX: usize = 1_000;
-/// So many different sums of possibly applied orders are tried; beyond that only bounds are checked.
+/// Most different sums of possibly applied orders that are tried; beyond that only bounds are
+/// checked.
 const SUMS_MAX: usize = 100_000;
 
-/// One thing that is not as it must be.
+/// A violation: something that must not be.
 #[derive(Debug)]
 pub(crate) enum Violation {
     /// A call failed, or an order is still PENDING.
     Failed(String),
-    /// A decision differs from the only right one.
+    /// A decision differs from the only correct one.
     WrongDecision {
         /// Id of the order.
         order_id: i64,
@@ -40,9 +40,9 @@ pub(crate) enum Violation {
         total: Cents,
         /// Limit of the customer.
         limit: Cents,
-        /// The right state.
+        /// The correct state.
         expected: OrderState,
-        /// The state that was found.
+        /// The actual state.
         found: OrderState,
     },
     /// Limit, approved orders and credit left don't add up.
@@ -55,16 +55,16 @@ pub(crate) enum Violation {
         approved: Cents,
         /// Number of orders that may or may not have been applied.
         unknown: usize,
-        /// Credit left by the customer service.
+        /// Credit left according to the customer service.
         left: Cents,
     },
-    /// An order was rejected that would fit even now.
+    /// An order was rejected that would fit even at the end.
     RejectedButFits {
         /// Id of the customer.
         customer_id: i64,
         /// The smallest rejected order.
         total: Cents,
-        /// Credit left by the customer service.
+        /// Credit left according to the customer service.
         left: Cents,
     },
     /// Two POSTs were answered with the same id.
@@ -119,7 +119,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// How many orders ended in which way.
+/// Numbers of orders by their ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// Decided APPROVED.
@@ -130,10 +130,10 @@ pub(crate) struct Counts {
     pub(crate) unknown: usize,
 }
 
-/// The books of a run.
+/// The ledger of a run.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    accounts: Vec<Mutex<Account>>,
+    accounts: Vec<Mutex<LedgerAccount>>,
     violations: Mutex<Vec<Violation>>,
     order_ids: Mutex<Vec<i64>>,
     counts: Mutex<Counts>,
@@ -141,7 +141,7 @@ pub(crate) struct Ledger {
 }
 
 #[derive(Debug)]
-struct Account {
+struct LedgerAccount {
     customer_id: i64,
     limit: Cents,
     approved: Cents,
@@ -150,15 +150,15 @@ struct Account {
 }
 
 impl Ledger {
-    /// Opens one account per customer (id, limit). With `breaks_allowed` a POST that breaks off is no
-    /// violation, but an order of unknown fate.
+    /// Opens one account per customer (id, limit). With `breaks_allowed` a POST that breaks off is
+    /// no violation, but an order of unknown outcome.
     pub(crate) fn new(
         customers: impl IntoIterator<Item = (i64, Cents)>,
         breaks_allowed: bool,
     ) -> Self {
         let accounts = customers.into_iter().map(|(customer_id, limit)| {
             let (approved, smallest_rejected, unknown) = (Cents(0), None, Vec::new());
-            Mutex::new(Account {
+            Mutex::new(LedgerAccount {
                 customer_id,
                 limit,
                 approved,
@@ -175,20 +175,20 @@ impl Ledger {
         }
     }
 
-    /// The id of a customer; none beyond the last one.
+    /// The id of a customer; None beyond the last one.
     pub(crate) fn customer_id(&self, customer: usize) -> Option<i64> {
         self.accounts
             .get(customer)
             .map(|account| lock(account).customer_id)
     }
 
-    /// How many customers there are.
+    /// Number of customers.
     pub(crate) fn customers(&self) -> usize {
         self.accounts.len()
     }
 
-    /// Books how a saga ended.
-    pub(crate) fn book(&self, order: &PlannedOrder, end: Result<Decided, Unfinished>) {
+    /// Enters the end of a saga.
+    pub(crate) fn book(&self, order: &PlannedOrder, end: Result<DecidedSaga, Unfinished>) {
         let Some(account) = self.accounts.get(order.customer) else {
             return;
         };
@@ -224,7 +224,7 @@ impl Ledger {
         }
     }
 
-    fn book_unfinished(&self, account: &mut Account, total: Cents, unfinished: Unfinished) {
+    fn book_unfinished(&self, account: &mut LedgerAccount, total: Cents, unfinished: Unfinished) {
         match &unfinished {
             Unfinished::Post(error) if !error.fate_unknown() => {}
             Unfinished::Post(_) => {
@@ -234,7 +234,7 @@ impl Ledger {
                     return;
                 }
             }
-            // The order exists, so the credit may have been taken: one violation, not two.
+            // The order exists, so its credit may be reserved: one violation, not two.
             Unfinished::Ask { order_id, .. } | Unfinished::Pending { order_id, .. } => {
                 account.unknown.push(total);
                 lock(&self.order_ids).push(*order_id);
@@ -243,7 +243,7 @@ impl Ledger {
         self.add(Violation::Failed(unfinished.to_string()));
     }
 
-    /// Compares what the customer service says is left with the books.
+    /// Compares the credit that the customer service reports with the account.
     pub(crate) fn compare(&self, customer: usize, left: Result<Cents, CallError>) {
         let Some(account) = self.accounts.get(customer) else {
             return;
@@ -257,7 +257,7 @@ impl Ledger {
         }
     }
 
-    /// Adds what someone else found.
+    /// Adds a violation that others found.
     pub(crate) fn add(&self, violation: Violation) {
         let mut violations = lock(&self.violations);
         if violations.len() < VIOLATIONS_MAX {
@@ -265,18 +265,18 @@ impl Ledger {
         }
     }
 
-    /// True if there are so many violations that going on makes no sense.
+    /// True if there are so many violations that the run should end.
     pub(crate) fn hopeless(&self) -> bool {
         lock(&self.violations).len() >= VIOLATIONS_MAX
     }
 
-    /// How many orders ended in which way so far.
+    /// Numbers of orders by their ends so far.
     pub(crate) fn counts(&self) -> Counts {
         *lock(&self.counts)
     }
 
-    /// The ids between the lowest and the highest known one, and as many beyond it as there are orders of
-    /// unknown fate, that no POST was answered with: orders whose answer was lost have ids there.
+    /// Ids for orders of unknown outcome: those between the lowest and the highest known id that no
+    /// POST was answered with, and as many beyond it as there are such orders.
     pub(crate) fn unseen_order_ids(&self) -> Vec<i64> {
         let seen: BTreeSet<i64> = lock(&self.order_ids).iter().copied().collect();
         let unknown = i64::try_from(self.counts().unknown).unwrap_or(0);
@@ -289,7 +289,7 @@ impl Ledger {
             .collect()
     }
 
-    /// Closes the books: every violation found.
+    /// Closes the ledger: returns all violations.
     pub(crate) fn close(&self) -> Vec<Violation> {
         let mut ids = std::mem::take(&mut *lock(&self.order_ids));
         ids.sort_unstable();
@@ -306,7 +306,7 @@ impl Ledger {
     }
 }
 
-impl Account {
+impl LedgerAccount {
     fn violations(&self, left: Cents) -> Vec<Violation> {
         let mut violations = Vec::new();
         if left < Cents(0) || !self.explains(left) {
@@ -328,7 +328,7 @@ impl Account {
         violations
     }
 
-    /// True if some choice among the orders of unknown fate accounts for the credit left.
+    /// True if some choice among the orders of unknown outcome explains the credit left.
     fn explains(&self, left: Cents) -> bool {
         let missing = i128::from(self.limit.0) - i128::from(self.approved.0) - i128::from(left.0);
         let mut sums = BTreeSet::from([0_i128]);
@@ -344,7 +344,7 @@ impl Account {
     }
 }
 
-/// A lock is poisoned only if a task panicked, and then the run ends with that panic anyway.
+/// A lock is poisoned only if a task panicked, and then the run ends with that panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -356,8 +356,8 @@ mod tests {
     use super::*;
     use saga_testkit::http::RequestError;
 
-    fn decided(order_id: i64, state: OrderState) -> Result<Decided, Unfinished> {
-        Ok(Decided {
+    fn decided(order_id: i64, state: OrderState) -> Result<DecidedSaga, Unfinished> {
+        Ok(DecidedSaga {
             order_id,
             state,
             posted: Duration::ZERO,
@@ -365,7 +365,7 @@ mod tests {
         })
     }
 
-    fn lost() -> Result<Decided, Unfinished> {
+    fn lost() -> Result<DecidedSaga, Unfinished> {
         let error = RequestError::Lost {
             authority: "host:1".to_owned(),
             reason: "closed".to_owned(),

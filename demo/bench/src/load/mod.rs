@@ -1,9 +1,9 @@
-//! `saga-bench load`: many customers, many orders, and the proof that the books are right.
+//! `saga-bench load`: many customers, many orders, and a ledger that proves the results correct.
 //!
-//! Owns: the order of a load run (register, place and wait, read back, judge) and its report. Works
-//! against any two services that serve the contract, started by whom it may be.
+//! Owns: the order of a load run (register, place and wait, read back, check) and its report. Works
+//! against any two services with the contract.
 //!
-//! Must not know: that there is a host process, or how it is started.
+//! Must not know: host processes.
 
 pub(crate) mod customers;
 pub(crate) mod ledger;
@@ -22,18 +22,18 @@ use crate::load::ledger::{Counts, Ledger, Violation};
 use crate::load::plan::Plan;
 use crate::saga::latency::{Latency, Times};
 use crate::saga::pace::Pace;
-use crate::saga::timer::Timer;
-use crate::saga::{self, Waiting};
-use saga_demo::contract::{CallError, OrderService, OrderState};
+use crate::saga::timer::PreciseTimer;
+use crate::saga::{self, SagaClocks};
+use saga_demo::contract::{CallError, OrderClient, OrderState};
 use saga_testkit::http::{BaseUrl, Client};
 
-/// How often a run says how far it is.
+/// Interval of progress reports.
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
-/// Violations that are written out; the rest is counted.
+/// Most violations that are printed; the rest is counted.
 const VIOLATIONS_SHOWN: usize = 20;
-/// How long a connection rests after a saga that broke off.
+/// Pause of a connection after a saga that broke off.
 const BREAK_WAIT: Duration = Duration::from_millis(50);
-/// The wait between two looks at an order that no answer named.
+/// Interval at which an order is polled whose POST was not answered.
 const UNSEEN_WAIT: Duration = Duration::from_millis(50);
 
 /// The options of a load run.
@@ -47,26 +47,26 @@ pub(crate) struct Load {
     pub(crate) customers: usize,
     /// Number of orders.
     pub(crate) orders: usize,
-    /// Share of the orders that is beyond the limit, 0 to 1.
+    /// Share of the orders beyond the limit, 0 to 1.
     pub(crate) beyond: f64,
     /// Connections to the order service, each with one saga at a time.
     pub(crate) connections: usize,
     /// The seed of the plan.
     pub(crate) seed: u64,
-    /// Wait for a service that is away; a POST that breaks off is of unknown fate.
+    /// True to wait for a service that is away; a POST that breaks off then has an unknown outcome.
     pub(crate) retry: bool,
-    /// How long an order may be PENDING.
+    /// Longest time that an order may be PENDING.
     pub(crate) patience: Duration,
 }
 
 /// The outcome of a load run.
 #[derive(Debug)]
-pub(crate) struct Outcome {
-    /// Orders by how they ended.
+pub(crate) struct LoadOutcome {
+    /// Numbers of orders by their ends.
     pub(crate) counts: Counts,
-    /// Orders that no answer named, found later by their ids, all decided.
+    /// Orders whose POST was not answered, but which were found by their ids, all decided.
     pub(crate) found_later: usize,
-    /// Everything that is not as it must be.
+    /// All violations.
     pub(crate) violations: Vec<Violation>,
     seed: u64,
     customers: usize,
@@ -76,12 +76,12 @@ pub(crate) struct Outcome {
     decided: Latency,
 }
 
-/// Runs a load and judges it.
+/// Runs a load and checks its results.
 ///
 /// # Errors
-/// The run can't start: bad numbers, or the customers can't be registered. What goes wrong later is
-/// in [`Outcome::violations`].
-pub(crate) async fn run(load: &Load) -> Result<Outcome> {
+/// The run can't start: bad numbers, or the customers can't be registered. Later errors are in
+/// [`LoadOutcome::violations`].
+pub(crate) async fn run(load: &Load) -> Result<LoadOutcome> {
     ensure!(
         load.customers > 0 && load.connections > 0,
         "--customers and --connections must be at least 1"
@@ -115,8 +115,8 @@ pub(crate) async fn run(load: &Load) -> Result<Outcome> {
         ledger: Arc::clone(&ledger),
         next: AtomicUsize::new(0),
         times: Times::new()?,
-        waiting: Waiting {
-            timer: Timer::start()?,
+        waiting: SagaClocks {
+            timer: PreciseTimer::start()?,
             pace: Pace::new(load.connections),
             patience: load.patience,
         },
@@ -132,7 +132,7 @@ pub(crate) async fn run(load: &Load) -> Result<Outcome> {
     eprintln!("reading back what is left of {} limits", load.customers);
     customers::compare_all(&load.customer, &ledger, load.connections, load.retry).await?;
     let (sagas, posted, decided) = placing.times.report();
-    Ok(Outcome {
+    Ok(LoadOutcome {
         counts: ledger.counts(),
         found_later,
         violations: ledger.close(),
@@ -145,13 +145,13 @@ pub(crate) async fn run(load: &Load) -> Result<Outcome> {
     })
 }
 
-impl Outcome {
-    /// True if everything is as it must be.
+impl LoadOutcome {
+    /// True if there are no violations.
     pub(crate) fn right(&self) -> bool {
         self.violations.is_empty()
     }
 
-    /// For `--json`.
+    /// As JSON, for `--json`.
     pub(crate) fn json(&self) -> Value {
         json!({
             "right": self.right(),
@@ -169,7 +169,7 @@ impl Outcome {
         })
     }
 
-    /// For people.
+    /// As text.
     pub(crate) fn text(&self) -> String {
         let Counts {
             approved,
@@ -219,7 +219,7 @@ impl Outcome {
     }
 }
 
-/// The first violations, one per line, and how many more there are.
+/// The first violations, one per line, and the number of further ones.
 pub(crate) fn shown(violations: &[Violation]) -> impl Iterator<Item = String> {
     let more = violations.len().saturating_sub(VIOLATIONS_SHOWN);
     violations
@@ -235,13 +235,13 @@ struct Placing {
     ledger: Arc<Ledger>,
     next: AtomicUsize,
     times: Times,
-    waiting: Waiting,
+    waiting: SagaClocks,
 }
 
 async fn place_all(load: &Load, placing: &Arc<Placing>) -> Result<()> {
     let mut tasks = JoinSet::new();
     for _ in 0..load.connections {
-        let orders = OrderService(Client::new(load.order.clone(), load.retry));
+        let orders = OrderClient(Client::new(load.order.clone(), load.retry));
         tasks.spawn(place(orders, Arc::clone(placing)));
     }
     let mut progress =
@@ -260,7 +260,7 @@ async fn place_all(load: &Load, placing: &Arc<Placing>) -> Result<()> {
     }
 }
 
-async fn place(mut orders: OrderService, placing: Arc<Placing>) {
+async fn place(mut orders: OrderClient, placing: Arc<Placing>) {
     let Placing {
         plan,
         ledger,
@@ -278,20 +278,20 @@ async fn place(mut orders: OrderService, placing: Arc<Placing>) {
         let end = saga::run(&mut orders, waiting, customer_id, order.total).await;
         match &end {
             Ok(decided) => times.take(decided),
-            // Otherwise the orders would be used up on a service that is just going away.
+            // Otherwise the remaining orders would be used up on a service that is going away.
             Err(_) => tokio::time::sleep(BREAK_WAIT).await,
         }
         ledger.book(order, end);
     }
 }
 
-/// Looks for the orders whose POST broke off after they were stored: they have ids that no answer
-/// named, and must be decided like any other.
+/// Finds orders that were stored although their POST broke off: they have ids that no answer named,
+/// and must be decided like any other.
 async fn find_unseen(load: &Load, ledger: &Arc<Ledger>) -> usize {
     let ids: Arc<Mutex<VecDeque<i64>>> = Arc::new(Mutex::new(ledger.unseen_order_ids().into()));
     let mut tasks = JoinSet::new();
     for _ in 0..load.connections {
-        let mut orders = OrderService(Client::new(load.order.clone(), load.retry));
+        let mut orders = OrderClient(Client::new(load.order.clone(), load.retry));
         let (ids, ledger, patience) = (Arc::clone(&ids), Arc::clone(ledger), load.patience);
         tasks.spawn(async move {
             let mut found = 0;
@@ -312,9 +312,9 @@ async fn find_unseen(load: &Load, ledger: &Arc<Ledger>) -> usize {
     tasks.join_all().await.into_iter().sum()
 }
 
-/// Waits for the decision of an order that may not exist; false if it does not.
+/// Waits for the decision of an order that may not exist; returns false if it does not.
 async fn decision(
-    orders: &mut OrderService,
+    orders: &mut OrderClient,
     id: i64,
     patience: Duration,
 ) -> Result<bool, Violation> {
@@ -347,9 +347,9 @@ fn per_million(share: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use saga_demo::mock::{Fault, Mock};
+    use saga_demo::mock::{Mock, MockFault};
 
-    async fn against(fault: Fault, retry: bool) -> Outcome {
+    async fn against(fault: MockFault, retry: bool) -> LoadOutcome {
         let mock = Mock::start(fault).await;
         let load = Load {
             customer: mock.customer,
@@ -365,7 +365,7 @@ mod tests {
         run(&load).await.unwrap()
     }
 
-    fn found(outcome: &Outcome, pick: impl Fn(&Violation) -> bool) -> usize {
+    fn found(outcome: &LoadOutcome, pick: impl Fn(&Violation) -> bool) -> usize {
         outcome
             .violations
             .iter()
@@ -375,7 +375,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_service_that_keeps_the_contract_passes() {
-        let outcome = against(Fault::None, false).await;
+        let outcome = against(MockFault::None, false).await;
         assert!(outcome.right(), "{}", outcome.text());
         assert_eq!(outcome.counts.approved + outcome.counts.rejected, 600);
         assert!(
@@ -388,7 +388,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lost_cent_and_a_double_reservation_are_caught() {
-        for fault in [Fault::LosesCent, Fault::TakesTwice] {
+        for fault in [MockFault::LosesCent, MockFault::TakesTwice] {
             let outcome = against(fault, false).await;
             let wrong = found(&outcome, |violation| {
                 matches!(violation, Violation::Credit { .. })
@@ -400,7 +400,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_order_that_stays_pending_is_caught() {
-        let outcome = against(Fault::LeavesPending, false).await;
+        let outcome = against(MockFault::LeavesPending, false).await;
         let pending = found(&outcome, |violation| {
             violation.to_string().contains("still PENDING")
         });
@@ -414,7 +414,7 @@ mod tests {
 
     #[tokio::test]
     async fn approval_beyond_the_limit_is_caught() {
-        let outcome = against(Fault::ApprovesBeyond, false).await;
+        let outcome = against(MockFault::ApprovesBeyond, false).await;
         let wrong = found(&outcome, |violation| {
             matches!(
                 violation,
@@ -433,7 +433,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_rejection_of_what_fits_is_caught() {
-        let outcome = against(Fault::RejectsFitting, false).await;
+        let outcome = against(MockFault::RejectsFitting, false).await;
         let wrong = found(&outcome, |violation| {
             matches!(
                 violation,
@@ -451,7 +451,7 @@ mod tests {
 
     #[tokio::test]
     async fn errors_and_broken_connections_are_caught() {
-        for fault in [Fault::Fails, Fault::BreaksOff] {
+        for fault in [MockFault::Fails, MockFault::BreaksOff] {
             let outcome = against(fault, false).await;
             let failed = found(&outcome, |violation| {
                 matches!(violation, Violation::Failed(_))
@@ -467,14 +467,14 @@ mod tests {
 
     #[tokio::test]
     async fn with_retry_orders_of_unknown_fate_are_taken_into_account() {
-        let outcome = against(Fault::BreaksOff, true).await;
+        let outcome = against(MockFault::BreaksOff, true).await;
         assert!(outcome.right(), "{}", outcome.text());
         assert_eq!((outcome.counts.unknown, outcome.found_later), (60, 60));
     }
 
     #[tokio::test]
     async fn with_retry_a_stored_order_that_nobody_decides_is_caught() {
-        let outcome = against(Fault::BreaksOffAndForgets, true).await;
+        let outcome = against(MockFault::BreaksOffAndForgets, true).await;
         let pending = found(&outcome, |violation| {
             violation.to_string().contains("whose POST broke off")
         });
@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_there_is_an_error_that_names_the_address() {
+    async fn services_that_do_not_listen_are_an_error_with_their_address() {
         let endpoint = BaseUrl::parse("http://127.0.0.1:1/x").unwrap();
         let (customer, order) = (endpoint.clone(), endpoint);
         let load = Load {

@@ -1,13 +1,13 @@
-//! Which orders a load run places, and what must become of each.
+//! The orders of a load run, with the expected decision of each.
 //!
-//! Owns: drawing limits and amounts from a seed so that the outcome can be judged although orders run at
-//! once. There are two kinds of customers:
+//! Owns: drawing limits and amounts from a seed so that the results can be checked although orders
+//! run concurrently. There are two kinds of customers:
 //!
-//! * **Certain** (three of four): an order either exceeds the whole limit, so it must be
-//!   rejected, or all orders that don't exceed it fit together, so it must be approved. Those with an
-//!   odd number use the limit up to the cent.
-//! * **Contended** (every fourth): no order exceeds the limit, all together do. Which of them are rejected
-//!   depends on the order of arrival, so only sums can be checked, but here orders really compete.
+//! * **Certain** (three of four): an order either exceeds the whole limit and must be rejected, or
+//!   it must be approved, since all such orders fit together. Those with an odd number use the limit
+//!   up to the cent.
+//! * **Contended** (every fourth): no order exceeds the limit, but all together do. The order of
+//!   arrival determines which are rejected, so only sums can be checked; but here orders compete.
 //!
 //! Must not know: ids, HTTP, results.
 
@@ -15,7 +15,7 @@ use fastrand::Rng;
 use saga_demo::cents::Cents;
 use saga_demo::contract::OrderState;
 
-/// The largest amount that is drawn for an order within the limit: 100.00.
+/// The largest amount of an order within the limit: 100.00.
 const AMOUNT_MAX: u64 = 10_000;
 /// Every customer whose number is divisible by this is contended.
 const CONTENDED_EVERY: usize = 4;
@@ -36,7 +36,7 @@ pub(crate) struct PlannedOrder {
     pub(crate) customer: usize,
     /// Amount of the order.
     pub(crate) total: Cents,
-    /// The state that it must reach; none where that depends on the order of arrival.
+    /// The state that it must reach; None if that depends on the order of arrival.
     pub(crate) expected: Option<OrderState>,
 }
 
@@ -102,12 +102,12 @@ fn certain_customer(
             expected: Some(OrderState::Approved),
         });
     }
-    // Customers with an odd number have nothing to spare.
+    // Customers with an odd number have no credit to spare.
     if limit == 0 || customer.is_multiple_of(2) {
         limit += amount(random);
     }
     for _ in 0..beyond {
-        // Down to a single cent too much: that is where a rule that rounds goes wrong.
+        // Down to a single cent too much, which reveals a rule that rounds.
         let excess = if random.u64(..1_000_000) < 500_000 {
             1
         } else {
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_fit_fits_and_what_must_not_exceeds_the_whole_limit() {
+    fn orders_to_approve_fit_together_and_orders_to_reject_exceed_the_limit() {
         let plan = Plan::draw(1_000, 20_000, TENTH, 7);
         assert_eq!(plan.orders.len(), 20_000);
         for (sum, limit) in sums(&plan, Some(OrderState::Approved))

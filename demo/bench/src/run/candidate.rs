@@ -1,9 +1,9 @@
-//! Hosts that are measured, and the books of what was asked of them.
+//! Measured hosts, with the ledger of their orders.
 //!
-//! Owns: the customers of a benchmark, its rounds, and the judgement at the end: a fast wrong host is no
-//! result. One host or several, over whatever carries their events.
+//! Owns: the customers of a benchmark, its rounds, and the check of the ledger at the end: a fast
+//! wrong host is no result. Works with one host or several.
 //!
-//! Must not know: what it is compared with.
+//! Must not know: the comparison.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,23 +13,23 @@ use anyhow::{Context, Result, ensure};
 use crate::load::customers;
 use crate::load::ledger::Ledger;
 use crate::load::shown;
-use crate::run::rounds::{Measured, Round};
+use crate::run::rounds::{MeasuredRound, Round};
 use saga_demo::cents::Cents;
 use saga_demo::hosts::Hosts;
 use saga_testkit::usage::Process;
 
-/// Customers that the orders are spread over.
+/// Customers of the orders.
 pub(crate) const CUSTOMERS: usize = 1_000;
-/// Far more than all rounds can spend.
+/// The limit of each customer, far more than all rounds can spend.
 const LIMIT: Cents = Cents::whole(1_000_000);
 /// Connections for registering and reading back.
 const CONNECTIONS: usize = 16;
-/// The warm-up is this part of a window.
+/// The share of the warm-up in a window.
 const WARM_UP_PART: u32 = 5;
-/// Every run draws the same orders.
+/// The seed of the orders: the same in every run.
 const SEED: u64 = 1;
 
-/// Hosts that are measured.
+/// Measured hosts.
 #[derive(Debug)]
 pub(crate) struct Candidate {
     name: &'static str,
@@ -39,7 +39,7 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    /// Registers the customers. The processes that work for the hosts are measured with them.
+    /// Registers the customers. `others` are measured with the hosts, since they work for them.
     ///
     /// # Errors
     /// A customer can't be registered; with the ends of the hosts' logs.
@@ -60,13 +60,13 @@ impl Candidate {
     /// Measures one round.
     ///
     /// # Errors
-    /// A host went away, or the books are hopeless.
+    /// A host ended, or there are too many violations.
     pub(crate) async fn measure(
         &self,
         connections: usize,
         round: usize,
         window: Duration,
-    ) -> Result<Measured> {
+    ) -> Result<MeasuredRound> {
         eprintln!(
             "{}: {connections} connections, round {round}, {:.0} s",
             self.name,
@@ -89,10 +89,10 @@ impl Candidate {
         Ok(measured)
     }
 
-    /// Reads back what is left of the limits, closes the books, and drains the hosts.
+    /// Reads back the credit of all customers, closes the ledger, and drains the hosts.
     ///
     /// # Errors
-    /// The books are wrong, or a host does not drain.
+    /// The ledger is not correct, or a host does not drain.
     pub(crate) async fn close(self) -> Result<()> {
         eprintln!(
             "{}: reading back what is left of {CUSTOMERS} limits",

@@ -1,8 +1,7 @@
-//! The floor: what this machine takes to make 4 KiB durable.
+//! The floor: the time of a durable append of 4 KiB on this machine.
 //!
-//! Owns: measuring append and fdatasync in the directory where the host keeps its state, because no
-//! durable decision can be faster than one of these, and figures of two machines can only be compared
-//! next to it.
+//! Owns: measuring append and fdatasync in the directory of the host's state. No durable decision
+//! can be faster than one of these, and figures of two machines can be compared only with it.
 //!
 //! Must not know: the host.
 
@@ -19,13 +18,14 @@ const APPEND_BYTES: usize = 4 * 1024;
 /// The time of one durable append.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Floor {
-    /// Half of the appends took no longer.
+    /// The median.
     pub(crate) p50: Duration,
-    /// 99 of 100 took no longer.
+    /// The 99th percentile.
     pub(crate) p99: Duration,
 }
 
-/// Appends 4 KiB and waits for the disk, 200 times, to a file in `directory` that is removed again.
+/// Appends 4 KiB and waits for the disk, 200 times, to a file in `directory` that is removed
+/// afterwards.
 ///
 /// # Errors
 /// The file can't be written.

@@ -1,12 +1,13 @@
-//! `saga-bench run`: sagas per second, latency, processor time and memory, next to their floor.
+//! `saga-bench run`: sagas per second, latency, processor time and memory, compared with the disk.
 //!
-//! Owns: the order of a benchmark. A fresh host in a directory of its own, started twice (with nothing
-//! cached, with compiled code cached); then rounds at each number of connections. In the same run this
-//! machine's fsync; the same host with metrics, checks of bodies and idempotency keys left out, to know what these cost; and, where
-//! such a host is built, the same rules called natively: all in turn, since what a machine does differs from minute to
-//! minute. At the end the books of all rounds must be right: a fast wrong host is no result.
+//! Owns: the order of a benchmark. A fresh host in a directory of its own is started twice (with
+//! nothing cached, with compiled code cached); then there are rounds at each number of connections.
+//! The same run measures this machine's fsync; the same host without metrics, checks of bodies and
+//! idempotency keys, for their cost; and, if such a host is built, the same rules called natively.
+//! All take turns, since a machine's speed varies from minute to minute. At the end the ledger of
+//! all rounds must be correct: a fast wrong host is no result.
 //!
-//! Must not know: host internals. The hosts are told apart by their binary and their settings only.
+//! Must not know: host internals. The hosts differ only in their binary and their settings.
 
 pub(crate) mod candidate;
 pub(crate) mod floor;
@@ -22,14 +23,14 @@ use crate::run::candidate::Candidate;
 use saga_demo::hosts::Hosts;
 use saga_testkit::host::Launch;
 
-use crate::run::report::{Level, Report, Startup};
+use crate::run::report::{RunLevel, RunReport, Startup};
 use crate::run::rounds::median;
-use saga_demo::files::{Binaries, Ports};
+use saga_demo::files::{Binaries, ServicePorts};
 
 /// Rounds of each host; the median counts.
 const ROUNDS: usize = 3;
 
-/// Leaves out what can be left out. Its POSTs carry no idempotency keys either.
+/// Settings without the optional parts. POSTs then carry no idempotency keys either.
 const BARE: &str = "[metrics]\nenabled = false\n[http]\ncheck_bodies = false\n";
 
 /// The options of a benchmark.
@@ -50,8 +51,8 @@ pub(crate) struct Bench {
 /// Runs the benchmark.
 ///
 /// # Errors
-/// A host failed, or the books are not right.
-pub(crate) async fn run(bench: &Bench) -> Result<Report> {
+/// A host failed, or the ledger is not correct.
+pub(crate) async fn run(bench: &Bench) -> Result<RunReport> {
     eprintln!("measuring the floor (fsync)");
     let floor = floor::measure(&bench.scratch)?;
     let (component, startup) = start("component", &bench.binaries, "", &bench.scratch).await?;
@@ -77,7 +78,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Report> {
             }
         }
         let component = median(own).context("no round was run")?;
-        levels.push(Level {
+        levels.push(RunLevel {
             connections: *connections,
             component,
             bare: median(barely).context("no round was run")?,
@@ -91,7 +92,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Report> {
         native_startup = Some(startup);
         native.close().await?;
     }
-    Ok(Report {
+    Ok(RunReport {
         floor,
         startup,
         native_startup,
@@ -108,7 +109,7 @@ async fn start(
 ) -> Result<(Candidate, Startup)> {
     let launch = [Launch {
         settings: settings.to_owned(),
-        ..binaries.together(&scratch.join(name), Ports::default())
+        ..binaries.together(&scratch.join(name), ServicePorts::default())
     }];
     eprintln!("{name}: starting with nothing cached, then again");
     let hosts = Hosts::start(&launch).await?;
@@ -128,10 +129,10 @@ async fn start(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use saga_demo::mock::{Fault, Mock, script};
+    use saga_demo::mock::{Mock, MockFault, script};
 
     /// The host is a script that points at a mock in this process.
-    async fn bench(fault: Fault, native: bool) -> Result<Report> {
+    async fn bench(fault: MockFault, native: bool) -> Result<RunReport> {
         let mock = Mock::start(fault).await;
         let directory = tempfile::tempdir().unwrap();
         let binaries = script();
@@ -156,7 +157,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_level_is_reported_with_its_ratio() {
-        let report = bench(Fault::None, true).await.unwrap();
+        let report = bench(MockFault::None, true).await.unwrap();
         let json = report.json();
         assert_eq!(json["levels"].as_array().unwrap().len(), 2);
         assert!(
@@ -179,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_fast_wrong_host_is_no_result() {
-        let error = bench(Fault::LosesCent, false)
+        let error = bench(MockFault::LosesCent, false)
             .await
             .unwrap_err()
             .to_string();

@@ -1,8 +1,8 @@
 //! The result of a benchmark, as a table and as JSON.
 //!
-//! Owns: the layout, the units in it, and the ratios between the two hosts.
+//! Owns: layout, units, and the ratios between the two hosts.
 //!
-//! Must not know: how anything was measured.
+//! Must not know: the measurements.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -10,22 +10,22 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::run::floor::Floor;
-use crate::run::rounds::Measured;
+use crate::run::rounds::MeasuredRound;
 
-/// Everything that a benchmark found.
+/// The results of a benchmark.
 #[derive(Debug)]
-pub(crate) struct Report {
-    /// The time that making 4 KiB durable takes here.
+pub(crate) struct RunReport {
+    /// The time of a durable append of 4 KiB here.
     pub(crate) floor: Floor,
     /// The host with components.
     pub(crate) startup: Startup,
     /// The host with native rules, if one was measured.
     pub(crate) native_startup: Option<Startup>,
     /// One entry per number of connections.
-    pub(crate) levels: Vec<Level>,
+    pub(crate) levels: Vec<RunLevel>,
 }
 
-/// From the start of the process to `ready`.
+/// Time from the start of the process to `ready`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Startup {
     /// Nothing cached: the components are compiled.
@@ -36,21 +36,21 @@ pub(crate) struct Startup {
 
 /// The measurement at one number of connections.
 #[derive(Debug)]
-pub(crate) struct Level {
+pub(crate) struct RunLevel {
     /// Connections.
     pub(crate) connections: usize,
     /// The median round with components.
-    pub(crate) component: Measured,
+    pub(crate) component: MeasuredRound,
     /// The median round without metrics, checks of bodies and idempotency keys.
-    pub(crate) bare: Measured,
+    pub(crate) bare: MeasuredRound,
     /// The median round with native rules.
-    pub(crate) native: Option<Measured>,
+    pub(crate) native: Option<MeasuredRound>,
 }
 
-impl Report {
-    /// For `--json`.
+impl RunReport {
+    /// As JSON, for `--json`.
     pub(crate) fn json(&self) -> Value {
-        let levels: Vec<Value> = self.levels.iter().map(Level::json).collect();
+        let levels: Vec<Value> = self.levels.iter().map(RunLevel::json).collect();
         json!({
             "fsync_ms": { "p50": millis(self.floor.p50), "p99": millis(self.floor.p99) },
             "startup_ms": self.startup.json(),
@@ -59,7 +59,7 @@ impl Report {
         })
     }
 
-    /// For people.
+    /// As text.
     pub(crate) fn text(&self) -> String {
         let mut text = format!(
             "floor      fsync of a 4 KiB append: {:.2} ms (p50), {:.2} ms (p99)\n\
@@ -126,9 +126,9 @@ impl Startup {
     }
 }
 
-impl Level {
+impl RunLevel {
     fn json(&self) -> Value {
-        let ratios = |other: &Measured| {
+        let ratios = |other: &MeasuredRound| {
             let (rate, cpu) = self.ratios(other);
             json!({ "sagas_per_second": rate, "host_cpu": cpu })
         };
@@ -142,8 +142,8 @@ impl Level {
         })
     }
 
-    /// Component to another: sagas per second, processor time per saga.
-    fn ratios(&self, other: &Measured) -> (f64, f64) {
+    /// The ratio of one host to another: sagas per second, processor time per saga.
+    fn ratios(&self, other: &MeasuredRound) -> (f64, f64) {
         (
             self.component.sagas_per_second / other.sagas_per_second.max(f64::EPSILON),
             self.component.cpu() / other.cpu().max(f64::EPSILON),
@@ -151,7 +151,7 @@ impl Level {
     }
 }
 
-fn measured_json(measured: &Measured) -> Value {
+fn measured_json(measured: &MeasuredRound) -> Value {
     json!({
         "sagas_per_second": measured.sagas_per_second,
         "post": measured.posted.json(),
@@ -162,7 +162,7 @@ fn measured_json(measured: &Measured) -> Value {
     })
 }
 
-fn measured_row(name: &str, connections: usize, measured: &Measured) -> String {
+fn measured_row(name: &str, connections: usize, measured: &MeasuredRound) -> String {
     row([
         name,
         &connections.to_string(),

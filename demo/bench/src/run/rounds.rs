@@ -1,9 +1,9 @@
 //! One round of the benchmark: a closed loop of sagas for a fixed time.
 //!
-//! Owns: the loop, its warm-up, and what is read before and after the measured window. A saga is a
-//! POST and the wait until a GET shows it decided; each connection has one at a time. Only sagas that
-//! end within the window count; those still running at its end are waited for, so that the books
-//! can be closed.
+//! Owns: the loop, its warm-up, and the readings before and after the measured window. A saga is a
+//! POST and the wait until a GET shows it decided; each connection has one at a time. Only sagas
+//! that end within the window count; those still running at its end are waited for, so that the
+//! ledger can be closed.
 //!
 //! Must not know: how hosts are started, or how rounds are compared.
 
@@ -17,27 +17,28 @@ use crate::load::ledger::Ledger;
 use crate::load::plan::PlannedOrder;
 use crate::saga::latency::{Latency, Times};
 use crate::saga::pace::Pace;
-use crate::saga::timer::Timer;
-use crate::saga::{self, Waiting};
+use crate::saga::timer::PreciseTimer;
+use crate::saga::{self, SagaClocks};
 use fastrand::Rng;
 use saga_demo::cents::Cents;
-use saga_demo::contract::{OrderService, OrderState};
+use saga_demo::contract::{OrderClient, OrderState};
 use saga_testkit::http::{BaseUrl, Client, RequestError};
 use saga_testkit::usage::{Process, mib};
 
-/// The largest amount of an order, 9.99: small against the limits, so that credit decides nothing.
+/// The largest amount of an order, 9.99: small compared with the limits, so all orders are
+/// approved.
 const AMOUNT_MAX: u64 = 999;
-/// How long an order may be PENDING before the round counts it as a failure.
+/// Longest time that an order may be PENDING.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Against whom and how long.
+/// A round to run.
 #[derive(Debug)]
 pub(crate) struct Round<'a> {
     /// The order service.
     pub(crate) order: &'a BaseUrl,
     /// The processes that serve it.
     pub(crate) processes: &'a [Process],
-    /// The books that the orders are entered into.
+    /// The ledger.
     pub(crate) ledger: &'a Arc<Ledger>,
     /// Connections, each with one saga at a time.
     pub(crate) connections: usize,
@@ -51,20 +52,20 @@ pub(crate) struct Round<'a> {
 
 /// The measurement of one round.
 #[derive(Debug, Clone)]
-pub(crate) struct Measured {
+pub(crate) struct MeasuredRound {
     /// Sagas that ended within the window, per second.
     pub(crate) sagas_per_second: f64,
-    /// POST sent to answer read.
+    /// Time from sending the POST to its answer.
     pub(crate) posted: Latency,
-    /// POST sent to the answer that said APPROVED.
+    /// Time from sending the POST to the answer that shows APPROVED.
     pub(crate) decided: Latency,
-    /// The use of each process, in the order of [`Round::processes`].
+    /// The usage of each process, in the order of [`Round::processes`].
     pub(crate) used: Vec<Used>,
     /// Processor seconds of this program per 10,000 sagas.
     pub(crate) own_cpu: f64,
 }
 
-/// The use of a process.
+/// The usage of a process.
 #[derive(Debug, Clone)]
 pub(crate) struct Used {
     /// Its name.
@@ -75,20 +76,20 @@ pub(crate) struct Used {
     pub(crate) peak_mib: f64,
 }
 
-impl Measured {
-    /// Processor seconds per 10,000 sagas, all processes together but this one.
+impl MeasuredRound {
+    /// Processor seconds per 10,000 sagas, all processes together except this one.
     pub(crate) fn cpu(&self) -> f64 {
         self.used.iter().map(|used| used.cpu).sum()
     }
 
-    /// Peak memory in MiB, all processes together but this one.
+    /// Peak memory in MiB, all processes together except this one.
     pub(crate) fn peak_mib(&self) -> f64 {
         self.used.iter().map(|used| used.peak_mib).sum()
     }
 }
 
-/// The round in the middle by sagas per second; none of none.
-pub(crate) fn median(mut rounds: Vec<Measured>) -> Option<Measured> {
+/// The median by sagas per second; None of an empty list.
+pub(crate) fn median(mut rounds: Vec<MeasuredRound>) -> Option<MeasuredRound> {
     rounds.sort_by(|one, other| one.sagas_per_second.total_cmp(&other.sagas_per_second));
     let middle = rounds.len() / 2;
     rounds.into_iter().nth(middle)
@@ -98,15 +99,15 @@ impl Round<'_> {
     /// Runs the round.
     ///
     /// # Errors
-    /// The host went away, or not one saga ended within the window.
-    pub(crate) async fn run(&self) -> Result<Measured> {
+    /// The host ended, or no saga ended within the window.
+    pub(crate) async fn run(&self) -> Result<MeasuredRound> {
         let connected = connect(self.order, self.connections).await?;
         let start = Instant::now();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedRound {
             ledger: Arc::clone(self.ledger),
             times: Times::new()?,
-            waiting: Waiting {
-                timer: Timer::start()?,
+            waiting: SagaClocks {
+                timer: PreciseTimer::start()?,
                 pace: Pace::new(self.connections),
                 patience: PATIENCE,
             },
@@ -142,7 +143,7 @@ impl Round<'_> {
                 peak_mib: mib(process.peak_memory()?),
             });
         }
-        Ok(Measured {
+        Ok(MeasuredRound {
             sagas_per_second: sagas / (until - from).as_secs_f64(),
             posted,
             decided,
@@ -152,10 +153,10 @@ impl Round<'_> {
     }
 }
 
-struct Shared {
+struct SharedRound {
     ledger: Arc<Ledger>,
     times: Times,
-    waiting: Waiting,
+    waiting: SagaClocks,
     from: Instant,
     until: Instant,
 }
@@ -177,22 +178,22 @@ impl Cpu {
     }
 }
 
-/// Opens so many connections, one after the other: 256 at once overflow a listener's queue, and wait a
-/// second for it.
+/// Opens this many connections, one after the other: 256 at once overflow a listener's queue, and
+/// then wait a second.
 pub(crate) async fn connect(
     order: &BaseUrl,
     connections: usize,
-) -> Result<Vec<OrderService>, RequestError> {
+) -> Result<Vec<OrderClient>, RequestError> {
     let mut connected = Vec::with_capacity(connections);
     for _ in 0..connections {
         let mut client = Client::new(order.clone(), false);
         client.connect().await?;
-        connected.push(OrderService(client));
+        connected.push(OrderClient(client));
     }
     Ok(connected)
 }
 
-/// Draws an order that must be approved, of any of so many customers.
+/// Draws an order that must be approved, of any of this many customers.
 pub(crate) fn draw(random: &mut Rng, customers: u64) -> PlannedOrder {
     PlannedOrder {
         customer: usize::try_from(random.u64(..customers)).unwrap_or(0),
@@ -201,7 +202,7 @@ pub(crate) fn draw(random: &mut Rng, customers: u64) -> PlannedOrder {
     }
 }
 
-async fn repeat(mut orders: OrderService, mut random: Rng, shared: Arc<Shared>) {
+async fn repeat(mut orders: OrderClient, mut random: Rng, shared: Arc<SharedRound>) {
     let customers = u64::try_from(shared.ledger.customers()).unwrap_or(u64::MAX);
     while Instant::now() < shared.until && !shared.ledger.hopeless() {
         let order = draw(&mut random, customers);
@@ -223,11 +224,11 @@ async fn repeat(mut orders: OrderService, mut random: Rng, shared: Arc<Shared>) 
 mod tests {
     use super::*;
     use crate::load::customers;
-    use saga_demo::mock::{Fault, Mock};
+    use saga_demo::mock::{Mock, MockFault};
 
     #[tokio::test]
     async fn a_round_measures_and_keeps_right_books() {
-        let mock = Mock::start(Fault::None).await;
+        let mock = Mock::start(MockFault::None).await;
         let limits = vec![Cents::whole(1_000_000); 10];
         let ids = customers::register_all(&mock.customer, &limits, 2, false)
             .await

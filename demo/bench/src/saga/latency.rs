@@ -1,10 +1,10 @@
-//! The two times of a saga, gathered from all connections of a run.
+//! The two times of a saga, collected from all connections of a run.
 //!
-//! Owns: two histograms in microseconds with three significant digits (an error below 0.1 %), and what is
-//! reported of them. One pair for all connections: a pair for each of 256 would fill the caches that
-//! the host needs.
+//! Owns: two histograms in microseconds with three significant digits (an error below 0.1 %), and
+//! their report. All connections share them: a pair for each of 256 would fill the caches that the
+//! host needs.
 //!
-//! Must not know: what was measured under which load.
+//! Must not know: the load.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,34 +12,34 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use crate::saga::Decided;
+use crate::saga::DecidedSaga;
 
-/// Times beyond an hour are counted as an hour: nobody waits that long, through an outage either.
+/// Longer times count as an hour, which none reaches, even through an outage.
 const HIGHEST_MICROS: u64 = 3_600_000_000;
 const DIGITS: u8 = 3;
 
-/// Gathers the times of sagas.
+/// Collects the times of sagas.
 #[derive(Debug)]
 pub(crate) struct Times {
     histograms: Mutex<(Histogram<u64>, Histogram<u64>)>,
 }
 
-/// The report on one of the two times; milliseconds.
+/// The report on one of the two times, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Latency {
-    /// Half of the sagas took no longer.
+    /// The median.
     pub(crate) p50: f64,
-    /// 99 of 100 took no longer.
+    /// The 99th percentile.
     pub(crate) p99: f64,
     /// The longest.
     pub(crate) max: f64,
 }
 
 impl Times {
-    /// No times yet.
+    /// Without times.
     ///
     /// # Errors
-    /// The bounds above make no histogram; they do.
+    /// The bounds above don't make a histogram; they do.
     pub(crate) fn new() -> Result<Self, hdrhistogram::CreationError> {
         let histogram = || Histogram::new_with_max(HIGHEST_MICROS, DIGITS);
         Ok(Self {
@@ -47,8 +47,8 @@ impl Times {
         })
     }
 
-    /// Takes the times of one saga.
-    pub(crate) fn take(&self, decided: &Decided) {
+    /// Adds the times of one saga.
+    pub(crate) fn take(&self, decided: &DecidedSaga) {
         let mut histograms = self
             .histograms
             .lock()
@@ -57,7 +57,7 @@ impl Times {
         histograms.1.saturating_record(micros(decided.decided));
     }
 
-    /// How many sagas were taken, and their POST and POST→decided times.
+    /// The number of sagas, and their times: POST, and POST→decided.
     pub(crate) fn report(&self) -> (u64, Latency, Latency) {
         let histograms = self
             .histograms
@@ -81,12 +81,12 @@ impl Latency {
         }
     }
 
-    /// For `--json`.
+    /// As JSON, for `--json`.
     pub(crate) fn json(&self) -> Value {
         json!({ "p50_ms": self.p50, "p99_ms": self.p99, "max_ms": self.max })
     }
 
-    /// For a table: `1.23 / 4.56 / 7.89`.
+    /// As text: `1.23 / 4.56 / 7.89`.
     pub(crate) fn text(&self) -> String {
         format!("{:.2} / {:.2} / {:.2}", self.p50, self.p99, self.max)
     }
@@ -105,7 +105,7 @@ mod tests {
     fn quantiles_are_those_of_the_times_taken() {
         let times = Times::new().unwrap();
         for millis in 1..=100 {
-            times.take(&Decided {
+            times.take(&DecidedSaga {
                 order_id: 1,
                 state: OrderState::Approved,
                 posted: Duration::from_millis(millis),

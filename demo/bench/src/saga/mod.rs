@@ -1,10 +1,9 @@
-//! One saga as a client lives it: POST an order, then ask until it is decided.
+//! One saga from the client's view: POST an order, then poll until it is decided.
 //!
-//! Owns: the waiting and the two times that are measured. Both start when the POST is sent; the
-//! second ends when an answer says APPROVED or REJECTED, so it is what a client sees, not what a
-//! log inside the host would say.
+//! Owns: the polling and the two measured times. Both begin when the POST is sent; the second ends
+//! when an answer shows APPROVED or REJECTED, so it is the time that a client sees.
 //!
-//! Must not know: whether the decision is right (`load::ledger`), or how many sagas run at once.
+//! Must not know: the correct decision (`load::ledger`), or the number of concurrent sagas.
 
 pub(crate) mod latency;
 pub(crate) mod pace;
@@ -15,68 +14,68 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use crate::saga::pace::Pace;
-use crate::saga::timer::Timer;
+use crate::saga::timer::PreciseTimer;
 use saga_demo::cents::Cents;
-use saga_demo::contract::{CallError, OrderService, OrderState};
+use saga_demo::contract::{CallError, OrderClient, OrderState};
 
-/// A saga that came to an end.
+/// A decided saga.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Decided {
+pub(crate) struct DecidedSaga {
     /// Id of the order.
     pub(crate) order_id: i64,
     /// APPROVED or REJECTED.
     pub(crate) state: OrderState,
-    /// POST sent to answer read.
+    /// Time from sending the POST to its answer.
     pub(crate) posted: Duration,
-    /// POST sent to the answer that said so.
+    /// Time from sending the POST to the answer that shows the decision.
     pub(crate) decided: Duration,
 }
 
-/// A saga whose end is not known.
+/// A saga without a known decision.
 #[derive(Debug, Error)]
 pub(crate) enum Unfinished {
-    /// The order was not placed, or nobody knows; see [`CallError::fate_unknown`].
+    /// The order was not placed, or that is unknown; see [`CallError::fate_unknown`].
     #[error(transparent)]
     Post(CallError),
-    /// The order was placed, and asking for it failed.
+    /// The order was placed, but reading it failed.
     #[error("order {order_id} was placed, then {error}")]
     Ask {
         /// Id of the order.
         order_id: i64,
-        /// The failure.
+        /// The error.
         error: CallError,
     },
-    /// The order was placed, and still PENDING at the end of the client's patience.
+    /// The order was placed, but was still PENDING when the time was over.
     #[error("order {order_id} is still PENDING after {} ms", waited.as_millis())]
     Pending {
         /// Id of the order.
         order_id: i64,
-        /// Since the POST.
+        /// Time since the POST.
         waited: Duration,
     },
 }
 
-/// The clocks that all sagas of a run share.
+/// The clocks of all sagas of a run.
 #[derive(Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct SagaClocks {
     /// Precise waits.
-    pub(crate) timer: Timer,
-    /// When to ask first.
+    pub(crate) timer: PreciseTimer,
+    /// The time of the first poll.
     pub(crate) pace: Pace,
-    /// How long after its POST an order may be PENDING.
+    /// Longest time that an order may be PENDING.
     pub(crate) patience: Duration,
 }
 
 /// Places an order and waits for its decision.
 ///
 /// # Errors
-/// The order was not placed, can't be asked for, or is not decided in time.
+/// The order was not placed, can't be read, or is not decided in time.
 pub(crate) async fn run(
-    orders: &mut OrderService,
-    waiting: &Waiting,
+    orders: &mut OrderClient,
+    waiting: &SagaClocks,
     customer_id: i64,
     total: Cents,
-) -> Result<Decided, Unfinished> {
+) -> Result<DecidedSaga, Unfinished> {
     let start = Instant::now();
     let order_id = orders
         .place(customer_id, total)
@@ -90,7 +89,7 @@ pub(crate) async fn run(
     let mut follow_ups = waiting.pace.follow_ups();
     let mut first = true;
     loop {
-        // Judged by when the question was asked: an answer that is late says nothing of the order.
+        // The time of the request counts: a late answer says nothing about the order.
         let asked = start.elapsed();
         let state = orders
             .state(order_id)
@@ -101,7 +100,7 @@ pub(crate) async fn run(
             first = false;
         }
         if state != OrderState::Pending {
-            return Ok(Decided {
+            return Ok(DecidedSaga {
                 order_id,
                 state,
                 posted,

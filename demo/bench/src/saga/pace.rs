@@ -1,10 +1,11 @@
-//! When to ask for the first time whether an order is decided.
+//! The time of the first poll of an order.
 //!
-//! Owns: one number, shared by all connections of a run: the wait between the answer to a POST and the
-//! first GET. Asking early costs the host requests that say PENDING; asking late makes the saga look
-//! slower than it is. So the wait follows the time after which [`FIRST_HITS`] of the orders are
-//! decided: it shrinks a little each time the first GET finds a decision, and grows a little each
-//! time it does not. What is reported as "decided" therefore includes the wait until the client asked.
+//! Owns: one number for all connections of a run: the wait between the answer to a POST and the
+//! first GET. An early GET costs the host a request that shows PENDING; a late one makes the saga
+//! look slower than it is. So the wait follows the time after which [`FIRST_HITS`] of the orders
+//! are decided: it shrinks a little each time the first GET finds a decision, and grows a little
+//! each time it does not. The reported time to the decision therefore includes the wait for the
+//! poll.
 //!
 //! Must not know: orders, HTTP.
 
@@ -14,25 +15,26 @@ use std::time::Duration;
 /// The share of orders that the first GET should find decided. Higher saves requests, lower notices
 /// decisions earlier.
 const FIRST_HITS: f64 = 0.6;
-/// How far the wait moves in the time of one saga, all connections together. Each moves it by its part: what
-/// one learns is as old as its saga, and with full steps hundreds of them would swing the wait to and fro.
+/// The change of the wait in the time of one saga, by all connections together; each connection
+/// makes its share of it. Its observation is as old as its saga, and with full steps hundreds of
+/// connections would make the wait oscillate.
 const STEP: f64 = 0.2;
-/// A single connection's part at most.
+/// The largest share of a single connection.
 const STEP_MAX: f64 = 0.05;
-/// A saga takes about so long for each connection that competes with it.
+/// Approximate time of a saga for each competing connection.
 const START_NANOS: u64 = 100_000;
-/// Below this a wait costs more than the GET that it saves.
+/// The shortest wait; a shorter one costs more than the GET that it saves.
 const WAIT_MIN_NANOS: f64 = 50_000.0;
-/// A host that takes longer is asked this often all the same.
+/// The longest wait; a slower host is polled at this interval.
 const WAIT_MAX_NANOS: f64 = 200_000_000.0;
-/// Follow-up waits start at this part of the first wait and grow by half each time.
+/// The first follow-up wait, as a share of the first wait; each later one is longer by half.
 const FOLLOW_UP_PART: u32 = 4;
 /// The shortest follow-up wait.
 const FOLLOW_UP_MIN: Duration = Duration::from_micros(100);
-/// The longest follow-up wait: an order that takes seconds is not asked for more often.
+/// The longest follow-up wait, for orders that take seconds.
 const FOLLOW_UP_MAX: Duration = Duration::from_millis(100);
 
-/// The wait that all connections of a run share.
+/// The wait of all connections of a run.
 #[derive(Debug)]
 pub(crate) struct Pace {
     nanos: AtomicU64,
@@ -40,7 +42,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// For so many connections.
+    /// For this many connections.
     pub(crate) fn new(connections: usize) -> Self {
         let connections = connections.max(1);
         Self {
@@ -54,7 +56,7 @@ impl Pace {
         Duration::from_nanos(self.nanos.load(Ordering::Relaxed))
     }
 
-    /// Says whether the first GET found a decision.
+    /// Takes in if the first GET found a decision.
     pub(crate) fn learn(&self, hit: bool) {
         let factor = if hit {
             1.0 - self.step * (1.0 - FIRST_HITS)
@@ -63,14 +65,14 @@ impl Pace {
         };
         let wait = self.first().as_secs_f64() * 1e9 * factor;
         let wait = Duration::from_secs_f64(wait.clamp(WAIT_MIN_NANOS, WAIT_MAX_NANOS) / 1e9);
-        // Two threads that learn at once may lose one small step; nothing depends on it.
+        // Two threads that adapt it at once may lose one small step, which does not matter.
         self.nanos.store(
             u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX),
             Ordering::Relaxed,
         );
     }
 
-    /// The waits after a first GET that found no decision, without end.
+    /// The waits after a first GET that found no decision; an endless iterator.
     pub(crate) fn follow_ups(&self) -> impl Iterator<Item = Duration> + use<> {
         let start = (self.first() / FOLLOW_UP_PART).clamp(FOLLOW_UP_MIN, FOLLOW_UP_MAX);
         std::iter::successors(Some(start), |wait| Some((*wait * 3 / 2).min(FOLLOW_UP_MAX)))
@@ -84,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_wait_settles_where_the_chosen_share_is_decided() {
-        // Decisions take 2 to 12 ms, evenly spread: 60 % are there after 8 ms.
+        // Decisions take 2 to 12 ms, evenly distributed: 60 % exist after 8 ms.
         let pace = Pace::new(4);
         let mut random = Rng::with_seed(1);
         let mut sum = Duration::ZERO;

@@ -1,11 +1,11 @@
 //! Waits that are precise to tens of microseconds.
 //!
-//! Owns: one thread that sleeps until the next wait is over and wakes its task. The runtime's own
-//! timer counts whole milliseconds, which is too coarse to measure a saga of half a millisecond, and
-//! polling without a wait would take the processor away from the host that is measured. Longer waits
-//! go to the runtime's timer, which is cheaper.
+//! Owns: one thread that sleeps until the next wait is over and wakes its task. The runtime's timer
+//! counts whole milliseconds, which is too coarse for a saga of half a millisecond, and busy
+//! waiting would take the processor from the host. Longer waits use the runtime's timer, which is
+//! cheaper.
 //!
-//! Must not know: what is waited for. The thread ends when the last handle is dropped.
+//! Must not know: the reasons of waits. The thread ends when the last handle is dropped.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -16,20 +16,20 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-/// From here on the runtime's timer is precise enough.
+/// The runtime's timer is precise enough for waits of this length.
 const COARSE: Duration = Duration::from_millis(8);
 
 /// A handle to the timer thread.
 #[derive(Debug, Clone)]
-pub(crate) struct Timer {
+pub(crate) struct PreciseTimer {
     waits: Sender<Wait>,
 }
 
-impl Timer {
+impl PreciseTimer {
     /// Starts the timer thread.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The system can't start a thread.
     pub(crate) fn start() -> io::Result<Self> {
         let (waits, new_waits) = channel();
         thread::Builder::new()
@@ -38,15 +38,15 @@ impl Timer {
         Ok(Self { waits })
     }
 
-    /// Returns when `wait` is over. Dropping the future gives the wait up.
+    /// Returns when `wait` is over. Dropping the future cancels the wait.
     pub(crate) async fn sleep(&self, wait: Duration) {
         if wait >= COARSE {
             return tokio::time::sleep(wait).await;
         }
         let (wake, woken) = oneshot::channel();
         let due = Instant::now() + wait;
-        // An error on either side would mean that the thread is gone, which only a panic there could
-        // bring about; the wait is then simply not precise.
+        // An error on either side would mean that the thread has panicked; then the wait is not
+        // precise.
         if self.waits.send(Wait { due, wake }).is_err() || woken.await.is_err() {
             tokio::time::sleep_until(due.into()).await;
         }
@@ -85,7 +85,7 @@ fn run(new_waits: &Receiver<Wait>) {
         let now = Instant::now();
         while waits.peek().is_some_and(|Reverse(wait)| wait.due <= now) {
             if let Some(Reverse(wait)) = waits.pop() {
-                // The task may have given up waiting.
+                // The task may have cancelled the wait.
                 let _ = wait.wake.send(());
             }
         }
@@ -110,7 +110,7 @@ mod tests {
 
     #[tokio::test]
     async fn short_waits_end_whatever_their_order_and_not_early() {
-        let timer = Timer::start().unwrap();
+        let timer = PreciseTimer::start().unwrap();
         let start = Instant::now();
         let waits = [3_u64, 1, 2].map(|millis| {
             let timer = timer.clone();

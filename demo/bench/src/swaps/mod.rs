@@ -1,9 +1,9 @@
-//! `saga-bench swaps`: rules are swapped again and again under load, and what requests notice of it.
+//! `saga-bench swaps`: swaps rules again and again under load, and measures the effect on requests.
 //!
-//! Owns: the order of a run and its judgement. A fresh host, a closed loop of sagas that never pauses, and
-//! beside it: the first swaps (which compile both builds, and after which memory counts), a window without
-//! swaps, and the remaining swaps. Then the books must be right, every swap must have been answered as
-//! one, and what the host says of its generations must add up.
+//! Owns: the order of a run and its checks. A fresh host gets a closed loop of sagas that never
+//! pauses, and meanwhile: the first swaps (which compile both builds, and after which memory
+//! counts), a window without swaps, and the remaining swaps. Then the ledger must be correct, every
+//! swap must have been answered as one, and the host's report on its generations must add up.
 //!
 //! Must not know: host internals. A slow swap is reported; only a wrong one is a failure.
 
@@ -11,7 +11,7 @@ mod overlap;
 mod report;
 mod traffic;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,36 +21,36 @@ use bytes::Bytes;
 use crate::load::customers;
 use crate::load::ledger::Ledger;
 use crate::load::shown;
-use crate::swaps::overlap::{Swap, Window, groups};
-use crate::swaps::report::{Memory, Report};
+use crate::swaps::overlap::{Swap, TimeWindow, groups};
+use crate::swaps::report::{Memory, SwapsReport};
 use crate::swaps::traffic::Traffic;
 use saga_demo::admin::{AdminService, Generations, Swapped};
 use saga_demo::cents::Cents;
-use saga_demo::files::{Binaries, Ports};
+use saga_demo::files::{self, Binaries, ServicePorts};
 use saga_demo::hosts::Hosts;
 use saga_testkit::http::Client;
 use saga_testkit::usage::mib;
 
 /// The participant whose rules are swapped.
 const PARTICIPANT: &str = "customer";
-/// Customers that the orders are spread over.
+/// Customers of the orders.
 const CUSTOMERS: usize = 1_000;
-/// Far more than a run can spend.
+/// The limit of each customer, far more than a run can spend.
 const LIMIT: Cents = Cents::whole(1_000_000);
 /// Connections for registering and reading back.
 const CONNECTIONS: usize = 16;
-/// Swaps before the measurement, after which the memory is read for the first time.
+/// Swaps before the measurement, after which the memory is first read.
 const FIRST_SWAPS: usize = 10;
-/// The window without swaps is this part of the one with them.
+/// The length of the window without swaps, as a share of the one with them.
 const QUIET_PART: u32 = 4;
-/// Wrong swaps after which going on makes no sense.
+/// Number of wrong swaps that ends a run.
 const WRONG_MAX: usize = 20;
-/// Every run draws the same orders.
+/// The seed of the orders: the same in every run.
 const SEED: u64 = 1;
 
 /// The options of a run.
 #[derive(Debug)]
-pub(crate) struct Swaps {
+pub(crate) struct SwapsOptions {
     /// The program and the components of the host, with the first build.
     pub(crate) binaries: Binaries,
     /// The second build of the customer's rules.
@@ -65,31 +65,24 @@ pub(crate) struct Swaps {
     pub(crate) every: Duration,
 }
 
-/// Runs the swaps and judges them.
+/// Runs the swaps and checks them.
 ///
 /// # Errors
-/// The host can't be started, has no admin interface, or went away. What is wrong is in the report.
-pub(crate) async fn run(swaps: &Swaps) -> Result<Report> {
-    let builds = [read(&swaps.binaries.customer)?, read(&swaps.cautious)?];
+/// The host can't be started, has no admin interface, or ended. Violations are in the report.
+pub(crate) async fn run(swaps: &SwapsOptions) -> Result<SwapsReport> {
+    let builds = [
+        files::read(&swaps.binaries.customer)?,
+        files::read(&swaps.cautious)?,
+    ];
     let data = swaps.scratch.join("host");
-    let hosts = Hosts::start(&[swaps.binaries.together(&data, Ports::default())]).await?;
+    let hosts = Hosts::start(&[swaps.binaries.together(&data, ServicePorts::default())]).await?;
     let report = on(&hosts, swaps, builds).await;
     let report = report.map_err(|error| anyhow!("{error:#}\n{}", hosts.log_tails()))?;
     hosts.drain(std::future::pending()).await?;
     Ok(report)
 }
 
-fn read(path: &Path) -> Result<Bytes> {
-    let bytes = std::fs::read(path).with_context(|| {
-        format!(
-            "can't read {}: build it with `make components`",
-            path.display()
-        )
-    })?;
-    Ok(bytes.into())
-}
-
-async fn on(hosts: &Hosts, swaps: &Swaps, builds: [Bytes; 2]) -> Result<Report> {
+async fn on(hosts: &Hosts, swaps: &SwapsOptions, builds: [Bytes; 2]) -> Result<SwapsReport> {
     let admin = hosts.admin(PARTICIPANT).cloned().context(
         "the host did not say `admin URL`: its admin interface is off, or it is older than this program",
     )?;
@@ -121,14 +114,14 @@ async fn on(hosts: &Hosts, swaps: &Swaps, builds: [Bytes; 2]) -> Result<Report> 
     let from = traffic.now();
     tokio::time::sleep(length).await;
     let until = traffic.now();
-    let quiet = Window { from, until };
+    let quiet = TimeWindow { from, until };
     let after_quiet = mib(process.resident_memory()?);
 
     eprintln!("{remaining} swaps");
     let from = traffic.now();
     swapping.repeat(remaining).await;
     let until = traffic.now();
-    let busy = Window { from, until };
+    let busy = TimeWindow { from, until };
     let at_end = mib(process.resident_memory()?);
     let (done, mut wrong, mut admin) = (swapping.done, swapping.wrong, swapping.admin);
 
@@ -158,7 +151,7 @@ async fn on(hosts: &Hosts, swaps: &Swaps, builds: [Bytes; 2]) -> Result<Report> 
     };
 
     let moments: Vec<Swap> = done.iter().map(|(moment, _)| *moment).collect();
-    Ok(Report {
+    Ok(SwapsReport {
         checked: done.iter().map(|(_, one)| one.checked_us).collect(),
         handed_over: done.iter().map(|(_, one)| one.swapped_us).collect(),
         every: swaps.every,
@@ -191,7 +184,7 @@ struct Swapping<'a> {
 }
 
 impl Swapping<'_> {
-    /// Swaps so many times, to the build that does not decide.
+    /// Makes this many swaps, each to the build that is not active.
     async fn repeat(&mut self, times: usize) {
         for _ in 0..times {
             if self.wrong.len() >= WRONG_MAX || self.ledger.hopeless() {
@@ -202,7 +195,7 @@ impl Swapping<'_> {
         }
     }
 
-    /// The time from request to answer that half of the swaps so far did not exceed.
+    /// The median time of a swap so far, from request to answer.
     fn typical(&self) -> Duration {
         let took = |(moment, _): &(Swap, Swapped)| moment.answered.saturating_sub(moment.sent);
         let mut times: Vec<u64> = self.done.iter().map(took).collect();
@@ -249,7 +242,7 @@ impl Swapping<'_> {
     }
 }
 
-/// Contradictions in what the host says of its generations, after so many swaps and decisions.
+/// Contradictions in the host's report on its generations, after this many swaps and decisions.
 fn judge(found: &Generations, swaps: usize, decisions: usize) -> Vec<String> {
     let mut wrong = Vec::new();
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
@@ -260,9 +253,10 @@ fn judge(found: &Generations, swaps: usize, decisions: usize) -> Vec<String> {
     };
     let generations = &found.generations;
     must_be("the number of builds", 2, count(generations.len()));
-    let sum =
-        |figure: fn(&saga_demo::admin::Generation) -> u64| generations.iter().map(figure).sum();
-    // The start of the host made the first build the active one.
+    let sum = |figure: fn(&saga_demo::admin::ListedGeneration) -> u64| {
+        generations.iter().map(figure).sum()
+    };
+    // The start of the host activated the first build.
     must_be(
         "the sum of activations",
         count(swaps + 1),
@@ -286,10 +280,10 @@ fn judge(found: &Generations, swaps: usize, decisions: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use saga_demo::mock::{Fault, Mock, script};
+    use saga_demo::mock::{Mock, MockFault, script};
 
     /// The host is a script that points at a mock in this process.
-    async fn swapped(fault: Fault, has_admin: bool) -> Result<Report> {
+    async fn swapped(fault: MockFault, has_admin: bool) -> Result<SwapsReport> {
         let mock = Mock::start(fault).await;
         let directory = tempfile::tempdir().unwrap();
         let mut says = format!(
@@ -302,14 +296,14 @@ mod tests {
         let data = directory.path().join("host");
         std::fs::create_dir_all(&data).unwrap();
         std::fs::write(data.join("stdout"), &says).unwrap();
-        // The mock takes a component's text for the version that it declares.
+        // The mock takes a component's text as its declared version.
         let builds = ["0.1.0", "0.2.0"].map(|version| {
             let path = directory.path().join(version);
             std::fs::write(&path, version).unwrap();
             path
         });
         let [customer, cautious] = builds;
-        run(&Swaps {
+        run(&SwapsOptions {
             binaries: Binaries {
                 customer,
                 ..script()
@@ -325,12 +319,12 @@ mod tests {
 
     #[tokio::test]
     async fn swaps_that_are_right_are_reported() {
-        let report = swapped(Fault::None, true).await.unwrap();
+        let report = swapped(MockFault::None, true).await.unwrap();
         assert!(report.right(), "{}", report.text());
         let json = report.json();
         assert_eq!(json["swaps"], 20);
         assert!(json["orders"].as_u64().unwrap() > 20, "{json:#}");
-        // Whether a request meets the moment of a hand-over is chance here.
+        // It is chance here if a request meets a hand-over.
         for group in ["quiet", "between"] {
             let post = &json["post"][group];
             assert!(post["requests"].as_u64().unwrap() > 0, "{group}: {json:#}");
@@ -343,7 +337,7 @@ mod tests {
         }
     }
 
-    async fn wrong(fault: Fault) -> String {
+    async fn wrong(fault: MockFault) -> String {
         let report = swapped(fault, true).await.unwrap();
         assert!(!report.right(), "{}", report.text());
         report.text()
@@ -351,10 +345,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_swap_that_fails_or_changes_nothing_is_wrong() {
-        let text = wrong(Fault::RefusesSwaps).await;
+        let text = wrong(MockFault::RefusesSwaps).await;
         assert!(text.contains("answered 422"), "{text}");
         assert!(text.contains("swaps were done"), "{text}");
-        let text = wrong(Fault::SwapsNothing).await;
+        let text = wrong(MockFault::SwapsNothing).await;
         assert!(
             text.contains("swap 1 is said to have changed nothing"),
             "{text}"
@@ -364,21 +358,21 @@ mod tests {
 
     #[tokio::test]
     async fn decisions_that_do_not_add_up_are_wrong() {
-        let text = wrong(Fault::ForgetsDecisions).await;
+        let text = wrong(MockFault::ForgetsDecisions).await;
         assert!(text.contains("the sum of decisions must be"), "{text}");
     }
 
     #[tokio::test]
     async fn wrong_books_and_failed_requests_are_wrong() {
-        let text = wrong(Fault::LosesCent).await;
+        let text = wrong(MockFault::LosesCent).await;
         assert!(text.contains("but the service says"), "{text}");
-        let text = wrong(Fault::Fails).await;
+        let text = wrong(MockFault::Fails).await;
         assert!(text.contains("answered 500"), "{text}");
     }
 
     #[tokio::test]
     async fn a_host_without_an_admin_interface_is_refused() {
-        let error = swapped(Fault::None, false).await.unwrap_err();
+        let error = swapped(MockFault::None, false).await.unwrap_err();
         assert!(format!("{error:#}").contains("admin URL"), "{error:#}");
     }
 }

@@ -1,63 +1,63 @@
-//! Which sagas a swap may have held up, and how their times compare with those of the others.
+//! The sagas that a swap may have delayed, and their times compared with those of the others.
 //!
-//! Owns: putting every sample into one of the groups by what it overlapped, and the distribution of each
-//! group. POST and POST→decided are grouped apart: a saga may overlap a swap whose moment its POST missed.
+//! Owns: grouping the samples by what they overlapped, and the distribution of each group. POST and
+//! POST→decided are grouped separately: a saga may overlap a hand-over that its POST missed.
 //!
-//! Two things would make swaps look slower than they are. A long request overlaps more than a short one
-//! does, so those that met a hand-over would be slower than the others even if it cost nothing: hence the
-//! control, which met a moment of the same length halfway between two swaps. And a hand-over that something
-//! else holds up (a checkpoint of the store) would gather the requests that this holds up: hence a
-//! moment's length is fixed.
+//! Two effects would make swaps look slower than they are. A long request overlaps more than a
+//! short one, so those that met a hand-over would be slower even if it cost nothing: hence the
+//! control group, which met a moment of the same length halfway between two swaps. And a hand-over
+//! that something else delays (a checkpoint of the store) would include the requests delayed by the
+//! same: hence the fixed length of a moment.
 //!
-//! Must not know: how samples and swaps came about.
+//! Must not know: the origin of samples and swaps.
 
 use crate::swaps::traffic::Sample;
 
-/// The quantiles that are reported; the maximum follows.
+/// The reported quantiles; the maximum follows.
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
 /// Their names.
 pub(crate) const QUANTILE_NAMES: [&str; 5] = ["p50", "p90", "p99", "p99.9", "max"];
 
-/// How much of a hand-over counts, from its beginning; microseconds.
+/// The length of a hand-over that counts, from its beginning, in microseconds.
 const MOMENT: u64 = 3_000;
 
-/// When one swap took place; microseconds since the traffic began.
+/// The times of one swap, in microseconds since the traffic began.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Swap {
     /// The request was sent.
     pub(crate) sent: u64,
     /// The hand-over began, after the checks.
     pub(crate) checked: u64,
-    /// The answer was read: all turns run on the new build.
+    /// The answer was read: all turns use the new build.
     pub(crate) answered: u64,
 }
 
-/// A part of a run; microseconds since the traffic began.
+/// A part of a run, in microseconds since the traffic began.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Window {
+pub(crate) struct TimeWindow {
     /// Its beginning.
     pub(crate) from: u64,
     /// Its end.
     pub(crate) until: u64,
 }
 
-/// How long requests took; milliseconds.
+/// Distribution of the times of requests, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Distribution {
-    /// How many there were.
+    /// Number of requests.
     pub(crate) count: usize,
     /// One for each of [`QUANTILE_NAMES`].
     pub(crate) millis: [f64; 5],
 }
 
-/// The distributions of the four groups; none where a group is empty.
+/// The distributions of the five groups; None for an empty group.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Groups {
     /// Within the window without swaps.
     pub(crate) quiet: Option<Distribution>,
-    /// Overlapping a moment halfway between two swaps, and no swap.
+    /// Overlapping a moment halfway between two swaps, and no swap: the control group.
     pub(crate) control: Option<Distribution>,
-    /// Within the window with swaps, and overlapping none; the control is among them.
+    /// Within the window with swaps, and overlapping none; includes the control group.
     pub(crate) between: Option<Distribution>,
     /// Overlapping the checks of a swap, but no hand-over.
     pub(crate) checks: Option<Distribution>,
@@ -65,12 +65,12 @@ pub(crate) struct Groups {
     pub(crate) handed_over: Option<Distribution>,
 }
 
-/// The groups of all samples within the two windows; `swaps` in the order in which they took place. `time`
-/// chooses which of a sample's times counts.
+/// The groups of all samples within the two windows; `swaps` in their order. `time` selects one of
+/// a sample's times.
 pub(crate) fn groups(
     samples: &[Sample],
-    quiet: Window,
-    swapping: Window,
+    quiet: TimeWindow,
+    swapping: TimeWindow,
     swaps: &[Swap],
     time: impl Fn(&Sample) -> u32,
 ) -> Groups {
@@ -79,7 +79,7 @@ pub(crate) fn groups(
     let shams = halfway(swaps);
     for sample in samples {
         let took = time(sample);
-        let request = Window {
+        let request = TimeWindow {
             from: sample.began,
             until: sample.began.saturating_add(u64::from(took)),
         };
@@ -123,7 +123,7 @@ fn halfway(swaps: &[Swap]) -> Vec<Swap> {
         .collect()
 }
 
-impl Window {
+impl TimeWindow {
     /// Its length in seconds.
     #[expect(
         clippy::cast_precision_loss,
@@ -144,7 +144,7 @@ enum Overlap {
     HandOver,
 }
 
-fn overlapped(request: &Window, swaps: &[Swap]) -> Overlap {
+fn overlapped(request: &TimeWindow, swaps: &[Swap]) -> Overlap {
     let first = swaps.partition_point(|swap| swap.answered < request.from);
     let meanwhile = swaps
         .iter()
@@ -161,7 +161,7 @@ fn overlapped(request: &Window, swaps: &[Swap]) -> Overlap {
 }
 
 impl Distribution {
-    /// Of times in microseconds; none of none.
+    /// Of times in microseconds; None of an empty list.
     pub(crate) fn of(mut times: Vec<u32>) -> Option<Self> {
         times.sort_unstable();
         let max = f64::from(*times.last()?) / 1e3;
@@ -172,7 +172,7 @@ impl Distribution {
         })
     }
 
-    /// By how much this one is slower than another, at each quantile; milliseconds.
+    /// The difference to another distribution, at each quantile, in milliseconds.
     pub(crate) fn added_to(&self, other: &Self) -> [f64; 5] {
         let mut added = self.millis;
         for (own, other) in added.iter_mut().zip(other.millis) {
@@ -182,7 +182,7 @@ impl Distribution {
     }
 }
 
-/// The smallest time that this share of all does not exceed; milliseconds.
+/// The quantile of times, in milliseconds.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -201,11 +201,11 @@ mod tests {
 
     #[test]
     fn a_request_belongs_to_what_it_overlapped() {
-        let quiet = Window {
+        let quiet = TimeWindow {
             from: 0,
             until: 1_000,
         };
-        let swapping = Window {
+        let swapping = TimeWindow {
             from: 1_000,
             until: 9_000,
         };
@@ -252,8 +252,8 @@ mod tests {
 
     #[test]
     fn the_control_met_a_moment_between_two_swaps() {
-        let quiet = Window { from: 0, until: 1 };
-        let swapping = Window {
+        let quiet = TimeWindow { from: 0, until: 1 };
+        let swapping = TimeWindow {
             from: 1_000,
             until: 200_000,
         };
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_hand_over_that_takes_long_does_not_gather_what_comes_later() {
-        let window = |from, until| Window { from, until };
+        let window = |from, until| TimeWindow { from, until };
         let swap = Swap {
             sent: 10_000,
             checked: 11_000,

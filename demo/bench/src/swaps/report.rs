@@ -1,21 +1,21 @@
 //! The result of a run of swaps, as a table and as JSON.
 //!
-//! Owns: the layout, the units in it, and the differences between the groups of requests.
+//! Owns: layout, units, and the differences between the groups of requests.
 //!
-//! Must not know: how anything was measured.
+//! Must not know: the measurements.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::swaps::overlap::{Distribution, Groups, QUANTILE_NAMES, Window};
+use crate::swaps::overlap::{Distribution, Groups, QUANTILE_NAMES, TimeWindow};
 
-/// Everything that a run of swaps found.
+/// The results of a run of swaps.
 #[derive(Debug)]
-pub(crate) struct Report {
-    /// Time that the checks of each swap took, as the host says; microseconds.
+pub(crate) struct SwapsReport {
+    /// Time of the checks of each swap as reported by the host, in microseconds.
     pub(crate) checked: Vec<u64>,
-    /// Time that each hand-over took, as the host says; microseconds.
+    /// Time of each hand-over as reported by the host, in microseconds.
     pub(crate) handed_over: Vec<u64>,
     /// Wait between two swaps.
     pub(crate) every: Duration,
@@ -23,42 +23,42 @@ pub(crate) struct Report {
     pub(crate) connections: usize,
     /// The builds: version and decisions.
     pub(crate) versions: Vec<(String, u64)>,
-    /// Orders that were decided.
+    /// Decided orders.
     pub(crate) orders: usize,
     /// The window without swaps.
-    pub(crate) quiet: Window,
+    pub(crate) quiet: TimeWindow,
     /// The window with swaps.
-    pub(crate) busy: Window,
-    /// POST sent to answer read.
+    pub(crate) busy: TimeWindow,
+    /// Time from sending the POST to its answer.
     pub(crate) posted: Groups,
-    /// POST sent to the answer that said that the order is decided.
+    /// Time from sending the POST to the answer that shows the decision.
     pub(crate) decided: Groups,
-    /// The host's.
+    /// Memory of the host.
     pub(crate) memory: Memory,
-    /// Everything that is not as it must be.
+    /// All violations.
     pub(crate) wrong: Vec<String>,
 }
 
 /// Resident memory of the host, MiB.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
-    /// How many swaps came first.
+    /// Number of swaps before the first reading.
     pub(crate) first: usize,
-    /// After them.
+    /// After these swaps.
     pub(crate) after_first: f64,
-    /// After the window without swaps: what load alone adds.
+    /// After the window without swaps: the effect of load alone.
     pub(crate) after_quiet: f64,
     /// After all swaps.
     pub(crate) at_end: f64,
 }
 
-impl Report {
-    /// True if everything is as it must be.
+impl SwapsReport {
+    /// True if there are no violations.
     pub(crate) fn right(&self) -> bool {
         self.wrong.is_empty()
     }
 
-    /// For `--json`.
+    /// As JSON, for `--json`.
     pub(crate) fn json(&self) -> Value {
         let builds: Vec<Value> = self
             .versions
@@ -89,7 +89,7 @@ impl Report {
         })
     }
 
-    /// For people.
+    /// As text.
     pub(crate) fn text(&self) -> String {
         let builds: Vec<String> = self
             .versions

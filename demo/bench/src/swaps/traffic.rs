@@ -1,9 +1,9 @@
-//! A closed loop of sagas that runs until it is told to stop, and keeps when each of them took place.
+//! A closed loop of sagas that runs until it is stopped, and records the times of each.
 //!
-//! Owns: the loop, and one sample for each saga that was decided. Unlike a round of the benchmark it sums
-//! nothing up, because only afterwards it is known what happened meanwhile.
+//! Owns: the loop, and one sample for each decided saga. Unlike a round of the benchmark it keeps
+//! samples instead of sums, because they are grouped by swaps only afterwards.
 //!
-//! Must not know: what that is.
+//! Must not know: the swaps.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,41 +15,41 @@ use tokio::task::JoinSet;
 use crate::load::ledger::Ledger;
 use crate::run::rounds;
 use crate::saga::pace::Pace;
-use crate::saga::timer::Timer;
-use crate::saga::{self, Waiting};
+use crate::saga::timer::PreciseTimer;
+use crate::saga::{self, SagaClocks};
 use fastrand::Rng;
-use saga_demo::contract::OrderService;
+use saga_demo::contract::OrderClient;
 use saga_testkit::http::BaseUrl;
 
-/// How long an order may be PENDING before it counts as a failure.
+/// Longest time that an order may be PENDING.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a connection rests after a saga that broke off.
+/// Pause of a connection after a saga that broke off.
 const BREAK_WAIT: Duration = Duration::from_millis(50);
-/// Samples that are kept, 16 bytes each: more than an hour at 2,000 sagas per second.
+/// Most samples, 16 bytes each: more than an hour at 2,000 sagas per second.
 const SAMPLES_MAX: usize = 8_000_000;
 
-/// When one saga took place; microseconds.
+/// The times of one saga, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sample {
-    /// The POST was sent so long after the traffic began.
+    /// Time from the beginning of the traffic to sending the POST.
     pub(crate) began: u64,
-    /// POST sent to answer read.
+    /// Time from sending the POST to its answer.
     pub(crate) posted: u32,
-    /// POST sent to the answer that said that the order is decided.
+    /// Time from sending the POST to the answer that shows the decision.
     pub(crate) decided: u32,
 }
 
-/// Traffic that goes on.
+/// Running traffic.
 #[derive(Debug)]
 pub(crate) struct Traffic {
-    shared: Arc<Shared>,
+    shared: Arc<SharedTraffic>,
     tasks: JoinSet<()>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedTraffic {
     ledger: Arc<Ledger>,
-    waiting: Waiting,
+    waiting: SagaClocks,
     start: Instant,
     stop: AtomicBool,
     samples: Mutex<Vec<Sample>>,
@@ -67,10 +67,10 @@ impl Traffic {
         seed: u64,
     ) -> Result<Self> {
         let connected = rounds::connect(order, connections).await?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedTraffic {
             ledger: Arc::clone(ledger),
-            waiting: Waiting {
-                timer: Timer::start()?,
+            waiting: SagaClocks {
+                timer: PreciseTimer::start()?,
                 pace: Pace::new(connections),
                 patience: PATIENCE,
             },
@@ -92,10 +92,10 @@ impl Traffic {
         micros(self.shared.start.elapsed())
     }
 
-    /// Waits for the sagas in flight and gives all samples.
+    /// Waits for the sagas in flight and returns all samples.
     ///
     /// # Errors
-    /// A task broke.
+    /// A task panicked.
     pub(crate) async fn stop(mut self) -> Result<Vec<Sample>> {
         self.shared.stop.store(true, Ordering::Relaxed);
         while let Some(ended) = self.tasks.join_next().await {
@@ -110,7 +110,7 @@ impl Traffic {
     }
 }
 
-async fn repeat(mut orders: OrderService, mut random: Rng, shared: Arc<Shared>) {
+async fn repeat(mut orders: OrderClient, mut random: Rng, shared: Arc<SharedTraffic>) {
     let customers = u64::try_from(shared.ledger.customers()).unwrap_or(u64::MAX);
     while !shared.stop.load(Ordering::Relaxed) && !shared.ledger.hopeless() {
         let order = rounds::draw(&mut random, customers);
@@ -131,7 +131,7 @@ async fn repeat(mut orders: OrderService, mut random: Rng, shared: Arc<Shared>) 
     }
 }
 
-impl Shared {
+impl SharedTraffic {
     fn take(&self, sample: Sample) {
         let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         if samples.len() < SAMPLES_MAX {

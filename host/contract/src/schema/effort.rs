@@ -1,9 +1,10 @@
-//! Whether the effort of checking a value against a schema has a bound that is worth the name.
+//! Checks that the effort of validating a value against a schema has a reasonable bound.
 //!
-//! A validator that remembers what it has checked of which part of a value looks at each part with each schema once. Two things
-//! defeat that: schemas that stand for ever more schemas of the same value, and `unevaluatedProperties` or `unevaluatedItems` in
-//! a schema that contains itself, for which everything inside is looked at again on each level. A third defeats the validator
-//! itself, which goes from schema to schema on its thread's stack: schemas that lead from one to another without end.
+//! A validator that remembers its results for each part of a value checks each part against each
+//! schema once. Two constructs defeat that: schemas that refer to more and more schemas of the same
+//! value, and `unevaluatedProperties` or `unevaluatedItems` in a schema that contains itself, which
+//! checks everything inside again on each level. A third defeats the validator itself, which
+//! recurses from schema to schema on its thread's stack: endless chains of schemas.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,23 +12,23 @@ use serde_json::{Map, Value};
 
 use super::places::{self, INNER, KEPT, Keywords, REFERENCES, SAME};
 
-/// Schemas by which one and the same value may be looked at.
+/// Schemas by which a single value may be checked.
 const MOST: u64 = 1_000;
 
-/// Schemas, one in the other, by which one and the same value may be looked at. Values are nested up to 128 times, and a validator
-/// takes up to 600 bytes of stack for each.
+/// Nesting of the schemas by which a single value may be checked. Values are nested up to 128
+/// levels, and a validator takes up to 600 bytes of stack for each.
 const DEPTH: usize = 32;
 
-/// Schemas of a document that are looked at, and steps from one to another.
+/// Schemas of a document that are examined, and steps from one to another.
 const STEPS: usize = 50_000;
 
 /// Keywords that give a schema a name.
 const NAMES: [&str; 2] = ["$anchor", "$dynamicAnchor"];
 
-/// Checks that a validator comes to an end of the schemas.
+/// Checks that a validator terminates on these schemas.
 ///
 /// # Errors
-/// Where it would not, or where that can't be seen.
+/// If it would not, or if that can't be determined.
 pub fn check(document: &Value) -> Result<(), String> {
     let mut look = Look::new(document)?;
     for place in look.places.clone() {
@@ -36,7 +37,7 @@ pub fn check(document: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Says why the effort has no bound; none where it has one.
+/// The reason why the effort has no bound; None if it has one.
 #[must_use]
 pub fn unbounded(document: &Value) -> Option<String> {
     let mut look = match Look::new(document) {
@@ -51,11 +52,12 @@ struct Look<'s> {
     document: &'s Value,
     /// The places of all schemas that the document leads to.
     places: BTreeSet<String>,
-    /// The places of schemas with names, by these.
+    /// The places of named schemas, by name.
     names: BTreeMap<String, String>,
-    /// By how many schemas a value is looked at, and how many of them are in each other, by the place of the first one.
+    /// The number of schemas by which a value is checked, and their nesting, by the place of the
+    /// first one.
     measured: BTreeMap<String, (u64, usize)>,
-    /// Those that are being measured.
+    /// Schemas that are being measured.
     open: BTreeSet<String>,
     steps: usize,
 }
@@ -70,7 +72,7 @@ impl<'s> Look<'s> {
             open: BTreeSet::new(),
             steps: 0,
         };
-        // What is referred to may stand elsewhere, so names come first.
+        // A name may be defined after its first use, so names are collected first.
         for is_second in [false, true] {
             let (mut open, mut seen) = (vec![String::new()], BTreeSet::new());
             while let Some(place) = open.pop() {
@@ -125,7 +127,7 @@ impl<'s> Look<'s> {
             .then(|| format!("{} has `{keyword}` and contains itself", shown(place)))
     }
 
-    /// By how many schemas a value is looked at that this one looks at, and how many of them are in each other.
+    /// The number of schemas by which a value is checked, this one included, and their nesting.
     fn measure(&mut self, place: &str) -> Result<(u64, usize), String> {
         if let Some(measured) = self.measured.get(place) {
             return Ok(*measured);
@@ -160,7 +162,7 @@ impl<'s> Look<'s> {
         Ok((count, depth))
     }
 
-    /// Whether it does, or there is too much to be looked through.
+    /// True if a schema contains itself, or if there is too much to search.
     fn contains_itself(&mut self, place: &str) -> bool {
         let (mut open, mut seen) = (vec![place.to_owned()], BTreeSet::new());
         while let Some(at) = open.pop() {
@@ -185,14 +187,14 @@ impl<'s> Look<'s> {
         self.document.pointer(place)?.as_object()
     }
 
-    /// The schemas that look at the same value.
+    /// The schemas that apply to the same value.
     fn same(&self, place: &str) -> Result<Vec<String>, String> {
         let mut places = self.parts(place, &SAME);
         places.extend(self.targets(place)?);
         Ok(places)
     }
 
-    /// The schemas for which it stands.
+    /// The targets of its references.
     fn targets(&self, place: &str) -> Result<Vec<String>, String> {
         let Some(schema) = self.schema(place) else {
             return Ok(Vec::new());
@@ -219,7 +221,7 @@ impl<'s> Look<'s> {
         references.map(target).collect()
     }
 
-    /// The schemas that look at what is in it.
+    /// The schemas that apply to parts of the value.
     fn inner(&self, place: &str) -> Vec<String> {
         self.parts(place, &INNER)
     }

@@ -1,4 +1,4 @@
-//! Objects and arrays: what they must have, what they may have, and what is in them.
+//! Objects and arrays: required and allowed members, items, and their schemas.
 
 use std::collections::BTreeSet;
 
@@ -12,17 +12,17 @@ use super::{By, What};
 /// Positions of an array that are compared one by one.
 const POSITIONS: usize = 64;
 
-/// A member as it may be written.
-enum Member<'s> {
-    /// It is never there.
+/// A member that a writer may write.
+enum SchemaMember<'s> {
+    /// It is never present.
     Never,
     /// No schema names it.
     Unnamed,
-    /// All of these schemas hold for it.
+    /// All of these schemas apply to it.
     Held(Vec<Node<'s>>),
 }
 
-/// Objects.
+/// Compares objects.
 pub(super) fn objects<'s>(walk: &mut Walk, reader: Node<'s>, branch: &Branch<'s>, at: &str) {
     let required = required(branch);
     let declared = names(branch);
@@ -33,9 +33,11 @@ pub(super) fn objects<'s>(walk: &mut Walk, reader: Node<'s>, branch: &Branch<'s>
         let pointer = below(at, name);
         let is_open = is_open(branch);
         match member(branch, name) {
-            Member::Unnamed if !is_open => walk.breaks(&pointer, What::Missing),
-            Member::Never => walk.breaks(&pointer, What::Missing),
-            Member::Unnamed | Member::Held(_) => walk.breaks(&pointer, What::MayBeMissing),
+            SchemaMember::Unnamed if !is_open => walk.breaks(&pointer, What::Missing),
+            SchemaMember::Never => walk.breaks(&pointer, What::Missing),
+            SchemaMember::Unnamed | SchemaMember::Held(_) => {
+                walk.breaks(&pointer, What::MayBeMissing)
+            }
         }
     }
     let properties = reader.schema.get("properties").and_then(Value::as_object);
@@ -43,15 +45,15 @@ pub(super) fn objects<'s>(walk: &mut Walk, reader: Node<'s>, branch: &Branch<'s>
         let schema = reader.with(schema);
         let pointer = below(at, name);
         match member(branch, name) {
-            Member::Never => {}
-            Member::Held(written) => walk.compare(schema, &written, &pointer),
-            Member::Unnamed if required.contains(name.as_str()) => {
+            SchemaMember::Never => {}
+            SchemaMember::Held(written) => walk.compare(schema, &written, &pointer),
+            SchemaMember::Unnamed if required.contains(name.as_str()) => {
                 walk.compare(schema, &[Node::anything()], &pointer);
             }
-            Member::Unnamed if is_open(branch) && !schema.is_anything() => {
+            SchemaMember::Unnamed if is_open(branch) && !schema.is_anything() => {
                 walk.unclear(&pointer, "a member that the schema does not name");
             }
-            Member::Unnamed => {}
+            SchemaMember::Unnamed => {}
         }
     }
     patterns(walk, reader, branch, at);
@@ -59,7 +61,7 @@ pub(super) fn objects<'s>(walk: &mut Walk, reader: Node<'s>, branch: &Branch<'s>
     counts(walk, reader, branch, (&required, &declared), at);
 }
 
-/// What the reader says of members that it does not name.
+/// Compares members that the reader does not name.
 fn others<'s>(
     walk: &mut Walk,
     reader: Node<'s>,
@@ -75,7 +77,7 @@ fn others<'s>(
         return;
     }
     if let Some(reads) = reader.schema.get("patternProperties") {
-        // Which names fall under a pattern is not looked into.
+        // Names are not matched against a pattern.
         let is_same = pattern(reads).is_some_and(|(of, _)| alike(branch, of).is_some());
         let is_closed = branch.said("additionalProperties");
         let mut is_closed = is_closed.filter(|(_, schema)| **schema == Value::Bool(false));
@@ -90,11 +92,11 @@ fn others<'s>(
     for name in declared.iter().filter(|name| !is_named(name)) {
         let pointer = below(at, name);
         match member(branch, name) {
-            Member::Held(_) if refuses => {
+            SchemaMember::Held(_) if refuses => {
                 walk.differs(&pointer, By::Rule, "there".into(), "no such member".into());
             }
-            Member::Held(written) => walk.compare(additional, &written, &pointer),
-            Member::Never | Member::Unnamed => {}
+            SchemaMember::Held(written) => walk.compare(additional, &written, &pointer),
+            SchemaMember::Never | SchemaMember::Unnamed => {}
         }
     }
     let open: Vec<_> = (branch.said("additionalProperties"))
@@ -112,7 +114,7 @@ fn others<'s>(
     }
 }
 
-/// Members that the reader names by a pattern: maps by numbers are told so.
+/// Compares members that the reader names by a pattern, as in maps with numbers as keys.
 fn patterns<'s>(walk: &mut Walk, reader: Node<'s>, branch: &Branch<'s>, at: &str) {
     let Some(reads) = reader.schema.get("patternProperties") else {
         return;
@@ -124,14 +126,15 @@ fn patterns<'s>(walk: &mut Walk, reader: Node<'s>, branch: &Branch<'s>, at: &str
     }
 }
 
-/// The one pattern, and what holds for the members with such a name.
+/// The pattern, if there is just one, and the schema of its members.
 fn pattern(patterns: &Value) -> Option<(&str, &Value)> {
     let mut patterns = patterns.as_object()?.iter();
     let (of, schema) = patterns.next()?;
     patterns.next().is_none().then_some((of, schema))
 }
 
-/// What is written as members that are named by this pattern alone; none where they are named otherwise, or not at all.
+/// The schemas of the written members, if all of them are named by this pattern; None if they are
+/// named otherwise, or not at all.
 fn alike<'s>(branch: &Branch<'s>, of: &str) -> Option<Vec<Node<'s>>> {
     let said = branch.said("patternProperties");
     let written: Option<Vec<_>> = said
@@ -160,7 +163,7 @@ fn counts<'s>(
     }
 }
 
-/// Arrays.
+/// Compares arrays.
 pub(super) fn arrays<'s>(walk: &mut Walk, reader: Node<'s>, branch: &Branch<'s>, at: &str) {
     lengths(walk, reader, branch, ("minItems", "maxItems", "items"), at);
     let is_set = |value: &Value| *value == Value::Bool(true);
@@ -193,7 +196,7 @@ pub(super) fn arrays<'s>(walk: &mut Walk, reader: Node<'s>, branch: &Branch<'s>,
     }
 }
 
-/// The schemas of the first items; older drafts list them in `items`.
+/// The schemas of the first items, which older drafts list in `items`.
 fn positions(node: Node<'_>) -> Option<&Vec<Value>> {
     let listed = |keyword| node.schema.get(keyword).and_then(Value::as_array);
     listed("prefixItems").or_else(|| listed("items"))
@@ -219,8 +222,8 @@ fn items<'s>(branch: &Branch<'s>, position: usize) -> Vec<Node<'s>> {
     }
 }
 
-/// What is written as a member of this name.
-fn member<'s>(branch: &Branch<'s>, name: &str) -> Member<'s> {
+/// The written member of this name.
+fn member<'s>(branch: &Branch<'s>, name: &str) -> SchemaMember<'s> {
     let mut held = Vec::new();
     let mut is_named = false;
     for part in &branch.parts {
@@ -231,7 +234,7 @@ fn member<'s>(branch: &Branch<'s>, name: &str) -> Member<'s> {
                 is_named = true;
                 held.push(part.with(schema));
             }
-            (None, Some(Value::Bool(false))) if !has_patterns => return Member::Never,
+            (None, Some(Value::Bool(false))) if !has_patterns => return SchemaMember::Never,
             (None, Some(schema)) if schema.is_object() && !has_patterns => {
                 is_named = true;
                 held.push(part.with(schema));
@@ -240,22 +243,22 @@ fn member<'s>(branch: &Branch<'s>, name: &str) -> Member<'s> {
         }
     }
     if held.iter().any(|schema| schema.is_nothing()) {
-        Member::Never
+        SchemaMember::Never
     } else if is_named {
-        Member::Held(held)
+        SchemaMember::Held(held)
     } else {
-        Member::Unnamed
+        SchemaMember::Unnamed
     }
 }
 
-/// The members that are named, and may be there.
+/// The named members that may be present.
 fn names<'s>(branch: &Branch<'s>) -> BTreeSet<&'s str> {
     let all = branch
         .said("properties")
         .filter_map(|(_, all)| all.as_object());
     let names = all.flat_map(|all| all.keys().map(String::as_str));
     names
-        .filter(|name| !matches!(member(branch, name), Member::Never))
+        .filter(|name| !matches!(member(branch, name), SchemaMember::Never))
         .collect()
 }
 
@@ -264,7 +267,7 @@ fn required<'s>(branch: &Branch<'s>) -> BTreeSet<&'s str> {
     lists.flat_map(|(_, list)| strings(Some(list))).collect()
 }
 
-/// Whether members are written that no schema names, as the schemas themselves say.
+/// True if members that no schema names may be written, according to the schemas themselves.
 fn is_open(branch: &Branch<'_>) -> bool {
     let additional: Vec<_> = branch.said("additionalProperties").collect();
     let is_closed = additional

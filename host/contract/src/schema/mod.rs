@@ -1,34 +1,40 @@
-//! Whether what one JSON Schema allows to be written can be read by another.
+//! Comparison of two JSON Schemas: finds values that the writer's schema allows and the reader's
+//! does not accept.
 //!
-//! Owns the comparison of two schemas (draft 2020-12, and what older drafts and OpenAPI 3.0 write otherwise:
-//! `definitions`, `nullable`, an array of `items`) and the words for what it finds. Knows no participants,
-//! events or commands.
+//! Owns the comparison of two schemas (draft 2020-12, and the differing forms of older drafts and
+//! OpenAPI 3.0: `definitions`, `nullable`, an array of `items`) and the wording of its findings.
+//! Must not know: participants, events, commands.
 //!
-//! The comparison goes by keywords and is conservative: where it finds nothing, every value that the writer's schema
-//! allows is one that the reader's takes, with two exceptions that follow from how people use schemas:
+//! The comparison goes keyword by keyword and is conservative: if it finds nothing, the reader's
+//! schema accepts every value that the writer's schema allows, with two exceptions that follow from
+//! how people use schemas:
 //!
-//! - A member that the writer's schema does not name is not written, unless its `additionalProperties` say
-//!   otherwise. JSON Schema would allow it with any value, and then no member could ever be added.
-//! - `oneOf` is read as `anyOf`: that alternatives exclude each other is taken for granted.
+//! - A member that the writer's schema does not name is not written, unless its
+//!   `additionalProperties` allow it. JSON Schema would allow it with any value, and then no member
+//!   could ever be added.
+//! - `oneOf` is read as `anyOf`: alternatives are assumed to exclude each other.
 //!
-//! What can't be compared (`not`, `if`, patterns of names that differ, and the like) is fine where both have the same, and
-//! otherwise told as unclear, which is no break.
+//! Keywords that can't be compared (`not`, `if`, patterns of names that differ, and the like) are
+//! fine if both schemas have the same; otherwise they are reported as unclear, which is no break.
 //!
-//! Invariant 9: depth, work, alternatives and what is told are bounded; beyond the bounds it is unclear.
+//! Invariant 9: depth, work, alternatives and the report are bounded; the result beyond the bounds
+//! is unclear.
 //!
 //! # Layout
 //!
-//! - this file: [`accepts`], and what it tells
-//! - `node`: a schema in its document; types; what a writer may write as a list of alternatives
+//! - this file: [`accepts`], and its findings
+//! - `node`: a schema in its document; types; the alternatives of a writer
 //! - `walk`: the comparison; `scalars` and `members`: of numbers and texts, of objects and arrays
-//! - `value`: whether a schema takes one value
-//! - [`effort`]: whether the effort of checking values has a bound
-//! - [`places`]: the keywords that have schemas in them
+//! - `value`: checks one value against a schema
+//! - [`effort`]: checks that the effort of validating values is bounded
+//! - `pointer`: the types that a schema allows at a JSON pointer
+//! - [`places`]: the keywords that contain schemas
 
 pub mod effort;
 mod members;
 mod node;
 pub mod places;
+pub(crate) mod pointer;
 mod scalars;
 mod value;
 mod walk;
@@ -36,83 +42,89 @@ mod walk;
 use serde_json::Value;
 
 use node::Node;
+pub(crate) use node::Types;
 use walk::Walk;
 
-/// Breaks that are told of two schemas at most.
+/// True if a schema certainly does not accept this value.
+pub(crate) fn refuses(schema: &Value, value: &Value) -> bool {
+    value::takes(Node::whole(schema), value) == value::TakenValues::No
+}
+
+/// Most breaks of two schemas that are reported.
 const BREAKS: usize = 32;
 
-/// What one schema does not take of what another one allows.
+/// The differences between a reader's and a writer's schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// What can be written and not read.
+    /// Values that can be written and not read.
     pub breaks: Vec<Break>,
-    /// What can't be compared.
+    /// Parts that can't be compared.
     pub unclear: Vec<Unclear>,
 }
 
-/// Something that can be written and not read.
+/// A value that can be written and not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Break {
-    /// Where: a JSON pointer into the value, with `*` for any item or member; empty for the value itself.
+    /// A JSON pointer into the value, with `*` for any item or member; empty for the value itself.
     pub pointer: String,
-    /// What differs.
+    /// The difference.
     pub what: What,
 }
 
-/// How what is written differs from what is read.
+/// The difference between the written and the accepted values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// The reader requires a member that the writer's schema does not have.
     Missing,
     /// The reader requires a member that the writer may leave out.
     MayBeMissing,
-    /// The writer may write a value that the reader does not take.
+    /// The writer may write a value that the reader does not accept.
     Differs {
-        /// By what.
+        /// The kind of difference.
         by: By,
-        /// What may be written, such as `a string`.
+        /// The values that may be written, such as `a string`.
         written: String,
-        /// What is taken, such as `an integer`.
+        /// The values that are accepted, such as `an integer`.
         read: String,
     },
 }
 
-/// By what a value differs from what is taken.
+/// The kind of difference between a written value and the accepted ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
     /// Its type.
     Type,
-    /// It is one of a few, and not one of those that are taken.
+    /// The value is one of a few, and not an accepted one.
     Choice,
     /// A bound, a length, a pattern, a format.
     Rule,
 }
 
-/// Something that can't be compared.
+/// A part that can't be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unclear {
-    /// Where, as in [`Break::pointer`].
+    /// A JSON pointer, as in [`Break::pointer`].
     pub pointer: String,
-    /// What, such as `` `not` ``.
+    /// The part, such as `` `not` ``.
     pub what: String,
 }
 
-/// Who writes and who reads, for the sentence that tells of a break.
+/// The names of writer and reader, for the sentence on a break.
 #[derive(Debug, Clone, Copy)]
 pub struct Sides<'a> {
-    /// What is compared as a whole: `the body`.
+    /// The compared value as a whole: `the body`.
     pub whole: &'a str,
-    /// Who reads: `participant customer`.
+    /// The reader: `participant customer`.
     pub reader: &'a str,
-    /// Where it stands: `in what this build publishes`.
+    /// The context: `in what this build publishes`.
     pub place: &'a str,
-    /// What has become of a member that is not written: `no longer published`.
+    /// The word for a member that is not written: `no longer published`.
     pub gone: &'a str,
-    /// The same of one that need not be written: `not always published`.
+    /// The word for a member that need not be written: `not always published`.
     pub optional: &'a str,
 }
 
-/// Compares what the one schema takes with what the other one allows to be written.
+/// Finds values that the writer's schema allows and the reader's does not accept.
 #[must_use]
 pub fn accepts(reader: &Value, writer: &Value) -> Comparison {
     if reader == writer {
@@ -129,7 +141,7 @@ pub fn accepts(reader: &Value, writer: &Value) -> Comparison {
     Comparison { breaks, unclear }
 }
 
-/// Each once, by the place, so many at most.
+/// Sorts the findings by place, removes duplicates, and limits their number.
 fn in_order<T: PartialEq>(found: &mut Vec<T>, pointer: impl Fn(&T) -> &String) {
     found.sort_by(|one, other| pointer(one).cmp(pointer(other)));
     found.dedup();
@@ -137,7 +149,7 @@ fn in_order<T: PartialEq>(found: &mut Vec<T>, pointer: impl Fn(&T) -> &String) {
 }
 
 impl Comparison {
-    /// Whether everything that may be written can be read, as far as it can be told.
+    /// True if no break was found: everything that may be written can be read, as far as known.
     #[must_use]
     pub fn is_compatible(&self) -> bool {
         self.breaks.is_empty()
@@ -145,7 +157,7 @@ impl Comparison {
 }
 
 impl Break {
-    /// The break in a sentence.
+    /// The break as a sentence.
     #[must_use]
     pub fn told(&self, sides: &Sides<'_>) -> String {
         let Sides {
@@ -167,7 +179,7 @@ impl Break {
 }
 
 impl Unclear {
-    /// What can't be compared, in a sentence.
+    /// The part that can't be compared, as a sentence.
     #[must_use]
     pub fn told(&self, sides: &Sides<'_>) -> String {
         let pointer = place_of(&self.pointer, sides.whole);

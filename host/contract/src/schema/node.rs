@@ -1,21 +1,21 @@
-//! A schema in its document, the types of values, and what a writer may write as a list of alternatives.
+//! A schema in its document, the types of values, and the alternatives of a writer.
 
 use serde_json::{Map, Value};
 
 use super::scalars::is_same_number;
 
-/// Alternatives that are looked at of what a writer may write; beyond, it is unclear.
-const BRANCHES: usize = 64;
+/// Alternatives of a writer that are compared; the rest is unclear.
+pub(super) const BRANCHES: usize = 64;
 
-/// Schemas that may have to hold together.
+/// Schemas that may apply together.
 const PARTS: usize = 64;
 
-/// Steps in which alternatives are spread out.
+/// Steps of spreading out alternatives.
 const SPREADS: usize = 1_024;
 
 static ANYTHING: Value = Value::Bool(true);
 
-/// A schema in its document, to which its references lead.
+/// A schema in the document that its references point into.
 #[derive(Clone, Copy)]
 pub(super) struct Node<'s> {
     root: &'s Value,
@@ -23,12 +23,12 @@ pub(super) struct Node<'s> {
 }
 
 impl<'s> Node<'s> {
-    /// The schema that is a document of its own.
+    /// The schema that is a document itself.
     pub(super) fn whole(root: &'s Value) -> Self {
         Self { root, schema: root }
     }
 
-    /// The schema that takes everything.
+    /// The schema that accepts everything.
     pub(super) fn anything() -> Self {
         Self::whole(&ANYTHING)
     }
@@ -38,22 +38,22 @@ impl<'s> Node<'s> {
         Self { schema, ..self }
     }
 
-    /// What tells it from all other schemas while it is borrowed.
+    /// Its identity among all schemas while it is borrowed.
     pub(super) fn address(self) -> usize {
         std::ptr::from_ref(self.schema).addr()
     }
 
-    /// Its keywords; none where it is `true` or `false`.
+    /// Its keywords; None if it is `true` or `false`.
     pub(super) fn keywords(self) -> Option<&'s Map<String, Value>> {
         self.schema.as_object()
     }
 
-    /// Whether it takes nothing at all.
+    /// True if it accepts nothing.
     pub(super) fn is_nothing(self) -> bool {
         self.schema == &Value::Bool(false)
     }
 
-    /// Whether it takes everything, as far as can be seen at once.
+    /// True if it accepts everything. Not every such schema is recognized.
     pub(super) fn is_anything(self) -> bool {
         match self.schema {
             Value::Bool(takes) => *takes,
@@ -62,7 +62,7 @@ impl<'s> Node<'s> {
         }
     }
 
-    /// What `$ref` leads to; none where that is not in the document.
+    /// The target of `$ref`; None if that is not in the document.
     pub(super) fn target(self, reference: &str) -> Option<Self> {
         let pointer = reference.strip_prefix('#')?;
         if pointer.contains('%') {
@@ -77,7 +77,7 @@ impl<'s> Node<'s> {
         Some(listed.iter().map(move |schema| self.with(schema)))
     }
 
-    /// Whether a keyword says the same in both documents.
+    /// True if a keyword has the same value and meaning in both documents.
     pub(super) fn says_the_same(self, other: Self, keyword: &str) -> bool {
         match (self.schema.get(keyword), other.schema.get(keyword)) {
             (Some(one), Some(two)) => one == two && (!refers(one) || self.root == other.root),
@@ -95,8 +95,8 @@ fn refers(value: &Value) -> bool {
 }
 
 /// A set of types. A number is an integer or has a fraction.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Types(u8);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Types(u8);
 
 const NAMES: [(u8, &str); 7] = [
     (1, "null"),
@@ -112,11 +112,11 @@ impl Types {
     pub(super) const NONE: Self = Self(0);
     pub(super) const ALL: Self = Self(127);
     pub(super) const NULL: Self = Self(1);
-    pub(super) const BOOLEAN: Self = Self(2);
+    pub(crate) const BOOLEAN: Self = Self(2);
     pub(super) const OBJECT: Self = Self(4);
     pub(super) const ARRAY: Self = Self(8);
-    pub(super) const STRING: Self = Self(16);
-    pub(super) const INTEGER: Self = Self(32);
+    pub(crate) const STRING: Self = Self(16);
+    pub(crate) const INTEGER: Self = Self(32);
     pub(super) const NUMBER: Self = Self(96);
 
     fn named(name: &str) -> Self {
@@ -132,7 +132,7 @@ impl Types {
         }
     }
 
-    /// Of one value.
+    /// The type of one value.
     pub(super) fn of(value: &Value) -> Self {
         match value {
             Value::Null => Self::NULL,
@@ -147,7 +147,7 @@ impl Types {
         }
     }
 
-    /// Those that `type` names; none where it says nothing.
+    /// The types that `type` names; None if it is missing.
     pub(super) fn declared(keywords: &Map<String, Value>) -> Option<Self> {
         let types = match keywords.get("type")? {
             Value::String(name) => Self::named(name),
@@ -163,7 +163,8 @@ impl Types {
         })
     }
 
-    /// Those that are meant where `type` says nothing: nobody bounds the length of what shall be an object.
+    /// The types implied by other keywords if `type` is missing: a schema that bounds a length does
+    /// not mean an object.
     fn implied(keywords: &Map<String, Value>) -> Self {
         let has = |names: &[&str]| names.iter().any(|name| keywords.contains_key(*name));
         let mut types = Self::NONE;
@@ -182,7 +183,7 @@ impl Types {
         types
     }
 
-    pub(super) fn or(self, other: Self) -> Self {
+    pub(crate) fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
@@ -198,18 +199,18 @@ impl Types {
         self.0 == 0
     }
 
-    pub(super) fn has(self, other: Self) -> bool {
+    pub(crate) fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// Each by itself.
+    /// The single types of the set.
     pub(super) fn each(self) -> impl Iterator<Item = Self> {
         let bits = NAMES.iter().map(|(bit, _)| Self(*bit));
         bits.filter(move |one| self.has(*one))
     }
 
-    /// In words: `a string or null`.
-    pub(super) fn told(self) -> String {
+    /// The types in words: `a string or null`.
+    pub(crate) fn told(self) -> String {
         if self == Self::ALL {
             return "anything".into();
         }
@@ -223,7 +224,7 @@ impl Types {
                 _ => {}
             }
         }
-        // What it is besides null comes first.
+        // `null` comes last.
         names.sort_by_key(|name| *name == "null");
         either(&names)
     }
@@ -243,20 +244,20 @@ pub(super) fn either(names: &[impl AsRef<str>]) -> String {
     text
 }
 
-/// One alternative of what a writer may write: all of these schemas hold.
+/// One alternative of a writer: all of these schemas apply.
 #[derive(Clone, Default)]
 pub(super) struct Branch<'s> {
     pub(super) parts: Vec<Node<'s>>,
 }
 
 impl<'s> Branch<'s> {
-    /// What a keyword says, wherever it stands.
+    /// The values of a keyword in all parts.
     pub(super) fn said(&self, keyword: &'s str) -> impl Iterator<Item = (Node<'s>, &'s Value)> {
         let parts = self.parts.iter();
         parts.filter_map(move |part| Some((*part, part.keywords()?.get(keyword)?)))
     }
 
-    /// The types that are written.
+    /// The written types.
     pub(super) fn types(&self) -> Types {
         let keywords = || self.parts.iter().filter_map(|part| part.keywords());
         let declared: Vec<Types> = keywords().filter_map(Types::declared).collect();
@@ -273,7 +274,7 @@ impl<'s> Branch<'s> {
         declared.into_iter().fold(Types::ALL, Types::and)
     }
 
-    /// The values that are written, where they are listed.
+    /// The written values, if they are listed.
     pub(super) fn values(&self) -> Option<Vec<&'s Value>> {
         let listed = |value: &'s Value| value.as_array().map(|values| values.iter().collect());
         let lists = (self.said("enum").filter_map(|(_, value)| listed(value)))
@@ -285,7 +286,7 @@ impl<'s> Branch<'s> {
     }
 }
 
-/// Whether two values are the same, however their numbers are written.
+/// True if two values are equal, whatever the notation of their numbers.
 pub(super) fn is_equal(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => is_same_number(one, other),
@@ -302,10 +303,10 @@ pub(super) fn is_equal(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// Everything that may be written where all of these schemas hold, as alternatives.
+/// All values that may be written if all of these schemas apply, as alternatives.
 pub(super) struct Spread<'s> {
     pub(super) branches: Vec<Branch<'s>>,
-    /// Whether there are no more alternatives, and all references led somewhere.
+    /// True if there are no more alternatives, and all references have targets.
     pub(super) is_whole: bool,
     steps: usize,
 }
@@ -322,7 +323,7 @@ pub(super) fn spread<'s>(schemas: &[Node<'s>]) -> Spread<'s> {
 }
 
 impl<'s> Spread<'s> {
-    /// `open` are schemas that hold too, `choices` lists of which one each holds.
+    /// `open` are further schemas that apply, `choices` are lists of which one schema each applies.
     fn go_on(
         &mut self,
         mut open: Vec<Node<'s>>,

@@ -1,29 +1,29 @@
-//! The places at which schemas stand in a schema: the keywords, and the way along them.
+//! The keywords that contain schemas, and the paths to these.
 
 use serde_json::{Map, Value};
 
-/// Keywords by which one schema stands for another.
+/// Keywords by which a schema refers to another.
 pub const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
-/// Keywords that have schemas in them.
+/// Keywords that contain schemas.
 #[derive(Debug, Clone, Copy)]
 pub struct Keywords {
-    /// Those whose value is a schema.
+    /// Keywords whose value is a schema.
     one: &'static [&'static str],
-    /// Those whose value is a list of schemas.
+    /// Keywords whose value is a list of schemas.
     lists: &'static [&'static str],
-    /// Those whose value has a schema in each member.
+    /// Keywords whose value has a schema in each member.
     maps: &'static [&'static str],
 }
 
-/// Keywords whose schemas are about the value itself.
+/// Keywords whose schemas apply to the value itself.
 pub const SAME: Keywords = Keywords {
     one: &["else", "if", "not", "then"],
     lists: &["allOf", "anyOf", "oneOf"],
     maps: &["dependencies", "dependentSchemas"],
 };
 
-/// Keywords whose schemas are about what is in the value.
+/// Keywords whose schemas apply to parts of the value.
 pub const INNER: Keywords = Keywords {
     one: &[
         "additionalItems",
@@ -38,7 +38,7 @@ pub const INNER: Keywords = Keywords {
     maps: &["patternProperties", "properties"],
 };
 
-/// Keywords whose schemas are there to be referred to.
+/// Keywords whose schemas are only referred to.
 pub const KEPT: Keywords = Keywords {
     one: &[],
     lists: &[],
@@ -46,7 +46,7 @@ pub const KEPT: Keywords = Keywords {
 };
 
 impl Keywords {
-    /// The JSON pointers of the schemas that a schema, which stands at `place`, has by these keywords.
+    /// The JSON pointers of the schemas that the schema at `place` contains under these keywords.
     #[must_use]
     pub fn parts(&self, schema: &Map<String, Value>, place: &str) -> Vec<String> {
         let mut parts = Vec::new();
@@ -70,11 +70,11 @@ impl Keywords {
     }
 }
 
-/// The JSON pointer of a reference within the document (`#/…`); none where it is not one.
+/// The JSON pointer of a reference within the document (`#/…`); None for other references.
 #[must_use]
 pub fn pointer(reference: &str) -> Option<String> {
     let fragment = reference.strip_prefix('#')?;
-    // Percent-decoded.
+    // Percent-decoding.
     let mut parts = fragment.split('%');
     let mut bytes = parts.next()?.as_bytes().to_vec();
     for part in parts {

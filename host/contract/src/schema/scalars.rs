@@ -8,7 +8,7 @@ use super::By;
 use super::node::{Branch, Node, Types};
 use super::walk::Walk;
 
-/// Formats of texts that are checked by who reads them; others are remarks.
+/// Formats of texts that readers check; others are annotations.
 const TEXT_FORMATS: [&str; 19] = [
     "date",
     "date-time",
@@ -31,7 +31,7 @@ const TEXT_FORMATS: [&str; 19] = [
     "uuid",
 ];
 
-/// What is of the one format is of the other one too.
+/// Pairs of formats: every text of the first one is of the second one too.
 const WIDER: [(&str, &str); 7] = [
     ("email", "idn-email"),
     ("hostname", "idn-hostname"),
@@ -54,7 +54,7 @@ impl Exact {
         let whole = number.to_string().parse().map(Self::Whole);
         whole.ok().or_else(|| {
             let number = number.as_f64()?;
-            // Up to here each whole number is one of its own.
+            // Up to this bound, `f64` represents each whole number exactly.
             let is_whole = number.fract() == 0.0 && number.abs() < 9e15;
             Some(if is_whole {
                 Self::Whole(number as i128)
@@ -88,27 +88,27 @@ impl std::fmt::Display for Exact {
     }
 }
 
-/// Whether two numbers are the same, however they are written.
+/// True if two numbers are equal, in whatever notation.
 pub(super) fn is_same_number(one: &Number, other: &Number) -> bool {
     one == other
         || (Exact::of(one).zip(Exact::of(other)))
             .is_some_and(|(one, other)| one.compare(other) == Ordering::Equal)
 }
 
-/// A bound of numbers, on one side.
+/// A lower or upper bound of numbers.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bound {
+pub(super) struct ScalarBound {
     at: Exact,
     is_excluded: bool,
 }
 
-impl Bound {
-    /// Whether a number is not below this lower bound.
+impl ScalarBound {
+    /// True if a number is not below this lower bound.
     pub(super) fn is_below(self, number: &Number) -> bool {
         self.lets(number, Ordering::Less)
     }
 
-    /// Whether a number is not above this upper bound.
+    /// True if a number is not above this upper bound.
     pub(super) fn is_above(self, number: &Number) -> bool {
         self.lets(number, Ordering::Greater)
     }
@@ -120,7 +120,7 @@ impl Bound {
         })
     }
 
-    /// Whether all that this bound lets through is let through by the other one.
+    /// True if every number within this bound is within the other one too.
     fn is_within(self, other: Self, inside: Ordering) -> bool {
         match other.at.compare(self.at) {
             Ordering::Equal => self.is_excluded || !other.is_excluded,
@@ -128,7 +128,7 @@ impl Bound {
         }
     }
 
-    /// The same bound for whole numbers: the last one that is let through.
+    /// The same bound for whole numbers: the last one within it.
     fn of_whole(self, step: i128) -> Self {
         match self.at {
             Exact::Whole(number) if self.is_excluded => Self {
@@ -140,16 +140,16 @@ impl Bound {
     }
 }
 
-/// How a bound is read from a schema.
-type Side = fn(&Map<String, Value>) -> Option<Bound>;
+/// Reads a bound from a schema.
+type Side = fn(&Map<String, Value>) -> Option<ScalarBound>;
 
-/// The lower bound that a schema sets.
-pub(super) fn lower(keywords: &Map<String, Value>) -> Option<Bound> {
+/// The lower bound of a schema.
+pub(super) fn lower(keywords: &Map<String, Value>) -> Option<ScalarBound> {
     bound(keywords, "minimum", "exclusiveMinimum", Ordering::Less)
 }
 
-/// The upper bound that a schema sets.
-pub(super) fn upper(keywords: &Map<String, Value>) -> Option<Bound> {
+/// The upper bound of a schema.
+pub(super) fn upper(keywords: &Map<String, Value>) -> Option<ScalarBound> {
     bound(keywords, "maximum", "exclusiveMaximum", Ordering::Greater)
 }
 
@@ -158,22 +158,22 @@ fn bound(
     with: &str,
     without: &str,
     inside: Ordering,
-) -> Option<Bound> {
+) -> Option<ScalarBound> {
     let number = |name: &str| match keywords.get(name) {
         Some(Value::Number(number)) => Exact::of(number),
         _ => None,
     };
-    // Draft 4 says by `true` that the other one is excluded.
+    // In draft 4, `true` here makes the other bound exclusive.
     let is_excluded = keywords.get(without) == Some(&Value::Bool(true));
-    let with = number(with).map(|at| Bound { at, is_excluded });
-    let without = number(without).map(|at| Bound {
+    let with = number(with).map(|at| ScalarBound { at, is_excluded });
+    let without = number(without).map(|at| ScalarBound {
         at,
         is_excluded: true,
     });
     narrower(with.into_iter().chain(without), inside)
 }
 
-fn narrower(bounds: impl Iterator<Item = Bound>, inside: Ordering) -> Option<Bound> {
+fn narrower(bounds: impl Iterator<Item = ScalarBound>, inside: Ordering) -> Option<ScalarBound> {
     bounds.reduce(|one, other| {
         if one.is_within(other, inside) {
             one
@@ -183,7 +183,7 @@ fn narrower(bounds: impl Iterator<Item = Bound>, inside: Ordering) -> Option<Bou
     })
 }
 
-/// What a format of whole numbers says of them: the least, the greatest.
+/// The least and the greatest number of a format of whole numbers.
 fn range(format: &str) -> Option<(i128, i128)> {
     let (is_signed, bits) = match format {
         "int8" => (true, 8),
@@ -208,7 +208,7 @@ fn range_of<'s>(formats: impl Iterator<Item = &'s Value>) -> Option<(i128, i128)
     formats.filter_map(Value::as_str).find_map(range)
 }
 
-/// Numbers.
+/// Compares numbers.
 pub(super) fn numbers<'s>(
     walk: &mut Walk,
     reader: &'s Map<String, Value>,
@@ -225,14 +225,14 @@ pub(super) fn numbers<'s>(
     let written_range = range_of(branch.said("format").map(|(_, format)| format));
     let read_range = range_of(reader.get("format").into_iter());
     for (inside, side, step, beyond) in sides {
-        let in_whole = |bound: Bound| {
+        let in_whole = |bound: ScalarBound| {
             if are_whole {
                 bound.of_whole(step)
             } else {
                 bound
             }
         };
-        let ends = |range: (i128, i128)| Bound {
+        let ends = |range: (i128, i128)| ScalarBound {
             at: Exact::Whole(if inside == Ordering::Less {
                 range.0
             } else {
@@ -276,7 +276,7 @@ pub(super) fn numbers<'s>(
                     let read = format!("`{format}`");
                     walk.differs(at, By::Rule, format!("{beyond} {}", ends(range).at), read);
                 }
-                // An integer of which no more is said is one of 64 bits, most of the time.
+                // An integer without further keywords usually has 64 bits.
                 None if is_wide => {}
                 None => walk.unclear(at, &format!("the format `{format}`")),
             }
@@ -325,7 +325,7 @@ fn is_equal_to_one(number: Exact) -> bool {
     number.compare(Exact::Whole(1)) == Ordering::Equal
 }
 
-/// Texts.
+/// Compares texts.
 pub(super) fn texts<'s>(walk: &mut Walk, reader: Node<'s>, branch: &Branch<'s>, at: &str) {
     let unit = "characters";
     lengths(walk, reader, branch, ("minLength", "maxLength", unit), at);
@@ -358,7 +358,8 @@ pub(super) fn texts<'s>(walk: &mut Walk, reader: Node<'s>, branch: &Branch<'s>, 
     }
 }
 
-/// How long something is: of texts, arrays and objects, by the names of their keywords and the word for what is counted.
+/// Compares lengths of texts, arrays or objects, given the names of the keywords and the word for
+/// the counted unit.
 pub(super) fn lengths<'s>(
     walk: &mut Walk,
     reader: Node<'s>,

@@ -20,7 +20,7 @@ fn told(found: &Comparison) -> Vec<String> {
     breaks.chain(unclear).collect()
 }
 
-/// Each case: what is read, what is written, what is found.
+/// Each case: the reader's schema, the writer's schema, the expected findings.
 fn finds(cases: &[(Value, Value, &[&str])]) {
     for (reader, writer, expected) in cases {
         let found = told(&accepts(reader, writer));
@@ -28,7 +28,7 @@ fn finds(cases: &[(Value, Value, &[&str])]) {
     }
 }
 
-/// An object with these members, of which these are required.
+/// An object with these members; `required` lists the required ones.
 fn object(properties: Value, required: &[&str]) -> Value {
     json!({"type": "object", "properties": properties, "required": required})
 }
@@ -76,7 +76,7 @@ fn types_are_taken_where_all_of_them_are_read() {
             is("string"),
             &["the body may be a string in W, and R takes nothing"],
         ),
-        // Who lists members means an object.
+        // A schema with `properties` means an object.
         (
             is("object"),
             json!({"properties": {"a": {"type": "string"}}}),
@@ -119,7 +119,7 @@ fn a_member_that_is_required_must_be_written_always() {
             object(json!({}), &[]),
             &["/x~1y is required by R but gone"],
         ),
-        // What may have any members need not have this one.
+        // An object with arbitrary members need not have this one.
         (
             object(one.clone(), &["a"]),
             json!({"type": "object", "additionalProperties": true}),
@@ -164,7 +164,7 @@ fn members_are_compared_where_both_have_them_and_renamed_ones_are_found() {
             order("customerId", "string"),
             &["/details/customerId may be a string in W, and R takes an integer"],
         ),
-        // A member that is not required is read where it is there.
+        // An optional member is still read if it is present.
         (
             object(json!({"a": {"type": "string"}}), &[]),
             object(json!({"a": {"type": "integer"}}), &[]),
@@ -549,7 +549,7 @@ fn items_of_arrays_are_compared() {
             of(json!({"items": text})),
             &["/* may be a string in W, and R takes a number"],
         ),
-        // As older drafts say it.
+        // The form of older drafts.
         (
             of(json!({"items": [text], "additionalItems": number})),
             of(json!({"items": text, "maxItems": 1})),
@@ -605,7 +605,7 @@ fn alternatives_are_found_for_each_that_is_written() {
             json!({"oneOf": [cash, card]}),
             &[r#"/tag may be `"cash"` in W, and R takes `"card"`"#],
         ),
-        // The alternative with the same tag is the one that is told of.
+        // The alternative with the same tag is reported.
         (
             json!({"oneOf": [cash, tagged("card", json!({"number": {"type": "integer"}}))]}),
             card.clone(),
@@ -734,7 +734,7 @@ fn what_cannot_be_compared_is_fine_where_it_is_the_same_and_unclear_elsewhere() 
         let found = told(&accepts(&special, &plain));
         assert_eq!(found, [format!("? `{keyword}`")], "{keyword}");
         if keyword != "patternProperties" {
-            // It only narrows what is written.
+            // It only narrows the written values.
             assert_eq!(told(&accepts(&plain, &special)), Vec::<String>::new());
         }
     }
@@ -765,7 +765,7 @@ fn maps_by_numbers_are_compared_by_what_is_in_them() {
             map("^[a-z]$", json!({"type": "integer"})),
             &["? `patternProperties`"],
         ),
-        // Whether the others fall under the pattern is not looked into.
+        // The names of the other members are not matched against the pattern.
         (digits("number"), named, &["? `patternProperties`"]),
         (digits("number"), open, &["? `patternProperties`"]),
         (
@@ -794,7 +794,8 @@ fn every_schema_takes_what_it_allows_itself() {
 
 #[test]
 fn invariant_9_the_work_and_what_is_told_are_bounded() {
-    // Each alternative of the one against each of the other, at each level: 8^20 of them.
+    // Each alternative of the one is compared with each of the other, at each level: 8^20
+    // comparisons.
     let wide = |least: u64| {
         let level = |number: u64| {
             let next = json!({"$ref": format!("#/$defs/l{}", number + 1)});
@@ -824,7 +825,7 @@ fn invariant_9_the_work_and_what_is_told_are_bounded() {
     let found = told(&accepts(&deep, &other));
     assert!(found[0].starts_with("? /*/*"), "{found:?}");
 
-    // A reference to itself leads nowhere.
+    // A reference to itself has no target.
     let itself = json!({"$ref": "#"});
     let _ = accepts(&itself, &json!({"type": "string"}));
     let _ = accepts(&json!({"type": "string"}), &itself);

@@ -1,37 +1,37 @@
-//! Whether a schema takes one value, and what it takes in a few words.
+//! Checks one value against a schema, and describes the values of a schema in a few words.
 
 use serde_json::Value;
 
 use super::node::{Node, Types, either, is_equal};
 use super::scalars::{lower, upper};
 
-/// Schemas that are looked into, one in the other.
+/// Nesting of the schemas that are examined.
 const DEPTH: usize = 16;
 
-/// Schemas that are looked into for one value.
+/// Schemas that are examined for one value.
 const LOOKS: usize = 1_000;
 
-/// Values that are told of a list at most.
+/// Most values of a list that are named.
 const TOLD: usize = 8;
 
-/// Characters of a value that are told.
+/// Most characters of a value that are shown.
 const CHARACTERS: usize = 40;
 
-/// Whether a value is taken.
+/// The result of checking a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum TakenValues {
     Yes,
     No,
     Unclear,
 }
 
-/// Whether a schema takes a value.
-pub(super) fn takes(node: Node<'_>, value: &Value) -> Taken {
+/// Checks a value against a schema.
+pub(super) fn takes(node: Node<'_>, value: &Value) -> TakenValues {
     let mut looks = Looks::default();
     takes_at(node, value, &mut looks)
 }
 
-/// How far schemas are looked into.
+/// Effort spent on examining schemas.
 struct Looks {
     depth: usize,
     left: usize,
@@ -47,7 +47,7 @@ impl Default for Looks {
 }
 
 impl Looks {
-    /// Looks into one more, unless it is one too many.
+    /// Examines one more schema, unless the bound is reached.
     fn deeper<T>(&mut self, look: impl FnOnce(&mut Self) -> T, otherwise: T) -> T {
         if self.depth >= DEPTH || self.left == 0 {
             return otherwise;
@@ -60,30 +60,32 @@ impl Looks {
     }
 }
 
-fn takes_at(node: Node<'_>, value: &Value, looks: &mut Looks) -> Taken {
-    looks.deeper(|looks| takes_here(node, value, looks), Taken::Unclear)
+fn takes_at(node: Node<'_>, value: &Value, looks: &mut Looks) -> TakenValues {
+    looks.deeper(|looks| takes_here(node, value, looks), TakenValues::Unclear)
 }
 
-fn takes_here(node: Node<'_>, value: &Value, looks: &mut Looks) -> Taken {
+fn takes_here(node: Node<'_>, value: &Value, looks: &mut Looks) -> TakenValues {
     if node.is_nothing() {
-        return Taken::No;
+        return TakenValues::No;
     }
     let Some(keywords) = node.keywords() else {
-        return Taken::Yes;
+        return TakenValues::Yes;
     };
     let is_of_type = Types::declared(keywords).is_none_or(|types| types.has(Types::of(value)));
     let is_listed = keywords.get("enum").and_then(Value::as_array);
     let is_listed = is_listed.is_none_or(|listed| listed.iter().any(|one| is_equal(one, value)));
     let is_it = (keywords.get("const")).is_none_or(|constant| is_equal(constant, value));
     if !is_of_type || !is_listed || !is_it {
-        return Taken::No;
+        return TakenValues::No;
     }
     let mut taken = follows_rules(node, value, looks);
     if let Some(reference) = keywords.get("$ref").and_then(Value::as_str) {
         let target = node.target(reference);
         taken = all([
             taken,
-            target.map_or(Taken::Unclear, |target| takes_at(target, value, looks)),
+            target.map_or(TakenValues::Unclear, |target| {
+                takes_at(target, value, looks)
+            }),
         ]);
     }
     let of_all = node.listed("allOf").into_iter().flatten();
@@ -95,51 +97,51 @@ fn takes_here(node: Node<'_>, value: &Value, looks: &mut Looks) -> Taken {
         .filter_map(|name| node.listed(name))
     {
         let any = alternatives.map(|one| takes_at(one, value, looks));
-        taken = all([taken, any.fold(Taken::No, either_of)]);
+        taken = all([taken, any.fold(TakenValues::No, either_of)]);
     }
     match keywords.get("not") {
         None => taken,
         Some(not) => match takes_at(node.with(not), value, looks) {
-            Taken::Yes => Taken::No,
-            Taken::No => taken,
-            Taken::Unclear => all([taken, Taken::Unclear]),
+            TakenValues::Yes => TakenValues::No,
+            TakenValues::No => taken,
+            TakenValues::Unclear => all([taken, TakenValues::Unclear]),
         },
     }
 }
 
-fn all<const N: usize>(taken: [Taken; N]) -> Taken {
-    if taken.contains(&Taken::No) {
-        Taken::No
-    } else if taken.contains(&Taken::Unclear) {
-        Taken::Unclear
+fn all<const N: usize>(taken: [TakenValues; N]) -> TakenValues {
+    if taken.contains(&TakenValues::No) {
+        TakenValues::No
+    } else if taken.contains(&TakenValues::Unclear) {
+        TakenValues::Unclear
     } else {
-        Taken::Yes
+        TakenValues::Yes
     }
 }
 
-fn either_of(one: Taken, other: Taken) -> Taken {
+fn either_of(one: TakenValues, other: TakenValues) -> TakenValues {
     match (one, other) {
-        (Taken::Yes, _) | (_, Taken::Yes) => Taken::Yes,
-        (Taken::Unclear, _) | (_, Taken::Unclear) => Taken::Unclear,
-        _ => Taken::No,
+        (TakenValues::Yes, _) | (_, TakenValues::Yes) => TakenValues::Yes,
+        (TakenValues::Unclear, _) | (_, TakenValues::Unclear) => TakenValues::Unclear,
+        _ => TakenValues::No,
     }
 }
 
-/// The keywords that bound a value of its type.
-fn follows_rules(node: Node<'_>, value: &Value, looks: &mut Looks) -> Taken {
+/// Checks the keywords that bound a value of its type.
+fn follows_rules(node: Node<'_>, value: &Value, looks: &mut Looks) -> TakenValues {
     let Some(keywords) = node.keywords() else {
-        return Taken::Yes;
+        return TakenValues::Yes;
     };
     let has = |names: &[&str]| names.iter().any(|name| keywords.contains_key(*name));
     let unless = |is_unclear: bool| {
         if is_unclear {
-            Taken::Unclear
+            TakenValues::Unclear
         } else {
-            Taken::Yes
+            TakenValues::Yes
         }
     };
     if has(&["if"]) {
-        return Taken::Unclear;
+        return TakenValues::Unclear;
     }
     let within = |count: usize, least: &str, most: &str| {
         let bound = |name| keywords.get(name).and_then(Value::as_u64);
@@ -152,16 +154,16 @@ fn follows_rules(node: Node<'_>, value: &Value, looks: &mut Looks) -> Taken {
             let is_below = upper(keywords).is_none_or(|bound| bound.is_above(number));
             match is_above && is_below {
                 true => unless(has(&["multipleOf"])),
-                false => Taken::No,
+                false => TakenValues::No,
             }
         }
         Value::String(text) => match within(text.chars().count(), "minLength", "maxLength") {
             true => unless(has(&["pattern", "format"])),
-            false => Taken::No,
+            false => TakenValues::No,
         },
         Value::Array(values) => match within(values.len(), "minItems", "maxItems") {
             true => unless(has(&["items", "prefixItems", "uniqueItems", "contains"])),
-            false => Taken::No,
+            false => TakenValues::No,
         },
         Value::Object(members) => {
             let required = keywords.get("required").and_then(Value::as_array);
@@ -169,23 +171,23 @@ fn follows_rules(node: Node<'_>, value: &Value, looks: &mut Looks) -> Taken {
             if !required.all(|name| members.contains_key(name))
                 || !within(members.len(), "minProperties", "maxProperties")
             {
-                return Taken::No;
+                return TakenValues::No;
             }
             let properties = keywords.get("properties").and_then(Value::as_object);
             let of_properties = members
                 .iter()
                 .filter_map(|(name, value)| Some((properties?.get(name)?, value)));
-            let taken = of_properties.fold(Taken::Yes, |taken, (schema, value)| {
+            let taken = of_properties.fold(TakenValues::Yes, |taken, (schema, value)| {
                 all([taken, takes_at(node.with(schema), value, looks)])
             });
             let others = ["additionalProperties", "patternProperties", "propertyNames"];
             all([taken, unless(has(&others))])
         }
-        Value::Null | Value::Bool(_) => Taken::Yes,
+        Value::Null | Value::Bool(_) => TakenValues::Yes,
     }
 }
 
-/// What a schema takes: the values, where they are listed, otherwise the types.
+/// Describes the values of a schema: the values themselves if they are listed, otherwise the types.
 pub(super) fn told(node: Node<'_>) -> String {
     let mut listed = Vec::new();
     if lists(node, &mut listed, &mut Looks::default()) {
@@ -199,12 +201,12 @@ pub(super) fn told(node: Node<'_>) -> String {
     }
 }
 
-/// The types that a schema takes at most.
+/// A superset of the types that a schema accepts.
 pub(super) fn types(node: Node<'_>) -> Types {
     types_at(node, &mut Looks::default())
 }
 
-/// Some of these values, in words.
+/// Names some of these values.
 pub(super) fn told_values(values: &[&Value]) -> String {
     let more = values.len().saturating_sub(TOLD);
     let mut names: Vec<String> = values
@@ -227,7 +229,7 @@ fn told_value(value: &Value) -> String {
     format!("`{short}`")
 }
 
-/// Whether a schema lists all that it takes; adds it.
+/// Collects the values of a schema; true if it lists all of them.
 fn lists<'s>(node: Node<'s>, listed: &mut Vec<&'s Value>, looks: &mut Looks) -> bool {
     looks.deeper(|looks| lists_here(node, listed, looks), false)
 }

@@ -1,18 +1,19 @@
-//! The comparison: each alternative of what is written has to be taken by what reads.
+//! The comparison: the reader must accept each alternative of the writer.
 
 use serde_json::{Map, Value};
 
 use super::node::{Branch, Node, Types, spread};
-use super::value::{self, Taken};
+use super::value::{self, TakenValues};
 use super::{BREAKS, Break, By, Comparison, Unclear, What, members, scalars};
 
-/// Comparisons of two schemas, of all there are to make.
+/// Comparisons of two schemas in all.
 const STEPS: usize = 20_000;
 
-/// Comparisons that are inside of each other.
+/// Nesting of comparisons.
 const DEPTH: usize = 64;
 
-/// What both may say, and is not compared: alike is fine, all else is unclear. With the types that it is about.
+/// Keywords that are not compared: equal values are fine, everything else is unclear. Each with the
+/// types that it applies to.
 const NOT_COMPARED: [(&str, Types); 14] = [
     ("not", Types::ALL),
     ("if", Types::ALL),
@@ -30,18 +31,19 @@ const NOT_COMPARED: [(&str, Types); 14] = [
     ("minContains", Types::ARRAY),
 ];
 
-/// A comparison that goes on.
+/// A comparison in progress.
 #[derive(Default)]
 pub(super) struct Walk {
     pub(super) found: Comparison,
     steps: usize,
     depth: usize,
-    /// What is being compared: schemas that contain themselves come by again, and are fine if all else is.
+    /// Pairs that are being compared. Recursive schemas meet them again; such a pair is fine if
+    /// everything else is.
     underway: Vec<(usize, Vec<usize>)>,
 }
 
 impl Walk {
-    /// Compares what reads with what is written where all of these schemas hold.
+    /// Compares the reader with the values that all of these writer's schemas allow.
     pub(super) fn compare<'s>(&mut self, reader: Node<'s>, writer: &[Node<'s>], at: &str) {
         if reader.is_anything() || !self.enters(at) {
             return;
@@ -74,9 +76,9 @@ impl Walk {
         let mut refused = Vec::new();
         for value in written.filter(|value| types.has(Types::of(value))) {
             match value::takes(reader, value) {
-                Taken::Yes => {}
-                Taken::No => refused.push(value),
-                Taken::Unclear => self.unclear(at, "a value that is listed"),
+                TakenValues::Yes => {}
+                TakenValues::No => refused.push(value),
+                TakenValues::Unclear => self.unclear(at, "a value that is listed"),
             }
         }
         if !refused.is_empty() {
@@ -85,7 +87,7 @@ impl Walk {
         }
     }
 
-    /// Compares what is written of these types.
+    /// Compares the written values of these types.
     fn typed<'s>(&mut self, reader: Node<'s>, branch: &Branch<'s>, types: Types, at: &str) {
         if types.is_empty() || reader.is_anything() || !self.enters(at) {
             return;
@@ -155,7 +157,8 @@ impl Walk {
         }
     }
 
-    /// Where the reader lists what it takes and the writer does not: gives the types of which that is no break.
+    /// Reports a break if the reader lists its values and the writer does not; returns the types
+    /// for which that is no break.
     fn listed(&mut self, reader: Node<'_>, types: Types, at: &str) -> Types {
         let listed = |keyword| reader.schema.get(keyword);
         let values: Vec<&Value> = match (listed("const"), listed("enum")) {
@@ -182,7 +185,7 @@ impl Walk {
         types.and(all)
     }
 
-    /// Each type that is written has to be taken by one of these.
+    /// Each written type must be accepted by one of these alternatives.
     fn alternatives<'s>(
         &mut self,
         alternatives: &[Node<'s>],
@@ -222,7 +225,7 @@ impl Walk {
         std::mem::replace(&mut self.found, before)
     }
 
-    /// A keyword that is not compared: unclear unless the writer says the same.
+    /// Compares a keyword whose meaning is not compared: unclear unless the writer's is the same.
     pub(super) fn unlike<'s>(
         &mut self,
         reader: Node<'s>,
@@ -238,7 +241,7 @@ impl Walk {
         }
     }
 
-    /// Whether there is a comparison more to be had.
+    /// True if there may be one more comparison.
     fn enters(&mut self, at: &str) -> bool {
         if self.depth >= DEPTH || self.steps >= STEPS {
             self.unclear(at, "what is nested so deep or has so many parts");
@@ -249,22 +252,22 @@ impl Walk {
         true
     }
 
-    /// Notes a break.
+    /// Adds a break.
     pub(super) fn breaks(&mut self, at: &str, what: What) {
         let pointer = at.to_owned();
         let found = Break { pointer, what };
-        // More than are told, for those that come first are told.
+        // More than are reported, because the first ones in order are reported.
         if self.found.breaks.len() < BREAKS * 4 && !self.found.breaks.contains(&found) {
             self.found.breaks.push(found);
         }
     }
 
-    /// Notes that something else may be written than is read.
+    /// Adds a difference between the written and the accepted values.
     pub(super) fn differs(&mut self, at: &str, by: By, written: String, read: String) {
         self.breaks(at, What::Differs { by, written, read });
     }
 
-    /// Notes something that can't be compared.
+    /// Adds a part that can't be compared.
     pub(super) fn unclear(&mut self, at: &str, what: &str) {
         let found = Unclear {
             pointer: at.to_owned(),
@@ -276,8 +279,8 @@ impl Walk {
     }
 }
 
-/// How far an alternative is from taking what is written: one whose tag is another is further than one of which a
-/// member is missing.
+/// The distance of an alternative from accepting the written values: an alternative with another
+/// tag is further away than one with a missing member.
 fn distance(found: &Comparison, at: &str) -> (bool, bool, usize, usize) {
     let is_other_choice = |one: &Break| matches!(one.what, What::Differs { by: By::Choice, .. });
     (

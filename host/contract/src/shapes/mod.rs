@@ -1,19 +1,20 @@
-//! Whether the messages and states of a candidate go with those of the build whose place it takes, and with
-//! those of the other participants that are known.
+//! Compares the messages and states of a candidate with those of the build that it replaces, and
+//! with those of the other known participants.
 //!
-//! Owns which schema is read by whom: what a candidate reads has to take what is written already, and what it writes has
-//! to be taken by who reads already. Knows no store: whether a timer is set or a state is stored is looked up
-//! elsewhere ([`Concerns`]), and so is what comes of a break. All descriptions have passed
-//! [`crate::description::check`].
+//! Owns the pairing of readers and writers: a candidate must accept what is written already, and
+//! existing readers must accept what it writes. Must not know: the store (set timers and stored
+//! states are looked up elsewhere, see [`Concerns`]), the consequences of a break. All descriptions
+//! have passed [`crate::check`].
 //!
-//! Participants know each other by topics, as the settings call them, and event types. A topic may be written
-//! and read by services that nobody knows here: of them nothing is said.
+//! Participants are connected by topics, by their names in the settings, and by event types. A
+//! topic may also be written and read by services that are unknown here: nothing is reported of
+//! these.
 //!
 //! # Layout
 //!
-//! - this file: what is found; a candidate beside the build whose place it takes ([`against`])
-//! - `others`: a candidate beside the other participants ([`among`])
-//! - `sides`: who reads and who writes, for the sentences
+//! - this file: the findings; a candidate and the build that it replaces ([`against`])
+//! - `others`: a candidate and the other participants ([`among`])
+//! - `sides`: the names of readers and writers, for the sentences
 
 mod others;
 mod sides;
@@ -32,39 +33,40 @@ use sides::{EVENTS, QUERIES, READERS, REPLIES, REQUESTS, STATES, TIMERS};
 
 /// A participant, with the names that the settings give its topics.
 #[derive(Debug, Clone, Copy)]
-pub struct Member<'d> {
-    /// What it says of itself.
+pub struct ShapeMember<'d> {
+    /// Its description.
     pub description: &'d Description,
-    /// The names of topics that the settings call otherwise.
+    /// The topics that the settings rename.
     pub topics: &'d BTreeMap<String, String>,
 }
 
-/// What was found.
+/// The findings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
-    /// What can be written and not read.
-    pub breaks: Vec<Broken>,
-    /// Events that are published no longer though a participant subscribes to them.
+pub struct ShapeFinding {
+    /// Messages or states that can be written and not read.
+    pub breaks: Vec<ShapeBreak>,
+    /// Events that are no longer published though a participant subscribes to them.
     pub dropped: Vec<String>,
-    /// What an operator should know.
+    /// Notes for the operator.
     pub notes: Vec<String>,
 }
 
-/// Something that can be written and not read.
+/// A message or state that can be written and not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
-    /// The break in a sentence.
+pub struct ShapeBreak {
+    /// The break as a sentence.
     pub text: String,
-    /// What it depends on.
+    /// The condition of the break.
     pub concerns: Concerns,
 }
 
-/// What a break depends on.
+/// The condition of a break.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Concerns {
-    /// Nothing: others may write or read so at any time.
+    /// None: others may write or read so at any time.
     Others,
-    /// Who publishes this event on this topic, as the participant calls it, that it takes.
+    /// A publisher of this event on this topic, by the participant's name for it. The candidate
+    /// subscribes to the event.
     Event {
         /// Its type.
         event_type: String,
@@ -73,14 +75,14 @@ pub enum Concerns {
     },
     /// Timers of this name that are set.
     Timer(String),
-    /// States that are stored.
+    /// Stored states.
     States,
 }
 
-/// Compares a candidate with the build whose place it takes.
+/// Compares a candidate with the build that it replaces.
 #[must_use]
-pub fn against(active: &Description, candidate: &Description) -> Found {
-    let mut found = Found::default();
+pub fn against(active: &Description, candidate: &Description) -> ShapeFinding {
+    let mut found = ShapeFinding::default();
     for event in &active.publications {
         if let Some(next) = publication(candidate, &event.event_type, &event.topic) {
             let place = format!("event `{}`", event.event_type);
@@ -123,14 +125,14 @@ pub fn against(active: &Description, candidate: &Description) -> Found {
     found
 }
 
-fn of_command(active: &Command, next: &Command, found: &mut Found) {
+fn of_command(active: &Command, next: &Command, found: &mut ShapeFinding) {
     let name = &next.name;
     match (&active.request, &next.request) {
         (Some(written), Some(read)) => {
             let place = format!("request of command `{name}`");
             found.compare(&place, (read, written), &REQUESTS);
         }
-        (None, Some(_)) => found.breaks.push(Broken {
+        (None, Some(_)) => found.breaks.push(ShapeBreak {
             text: format!(
                 "request of command `{name}`: a body is required by this build, and the active build takes none"
             ),
@@ -142,10 +144,10 @@ fn of_command(active: &Command, next: &Command, found: &mut Found) {
     found.compare(&place, (&active.reply, &next.reply), &REPLIES);
 }
 
-fn of_listings(active: &Description, candidate: &Description, found: &mut Found) {
+fn of_listings(active: &Description, candidate: &Description, found: &mut ShapeFinding) {
     for (listing, next) in compatibility::same_listings(active, candidate) {
         let (item, next_item) = (active.command(&listing.item), candidate.command(&next.item));
-        // Where both show what the same route replies it is told of that route.
+        // If both listings show the reply of the same route, the break is reported for that route.
         if let (Some(item), Some(next_item)) = (item, next_item)
             && compatibility::same_route(item, candidate) != Some(next_item)
         {
@@ -165,10 +167,10 @@ fn of_listings(active: &Description, candidate: &Description, found: &mut Found)
     }
 }
 
-impl Found {
-    /// Adds what another comparison found.
+impl ShapeFinding {
+    /// Adds the findings of another comparison.
     pub fn add(&mut self, other: Self) {
-        let told = |broken: &Broken| {
+        let told = |broken: &ShapeBreak| {
             self.breaks
                 .iter()
                 .any(|one| covers(&one.text, &broken.text))
@@ -193,7 +195,7 @@ impl Found {
         advice: &str,
     ) {
         let found = schema::accepts(&value(read), &value(written));
-        let breaks = found.breaks.iter().map(|one| Broken {
+        let breaks = found.breaks.iter().map(|one| ShapeBreak {
             text: format!("{place}: {}{advice}", one.told(sides)),
             concerns: concerns.clone(),
         });
@@ -203,7 +205,8 @@ impl Found {
             .extend(unclear.map(|one| format!("{place}: {}", one.told(sides))));
     }
 
-    /// Compares an event as it is taken with how it is published, now and before. What was so before is a note.
+    /// Compares an event's subscription with its publication, now and before. A break that existed
+    /// before is only a note.
     fn event(
         &mut self,
         (read, written): (&Subscription, &Publication),
@@ -220,7 +223,7 @@ impl Found {
                 self.notes
                     .push(format!("{text}; so it is with the active build"));
             } else {
-                self.breaks.push(Broken {
+                self.breaks.push(ShapeBreak {
                     text,
                     concerns: Concerns::Others,
                 });
@@ -235,7 +238,8 @@ impl Found {
     }
 }
 
-/// Whether two breaks are one: the one of a participant tells more than that of readers whom nobody knows.
+/// True if two breaks are the same: that of a participant is more specific than that of unknown
+/// readers.
 fn covers(told: &str, other: &str) -> bool {
     let (place, of_readers) = (" is required by ", READERS.reader);
     match (told.split_once(place), other.split_once(place)) {
@@ -244,7 +248,7 @@ fn covers(told: &str, other: &str) -> bool {
     }
 }
 
-/// Compares an event as it is taken with how it is published; the key has to be there too.
+/// Compares an event's subscription with its publication; the key must be present too.
 fn of_event(read: &Subscription, written: &Publication) -> Comparison {
     let written = value(&written.schema);
     let mut found = schema::accepts(&value(&read.schema), &written);
@@ -265,7 +269,7 @@ fn of_event(read: &Subscription, written: &Publication) -> Comparison {
     found
 }
 
-/// The schema of what has a value at this pointer.
+/// A schema of objects that have a value at this pointer.
 fn with_member(pointer: &str) -> Value {
     let names = pointer.strip_prefix('/').unwrap_or(pointer);
     (names.rsplit('/')).fold(Value::Bool(true), |inner, name| {
@@ -274,7 +278,7 @@ fn with_member(pointer: &str) -> Value {
     })
 }
 
-/// A schema that was found to be JSON before.
+/// A schema, which was checked to be JSON before.
 fn value(schema: &str) -> Value {
     crate::json::parse(schema).unwrap_or(Value::Bool(true))
 }

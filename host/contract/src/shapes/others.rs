@@ -1,15 +1,19 @@
-//! A candidate beside the other participants: what it publishes and they take, and the other way round; which events nobody
-//! publishes.
+//! Compares a candidate with the other participants, in both directions; finds subscribed events
+//! without a publisher.
 
-use super::{Concerns, Found, Member, of_event, publication};
+use super::{Concerns, ShapeFinding, ShapeMember, of_event, publication};
 use crate::description::{Description, Publication, Subscription};
 use crate::near;
 use crate::schema::Sides;
 
-/// Compares a candidate with the other participants, in both directions. What the active build breaks as well
-/// is a note.
+/// Compares a candidate with the other participants, in both directions. A break that the active
+/// build has too is only a note.
 #[must_use]
-pub fn among(active: Option<&Description>, candidate: Member<'_>, others: &[Member<'_>]) -> Found {
+pub fn among(
+    active: Option<&Description>,
+    candidate: ShapeMember<'_>,
+    others: &[ShapeMember<'_>],
+) -> ShapeFinding {
     let mut found = published(active, candidate, others);
     for subscription in &candidate.description.subscriptions {
         for other in others {
@@ -23,14 +27,14 @@ pub fn among(active: Option<&Description>, candidate: Member<'_>, others: &[Memb
     found
 }
 
-/// Compares what a participant publishes with what the others, and it itself, take.
+/// Compares a participant's publications with the subscriptions of the others, and with its own.
 #[must_use]
 pub fn published(
     active: Option<&Description>,
-    candidate: Member<'_>,
-    others: &[Member<'_>],
-) -> Found {
-    let mut found = Found::default();
+    candidate: ShapeMember<'_>,
+    others: &[ShapeMember<'_>],
+) -> ShapeFinding {
+    let mut found = ShapeFinding::default();
     for event in &candidate.description.publications {
         let topic = candidate.topic(&event.topic);
         let before = active.and_then(|active| publication(active, &event.event_type, &event.topic));
@@ -63,9 +67,13 @@ pub fn published(
     found
 }
 
-/// Makes a note of what a candidate takes no longer of an event whose publishers are known here, where it takes all that they
-/// publish. Where none is known, anybody may publish it.
-pub fn note_understood(found: &mut Found, candidate: Member<'_>, others: &[Member<'_>]) {
+/// Turns breaks of an event into notes if its publishers are known here and the candidate accepts
+/// everything that they publish. If none is known, anyone may publish the event.
+pub fn note_understood(
+    found: &mut ShapeFinding,
+    candidate: ShapeMember<'_>,
+    others: &[ShapeMember<'_>],
+) {
     let (understood, breaks) = std::mem::take(&mut found.breaks)
         .into_iter()
         .partition::<Vec<_>, _>(|broken| match &broken.concerns {
@@ -83,9 +91,9 @@ pub fn note_understood(found: &mut Found, candidate: Member<'_>, others: &[Membe
 }
 
 fn is_understood(
-    candidate: Member<'_>,
+    candidate: ShapeMember<'_>,
     (event_type, declared): (&str, &str),
-    others: &[Member<'_>],
+    others: &[ShapeMember<'_>],
 ) -> bool {
     let topic = candidate.topic(declared);
     let Some(read) = candidate.subscription(event_type, topic) else {
@@ -101,10 +109,10 @@ fn is_understood(
     }) && is_published
 }
 
-/// Which events a participant subscribes to that nobody publishes here, as far as something like them is: they may be
-/// misspelt. Where nothing is like them they may come from elsewhere.
+/// Subscribed events of a participant that nobody publishes here, if similar ones are published:
+/// they may be misspelt. If none is similar, the event may come from elsewhere.
 #[must_use]
-pub fn unheard(candidate: Member<'_>, others: &[Member<'_>]) -> Vec<String> {
+pub fn unheard(candidate: ShapeMember<'_>, others: &[ShapeMember<'_>]) -> Vec<String> {
     let all = || others.iter().copied().chain([candidate]);
     let mut notes = Vec::new();
     for subscription in &candidate.description.subscriptions {
@@ -115,7 +123,7 @@ pub fn unheard(candidate: Member<'_>, others: &[Member<'_>]) -> Vec<String> {
         }
         let published = all().flat_map(|member| {
             let events = member.description.publications.iter();
-            events.map(move |event| near::Published {
+            events.map(move |event| near::PublishedType {
                 event_type: &event.event_type,
                 topic: member.topic(&event.topic),
                 by: &member.description.name,
@@ -130,13 +138,13 @@ pub fn unheard(candidate: Member<'_>, others: &[Member<'_>]) -> Vec<String> {
     notes
 }
 
-/// What another participant publishes, and the candidate takes.
+/// Compares the publications of another participant with the candidate's subscriptions.
 fn heard(
     active: Option<&Description>,
-    candidate: Member<'_>,
+    candidate: ShapeMember<'_>,
     subscription: &Subscription,
-    other: Member<'_>,
-    found: &mut Found,
+    other: ShapeMember<'_>,
+    found: &mut ShapeFinding,
 ) {
     let topic = candidate.topic(&subscription.topic);
     let Some(event) = other.publication(&subscription.event_type, topic) else {
@@ -155,8 +163,14 @@ fn heard(
     found.event((subscription, event), before, &sides);
 }
 
-/// An event that the active build publishes and the candidate does not, though it is listened to.
-fn dropped(candidate: Member<'_>, event: &Publication, others: &[Member<'_>], found: &mut Found) {
+/// Reports an event that the active build publishes and the candidate does not, if it is subscribed
+/// to.
+fn dropped(
+    candidate: ShapeMember<'_>,
+    event: &Publication,
+    others: &[ShapeMember<'_>],
+    found: &mut ShapeFinding,
+) {
     let Publication {
         event_type, topic, ..
     } = event;
@@ -168,7 +182,7 @@ fn dropped(candidate: Member<'_>, event: &Publication, others: &[Member<'_>], fo
     for other in others {
         if other.subscription(event_type, named).is_some() {
             let published = candidate.description.publications.iter();
-            let published = published.map(|event| near::Published {
+            let published = published.map(|event| near::PublishedType {
                 event_type: &event.event_type,
                 topic: candidate.topic(&event.topic),
                 by: "this build",
@@ -193,8 +207,8 @@ fn same_subscription<'d>(
     })
 }
 
-impl<'d> Member<'d> {
-    /// How a topic is called where all participants meet.
+impl<'d> ShapeMember<'d> {
+    /// The name that the settings give a topic, by which participants share it.
     fn topic(self, declared: &'d str) -> &'d str {
         self.topics.get(declared).map_or(declared, String::as_str)
     }

@@ -1,4 +1,4 @@
-//! Who reads and who writes, for the sentences that tell of breaks.
+//! The names of readers and writers, for the sentences on breaks.
 
 use crate::schema::Sides;
 

@@ -1,4 +1,4 @@
-//! What becomes of the saga's messages when a field of one of them changes, from each side.
+//! Changes of one field of each of the saga's messages, seen from each side.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ fn object(properties: Value, required: &[&str]) -> Value {
     json!({"type": "object", "properties": properties, "required": required})
 }
 
-/// A participant, with what is said of it besides its name.
+/// A participant of this name, with these parts of its description.
 fn participant(name: &str, parts: Value) -> Description {
     let mut description = json!({
         "name": name, "version": "1.0.0", "summary": "",
@@ -54,19 +54,19 @@ fn created(id: &str) -> Value {
 
 static NO_NAMES: BTreeMap<String, String> = BTreeMap::new();
 
-fn member(description: &Description) -> Member<'_> {
-    Member {
+fn member(description: &Description) -> ShapeMember<'_> {
+    ShapeMember {
         description,
         topics: &NO_NAMES,
     }
 }
 
-fn texts(found: &Found) -> Vec<&str> {
+fn texts(found: &ShapeFinding) -> Vec<&str> {
     found.breaks.iter().map(|one| one.text.as_str()).collect()
 }
 
-/// What speaks against a candidate beside these others.
-fn told(active: &Description, candidate: &Description, others: &[&Description]) -> Found {
+/// The findings on a candidate beside these others.
+fn told(active: &Description, candidate: &Description, others: &[&Description]) -> ShapeFinding {
     let others: Vec<_> = others.iter().map(|other| member(other)).collect();
     let mut found = among(Some(active), member(candidate), &others);
     found.add(against(active, candidate));
@@ -84,14 +84,14 @@ fn a_renamed_field_of_a_published_event_is_told_of_by_who_reads_it() {
             "event `order.created`: /customerId is required by participant customer but no longer published"
         ]
     );
-    // Beside nobody who reads it there may be others.
+    // No participant reads it, but there may be other readers.
     assert_eq!(
         texts(&told(&before, &after, &[])),
         [
             "event `order.created`: /customerId is required by readers of the active build's events but no longer published"
         ]
     );
-    assert_eq!(told(&before, &before, &[&reader]), Found::default());
+    assert_eq!(told(&before, &before, &[&reader]), ShapeFinding::default());
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_renamed_field_of_an_event_that_is_read_is_told_of_by_who_publishes_it() {
             "subscription `order.created`: /customer is required by this build but not in events that the active build takes",
         ]
     );
-    // Less may be required.
+    // Requirements may be relaxed.
     let looser = customer(&object(json!({"customerId": {"type": "number"}}), &[]));
     assert_eq!(texts(&told(&before, &looser, &[&writer])), [""; 0]);
 }
@@ -128,7 +128,7 @@ fn a_subscriber_may_take_less_where_it_takes_all_that_the_known_publishers_publi
             "{says}; the participants that are known to publish it publish none such"
         )]
     );
-    // Where nobody is known to publish it, somebody may; and each that is known has to be understood.
+    // If no publisher is known, there may be one; each known publisher must be understood.
     assert_eq!(texts(&told(&before, &after, &[])), [says]);
     let other = participant(
         "import",
@@ -149,9 +149,9 @@ fn the_key_that_a_subscriber_looks_for_has_to_be_published() {
             "event `order.created`: /customerId is required by participant customer but no longer published"
         ]
     );
-    // Of what says nothing of itself nothing is known.
+    // A schema that says nothing gives no finding.
     let silent = order(&json!(true));
-    assert_eq!(told(&silent, &silent, &[&reader]), Found::default());
+    assert_eq!(told(&silent, &silent, &[&reader]), ShapeFinding::default());
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn what_the_active_build_breaks_too_is_a_note() {
           active build"
         ]
     );
-    // Where nothing was active it is a break.
+    // Without an active build it is a break.
     let found = among(None, member(&candidate), &[member(&reader)]);
     assert_eq!(
         texts(&found),
@@ -182,13 +182,13 @@ fn participants_meet_where_the_settings_say() {
     let (before, after) = (order(&created("customerId")), order(&created("customer")));
     let reader = customer(&created("customerId"));
     let named = BTreeMap::from([("orders".to_owned(), "prod-orders".to_owned())]);
-    let elsewhere = Member {
+    let elsewhere = ShapeMember {
         topics: &named,
         ..member(&reader)
     };
     let found = among(Some(&before), member(&after), &[elsewhere]);
     assert_eq!(found.breaks, []);
-    let candidate = Member {
+    let candidate = ShapeMember {
         topics: &named,
         ..member(&after)
     };
@@ -234,8 +234,8 @@ fn an_event_that_somebody_waits_for_is_not_dropped_without_a_word() {
           mean `orderCreated`, which this build publishes on orders?"
         ]
     );
-    assert_eq!(told(&before, &after, &[]), Found::default());
-    // Another one publishes it too.
+    assert_eq!(told(&before, &after, &[]), ShapeFinding::default());
+    // Another participant publishes it too.
     let other = participant("import", json!({ "publications": before.publications }));
     assert_eq!(told(&before, &after, &[&reader, &other]).dropped, [""; 0]);
 }
@@ -254,7 +254,7 @@ fn a_subscription_that_nobody_serves_is_told_of_where_it_may_be_misspelt() {
           `saga.order.created`, which order publishes on orders?"
         ]
     );
-    // Alone on its host it hears from elsewhere.
+    // If it is alone on its host, its events come from elsewhere.
     assert_eq!(unheard(member(&customer(&schema)), &[]), [""; 0]);
     assert_eq!(
         unheard(member(&customer(&schema)), &[member(&order(&schema))]),
@@ -297,14 +297,23 @@ fn clients_go_on_with_what_they_send_and_read() {
             "request of command `place`: a body is required by this build, and the active build takes none"
         ]
     );
-    assert_eq!(against(&request(&old), &with(json!({}))), Found::default());
-    // More is replied, less is asked for.
+    assert_eq!(
+        against(&request(&old), &with(json!({}))),
+        ShapeFinding::default()
+    );
+    // The reply has more, the request needs less.
     let more = object(
         json!({"customerId": {"type": "integer"}, "total": {"type": "number"}, "note": {"type": "string"}}),
         &["customerId", "total", "note"],
     );
-    assert_eq!(against(&reply(&old), &reply(&more)), Found::default());
-    assert_eq!(against(&request(&more), &request(&old)), Found::default());
+    assert_eq!(
+        against(&reply(&old), &reply(&more)),
+        ShapeFinding::default()
+    );
+    assert_eq!(
+        against(&request(&more), &request(&old)),
+        ShapeFinding::default()
+    );
 }
 
 #[test]
@@ -373,7 +382,7 @@ fn timers_and_states_that_are_there_have_to_be_read() {
              and migrate",
         ]
     );
-    // What is migrated may have any shape.
+    // Migration may change the shape in any way.
     let found = against(&with("customerId", 1), &with("customer", 2));
     assert_eq!(found.breaks.len(), 1, "{found:?}");
 }

@@ -1,41 +1,40 @@
-//! Chains: the entries of one aggregate that are on their way to disk, each decided on the one
-//! before.
+//! Chains: the entries of one aggregate that are in flight, each decided on the one before.
 //!
-//! A worker runs ahead of the commits, so the state that it decides on may not be written yet.
-//! Where an entry is not written, those that were decided on it don't hold; all others do. The
-//! writer knows an entry as broken until its worker has taken notice: what the worker hands over
-//! afterwards was decided on what is stored.
+//! A worker runs ahead of the commits, so the state that it decides on may not be written yet. If
+//! an entry is not written, those that were decided on it are invalid; all others are valid. The
+//! writer keeps an entry as broken until its worker has taken notice: entries that the worker hands
+//! over afterwards were decided on the stored state.
 //!
 //! [`Chains`] is the writer's side, [`crate::worker::flight`] the worker's.
 
-/// The place of an entry among those of its worker.
+/// The place of an entry in the sequence of its worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Link {
-    /// Number of the worker, which no other worker of the store has.
+    /// Number of the worker, unique within the store.
     pub worker: u64,
-    /// Number of the entry with that worker; rises with each, from 1. 0 for what is no entry and
-    /// only waits for one.
+    /// Number of the entry, counted by that worker from 1. 0 for an item that is no entry and only
+    /// waits for one.
     pub ticket: u64,
-    /// Ticket of the entry of the same aggregate that it was decided on; 0 where that is stored.
+    /// Ticket of the entry of the same aggregate that it was decided on; 0 if that is stored.
     pub base: u64,
-    /// Ticket up to which its worker knew what had become of all entries.
+    /// Ticket up to which its worker knew the outcomes of all entries.
     pub noticed: u64,
 }
 
-/// What became of an entry.
+/// The outcome of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It is written.
     Written,
-    /// Its message was applied before (invariant 3): only that it was consumed is written.
+    /// Its message was applied before (invariant 3): only its consumption is written.
     Duplicate,
-    /// Nothing of it is written: what it was decided on does not hold.
+    /// Nothing of it is written, because an entry that it was decided on is not.
     Refused,
     /// Nothing of it is written: the commit failed.
     Failed,
 }
 
-/// An entry that was not written, as its worker is told.
+/// An entry that was not written, as reported to its worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
     /// Its ticket.
@@ -44,16 +43,16 @@ pub struct Broken {
     pub key: Option<String>,
 }
 
-/// The entries that were not written, as far as their workers have not taken notice. Their number
-/// is bounded by the entries that may wait for the writer.
+/// The entries that were not written and of which their workers have not taken notice yet. Their
+/// number is bounded by the queue of the writer.
 #[derive(Debug, Default)]
 pub struct Chains {
-    /// Numbers of workers, and tickets. Empty most of the time.
+    /// Numbers of workers, and tickets. Usually empty.
     broken: Vec<(u64, u64)>,
 }
 
 impl Chains {
-    /// Whether what an entry was decided on still holds, as far as its chain is concerned.
+    /// True if the chain of an entry is intact.
     #[must_use]
     pub fn holds(&mut self, link: Link) -> bool {
         if self.broken.is_empty() {
@@ -63,13 +62,13 @@ impl Chains {
         !self.is_broken(link.worker, link.base)
     }
 
-    /// Whether the entry with this ticket was not written.
+    /// True if the entry with this ticket was not written.
     #[must_use]
     pub fn is_broken(&self, worker: u64, ticket: u64) -> bool {
         ticket != 0 && self.broken.contains(&(worker, ticket))
     }
 
-    /// An entry is not written: those that were decided on it don't hold.
+    /// Marks an entry as not written, which invalidates those that were decided on it.
     pub fn breaks(&mut self, link: Link) {
         if link.ticket != 0 && !self.is_broken(link.worker, link.ticket) {
             self.broken.push((link.worker, link.ticket));
@@ -77,26 +76,26 @@ impl Chains {
     }
 }
 
-/// What shares a commit, in order: what became of each entry is told only when the commit is over.
-/// A worker that took notice before would read a state that the open transaction is about to
+/// The items of one commit, in order. Their outcomes are reported only when the commit is over: a
+/// worker that took notice earlier would read a state that the open transaction is about to
 /// replace.
 #[derive(Debug)]
 pub struct Batch<T> {
     items: Vec<(T, Fate)>,
 }
 
-/// An entry in a batch.
-pub trait Handed {
-    /// Its place among those of its worker; none for what is no entry of a worker.
+/// An item of a batch.
+pub trait InBatch {
+    /// Its link; None if it is no entry of a worker.
     fn link(&self) -> Option<Link>;
-    /// Whether the reading of its record was cancelled.
+    /// True if the session of its record was cancelled.
     fn is_cancelled(&self) -> bool;
-    /// Cancels the reading of its record, if there is one.
+    /// Cancels the session of its record, if there is one.
     fn cancel(&self);
 }
 
-impl<T: Handed> Batch<T> {
-    /// An empty batch, with room for so many items.
+impl<T: InBatch> Batch<T> {
+    /// An empty batch, with capacity for this many items.
     #[must_use]
     pub fn with_capacity(items: usize) -> Self {
         Self {
@@ -104,12 +103,12 @@ impl<T: Handed> Batch<T> {
         }
     }
 
-    /// Takes an item: `write` writes it and says what became of it. It is asked only where what the
-    /// item was decided on still holds. A record whose reading was cancelled comes again, and must
-    /// not come after one that follows it.
+    /// Adds an item: `write` writes it and returns its outcome. It is called only if the chain of
+    /// the item is intact. A record whose session was cancelled is delivered again, and must not be
+    /// written after one that follows it.
     ///
     /// # Errors
-    /// What `write` said. The item is in the batch all the same.
+    /// The error of `write`. The item is in the batch all the same.
     pub fn add<E>(
         &mut self,
         chains: &mut Chains,
@@ -124,8 +123,7 @@ impl<T: Handed> Batch<T> {
             Some(Err(error)) => (Fate::Failed, Err(error)),
         };
         if fate != Fate::Written {
-            // At once: what follows in this batch may be of the same aggregate, or of the same
-            // reading.
+            // At once, since later items of this batch may be of the same aggregate or session.
             if let Some(link) = link {
                 chains.breaks(link);
             }
@@ -137,7 +135,7 @@ impl<T: Handed> Batch<T> {
         result
     }
 
-    /// Takes an item of which nothing is tried, for the batch has failed.
+    /// Adds an item without writing it, because the batch has failed.
     pub fn add_failed(&mut self, chains: &mut Chains, item: T) {
         if let Some(link) = item.link() {
             chains.breaks(link);
@@ -146,14 +144,14 @@ impl<T: Handed> Batch<T> {
         self.items.push((item, Fate::Failed));
     }
 
-    /// The commit is over: gives the items, in order, each with what became of it. Where its
-    /// outcome is not known, gives back the batch: until it is known nobody is told anything, and
-    /// nothing else is written, for it may be decided on this.
-    pub fn end(mut self, chains: &mut Chains, outcome: Outcome) -> Ended<T> {
+    /// Ends the commit: returns the items, in order, each with its outcome. If the commit's outcome
+    /// is unknown, returns the batch: until it is known, nothing is reported, and nothing else is
+    /// written, since it may be decided on this.
+    pub fn end(mut self, chains: &mut Chains, outcome: CommitOutcome) -> Ended<T> {
         match outcome {
-            Outcome::Committed => {}
-            Outcome::Unknown => return Ended::Unknown(self),
-            Outcome::Failed => {
+            CommitOutcome::Committed => {}
+            CommitOutcome::Unknown => return Ended::Unknown(self),
+            CommitOutcome::Failed => {
                 for (item, fate) in &mut self.items {
                     *fate = Fate::Failed;
                     if let Some(link) = item.link() {
@@ -166,30 +164,30 @@ impl<T: Handed> Batch<T> {
         Ended::Over(self.items)
     }
 
-    /// The items, in order, each with what became of it if the commit succeeds.
+    /// The items, in order, each with its outcome if the commit succeeds.
     #[must_use]
     pub fn items(&self) -> &[(T, Fate)] {
         &self.items
     }
 }
 
-/// What became of a commit.
+/// The outcome of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CommitOutcome {
     /// It is on disk.
     Committed,
-    /// Nothing of it is.
+    /// Nothing of it is on disk.
     Failed,
-    /// One or the other, for the connection was lost meanwhile.
+    /// Either, since the connection was lost meanwhile.
     Unknown,
 }
 
-/// What is left of a batch when its commit is over.
+/// The rest of a batch when its commit is over.
 #[derive(Debug)]
 pub enum Ended<T> {
-    /// Its items, each with what became of it.
+    /// Its items, each with its outcome.
     Over(Vec<(T, Fate)>),
-    /// Its outcome is to be found out first.
+    /// The outcome must be determined first.
     Unknown(Batch<T>),
 }
 
@@ -202,7 +200,7 @@ mod tests {
 
     struct Item(Link, Rc<Cell<bool>>);
 
-    impl Handed for Item {
+    impl InBatch for Item {
         fn link(&self) -> Option<Link> {
             Some(self.0)
         }
@@ -257,16 +255,16 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failed_commit_held_is_broken_until_its_worker_has_taken_notice() {
+    fn entries_of_a_failed_commit_are_broken_until_their_worker_has_noticed() {
         let mut chains = Chains::default();
         let mut batch = Batch::with_capacity(2);
         batch.add(&mut chains, item(1, 0, 0), written).unwrap();
         batch.add(&mut chains, item(2, 0, 0), written).unwrap();
-        let Ended::Unknown(batch) = batch.end(&mut chains, Outcome::Unknown) else {
+        let Ended::Unknown(batch) = batch.end(&mut chains, CommitOutcome::Unknown) else {
             panic!("nothing is over while the outcome is unknown");
         };
         assert!(chains.broken.is_empty());
-        let Ended::Over(items) = batch.end(&mut chains, Outcome::Failed) else {
+        let Ended::Over(items) = batch.end(&mut chains, CommitOutcome::Failed) else {
             panic!("it failed");
         };
         assert!(items.iter().all(|(_, fate)| *fate == Fate::Failed));

@@ -1,10 +1,10 @@
-//! What is committed: everything that one turn writes, as a list.
+//! Entries: all writes of one turn, as a list.
 //!
 //! # Layout
 //!
-//! - this file: [`Entry`], what one turn writes, and [`Write`], one item of it
+//! - this file: [`Entry`], all writes of one turn, and [`Write`], one item of it
 //! - [`rows`]: the larger items
-//! - [`chain`]: which entries still hold when one before them was not written
+//! - [`chain`]: the validity of entries after one before them was not written
 //!
 //! Must not know: SQL, transactions, threads. Invariants that live here: 2 (an entry is written
 //! whole or not at all), 3 (guards: an identity is written once), 4 (chains).
@@ -14,17 +14,18 @@ pub mod rows;
 
 use std::sync::Arc;
 
-pub use chain::{Batch, Broken, Chains, Ended, Fate, Handed, Link, Outcome};
+pub use chain::{Batch, Broken, Chains, CommitOutcome, Ended, Fate, InBatch, Link};
 pub use rows::{
-    DeadLetter, FiredTimer, Offset, OutboxRow, Parked, ParkedEvent, ParkedRow, ParkedTimer,
-    Parking, Proof, StoredAggregate, StoredTimer, Tally, Verdict,
+    Blocks, DeadLetter, FailedRedrive, FiredTimer, LetterEnd, LetterPlace, LetterRequest, Offset,
+    OutboxRow, Parked, ParkedEvent, ParkedKey, ParkedLetter, ParkedRow, ParkedTimer, Parking,
+    Proof, ReturnedRecord, StoredAggregate, StoredTimer, Tally, Verdict,
 };
 
 use crate::identity::Identity;
 use crate::outcome::TimerChange;
 use crate::settle::{Cause, JournalEntry};
 
-/// Everything that one turn writes. It is written whole or not at all (invariant 2).
+/// All writes of one turn. An entry is written whole or not at all (invariant 2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Row of the participant.
@@ -33,55 +34,65 @@ pub struct Entry {
     pub generation: i64,
     /// Version of the shape of the state that is written.
     pub state_version: u32,
-    /// Key of the aggregate; none where the message was about none.
+    /// Key of the aggregate; None if the message has none.
     pub key: Option<String>,
-    /// What is written, in this order.
+    /// The items, in the order in which they are written.
     pub writes: Vec<Write>,
 }
 
-/// One item of an entry. A *guard* comes before what it guards: where it is refused, the entry is a
-/// duplicate, and nothing that follows the guard is written.
+/// One item of an entry. A *guard* comes before the items that it guards: if it fails, the entry is
+/// a duplicate, and nothing that follows the guard is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
-    /// Where a consumer reads on. Always the first item.
+    /// The consumer's next offset. Always the first item.
     Offset(Offset),
-    /// A parked message leaves its place, by its number. Guard: it is still there.
+    /// Removes a parked message, by its number. Guard: it is still parked.
     Unpark(i64),
-    /// An identity is noted, at this time in milliseconds since the Unix epoch. Guard: it is not
-    /// known.
+    /// Records an identity, at this time in milliseconds since the Unix epoch. Guard: it is
+    /// unknown.
     Inbox(Identity, u64),
-    /// A parked record was decided: its identity is kept from this time on.
+    /// Keeps the identity of a parked record that was decided from this time on.
     InboxKept(Identity, u64),
-    /// A parked record is given up: it may be published anew.
+    /// Forgets the identity of a parked record that is given up, so that it may be published again.
     InboxForgotten(Identity),
-    /// The aggregate's state, and its revision. Without a state it is removed, and all its timers
-    /// with it.
-    State(Option<String>, u64),
-    /// The aggregate's state in another shape. It is the same state: its revision stays.
+    /// The aggregate's state, its revision, and the correlation of the saga that it belongs to.
+    /// Without a state the aggregate is removed, with all its timers.
+    State(Option<String>, u64, String),
+    /// The aggregate's state in another shape. It is the same state, so its revision stays.
     Migrated(Arc<str>),
-    /// Timers are set or cancelled, by this message.
+    /// Sets or cancels timers, by this message.
     Timers(Vec<TimerChange>, Cause),
-    /// A timer was consumed.
+    /// Deletes a timer that was consumed.
     Fired(FiredTimer),
-    /// The decision is recorded.
+    /// Records the decision.
     Journal(JournalEntry),
-    /// A reply is kept for a client that may repeat its command.
+    /// Keeps a reply for a client that may repeat its command.
     Reply(KeptReply),
-    /// The number of a generated key that was used.
+    /// The number of a generated key that is now used.
     GeneratedKey(i64),
-    /// A message could not be decided.
+    /// Stores a dead letter. Follows the [`Write::Park`] of a record that stays parked.
     DeadLetter(Box<DeadLetter>),
-    /// A message is parked. Guard: its identity is not parked.
+    /// Ends a dead letter, by its number, at this time in milliseconds since the Unix epoch.
+    LetterEnded(i64, LetterEnd, u64),
+    /// Ends the request for a dead letter that was redriven without success.
+    FailedRedrive(Box<FailedRedrive>),
+    /// The same for a dead letter that was parked only to be redriven, and is so no more. Guard: it
+    /// still is, and nothing else was requested for it meanwhile; a later request must find it
+    /// parked.
+    FailedAside(Box<FailedRedrive>),
+    /// Replaces the record of a parked dead letter, to be redriven.
+    ReturnedRecord(Box<ReturnedRecord>),
+    /// Parks a message. Guard: its identity is not parked.
     Park(Box<Parking>),
-    /// A timer waits for other rules, unless it was cancelled or set anew.
+    /// Parks a timer until other rules are active, unless it was cancelled or reset.
     ParkTimer(Box<ParkedTimer>),
-    /// The aggregate is quarantined: why, and when in milliseconds since the Unix epoch.
+    /// Quarantines the aggregate: the reason, and the time in milliseconds since the Unix epoch.
     Quarantine(String, u64),
-    /// The aggregate is quarantined no more.
+    /// Lifts the quarantine of the aggregate.
     QuarantineLifted,
-    /// What is counted.
+    /// Counts a message.
     Tally(Tally),
-    /// A record is published.
+    /// Publishes a record.
     Publish(Box<OutboxRow>),
 }
 
@@ -94,12 +105,14 @@ pub struct KeptReply {
     pub fingerprint: [u8; 32],
     /// The reply, as JSON text.
     pub reply: String,
-    /// When, in milliseconds since the Unix epoch.
+    /// Correlation of the command.
+    pub correlation: String,
+    /// Its time, in milliseconds since the Unix epoch.
     pub time: u64,
 }
 
 impl Entry {
-    /// An entry that writes nothing yet.
+    /// An empty entry.
     #[must_use]
     pub fn empty(participant: i64, generation: i64, state_version: u32) -> Self {
         Self {
@@ -111,24 +124,24 @@ impl Entry {
         }
     }
 
-    /// Notes where the consumer of its record reads on, as it is about to be written.
+    /// Adds the consumer's next offset, when the entry is about to be written.
     pub fn consumes(&mut self, offset: Offset) {
         self.writes.insert(0, Write::Offset(offset));
     }
 
-    /// Whether it changes the state of its aggregate.
+    /// True if it changes the state of its aggregate.
     #[must_use]
     pub fn changes_state(&self) -> bool {
         (self.writes.iter()).any(|write| matches!(write, Write::State(..)))
     }
 
-    /// Whether it publishes something.
+    /// True if it publishes something.
     #[must_use]
     pub fn publishes(&self) -> bool {
         (self.writes.iter()).any(|write| matches!(write, Write::Publish(_)))
     }
 
-    /// Whether it sets a timer, or consumes one, after which there may be the next.
+    /// True if it sets a timer, or consumes one, after which there may be the next.
     #[must_use]
     pub fn touches_timers(&self) -> bool {
         (self.writes.iter()).any(|write| matches!(write, Write::Timers(..) | Write::Fired(_)))

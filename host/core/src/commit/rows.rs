@@ -1,15 +1,15 @@
-//! The larger items of an entry, and what is read back of them.
+//! The larger items of an entry, and the rows that are read back.
 
 use std::sync::Arc;
 
 use crate::identity::Identity;
 use crate::message::Origin;
-use crate::record::{Attributes, Record};
+use crate::record::{Attributes, Position, Record};
 
-/// Where a consumer reads on in a partition.
+/// The next offset of a consumer in a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offset {
-    /// Name under which the store keeps it.
+    /// The consumer's name in the store.
     pub consumer: Arc<str>,
     /// Row of the topic.
     pub topic: i64,
@@ -17,14 +17,14 @@ pub struct Offset {
     pub partition: i32,
     /// Offset of the next record.
     pub next: i64,
-    /// The last record before that, where it is known.
+    /// The last record before that, if known.
     pub last: Option<Proof>,
 }
 
-/// What a record was that has been read: by it, the log is known again in which it stood.
+/// Proof of a record that has been read: identifies the log that contains it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proof {
-    /// Its time, in milliseconds since the Unix epoch; -1 where it has none.
+    /// Its time, in milliseconds since the Unix epoch; -1 if it has none.
     pub time: i64,
     /// A hash of its content that is the same in every build.
     pub print: u64,
@@ -43,7 +43,8 @@ pub struct OutboxRow {
     pub value: Option<Vec<u8>>,
     /// Attributes; source and digest are not stored but follow from the generation.
     pub attributes: Attributes,
-    /// Whether it says which build decided: an event does, a dead letter carries what it came with.
+    /// True if it carries the digest of the deciding build, as an event does. A dead letter carries
+    /// its original attributes.
     pub from_generation: bool,
     /// Time of the record, in milliseconds since the Unix epoch.
     pub time: u64,
@@ -52,12 +53,14 @@ pub struct OutboxRow {
 /// An aggregate as it is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredAggregate {
-    /// Its state; none where it was removed or never was.
+    /// Its state; None if it was removed or never existed.
     pub state: Option<String>,
-    /// Its revision; 0 where it never was.
+    /// Its revision; 0 if it never existed.
     pub revision: u64,
     /// Version of the shape of the state.
     pub state_version: u32,
+    /// The saga that it belongs to: the correlation of the message that created it.
+    pub correlation: Option<String>,
 }
 
 /// A timer that is set.
@@ -79,7 +82,7 @@ pub struct StoredTimer {
     pub traceparent: Option<String>,
 }
 
-/// One setting of a timer. It is deleted only if it was not set anew meanwhile.
+/// One setting of a timer. It is deleted only if it was not reset meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FiredTimer {
     /// Key of the aggregate.
@@ -90,26 +93,25 @@ pub struct FiredTimer {
     pub due: u64,
 }
 
-/// A message that could not be decided.
+/// A record that could not be decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// The consumer group.
-    pub consumer: String,
-    /// Topic that it came from.
-    pub topic: String,
-    /// Partition.
-    pub partition: i32,
-    /// Offset.
-    pub offset: i64,
-    /// Record key, unchanged.
-    pub key: Option<Vec<u8>>,
-    /// Record value, unchanged.
-    pub value: Option<Vec<u8>>,
+    pub group: String,
+    /// Its topic, by the participant's name.
+    pub declared_topic: String,
+    /// The record as it was read, without a key or value that is too large to be kept.
+    pub record: Record,
+    /// Identity of the message that it was admitted as; None if it could not be admitted.
+    pub identity: Option<Identity>,
+    /// True if it stays parked as the first message of its aggregate, so that later ones wait
+    /// behind it.
+    pub is_parked: bool,
     /// A stable word: `malformed`, `retries-exhausted`, `parking-full`, or the kind of fault.
     pub reason: String,
-    /// What was wrong.
+    /// Description of the problem.
     pub detail: String,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: u32,
     /// Digest of the build that could not decide.
     pub digest: String,
@@ -117,14 +119,87 @@ pub struct DeadLetter {
     pub time: u64,
 }
 
-/// A message that is to be parked, behind those of its key.
+/// The dead letter of a parked message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParkedLetter {
+    /// Its number.
+    pub id: i64,
+    /// An operator's request, with its number; `None` if later messages wait for one.
+    pub request: Option<(i64, LetterRequest)>,
+    /// The rules asked for a later attempt until its attempts were used up. As long as it waited,
+    /// commands passed it, and they still do: one of them may be what it waits for.
+    pub is_exhausted: bool,
+    /// It held nothing back before it was parked to be redriven, and does not once that failed.
+    pub is_aside: bool,
+}
+
+/// An operator's request for a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LetterRequest {
+    /// Decide it again.
+    Redrive,
+    /// Drop it for good.
+    Discard,
+}
+
+/// The end of a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LetterEnd {
+    /// It was decided after all.
+    Decided,
+    /// An operator discarded it.
+    Discarded,
+}
+
+/// A dead letter that was redriven and could not be decided again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedRedrive {
+    /// Number of the dead letter.
+    pub letter: i64,
+    /// Number of the request. A later one is still to be done.
+    pub request: i64,
+    /// A stable word, as in [`DeadLetter::reason`].
+    pub reason: String,
+    /// Description of the problem this time.
+    pub detail: String,
+    /// Number of attempts this time.
+    pub attempts: u32,
+    /// Digest of the build that could not decide.
+    pub digest: String,
+    /// Its time, in milliseconds since the Unix epoch.
+    pub time: u64,
+}
+
+/// A record with the identity of a dead letter, to be decided in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReturnedRecord {
+    /// Number of the dead letter.
+    pub letter: i64,
+    /// The record.
+    pub record: Record,
+    /// Its time, in milliseconds since the Unix epoch.
+    pub time: u64,
+}
+
+/// A parked dead letter, as it is found by its identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetterPlace {
+    /// Its number.
+    pub letter: i64,
+    /// Key of the aggregate.
+    pub key: String,
+    /// Position of its record.
+    pub position: Position,
+}
+
+/// A message to be parked behind those of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parking {
     /// The message.
     pub message: Parked,
     /// Bytes that it takes.
     pub bytes: usize,
-    /// When, in milliseconds since the Unix epoch.
+    /// Its time, in milliseconds since the Unix epoch.
     pub time: u64,
 }
 
@@ -133,7 +208,7 @@ pub struct Parking {
 pub enum Parked {
     /// A record.
     Event(Box<ParkedEvent>),
-    /// A timer, by its name and the time at which it was due.
+    /// A timer, by its name and due time.
     Timer(String, u64),
 }
 
@@ -146,24 +221,57 @@ pub struct ParkedEvent {
     pub name: String,
     /// Consumer group that read it.
     pub group: String,
-    /// Its topic, as the participant calls it.
+    /// Its topic, by the participant's name.
     pub declared_topic: String,
     /// The record.
     pub record: Record,
 }
 
-/// A message that was parked, as it is offered again.
+/// A parked message, as it is offered again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedRow {
-    /// Its number; they rise in the order of the key.
+    /// Its number; ascending in the order of the key.
     pub id: i64,
     /// Bytes that it takes.
     pub bytes: usize,
     /// The message.
     pub message: Parked,
+    /// The dead letter of this message, if it became one.
+    pub letter: Option<ParkedLetter>,
 }
 
-/// Bytes that a parked message takes: a record, or a timer, of this key.
+/// The messages that a parked dead letter blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocks {
+    /// Later events and timers of its aggregate.
+    Messages,
+    /// These, and commands.
+    All,
+}
+
+impl ParkedLetter {
+    /// The messages that it blocks.
+    #[must_use]
+    pub fn blocks(&self) -> Blocks {
+        match self.is_exhausted {
+            true => Blocks::Messages,
+            false => Blocks::All,
+        }
+    }
+}
+
+/// A key with parked messages, as loaded when a worker starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedKey {
+    /// The key.
+    pub key: String,
+    /// Number of parked messages.
+    pub messages: usize,
+    /// The dead letter among them, if there is one.
+    pub letter: Option<Blocks>,
+}
+
+/// Bytes that a parked message takes: a record or a timer of this key.
 #[must_use]
 pub fn parked_bytes(key: &str, record: Option<&Record>) -> usize {
     let parts = record.map(|record| [&record.key, &record.value]);
@@ -176,19 +284,19 @@ pub fn parked_bytes(key: &str, record: Option<&Record>) -> usize {
 pub struct ParkedTimer {
     /// The timer.
     pub fired: FiredTimer,
-    /// A stable word: why it could not be decided.
+    /// A stable word for the reason.
     pub reason: String,
-    /// What was wrong.
+    /// Description of the problem.
     pub detail: String,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: u32,
     /// Digest of the build that could not decide.
     pub digest: String,
-    /// When, in milliseconds since the Unix epoch.
+    /// Its time, in milliseconds since the Unix epoch.
     pub time: u64,
 }
 
-/// What came of a message.
+/// The verdict on a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It was decided.
@@ -201,17 +309,17 @@ pub enum Verdict {
     Read,
 }
 
-/// One message that was offered to the rules, as it is counted in the store.
+/// One message that was offered to the rules, as counted in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tally {
     /// Row of the generation.
     pub generation: i64,
-    /// How the message came to be.
+    /// Origin of the message.
     pub origin: Origin,
     /// Command name, event type or timer name.
     pub name: String,
-    /// What came of it.
+    /// The verdict.
     pub verdict: Verdict,
-    /// When, in milliseconds since the Unix epoch.
+    /// Its time, in milliseconds since the Unix epoch.
     pub time: u64,
 }

@@ -1,14 +1,15 @@
-//! What a worker is told, what it asks, and what it wants done.
+//! The inputs, questions and actions of a worker.
 
 use std::time::Duration;
 
-use super::host::{Bound, Host};
+use super::host::{Bound, HostTypes};
 use super::turn::Turn;
 use crate::commit::{Broken, Entry, FiredTimer, Link, ParkedRow, ParkedTimer, StoredAggregate};
-use crate::commit::{DeadLetter, StoredTimer, Tally, Verdict};
+use crate::commit::{DeadLetter, FailedRedrive, LetterPlace, StoredTimer, Tally, Verdict};
 use crate::identity::Identity;
 use crate::message::{Message, Origin};
 use crate::outcome::Reply;
+use crate::record::Position;
 use crate::rules::{Decision, Fault, FaultKind};
 
 /// The time of a step.
@@ -16,43 +17,50 @@ use crate::rules::{Decision, Fault, FaultKind};
 pub struct Now {
     /// Wall clock, in milliseconds since the Unix epoch.
     pub unix_ms: u64,
-    /// Since some start: never goes back.
+    /// Monotonic time since the start.
     pub uptime: Duration,
 }
 
-/// What a worker is told. While a [`Question`] is open only its answer may come; before that to
-/// [`Question::Sync`], the fates of entries.
-pub enum Input<H: Host> {
+/// An input of a worker. While a [`Question`] is open, only its answer may come; the answer to
+/// [`Question::Sync`] is preceded by the outcomes of entries.
+pub enum Input<H: HostTypes> {
     /// A turn is offered.
     Turn(Turn<H>),
-    /// Time has passed, or a parked message may be offered: then with this as the time at which it
-    /// was.
+    /// Time has passed, or a parked message may be offered, with this as the time of the offer.
     Time(H::Since),
-    /// An entry was not written. Told before [`Input::Settled`] of its ticket.
+    /// An entry was not written. Comes before [`Input::Settled`] of its ticket.
     Broke(Broken),
-    /// All entries up to this ticket have their fate: those that were not told as broken are
+    /// All entries up to this ticket are settled: those that were not reported as broken are
     /// written.
     Settled(u64),
-    /// The next generation decides. Only between two turns (invariant 6).
+    /// An operator has requested something for a dead letter of this key.
+    Requested {
+        /// Key of the aggregate.
+        key: String,
+        /// True if the dead letter was parked for that.
+        is_new: bool,
+    },
+    /// The next generation becomes active. Only between two turns (invariant 6).
     Generation(H::Active),
-    /// What [`Question::Load`] asked for, or why it can't be read.
+    /// The answer to [`Question::Load`], or the reason why it can't be read.
     Loaded(Result<Loaded, H::StoreFault>),
-    /// All that was handed over has its fate, which was told before.
+    /// All entries that were handed over are settled, and their outcomes were reported before.
     Synced,
-    /// What the rules decided.
+    /// The rules' decision.
     Decided(Result<Decision, Fault>),
-    /// The state in the rules' shape.
+    /// The state, migrated to the rules' shape.
     Migrated(Result<String, Fault>),
-    /// Whether the next call runs on a fresh instance where the last one did not.
+    /// True if the next call runs on a fresh instance and the last one did not.
     Renewed(bool),
 }
 
-/// What a worker must be told before it goes on.
+/// A question that must be answered before the worker goes on.
 #[derive(Debug)]
 pub enum Question<'w> {
-    /// What is stored: [`Input::Loaded`].
+    /// Load from the store: [`Input::Loaded`].
     Load(Ask<'w>),
-    /// Wait until all that was handed over has its fate, and tell it: [`Input::Synced`].
+    /// Wait until all entries that were handed over are settled, and report their outcomes:
+    /// [`Input::Synced`].
     Sync,
     /// Call the rules: [`Input::Decided`].
     Call {
@@ -61,38 +69,41 @@ pub enum Question<'w> {
         /// The message.
         message: &'w Message,
     },
-    /// Have the rules bring a state to their shape: [`Input::Migrated`].
+    /// Have the rules migrate a state to their shape: [`Input::Migrated`].
     Migrate {
-        /// Version that it has.
+        /// Its version.
         version: u32,
         /// The state.
         state: &'w str,
     },
-    /// Let the next call run on a fresh instance: [`Input::Renewed`].
+    /// Make the next call run on a fresh instance: [`Input::Renewed`].
     Renew,
 }
 
-/// What is to be looked up. What is none is not asked for.
+/// The rows to load. None is not loaded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ask<'w> {
-    /// Was an event of this identity applied, or parked?
+    /// Was an event of this identity applied or parked?
     pub identity: Option<&'w Identity>,
-    /// Was the record at this place given up?
+    /// Was the record at this position given up?
     pub place: Option<&'w Identity>,
     /// The aggregate of this key.
     pub aggregate: Option<&'w str>,
-    /// The timer, where it is still set for that time.
+    /// The timer, if it is still set for that time.
     pub timer: Option<&'w FiredTimer>,
-    /// The first message that is parked for this key after this number.
+    /// The first message parked for this key after this number.
     pub parked: Option<(&'w str, i64)>,
     /// Is the aggregate of this key quarantined?
     pub quarantined: Option<&'w str>,
+    /// The parked dead letter of this identity. Loaded only if the identity or the position is
+    /// known.
+    pub letter: Option<&'w Identity>,
 }
 
-/// What is stored. What was not asked for is left as it is by default.
+/// The loaded rows. Those that were not asked for have their defaults.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Loaded {
-    /// The identity or the place is known.
+    /// True if the identity or the position is known.
     pub is_known: bool,
     /// The aggregate.
     pub aggregate: Option<StoredAggregate>,
@@ -100,99 +111,120 @@ pub struct Loaded {
     pub timer: Option<StoredTimer>,
     /// The parked message.
     pub parked: Option<ParkedRow>,
-    /// The aggregate is quarantined.
+    /// True if the aggregate is quarantined.
     pub is_quarantined: bool,
+    /// The dead letter.
+    pub letter: Option<Box<LetterPlace>>,
 }
 
-/// What a worker wants done, in order.
-pub enum Action<H: Host> {
+/// An action to perform, in order.
+pub enum Action<H: HostTypes> {
     /// Hand this over to the writer.
     Commit(Commit<H>),
     /// Answer a client.
-    Answer(H::Client, Answer<H::StoreFault>, Option<TurnEnd<H::Since>>),
-    /// Answer a client that reads when what it saw is written. It is not where [`Link::base`] is
-    /// broken.
+    Answer(
+        H::Client,
+        WorkerAnswer<H::StoreFault>,
+        Option<TurnEnd<H::Since>>,
+    ),
+    /// Answer a client's read once the entry that it depends on is written. It is not answered if
+    /// [`Link::base`] is broken.
     AnswerAfter(Box<ReadAnswer<H>>, Link),
-    /// A turn is over, and leaves nothing to commit.
+    /// A turn is over that leaves nothing to commit.
     Ended(TurnEnd<H::Since>),
-    /// An attempt at a message of this origin and name is over, the turn is not.
+    /// An attempt at a message of this origin and name is over, but its turn is not.
     Tried(Origin, String),
-    /// The store can't be read for a record: do nothing for this time.
+    /// The store can't be read for a record: pause for this time.
     Pause(Duration),
-    /// Tell the operator.
-    Report(Report),
+    /// Report this to the operator.
+    Report(WorkerReport),
 }
 
-/// A read that is answered later.
-pub struct ReadAnswer<H: Host> {
-    /// Who is answered.
+/// The delayed answer to a read.
+pub struct ReadAnswer<H: HostTypes> {
+    /// The client.
     pub client: H::Client,
-    /// What.
-    pub answer: Answer<H::StoreFault>,
-    /// How the turn is counted then.
+    /// The answer.
+    pub answer: WorkerAnswer<H::StoreFault>,
+    /// Counts the turn then.
     pub end: TurnEnd<H::Since>,
 }
 
-/// What one turn hands over to be written, and what follows then.
-pub struct Commit<H: Host> {
-    /// What is written.
+/// The entry that one turn hands over, and the steps that follow its commit.
+pub struct Commit<H: HostTypes> {
+    /// The entry.
     pub entry: Entry,
-    /// What it was decided on.
+    /// Its link in the chain.
     pub link: Link,
-    /// The record that the turn consumed: its offset is stored with the entry.
+    /// The record that the turn consumed; its offset is stored with the entry.
     pub taken: Option<H::Taken>,
-    /// Who is answered what, once it is written.
-    pub client: Option<(H::Client, Answer<H::StoreFault>)>,
-    /// Dropped once its fate is known.
+    /// The client and its answer, once the entry is written.
+    pub client: Option<(H::Client, WorkerAnswer<H::StoreFault>)>,
+    /// Dropped once the entry is settled.
     pub over: Option<H::Over>,
-    /// The place of a message that is parked, kept once it is written.
+    /// Room for a parked message, kept once the entry is written.
     pub place: Option<H::Place>,
-    /// Bytes of a parked message that leaves its place, once it is written.
+    /// Bytes of a parked message that gives up its room once the entry is written.
     pub leaves: Option<usize>,
-    /// How the turn is counted, once its fate is known.
+    /// Counts the turn once the entry is settled.
     pub end: Option<TurnEnd<H::Since>>,
 }
 
-/// What a client is answered.
+/// The reply of the rules to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer<F> {
-    /// The rules replied. With the key of the aggregate.
-    Replied(Reply, String),
-    /// The rules say that the request makes no sense.
+pub struct Replied {
+    /// The reply.
+    pub reply: Reply,
+    /// Key of the aggregate.
+    pub key: String,
+    /// Id shared by all messages of the saga.
+    pub correlation: String,
+}
+
+/// An answer for a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkerAnswer<F> {
+    /// The rules replied.
+    Replied(Replied),
+    /// The rules can read the state of the aggregate; true if it was stored in an older shape.
+    StateRead(bool),
+    /// The rules say that the request is malformed.
     Malformed(String),
-    /// The rules were swapped, and it has to be checked against the new ones. With the body.
+    /// The rules were swapped, and the command must be checked against the new ones. With the body.
     CheckAgain(String),
-    /// Not now; the client may try again.
+    /// Not now; the client may retry.
     TryLater(String),
     /// The rules broke.
     Broke(Fault),
     /// The rules can't read the state of the aggregate.
     Quarantined(Fault),
+    /// An earlier message of the aggregate is a dead letter, and later ones wait behind it.
+    Blocked,
     /// The store can't be read.
     StoreFailed(F),
 }
 
-/// How a turn is counted: the tally in the store and the metric both follow from it.
+/// The end of a turn, from which both the tally in the store and the metric follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TurnEnd<S> {
-    /// How the message came to be.
+    /// Origin of the message.
     pub origin: Origin,
     /// Command name, event type or timer name; empty for a record that can't be read.
     pub name: String,
     /// Time of the message, in milliseconds since the Unix epoch.
     pub time: u64,
-    /// What became of it.
+    /// The outcome.
     pub end: End,
-    /// As what it is counted in the store.
+    /// The verdict counted in the store.
     pub verdict: Option<Verdict>,
-    /// The reason, where it becomes a dead letter.
+    /// The reason, if the message becomes a dead letter.
     pub dead_letter: Option<&'static str>,
-    /// When it was offered.
+    /// When the turn was offered.
     pub since: S,
 }
 
 impl<S> TurnEnd<S> {
-    /// What is counted in the store, under this generation.
+    /// The tally for the store, under this generation.
     #[must_use]
     pub fn into_tally(self, generation: i64) -> Option<Tally> {
         let verdict = self.verdict?;
@@ -206,50 +238,57 @@ impl<S> TurnEnd<S> {
     }
 }
 
-/// What became of a turn. One that is tried again has an end for each attempt.
+/// The outcome of a turn. A turn that is retried has one outcome per attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It was decided, and what was decided is committed; or a read was answered.
+    /// Decided and committed, or a read that was answered.
     Decided,
-    /// The same, with a refusal.
+    /// Decided and committed as a refusal.
     Refused,
-    /// It makes no sense, to the host or to the rules.
+    /// Malformed, according to the host or to the rules.
     Malformed,
-    /// The rules asked for a later attempt, or broke in a way that may pass; a client was asked to
-    /// try again.
+    /// The rules asked for a later attempt, or broke in a way that may pass; or a client was asked
+    /// to retry.
     Retry,
     /// The attempts are used up.
     DeadLetter,
     /// The rules broke.
     Fault,
-    /// It was settled before, and came again.
+    /// A command was refused because an earlier message of its aggregate is a dead letter.
+    Blocked,
+    /// Settled before, and delivered again.
     Duplicate,
-    /// It waits in the store: for another attempt, or for rules that can decide it.
+    /// Parked in the store, for another attempt or for rules that can decide it.
     Parked,
-    /// The store could not keep it: what was decided did not come to be. A record comes again.
+    /// The commit failed, so the decision is void. A record is delivered again.
     Void,
 }
 
-/// What an operator is told.
+/// A report for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Report {
-    /// The rules broke, in this way.
+pub enum WorkerReport {
+    /// The rules broke; the kind of fault.
     Fault(FaultKind),
-    /// The rules broke on a command of this name and id; nothing was changed.
+    /// The rules broke on a command; its name and id. Nothing was changed.
     Broke(String, String, Fault),
     /// The state of this aggregate can't be read.
     Quarantined(String, Fault),
-    /// A record became a dead letter. Key and value are left out.
+    /// A record became a dead letter.
     DeadLetter(Box<DeadLetter>),
+    /// A dead letter of this aggregate was redriven without success.
+    FailedRedrive(String, Box<FailedRedrive>),
+    /// A record of this key, at this position, has the identity of a dead letter but can't take its
+    /// place; it was dropped as a repetition.
+    DroppedForLetter(String, Position, Box<LetterPlace>),
     /// A timer can't be decided.
     TimerParked(Box<ParkedTimer>),
-    /// No further message can be parked: of this key, with so many messages and bytes by the bound.
+    /// No further message can be parked.
     NoRoom {
         /// Key of the aggregate.
         key: String,
-        /// The bound.
+        /// The bound that is reached.
         bound: Bound,
-        /// Messages that are parked, of the aggregate or of the participant.
+        /// Parked messages of the aggregate or of the participant, by the bound.
         messages: usize,
         /// Bytes of the participant's parked messages.
         bytes: usize,

@@ -1,14 +1,15 @@
-//! One attempt at a message: the aggregate as the last turn left it, the rules, the settlement.
+//! One attempt at a message: loads the aggregate as the last turn left it, calls the rules, and
+//! settles.
 //!
-//! Asks for one thing after the other; what it comes to takes effect only when the worker hands it
-//! over. Knows nothing of clients, records and retries.
+//! Asks one question after the other. The result takes effect only when the worker hands it over.
+//! Must not know: clients, records, retries.
 
 use std::sync::Arc;
 
 use super::Worker;
 use super::action::{Input, Loaded};
 use super::cache::Aggregate;
-use super::host::{Active, Host};
+use super::host::{ActiveRules, HostTypes};
 use crate::commit::StoredAggregate;
 use crate::message::Envelope;
 use crate::outcome::{Disposition, Outcome, Reply, StateChange, TimerChange};
@@ -16,86 +17,93 @@ use crate::rules::{Decision, Fault, FaultKind};
 use crate::settle::{self, Before, Settlement};
 use saga_contract::reason::shorten;
 
-/// An attempt, and what it has come to know.
-pub(super) struct Attempt<H: Host> {
+/// An attempt, with the data gathered so far.
+pub(super) struct Attempt<H: HostTypes> {
     pub(super) known: Aggregate,
-    /// The state in the current shape, where it was stored in an older one.
+    /// The migrated state, if it was stored in an older shape.
     pub(super) migrated: Option<Arc<str>>,
-    /// It is made again on a fresh instance, as what earlier turns left in the last one may be why
-    /// it failed (invariant 5).
+    /// The attempt is repeated on a fresh instance, since the leftovers of earlier turns in the
+    /// last one may have made it fail (invariant 5).
     is_second: bool,
+    /// The state is only read and migrated; nothing is decided.
+    pub(super) only_reads_state: bool,
     pub(super) asks: Asks<H>,
 }
 
-/// What an attempt waits for.
-pub(super) enum Asks<H: Host> {
+/// The question that an attempt waits for.
+pub(super) enum Asks<H: HostTypes> {
     /// The stored aggregate.
     Aggregate,
-    /// Room among the remembered aggregates: all are still on their way to disk.
+    /// Room in the cache, since all cached aggregates are in flight.
     Room,
-    /// The state in the current shape; the second time on a fresh instance.
+    /// The migrated state; the second time on a fresh instance.
     Migrate { is_second: bool },
     /// The rules.
     Call,
-    /// Can the rules read the state, where they broke or call the message malformed?
+    /// Can the rules read the state? Asked if they broke or called the message malformed.
     Blame {
         undecided: Undecided<H>,
         is_second: bool,
     },
-    /// A fresh instance, for what has failed so.
+    /// A fresh instance, after this failure.
     Renew(Failed<H>),
 }
 
-/// What has failed on an instance that had been called before.
-pub(super) enum Failed<H: Host> {
+/// A failure on an instance that had been called before.
+pub(super) enum Failed<H: HostTypes> {
     Migrate(Fault),
     Blame(Undecided<H>, Fault),
     Attempt(Fault),
 }
 
-/// What an attempt comes to.
-pub(super) enum Attempted<H: Host> {
+/// The result of an attempt.
+pub(super) enum Attempted<H: HostTypes> {
     Decided(Box<Decided>),
-    /// The reply to a read, and the ticket of the entry that last changed what it saw.
+    /// The rules can read the state, if there is one; with the migrated state if it is stored in an
+    /// older shape.
+    StateRead(Option<Arc<str>>),
+    /// The reply to a read, and the ticket of the entry that last changed the state it saw.
     Read(Reply, u64),
     Undecided(Undecided<H>),
 }
 
-/// What was decided on a message.
+/// The decision on a message.
 pub(super) struct Decided {
     pub(super) settlement: Settlement,
-    /// The state in the current shape, where it was stored in an older one.
+    /// The migrated state, if it was stored in an older shape.
     pub(super) migrated: Option<Arc<str>>,
 }
 
-/// Why a message was not decided.
-pub(super) enum Undecided<H: Host> {
+/// The reason why a message was not decided.
+pub(super) enum Undecided<H: HostTypes> {
     Malformed(String),
     RetryLater(String),
     Broke(Fault),
-    /// The state of its aggregate can't be read, or not be brought to the current shape.
+    /// The state of its aggregate can't be read or migrated to the current shape.
     NotMigrated(Fault),
     Store(H::StoreFault),
-    /// The machine lacked something.
+    /// The machine is out of a resource.
     Machine(Fault),
 }
 
-/// Goes on, or has come to its end.
-type Next<H> = Result<Attempt<H>, Attempted<H>>;
+/// The attempt goes on, or has ended.
+type AttemptNext<H> = Result<Attempt<H>, Attempted<H>>;
 
-impl<H: Host> Worker<H> {
-    /// Begins an attempt. The aggregate may have been loaded already.
+impl<H: HostTypes> Worker<H> {
+    /// Begins an attempt. The aggregate may be loaded already.
     pub(super) fn attempt(
         &mut self,
         subject: (&Envelope, bool),
         loaded: Option<StoredAggregate>,
-    ) -> Next<H> {
+        only_reads_state: bool,
+    ) -> AttemptNext<H> {
         let known = self.cache.get(&subject.0.message.key);
         let is_known = known.is_some();
         let attempt = Attempt {
             known: known.unwrap_or_default(),
             migrated: None,
             is_second: false,
+            only_reads_state,
             asks: Asks::Aggregate,
         };
         match loaded {
@@ -105,13 +113,13 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Goes on with what was answered.
+    /// Goes on with an answer.
     pub(super) fn go_on(
         &mut self,
         subject: (&Envelope, bool),
         mut attempt: Attempt<H>,
         answer: Input<H>,
-    ) -> Next<H> {
+    ) -> AttemptNext<H> {
         let asked = std::mem::replace(&mut attempt.asks, Asks::Call);
         match (asked, answer) {
             (Asks::Aggregate, Input::Loaded(Ok(Loaded { aggregate, .. }))) => {
@@ -135,7 +143,7 @@ impl<H: Host> Worker<H> {
             (Asks::Renew(failed), Input::Renewed(is_fresh)) => {
                 self.renewed(attempt, failed, is_fresh)
             }
-            // The host answers what it was asked.
+            // The host answers the open question.
             (asked, _) => {
                 attempt.asks = asked;
                 Ok(attempt)
@@ -148,8 +156,9 @@ impl<H: Host> Worker<H> {
         subject: (&Envelope, bool),
         mut attempt: Attempt<H>,
         stored: StoredAggregate,
-    ) -> Next<H> {
+    ) -> AttemptNext<H> {
         attempt.known = Aggregate {
+            correlation: (stored.correlation.filter(|_| stored.state.is_some())).map(Into::into),
             state: stored.state.map(Into::into),
             revision: stored.revision,
             state_version: stored.state_version,
@@ -159,9 +168,12 @@ impl<H: Host> Worker<H> {
         self.remember_loaded(subject, attempt)
     }
 
-    /// Remembers a loaded aggregate. Where everything that is remembered is still on its way to
-    /// disk, waits for the writer.
-    fn remember_loaded(&mut self, subject: (&Envelope, bool), mut attempt: Attempt<H>) -> Next<H> {
+    /// Caches a loaded aggregate. If all cached aggregates are in flight, waits for the writer.
+    fn remember_loaded(
+        &mut self,
+        subject: (&Envelope, bool),
+        mut attempt: Attempt<H>,
+    ) -> AttemptNext<H> {
         let (key, known) = (&subject.0.message.key, attempt.known.clone());
         if self.cache.put(key, known, self.settled) {
             return self.migrate(attempt);
@@ -170,10 +182,13 @@ impl<H: Host> Worker<H> {
         Ok(attempt)
     }
 
-    fn migrate(&mut self, mut attempt: Attempt<H>) -> Next<H> {
+    fn migrate(&mut self, mut attempt: Attempt<H>) -> AttemptNext<H> {
         let current = self.active.description().state.version;
         let version = attempt.known.state_version;
-        if attempt.known.state.is_none() || version == current {
+        if attempt.known.state.is_none() && attempt.only_reads_state {
+            return Err(Attempted::StateRead(None));
+        }
+        if attempt.known.state.is_none() || (version == current && !attempt.only_reads_state) {
             attempt.asks = Asks::Call;
             return Ok(attempt);
         }
@@ -191,12 +206,17 @@ impl<H: Host> Worker<H> {
         mut attempt: Attempt<H>,
         state: Result<String, Fault>,
         is_second: bool,
-    ) -> Next<H> {
+    ) -> AttemptNext<H> {
         let checked = state.and_then(|state| {
             settle::check_state(&self.settings.limits, &state)?;
             Ok(state)
         });
         match checked {
+            Ok(state) if attempt.only_reads_state => {
+                let is_older =
+                    attempt.known.state_version != self.active.description().state.version;
+                Err(Attempted::StateRead(is_older.then(|| state.into())))
+            }
             Ok(state) => {
                 attempt.migrated = Some(state.into());
                 attempt.asks = Asks::Call;
@@ -215,7 +235,7 @@ impl<H: Host> Worker<H> {
         subject: (&Envelope, bool),
         attempt: Attempt<H>,
         decision: Result<Decision, Fault>,
-    ) -> Next<H> {
+    ) -> AttemptNext<H> {
         let decision = match decision {
             Ok(decision) => decision,
             Err(fault) => return self.blame(attempt, lacked_or(Undecided::Broke, fault)),
@@ -250,6 +270,7 @@ impl<H: Host> Worker<H> {
         let before = Before {
             state: attempt.state(),
             revision: attempt.known.revision,
+            correlation: attempt.known.correlation.as_deref(),
         };
         let description = self.active.description();
         let settlement = settle::settle(description, limits, envelope, before, outcome, fuel)?;
@@ -259,10 +280,10 @@ impl<H: Host> Worker<H> {
         })))
     }
 
-    /// What is to blame where the rules broke or call the message malformed: the state, if they
-    /// can't read it when they are asked for nothing else.
+    /// After the rules broke or called the message malformed, checks for an unreadable state: it is
+    /// to blame if the rules can't read it in a call that asks nothing else.
     #[cold]
-    fn blame(&mut self, mut attempt: Attempt<H>, undecided: Undecided<H>) -> Next<H> {
+    fn blame(&mut self, mut attempt: Attempt<H>, undecided: Undecided<H>) -> AttemptNext<H> {
         let may_be_the_state = match &undecided {
             Undecided::Malformed(_) => true,
             Undecided::Broke(fault) => !fault.may_pass(),
@@ -284,7 +305,7 @@ impl<H: Host> Worker<H> {
         undecided: Undecided<H>,
         fault: Option<Fault>,
         is_second: bool,
-    ) -> Next<H> {
+    ) -> AttemptNext<H> {
         match fault {
             None => self.over(attempt, undecided),
             Some(fault) if fault.may_pass() => {
@@ -298,7 +319,12 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    fn renewed(&mut self, mut attempt: Attempt<H>, failed: Failed<H>, is_fresh: bool) -> Next<H> {
+    fn renewed(
+        &mut self,
+        mut attempt: Attempt<H>,
+        failed: Failed<H>,
+        is_fresh: bool,
+    ) -> AttemptNext<H> {
         match (failed, is_fresh) {
             (Failed::Migrate(_), true) => {
                 attempt.asks = Asks::Migrate { is_second: true };
@@ -322,9 +348,9 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// The attempt has failed, unless it is made again: what earlier turns left in the instance may
-    /// be why.
-    fn over(&mut self, mut attempt: Attempt<H>, undecided: Undecided<H>) -> Next<H> {
+    /// Ends a failed attempt, or repeats it on a fresh instance, since the leftovers of earlier
+    /// turns may have made it fail.
+    fn over(&mut self, mut attempt: Attempt<H>, undecided: Undecided<H>) -> AttemptNext<H> {
         match undecided {
             Undecided::Broke(fault) if !fault.may_pass() && !attempt.is_second => {
                 attempt.asks = Asks::Renew(Failed::Attempt(fault));
@@ -334,7 +360,7 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Remembers what the entry with this ticket leaves of the aggregate.
+    /// Caches the aggregate as the entry with this ticket leaves it.
     pub(super) fn remember(&mut self, decided: &Decided, ticket: u64) {
         let settlement = &decided.settlement;
         let current = self.active.description().state.version;
@@ -345,11 +371,18 @@ impl<H: Host> Worker<H> {
             (StateChange::Put(state), _) => (Some(Arc::from(state.as_str())), current),
             (StateChange::Remove, _) => (None, current),
             (StateChange::Unchanged, Some(migrated)) => (Some(migrated.clone()), current),
-            // Timers change with the ticket too, so that a cancelled one is not taken for set.
+            // Timers change with the ticket too, so that a cancelled one is not mistaken for a set
+            // one.
             (StateChange::Unchanged, None) if settlement.timers.is_empty() => return,
             (StateChange::Unchanged, None) => (known.state, known.state_version),
         };
+        let correlation = match known.correlation {
+            _ if state.is_none() => None,
+            None => Some(settlement.correlation.as_str().into()),
+            known => known,
+        };
         let aggregate = Aggregate {
+            correlation,
             state,
             revision: settlement.revision,
             state_version,
@@ -361,7 +394,7 @@ impl<H: Host> Worker<H> {
 }
 
 impl Decided {
-    /// Whether it sets a timer of this name.
+    /// True if it sets a timer of this name.
     pub(super) fn sets_timer(&self, name: &str) -> bool {
         let is_set =
             |change: &TimerChange| matches!(change, TimerChange::Set(timer) if timer.name == name);
@@ -369,8 +402,9 @@ impl Decided {
     }
 }
 
-impl<H: Host> Undecided<H> {
-    /// How the rules broke, where they did. Of a migration: it is what broke, however it broke.
+impl<H: HostTypes> Undecided<H> {
+    /// The kind of fault, if the rules broke. Every fault of a migration counts as
+    /// [`FaultKind::Migration`].
     pub(super) fn fault_kind(&self) -> Option<FaultKind> {
         match self {
             Self::Broke(fault) => Some(fault.kind),
@@ -380,15 +414,15 @@ impl<H: Host> Undecided<H> {
     }
 }
 
-impl<H: Host> Attempt<H> {
+impl<H: HostTypes> Attempt<H> {
     /// The state in the current shape.
     pub(super) fn state(&self) -> Option<&str> {
         self.migrated.as_deref().or(self.known.state.as_deref())
     }
 }
 
-/// What a fault is, unless it is one of the machine.
-fn lacked_or<H: Host>(otherwise: fn(Fault) -> Undecided<H>, fault: Fault) -> Undecided<H> {
+/// Classifies a fault: a shortage of the machine, or else as given.
+fn lacked_or<H: HostTypes>(otherwise: fn(Fault) -> Undecided<H>, fault: Fault) -> Undecided<H> {
     match fault.kind {
         FaultKind::Machine => Undecided::Machine(fault),
         _ => otherwise(fault),

@@ -1,35 +1,37 @@
-//! The aggregates that a worker remembers.
+//! The cache of a worker's aggregates.
 //!
-//! A worker has all turns of its keys, so what it remembers of them is what is so. An aggregate
-//! whose last change is not yet committed must not be forgotten: the store would give an older one.
+//! A worker has all turns of its keys, so a cached aggregate is current. An aggregate whose last
+//! change is not yet committed must not be evicted, since the store has an older one.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lru::LruCache;
 
-/// Aggregates that one worker remembers at most.
+/// Most aggregates that one worker caches.
 const AGGREGATES: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
-/// Bytes of the states that one worker remembers at most, but for those on their way to disk.
+/// Most bytes of states that one worker caches, besides those in flight.
 const BYTES: usize = 16 << 20;
 
 /// An aggregate as the last turn left it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Aggregate {
-    /// Its state; none where there is no such aggregate.
+    /// Its state; None if the aggregate does not exist.
     pub(super) state: Option<Arc<str>>,
-    /// Its revision; 0 where there never was one.
+    /// Its revision; 0 if it never existed.
     pub(super) revision: u64,
     /// Version of the shape of the state.
     pub(super) state_version: u32,
-    /// Ticket of the entry that last changed it; 0 where it was read from the store.
+    /// Correlation of the saga that it belongs to; None if the aggregate does not exist.
+    pub(super) correlation: Option<Arc<str>>,
+    /// Ticket of the entry that last changed it; 0 if it was read from the store.
     pub(super) ticket: u64,
-    /// Ticket of the last entry that was decided on it, changed or not.
+    /// Ticket of the last entry that was decided on it, with or without a change.
     pub(super) last: u64,
 }
 
-/// What a worker remembers.
+/// The cached aggregates.
 pub(super) struct Cache {
     aggregates: LruCache<String, Aggregate>,
     /// Bytes of their states.
@@ -52,31 +54,31 @@ impl Aggregate {
 }
 
 impl Cache {
-    /// The aggregate of this key, if it is remembered.
+    /// The aggregate of this key, if it is cached.
     pub(super) fn get(&mut self, key: &str) -> Option<Aggregate> {
         self.aggregates.get(key).cloned()
     }
 
-    /// The aggregate of this key, to be changed, if it is remembered.
+    /// The aggregate of this key, to be modified, if it is cached.
     pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Aggregate> {
         self.aggregates.get_mut(key)
     }
 
-    /// The same without a sign that it was used.
+    /// The same, without counting as a use.
     pub(super) fn peek(&self, key: &str) -> Option<&Aggregate> {
         self.aggregates.peek(key)
     }
 
-    /// Forgets an aggregate.
+    /// Evicts an aggregate.
     pub(super) fn forget(&mut self, key: &str) {
         if let Some(forgotten) = self.aggregates.pop(key) {
             self.bytes -= forgotten.bytes();
         }
     }
 
-    /// Remembers an aggregate. `settled` is the ticket up to which all entries have their fate.
-    /// Gives false where there is no room because everything remembered is still on its way to
-    /// disk: then the caller has to wait for a commit.
+    /// Caches an aggregate. All entries up to the ticket `settled` are settled. Returns false if
+    /// there is no room because everything cached is still in flight; the caller must wait for a
+    /// commit then.
     pub(super) fn put(&mut self, key: &str, aggregate: Aggregate, settled: u64) -> bool {
         if let Some(known) = self.aggregates.get_mut(key) {
             self.bytes = self.bytes - known.bytes() + aggregate.bytes();
@@ -108,13 +110,14 @@ mod tests {
             state: Some("{}".into()),
             revision: 1,
             state_version: 1,
+            correlation: None,
             ticket,
             last: ticket,
         }
     }
 
     #[test]
-    fn what_is_not_committed_is_not_forgotten() {
+    fn uncommitted_aggregates_are_not_evicted() {
         let mut cache = Cache::default();
         for number in 0..AGGREGATES.get() {
             assert!(cache.put(&number.to_string(), aggregate(number as u64 + 1), 0));
@@ -139,6 +142,7 @@ mod tests {
                 state: Some(state.clone()),
                 revision: 1,
                 state_version: 1,
+                correlation: None,
                 ticket,
                 last: ticket,
             };
@@ -150,12 +154,12 @@ mod tests {
         }
         assert!(cache.bytes <= BYTES + large.len(), "{} bytes", cache.bytes);
         assert!(cache.get("199").is_some() && cache.get("0").is_none());
-        // The same aggregate again and again takes its place once.
+        // Replacing an aggregate takes no further room.
         for _ in 0..200 {
             assert!(put(&mut cache, "199", &large, 1));
         }
         assert!(cache.bytes <= BYTES + large.len(), "{} bytes", cache.bytes);
-        // What is on its way to disk is kept, and whoever brings more has to wait.
+        // Aggregates in flight are kept, and further ones have to wait.
         for number in 0..200 {
             if !put(&mut cache, &format!("new {number}"), &large, 2_000) {
                 assert!(cache.bytes > BYTES);

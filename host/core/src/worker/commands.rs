@@ -1,18 +1,18 @@
-//! The turns of clients, commands and reads: what is decided, and what a client is answered.
+//! The turns of clients, commands and reads: their decisions and answers.
 
-use super::action::{Action, Answer, End, ReadAnswer, Report};
+use super::action::{Action, End, ReadAnswer, Replied, WorkerAnswer, WorkerReport};
 use super::attempt::{Decided, Undecided};
-use super::host::{Active, Defect, Host};
+use super::host::{ActiveRules, Defect, HostTypes};
 use super::turn::CommandTurn;
-use super::{Subject, Worker};
-use crate::commit::{KeptReply, Link, Verdict, Write};
+use super::{TurnSubject, Worker};
+use crate::commit::{Blocks, KeptReply, Link, Verdict, Write};
 use crate::message::Message;
 use crate::outcome::Reply;
 use saga_contract::compatibility;
+use saga_contract::description::CommandKind;
 
-impl<H: Host> Worker<H> {
-    /// Whether what a command was checked against still holds: the rules may have been swapped
-    /// since.
+impl<H: HostTypes> Worker<H> {
+    /// True if the check of a command still holds. The rules may have been swapped since.
     fn is_checked(&self, turn: &CommandTurn<H>) -> bool {
         let name = &turn.envelope.message.name;
         let (under, active) = (turn.under.description(), self.active.description());
@@ -21,22 +21,45 @@ impl<H: Host> Worker<H> {
             || H::is_broken(Defect::AdmissionNotCompared)
     }
 
-    /// A command or a read.
+    /// True if a command would overtake a dead letter of its aggregate. A command that creates the
+    /// aggregate may: earlier messages for its key may have failed because it did not exist.
+    fn is_blocked(&self, turn: &CommandTurn<H>) -> bool {
+        let Message { key, name, .. } = &turn.envelope.message;
+        let makes = || {
+            let command = self.active.description().command(name);
+            command.is_some_and(|command| matches!(command.kind, CommandKind::Create(_)))
+        };
+        self.held.blocks(key) == Some(Blocks::All) && !makes()
+    }
+
+    /// Begins a command or a read.
     pub(super) fn asked(
         &mut self,
         mut turn: Box<CommandTurn<H>>,
         is_read: bool,
         actions: &mut Vec<Action<H>>,
     ) {
+        if !is_read && self.is_blocked(&turn) {
+            let end = Self::end(&turn.envelope.message, End::Blocked, None, turn.since);
+            return actions.push(Action::Answer(
+                turn.client,
+                WorkerAnswer::Blocked,
+                Some(end),
+            ));
+        }
         if self.is_checked(&turn) {
             let subject = match is_read {
-                true => Subject::Read(turn),
-                false => Subject::Command(turn),
+                true => TurnSubject::Read(turn),
+                false => TurnSubject::Command(turn),
             };
             return self.begin_attempt(subject, None, actions);
         }
         let body = std::mem::take(&mut turn.envelope.message.body);
-        actions.push(Action::Answer(turn.client, Answer::CheckAgain(body), None));
+        actions.push(Action::Answer(
+            turn.client,
+            WorkerAnswer::CheckAgain(body),
+            None,
+        ));
     }
 
     pub(super) fn command_decided(
@@ -55,18 +78,23 @@ impl<H: Host> Worker<H> {
         commit.end = Some(Self::end(&message, end, Some(verdict), turn.since));
         let writes = &mut commit.entry.writes;
         writes.extend(turn.generated_key.map(Write::GeneratedKey));
-        // Settlement has seen to it that a command has a reply.
+        // Settlement has ensured that a command has a reply.
         if let Some(reply) = reply {
             writes.extend(turn.repeatable.map(|(key, fingerprint)| {
                 Write::Reply(KeptReply {
                     key,
                     fingerprint,
-                    // Texts always have a form in JSON.
+                    // Strings always serialize to JSON.
                     reply: serde_json::to_string(&reply).unwrap_or_default(),
+                    correlation: message.correlation.clone(),
                     time: message.time,
                 })
             }));
-            let answer = Answer::Replied(reply, message.key.clone());
+            let answer = WorkerAnswer::Replied(Replied {
+                reply,
+                key: message.key.clone(),
+                correlation: message.correlation,
+            });
             commit.client = Some((turn.client, answer));
         }
         let changed = commit.entry.changes_state();
@@ -76,7 +104,8 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// A read; a state that is not yet committed is shown only when it is.
+    /// Answers a read. If it saw a state that is not committed yet, it is answered after the
+    /// commit.
     pub(super) fn read_decided(
         &mut self,
         turn: CommandTurn<H>,
@@ -90,7 +119,11 @@ impl<H: Host> Worker<H> {
         };
         let verdict = self.counts_read(&message);
         let end = Self::end(&message, end, verdict, turn.since);
-        let answer = Answer::Replied(reply, message.key);
+        let answer = WorkerAnswer::Replied(Replied {
+            reply,
+            key: message.key,
+            correlation: message.correlation,
+        });
         if ticket <= self.settled {
             actions.push(Action::Answer(turn.client, answer, Some(end)));
             return;
@@ -110,7 +143,7 @@ impl<H: Host> Worker<H> {
         actions.push(Action::AnswerAfter(then, link));
     }
 
-    /// Whether a read is counted in the store: seldom enough.
+    /// The verdict if a read is to be counted in the store; the rate of these counts is limited.
     fn counts_read(&mut self, message: &Message) -> Option<Verdict> {
         let now = self.now.uptime;
         let last = self.reads.get_mut(&message.name);
@@ -131,23 +164,26 @@ impl<H: Host> Worker<H> {
     ) {
         let message = &turn.envelope.message;
         let (end, verdict, answer) = match undecided {
-            Undecided::Malformed(reason) => (End::Malformed, None, Answer::Malformed(reason)),
-            Undecided::RetryLater(reason) => (End::Retry, None, Answer::TryLater(reason)),
-            Undecided::Store(fault) => (End::Void, None, Answer::StoreFailed(fault)),
+            Undecided::Malformed(reason) => (End::Malformed, None, WorkerAnswer::Malformed(reason)),
+            Undecided::RetryLater(reason) => (End::Retry, None, WorkerAnswer::TryLater(reason)),
+            Undecided::Store(fault) => (End::Void, None, WorkerAnswer::StoreFailed(fault)),
             Undecided::Machine(fault) => {
                 let reason = format!("the machine lacks {}; nothing was changed", fault.detail);
-                (End::Retry, None, Answer::TryLater(reason))
+                (End::Retry, None, WorkerAnswer::TryLater(reason))
             }
             Undecided::Broke(fault) => {
                 let (name, id) = (message.name.clone(), message.id.clone());
-                actions.push(Action::Report(Report::Broke(name, id, fault.clone())));
-                (End::Fault, Some(Verdict::Fault), Answer::Broke(fault))
+                actions.push(Action::Report(WorkerReport::Broke(name, id, fault.clone())));
+                (End::Fault, Some(Verdict::Fault), WorkerAnswer::Broke(fault))
             }
-            Undecided::NotMigrated(fault) => {
-                (End::Fault, Some(Verdict::Fault), Answer::Quarantined(fault))
-            }
+            Undecided::NotMigrated(fault) => (
+                End::Fault,
+                Some(Verdict::Fault),
+                WorkerAnswer::Quarantined(fault),
+            ),
         };
-        let end = Self::end(message, end, verdict, turn.since);
-        actions.push(Action::Answer(turn.client, answer, Some(end)));
+        // A migration has no name, and is not counted.
+        let end = (!message.name.is_empty()).then(|| Self::end(message, end, verdict, turn.since));
+        actions.push(Action::Answer(turn.client, answer, end));
     }
 }

@@ -1,25 +1,24 @@
-//! What a worker hands over to be written.
+//! The entries that a worker hands over to be written.
 
 use super::Worker;
-use super::action::{Action, Commit, End, Report, TurnEnd};
+use super::action::{Action, Commit, End, TurnEnd};
 use super::attempt::Decided;
 use super::given_up::GivenUp;
-use super::host::{Active, Host, Taken};
+use super::host::{ActiveRules, HostTypes};
 use super::outgoing;
 use crate::commit::{Entry, Link, Parked, Write};
-use crate::identity::{self, Identity};
+use crate::identity::Identity;
 use crate::message::{Message, Origin};
 use crate::outcome::StateChange;
-use crate::record::Record;
 
 use crate::commit::Verdict;
 
-/// Items that an entry has besides events and what is seldom there: offset, identity, state,
+/// Usual number of items in an entry besides events and rare items: offset, identity, state,
 /// timers, journal, tally.
 const USUAL_WRITES: usize = 6;
 
-impl<H: Host> Worker<H> {
-    /// The next place in the chain of an aggregate, or a place of its own.
+impl<H: HostTypes> Worker<H> {
+    /// The next link in the chain of an aggregate; without a key, a link of its own.
     fn next_link(&mut self, key: Option<&str>) -> Link {
         self.ticket += 1;
         let base = key.map_or(0, |key| {
@@ -37,7 +36,7 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// An entry with the next ticket that writes nothing yet. `identity` is what it notes.
+    /// An empty entry with the next ticket. `identity` is the one that it will record.
     pub(super) fn commit(&mut self, key: Option<String>, identity: Option<Identity>) -> Commit<H> {
         let link = self.next_link(key.as_deref());
         self.flight.hand_over(link.ticket, link.base, identity);
@@ -64,8 +63,8 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// An entry with what was decided, and what it leaves of the aggregate is remembered. `first`
-    /// guards it.
+    /// An entry with a decision; the aggregate is cached as the decision leaves it. `first` is its
+    /// guard.
     pub(super) fn decided_commit(
         &mut self,
         decided: Decided,
@@ -88,9 +87,13 @@ impl<H: Host> Worker<H> {
         let time = settlement.journal.time;
         writes.extend((settlement.inbox.take()).map(|identity| Write::Inbox(identity, time)));
         let state = std::mem::replace(&mut settlement.state, StateChange::Unchanged);
+        let (revision, correlation) = (
+            settlement.revision,
+            std::mem::take(&mut settlement.correlation),
+        );
         writes.extend(match (state, migrated) {
-            (StateChange::Put(state), _) => Some(Write::State(Some(state), settlement.revision)),
-            (StateChange::Remove, _) => Some(Write::State(None, settlement.revision)),
+            (StateChange::Put(state), _) => Some(Write::State(Some(state), revision, correlation)),
+            (StateChange::Remove, _) => Some(Write::State(None, revision, correlation)),
             (StateChange::Unchanged, migrated) => migrated.map(Write::Migrated),
         });
         writes.extend(outgoing::outbox(&self.active, &mut settlement));
@@ -104,8 +107,8 @@ impl<H: Host> Worker<H> {
         commit
     }
 
-    /// Settles a record that changes nothing: only that it was consumed is written. Where that
-    /// relies on an entry that is on its way, with its ticket.
+    /// Settles a record that changes nothing: the entry only records that it was consumed. `base`
+    /// is the ticket of an entry in flight that this relies on.
     pub(super) fn pass(
         &mut self,
         taken: H::Taken,
@@ -127,7 +130,7 @@ impl<H: Host> Worker<H> {
         actions.push(Action::Commit(commit));
     }
 
-    /// How a turn on a message is counted.
+    /// The end of a turn on a message.
     pub(super) fn end(
         message: &Message,
         end: End,
@@ -145,9 +148,8 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// How a turn on a message that is given up is counted. A record that can't be read has no
-    /// name.
-    fn given_up_end(
+    /// The end of a turn on a message that is given up. A record that can't be read has no name.
+    pub(super) fn given_up_end(
         message: Option<Message>,
         given_up: &GivenUp,
         since: H::Since,
@@ -167,77 +169,8 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Makes a record a dead letter, and remembers its place: when it comes again, after those that
-    /// followed it were decided, it is not tried again. To redrive it is to publish it anew.
-    pub(super) fn put_aside(
-        &mut self,
-        taken: H::Taken,
-        record: Record,
-        message: Option<Message>,
-        given_up: GivenUp,
-        (attempts, since): (u32, H::Since),
-        actions: &mut Vec<Action<H>>,
-    ) {
-        let key = message.as_ref().map(|message| message.key.clone());
-        let place = identity::of_position(&record.position);
-        let mut commit = self.commit(key, Some(place.clone()));
-        commit.end = Some(Self::given_up_end(message, &given_up, since));
-        let group = taken.group().to_owned();
-        commit.taken = Some(taken);
-        self.bury((&group, record), place, given_up, attempts, commit, actions);
-    }
-
-    /// Makes a parked record a dead letter. Like that of any dead letter, its identity may be
-    /// published anew.
-    pub(super) fn bury_parked(
-        &mut self,
-        (key, row): (String, (i64, usize)),
-        event: crate::commit::ParkedEvent,
-        message: Option<Message>,
-        given_up: GivenUp,
-        since: H::Since,
-        actions: &mut Vec<Action<H>>,
-    ) {
-        let attempts = (self.held.get(&key)).map_or(1, |held| held.trial.attempts);
-        let place = identity::of_position(&event.record.position);
-        let mut commit = self.commit(Some(key.clone()), Some(place.clone()));
-        commit.end = Some(Self::given_up_end(message, &given_up, since));
-        commit.entry.writes.push(Write::Unpark(row.0));
-        (commit.entry.writes).push(Write::InboxForgotten(event.identity));
-        commit.leaves = Some(row.1);
-        self.parked_settled(&key, row.0, commit.link.ticket);
-        let record = (&*event.group, event.record);
-        self.bury(record, place, given_up, attempts, commit, actions);
-    }
-
-    fn bury(
-        &self,
-        (group, record): (&str, Record),
-        place: Identity,
-        given_up: GivenUp,
-        attempts: u32,
-        mut commit: Commit<H>,
-        actions: &mut Vec<Action<H>>,
-    ) {
-        let limits = &self.settings.limits;
-        let tried = (attempts, self.now.unix_ms);
-        let letter = given_up.of_record((group, &record), tried, limits, &self.active);
-        let published = outgoing::dead_letter(limits, &self.active, record, &letter);
-        let told = crate::commit::DeadLetter {
-            key: None,
-            value: None,
-            ..letter.clone()
-        };
-        actions.push(Action::Report(Report::DeadLetter(Box::new(told))));
-        let writes = &mut commit.entry.writes;
-        writes.push(Write::Inbox(place, letter.time));
-        writes.push(Write::DeadLetter(Box::new(letter)));
-        writes.extend(published.map(|row| Write::Publish(Box::new(row))));
-        actions.push(Action::Commit(commit));
-    }
-
-    /// Notes what a parked message as settled by the entry with this ticket leaves: the next one of
-    /// its key is ready.
+    /// Marks a parked message as settled by the entry with this ticket: the next one of its key is
+    /// ready.
     pub(super) fn parked_settled(&mut self, key: &str, id: i64, ticket: u64) {
         if let Some(held) = self.held.get(key) {
             held.settled(id, ticket);
@@ -245,12 +178,12 @@ impl<H: Host> Worker<H> {
         self.held.wait(key, super::held::Until::Ready);
     }
 
-    /// An aggregate is quarantined, with the entry.
+    /// The item that quarantines an aggregate.
     pub(super) fn quarantine(&self, detail: &str) -> Write {
         Write::Quarantine(detail.to_owned(), self.now.unix_ms)
     }
 
-    /// What a parked message is.
+    /// The item that parks a message.
     pub(super) fn parking(&self, message: Parked, bytes: usize) -> Write {
         Write::Park(Box::new(crate::commit::Parking {
             message,

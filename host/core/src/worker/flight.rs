@@ -1,20 +1,20 @@
-//! The entries of a worker that are on their way to disk: on which each was decided, and the
-//! identity that it notes, so that a repeated event is known before its first one is committed.
+//! The entries of a worker that are in flight: the entry that each was decided on, and the identity
+//! that it records, so that repeated events are detected before the first is committed.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::identity::Identity;
 
-/// The entries whose fate is not known. Their number is bounded by what may wait for the writer.
+/// The unsettled entries. Their number is bounded by the queue of the writer.
 #[derive(Default)]
 pub(super) struct Flight {
     /// In the order of their tickets.
-    entries: VecDeque<InFlight>,
+    entries: VecDeque<FlightEntry>,
     /// Each with the ticket of its entry.
     identities: HashMap<Identity, u64>,
 }
 
-struct InFlight {
+struct FlightEntry {
     ticket: u64,
     base: u64,
     identity: Option<Identity>,
@@ -22,17 +22,17 @@ struct InFlight {
 }
 
 impl Flight {
-    /// The ticket of the entry on its way that notes this identity.
+    /// The ticket of the entry in flight that records this identity.
     pub(super) fn holds(&self, identity: &Identity) -> Option<u64> {
         self.identities.get(identity).copied()
     }
 
-    /// An entry is handed over. Its ticket is higher than all before.
+    /// Adds an entry that is handed over. Its ticket is higher than all before.
     pub(super) fn hand_over(&mut self, ticket: u64, base: u64, identity: Option<Identity>) {
         if let Some(identity) = &identity {
             self.identities.insert(identity.clone(), ticket);
         }
-        self.entries.push_back(InFlight {
+        self.entries.push_back(FlightEntry {
             ticket,
             base,
             identity,
@@ -40,7 +40,7 @@ impl Flight {
         });
     }
 
-    /// All entries up to this ticket have their fate.
+    /// Removes all entries up to this ticket, which are settled.
     pub(super) fn settled(&mut self, through: u64) {
         while let Some(first) = self.entries.front()
             && first.ticket <= through
@@ -52,8 +52,8 @@ impl Flight {
         }
     }
 
-    /// An entry was not written: neither will be those that were decided on it. Gives false where
-    /// that was known: what was decided since, on what is stored, holds.
+    /// Removes an entry that was not written, and those that were decided on it. Returns false if
+    /// that is done already: later entries were decided on the stored state and remain valid.
     pub(super) fn breaks(&mut self, ticket: u64) -> bool {
         let place = (self.entries).binary_search_by_key(&ticket, |entry| entry.ticket);
         let Ok(place) = place else { return false };
@@ -100,7 +100,7 @@ mod tests {
             (None, None)
         );
         assert_eq!(flight.holds(&id("other")), Some(2));
-        // Decided on what is stored.
+        // Decided on the stored state.
         flight.hand_over(5, 0, Some(id("a")));
         assert!(!flight.breaks(4), "it broke with the first one");
         assert_eq!(flight.holds(&id("a")), Some(5));

@@ -1,73 +1,77 @@
-//! What follows a message that was not decided: another attempt, the quarantine of its aggregate,
-//! or a dead letter.
+//! The step after a message was not decided: another attempt, the quarantine of its aggregate, or a
+//! dead letter.
 
 use std::time::Duration;
 
 use super::action::End;
 use super::attempt::Undecided;
-use super::host::{Active, Host};
+use super::host::{ActiveRules, HostTypes};
 use super::settings::Waits;
 use super::trial::Trial;
-use crate::commit::{DeadLetter, FiredTimer, ParkedTimer};
+use crate::commit::{Blocks, DeadLetter, FailedRedrive, FiredTimer, ParkedTimer};
 use crate::foreign;
+use crate::identity::Identity;
 use crate::limits::TurnLimits;
 use crate::record::Record;
 use crate::retry::{Next, RetryPolicy};
 use crate::rules::{Fault, FaultKind};
 
-/// Bytes of a value that are kept with a dead letter in any case.
+/// Bytes of a value that are always kept with a dead letter.
 const KEPT_BYTES: usize = 1 << 20;
 
-/// The reason of a dead letter that makes no sense, to the host or to the rules.
+/// The reason of a dead letter that is malformed, according to the host or to the rules.
 const MALFORMED: &str = "malformed";
 
-/// The reason of a dead letter that the rules asked to be given later again and again.
+/// The reason of a dead letter for which the rules asked for too many attempts.
 const RETRIES_EXHAUSTED: &str = "retries-exhausted";
 
-/// The reason of a dead letter for which there was no room among the parked messages.
+/// The reason of a dead letter that could not be parked for lack of room.
 pub(super) const PARKING_FULL: &str = "parking-full";
 
-/// What follows, after these attempts.
-pub(super) fn what_next<H: Host>(
+/// The next step, after these attempts.
+pub(super) fn what_next<H: HostTypes>(
     (policy, waits): (&RetryPolicy, &Waits),
     undecided: Undecided<H>,
     trial: &mut Trial,
     now: Duration,
-) -> Failure {
-    // What may not pass, the same input would bring about again.
+) -> AfterFailure {
+    // A permanent failure would recur on the same input.
     let (may_pass, given_up) = match undecided {
         Undecided::RetryLater(detail) => {
             let given_up = GivenUp {
                 reason: RETRIES_EXHAUSTED,
                 ..GivenUp::malformed(detail)
             };
-            (true, Failure::GiveUp(given_up))
+            (true, AfterFailure::GiveUp(given_up))
         }
-        Undecided::Broke(fault) => (fault.may_pass(), Failure::GiveUp(GivenUp::broke(fault))),
-        Undecided::NotMigrated(fault) => (fault.may_pass(), Failure::Quarantine(fault)),
-        Undecided::Malformed(detail) => (false, Failure::GiveUp(GivenUp::malformed(detail))),
-        // Says nothing of the message: it was no attempt (invariant 5).
+        Undecided::Broke(fault) => (
+            fault.may_pass(),
+            AfterFailure::GiveUp(GivenUp::broke(fault)),
+        ),
+        Undecided::NotMigrated(fault) => (fault.may_pass(), AfterFailure::Quarantine(fault)),
+        Undecided::Malformed(detail) => (false, AfterFailure::GiveUp(GivenUp::malformed(detail))),
+        // Says nothing about the message, so it was no attempt (invariant 5).
         Undecided::Store(_) => {
             trial.spare();
-            return Failure::Store;
+            return AfterFailure::Store;
         }
-        // No more does this (invariant 12).
+        // Nor does this (invariant 12).
         Undecided::Machine(_) => {
             trial.spare();
-            return Failure::Retry(waits.machine);
+            return AfterFailure::Retry(waits.machine);
         }
     };
     if may_pass && let Next::RetryAfter(ms) = policy.after(trial.attempts, trial.waited_ms(now)) {
-        return Failure::Retry(Duration::from_millis(ms));
+        return AfterFailure::Retry(Duration::from_millis(ms));
     }
     given_up
 }
 
-/// What follows a message that was not decided.
-pub(super) enum Failure {
+/// The step after a message was not decided.
+pub(super) enum AfterFailure {
     /// Another attempt, after this time.
     Retry(Duration),
-    /// The store can't be read: it comes again when it can.
+    /// The store can't be read: the message is delivered again once it can.
     Store,
     /// The state of its aggregate can't be read: its messages are parked.
     Quarantine(Fault),
@@ -75,13 +79,27 @@ pub(super) enum Failure {
     GiveUp(GivenUp),
 }
 
-/// Why a message is given up.
+/// A record that is given up.
+pub(super) struct Undecidable<'r> {
+    /// The consumer group.
+    pub(super) group: &'r str,
+    /// Its topic, by the participant's name.
+    pub(super) declared_topic: &'r str,
+    /// The record.
+    pub(super) record: &'r Record,
+    /// Identity of the message that it was admitted as.
+    pub(super) identity: Option<&'r Identity>,
+    /// True if it stays parked.
+    pub(super) is_parked: bool,
+}
+
+/// The reason why a message is given up.
 pub(super) struct GivenUp {
     /// A stable word.
     pub(super) reason: &'static str,
-    /// What was wrong.
+    /// Description of the problem.
     pub(super) detail: String,
-    /// Whether the rules broke.
+    /// True if the rules broke.
     pub(super) is_fault: bool,
 }
 
@@ -94,7 +112,7 @@ impl GivenUp {
         }
     }
 
-    /// A timer that waits for another attempt, or behind others.
+    /// A timer that waits for another attempt, or behind other messages.
     pub(super) fn waits(detail: &str) -> Self {
         Self {
             reason: "waits",
@@ -102,7 +120,15 @@ impl GivenUp {
         }
     }
 
-    /// How its turn is counted.
+    /// The messages that a dead letter of this reason blocks.
+    pub(super) fn blocks(&self) -> Blocks {
+        match self.reason == RETRIES_EXHAUSTED {
+            true => Blocks::Messages,
+            false => Blocks::All,
+        }
+    }
+
+    /// The end of its turn.
     pub(super) fn end(&self) -> End {
         match self.reason {
             _ if self.is_fault => End::Fault,
@@ -111,17 +137,18 @@ impl GivenUp {
         }
     }
 
-    /// The dead letter of a record, and whether it became one after so many attempts at this time.
-    /// A value beyond [`KEPT_BYTES`] and what a record may have is not kept: a few kilobytes, well
-    /// compressed, could otherwise fill the store (invariant 9). Where it is told, it can be read
-    /// again.
+    /// The dead letter of a record that was given up at this time after this number of attempts. A
+    /// value beyond [`KEPT_BYTES`] and beyond the limit of a record is not kept: a few kilobytes,
+    /// well compressed, could otherwise fill the store (invariant 9). It can still be read at its
+    /// position in the topic.
     pub(super) fn of_record(
         mut self,
-        (group, record): (&str, &Record),
+        lost: Undecidable<'_>,
         (attempts, time): (u32, u64),
         limits: &TurnLimits,
-        active: &impl Active,
+        active: &impl ActiveRules,
     ) -> DeadLetter {
+        let record = lost.record;
         if self.reason == MALFORMED
             && let Some(looks) = record.value.as_deref().and_then(foreign::looks_like)
         {
@@ -136,17 +163,19 @@ impl GivenUp {
                 value.len()
             ));
         }
+        let kept = |bytes: &Option<Vec<u8>>| bytes.clone().filter(|bytes| !too_large(bytes));
         DeadLetter {
-            consumer: group.to_owned(),
-            topic: record.position.topic.to_string(),
-            partition: record.position.partition,
-            offset: record.position.offset,
-            key: record.key.as_ref().filter(|key| !too_large(key)).cloned(),
-            value: record
-                .value
-                .as_ref()
-                .filter(|value| !too_large(value))
-                .cloned(),
+            group: lost.group.to_owned(),
+            declared_topic: lost.declared_topic.to_owned(),
+            record: Record {
+                key: kept(&record.key),
+                value: kept(&record.value),
+                attributes: record.attributes.clone(),
+                position: record.position.clone(),
+                timestamp: record.timestamp,
+            },
+            identity: lost.identity.cloned(),
+            is_parked: lost.is_parked,
             reason: self.reason.into(),
             detail: self.detail,
             attempts,
@@ -155,12 +184,30 @@ impl GivenUp {
         }
     }
 
-    /// A timer that is parked, after so many attempts.
+    /// A dead letter that was redriven without success, after this number of attempts.
+    pub(super) fn of_redrive(
+        self,
+        (letter, request): (i64, i64),
+        (attempts, time): (u32, u64),
+        active: &impl ActiveRules,
+    ) -> FailedRedrive {
+        FailedRedrive {
+            letter,
+            request,
+            reason: self.reason.into(),
+            detail: self.detail,
+            attempts,
+            digest: active.digest().into(),
+            time,
+        }
+    }
+
+    /// A timer that is parked, after this number of attempts.
     pub(super) fn of_timer(
         self,
         fired: FiredTimer,
         (attempts, time): (u32, u64),
-        active: &impl Active,
+        active: &impl ActiveRules,
     ) -> ParkedTimer {
         ParkedTimer {
             fired,
@@ -172,8 +219,8 @@ impl GivenUp {
         }
     }
 
-    /// There is no room to park a message of an aggregate whose state can't be read. `is_fault`
-    /// where that was tried.
+    /// There is no room to park a message of an aggregate whose state can't be read. `is_fault` is
+    /// true if the state was tried.
     pub(super) fn no_room(detail: &str, is_fault: bool) -> Self {
         let limits = "raise parked.messages, parked.bytes or parked.aggregate_messages";
         Self {
@@ -220,7 +267,7 @@ mod tests {
     use super::super::tests::Nobody;
     use super::*;
 
-    fn after(undecided: Undecided<Nobody>) -> (Failure, u32) {
+    fn after(undecided: Undecided<Nobody>) -> (AfterFailure, u32) {
         let mut trial = Trial {
             attempts: u32::MAX,
             ..Trial::default()
@@ -234,7 +281,7 @@ mod tests {
     #[test]
     fn invariant_5_no_fault_of_the_store_is_charged_to_a_message() {
         let (next, attempts) = after(Undecided::Store("disk full"));
-        assert!(matches!(next, Failure::Store));
+        assert!(matches!(next, AfterFailure::Store));
         assert_eq!(attempts, u32::MAX - 1);
     }
 
@@ -242,7 +289,7 @@ mod tests {
     fn invariant_12_no_lack_of_the_machine_is_charged_to_a_message() {
         let lack = Fault::new(FaultKind::Machine, "memory");
         let (next, attempts) = after(Undecided::Machine(lack));
-        assert!(matches!(next, Failure::Retry(wait) if wait == Waits::default().machine));
+        assert!(matches!(next, AfterFailure::Retry(wait) if wait == Waits::default().machine));
         assert_eq!(attempts, u32::MAX - 1);
     }
 }

@@ -1,9 +1,18 @@
 use super::*;
 
+fn held(parked: &[(&str, usize)]) -> HeldKeys {
+    let of_key = |(key, messages): &(&str, usize)| ParkedKey {
+        key: (*key).to_owned(),
+        messages: *messages,
+        letter: None,
+    };
+    HeldKeys::new(parked.iter().map(of_key))
+}
+
 #[test]
-fn what_is_stored_is_ready_and_taken_key_by_key() {
+fn stored_keys_are_ready_and_offered_one_by_one() {
     let now = Duration::from_secs(100);
-    let mut held = HeldKeys::new([("a".to_owned(), 2), ("b".to_owned(), 1)].into_iter());
+    let mut held = held(&[("a", 2), ("b", 1)]);
     assert!(held.holds("a") && !held.holds("c"));
     assert!(held.next_due().is_some());
     assert_eq!(held.next(now).as_deref(), Some("a"));
@@ -17,7 +26,7 @@ fn what_is_stored_is_ready_and_taken_key_by_key() {
 #[test]
 fn a_message_that_the_rules_do_not_take_holds_nothing_back_and_waits_for_others() {
     let now = Duration::from_secs(100);
-    let mut held = HeldKeys::new([("a".to_owned(), 2)].into_iter());
+    let mut held = held(&[("a", 2)]);
     assert_eq!(held.next(now).as_deref(), Some("a"));
     if let Some(a) = held.get("a") {
         a.pass_over(7);
@@ -71,14 +80,14 @@ fn an_entry_that_is_not_written_concerns_only_its_key_and_only_where_it_changed_
     let now = Duration::from_secs(100);
     let retry = now + Duration::from_secs(1);
     let later = now + Duration::from_secs(9);
-    let mut held = HeldKeys::new([("idle".to_owned(), 1)].into_iter());
+    let mut held = held(&[("idle", 1)]);
     assert_eq!(held.next(now).as_deref(), Some("idle"));
     held.wait("idle", Until::Time(later));
     held.park("unreadable", 1, tried(0), Until::Generation);
     held.park("retried", 2, tried(3), Until::Time(later));
     held.park("settled", 3, tried(4), Until::Ready);
     held.park("new", 5, tried(2), Until::Ready);
-    // One more comes behind each, and is on its way to disk.
+    // One more message follows for each key, and is in flight.
     for key in ["unreadable", "retried", "settled"] {
         held.park(key, 6, Trial::default(), Until::Ready);
     }
@@ -108,7 +117,7 @@ fn an_entry_that_is_not_written_concerns_only_its_key_and_only_where_it_changed_
 }
 
 #[test]
-fn what_is_offered_while_its_entry_breaks_or_another_generation_comes_is_no_more_offered() {
+fn an_offer_ends_when_its_entry_breaks_or_another_generation_comes() {
     let now = Duration::from_secs(100);
     let mut held = HeldKeys::default();
     held.park("k", 2, Trial::default(), Until::Ready);
@@ -135,7 +144,7 @@ fn a_swap_begins_anew_only_the_attempts_of_what_could_not_be_read() {
 }
 
 #[test]
-fn that_a_key_is_full_is_news_again_when_a_tenth_of_it_is_settled() {
+fn a_full_key_is_reported_again_after_a_tenth_is_settled() {
     let mut held = Held::new(20, Until::Ready);
     assert!(held.is_newly_full() && !held.is_newly_full());
     held.settled(1, 1);

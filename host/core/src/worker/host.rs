@@ -1,71 +1,71 @@
-//! What a worker needs of the host around it, as types that it never looks into, or asks by these
-//! questions only.
+//! The host around a worker: types that the worker passes on without looking inside, and the few
+//! questions that it asks them.
 
 use std::fmt;
 use std::sync::Arc;
 
 use saga_contract::description::Description;
 
-/// What belongs to the host: it travels with turns and entries, unread.
-pub trait Host {
-    /// What decides: a generation with where its events go.
-    type Active: Active + Clone;
+/// The host's types, which travel with turns and entries.
+pub trait HostTypes {
+    /// The active generation, with the topics of its events.
+    type Active: ActiveRules + Clone;
     /// A client that waits for an answer.
     type Client;
-    /// A record that was taken, with the reading that it belongs to.
-    type Taken: Taken;
-    /// Dropped when the turn of a timer is over, whatever became of it.
+    /// A record that was taken, with its session.
+    type Taken: TakenRecord;
+    /// Dropped when the turn of a timer is over, whatever its result.
     type Over;
     /// When a turn was offered.
     type Since: Copy + Default;
-    /// How much of a participant may be parked.
+    /// Capacity for the parked messages of a participant.
     type Room: Room<Place = Self::Place>;
-    /// A place for a parked message.
+    /// Room for one parked message.
     type Place;
-    /// Why the store could not be read.
+    /// The reason why the store could not be read.
     type StoreFault: Clone + fmt::Debug;
 
-    /// Whether a worker is deliberately wrong in this: never, but in a simulation that shows that
-    /// it is noticed.
+    /// True if a worker has this deliberate defect. Always false, except in a simulation that shows
+    /// that defects are detected.
     #[must_use]
     fn is_broken(_defect: Defect) -> bool {
         false
     }
 }
 
-/// What a worker may do wrong, to show that it is noticed.
+/// A deliberate defect of a worker, to show that it is detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Defect {
     /// A message that waits for another attempt does not hold back those of its key.
     KeyNotHeldBack,
     /// A message is decided although an earlier one of its key is parked.
     ParkedOvertaken,
-    /// A parked timer is decided although what was decided before it did not come to be.
+    /// A parked timer is decided although the decision before it was void.
     ParkedTimerGoesOn,
-    /// What was admitted under another description is decided all the same.
+    /// A record or command is decided although it was admitted under another description.
     AdmissionNotCompared,
     /// A worker goes on from a state that was not written.
     BrokenStateKept,
-    /// An event that was decided on what was not written is taken for applied.
+    /// An event counts as applied although it was decided on a state that was not written.
     BrokenIdentityKept,
 }
 
-/// A generation that decides. Made whole before any turn runs on it, and never altered (invariant
+/// A generation that decides. Complete before any turn runs on it, and never modified (invariant
 /// 6).
-pub trait Active {
+pub trait ActiveRules {
     /// Its row in the store.
     fn generation(&self) -> i64;
     /// Digest of the component.
     fn digest(&self) -> &str;
-    /// What the participant says of itself.
+    /// The participant's description.
     fn description(&self) -> &Description;
-    /// Where events go that are published to this topic, by its name in the description.
+    /// Lane of the events that are published to this topic, by its name in the description.
     fn lane(&self, topic: &str) -> Option<Lane>;
-    /// Where dead letters go that came from this topic.
+    /// Lane of the dead letters that came from this topic.
     fn dead_letters(&self, topic: &Arc<str>) -> Option<Lane>;
 }
 
-impl<A: Active + ?Sized> Active for Arc<A> {
+impl<A: ActiveRules + ?Sized> ActiveRules for Arc<A> {
     fn generation(&self) -> i64 {
         (**self).generation()
     }
@@ -97,49 +97,50 @@ pub struct Lane {
 }
 
 /// A record that was taken.
-pub trait Taken {
-    /// Whether its reading was cancelled: the record comes again.
+pub trait TakenRecord {
+    /// True if its session was cancelled: the record is delivered again.
     fn is_cancelled(&self) -> bool;
-    /// Cancels its reading: everything from the stored offset on comes again, in order.
+    /// Cancels its session: everything from the stored offset on is delivered again, in order.
     fn cancel(&self);
-    /// Whether an earlier reading may have settled it.
+    /// True if it may have been settled in an earlier session.
     fn may_repeat(&self) -> bool;
     /// The consumer group.
     fn group(&self) -> &str;
-    /// Its topic, as the participant calls it.
+    /// Its topic, by the participant's name.
     fn declared_topic(&self) -> &str;
 }
 
-/// How much of a participant may be parked, and how much is (invariant 9). Its workers share it.
+/// Capacity for parked messages of a participant, and its use (invariant 9). Shared by its workers.
 pub trait Room: Clone {
-    /// A place for one message.
+    /// Room for one message.
     type Place;
 
-    /// A place for one more message of so many bytes, of an aggregate with so many parked already.
+    /// Takes room for one more message of this many bytes, of an aggregate with this many parked
+    /// already.
     ///
     /// # Errors
-    /// The bound that leaves no room for it.
+    /// The bound that is reached.
     fn take(&self, bytes: usize, of_aggregate: usize) -> Result<Self::Place, Bound>;
-    /// Whether this is the first message of the participant without room since a tenth of it was
-    /// free.
+    /// True if this is the participant's first message without room since at least a tenth of the
+    /// room was free.
     fn has_just_filled(&self) -> bool;
-    /// How many messages are parked, and how many bytes they have.
+    /// Number of parked messages, and their bytes.
     fn used(&self) -> (usize, usize);
 }
 
-/// A bound on what is parked.
+/// A bound of parked messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
-    /// Of the messages of the participant.
+    /// Messages of the participant.
     Messages,
-    /// Of their bytes.
+    /// Bytes of the participant's messages.
     Bytes,
-    /// Of the messages of one aggregate.
+    /// Messages of one aggregate.
     AggregateMessages,
 }
 
 impl Bound {
-    /// The setting that is the bound.
+    /// The setting of the bound.
     #[must_use]
     pub fn setting(self) -> &'static str {
         match self {

@@ -1,43 +1,47 @@
-//! One worker: it decides the turns of its keys, one after the other, and hands over what is to be
+//! One worker: decides the turns of its keys, one after the other, and hands over entries to be
 //! written.
 //!
-//! A worker does not wait for commits: it goes on with the next message on the state that it has
-//! just decided. If an entry is not written, those of the same aggregate that were decided on it
-//! are not written either ([`crate::commit::chain`]), and the worker reads that aggregate anew.
+//! A worker does not wait for commits: it decides the next message on the state that it has just
+//! decided. If an entry is not written, entries of the same aggregate that were decided on it are
+//! not written either ([`crate::commit::chain`]), and the worker loads that aggregate again.
 //! Clients are answered and offsets move only after the commit.
 //!
-//! A worker does nothing by itself: [`Worker::step`] takes an [`Input`] and says what is to be
-//! done, as [`Action`]s, and what it must know before it goes on, as one [`Question`]. Around it
-//! are threads in the host, and a seeded simulation.
+//! A worker does nothing by itself: [`Worker::step`] takes an [`Input`] and returns the work to do,
+//! as [`Action`]s; the worker may then have one open [`Question`]. It runs in threads of the host,
+//! and in a seeded simulation.
 //!
 //! # Layout
 //!
-//! - this file: the loop; [`action`]: what goes in and comes out; [`host`]: what belongs to the
-//!   host; [`settings`]
-//! - [`turn`]: what is offered; `commands`, `turns`: one turn of each kind
-//! - `attempt`: one attempt at a message: the aggregate, the rules, the settlement; `trial`: how
-//!   many there were
-//! - `entries`: what is handed over; `outgoing`: what it publishes; [`flight`]: what is on its way
-//!   to disk
-//! - `questions`: what a worker must know before it goes on
-//! - `given_up`: what follows a message that was not decided
-//! - `waiting`: the keys that wait a moment in memory; `held`: those whose messages are parked in
+//! - this file: the loop; [`action`]: inputs, questions and actions; [`host`]: the host's types;
+//!   [`settings`]
+//! - [`turn`]: the turns that are offered; `commands`, `turns`: one turn of each kind
+//! - `attempt`: one attempt at a message: the aggregate, the rules, the settlement; `trial`: the
+//!   count of attempts
+//! - `entries`: the entries that are handed over; `outgoing`: their outbox rows; [`flight`]: the
+//!   entries in flight
+//! - `migrate`: reads and migrates a state without a message
+//! - `questions`: the open question of a worker
+//! - `given_up`: the step after a message was not decided
+//! - `waiting`: the keys that wait briefly in memory; `held`: those whose messages are parked in
 //!   the store
-//! - `parking`: how messages come to wait; `parked`: the parked ones, offered again
-//! - `cache`: the aggregates that are remembered; [`quarantined`]: the keys that are quarantined
+//! - `parking`: parks messages; `parked`: offers parked messages again; `dead_letters`: gives messages
+//!   up, and carries out what operators ask for them
+//! - `cache`: the cached aggregates; [`quarantined`]: the quarantined keys
 //!
-//! Must not know: I/O, threads, clocks, randomness; who is answered how. Invariants that live here:
-//! 4 (turns of one key run in order), 5, 6 and 8.
+//! Must not know: I/O, threads, clocks, randomness; how clients are answered. Invariants that live
+//! here: 4 (turns of one key run in order), 5, 6 and 8.
 
 pub mod action;
 mod attempt;
 mod cache;
 mod commands;
+mod dead_letters;
 mod entries;
 pub mod flight;
 mod given_up;
 mod held;
 pub mod host;
+mod migrate;
 mod outgoing;
 mod parked;
 mod parking;
@@ -55,11 +59,12 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 pub use action::{
-    Action, Answer, Ask, Commit, End, Input, Loaded, Now, Question, ReadAnswer, Report, TurnEnd,
+    Action, Ask, Commit, End, Input, Loaded, Now, Question, ReadAnswer, Replied, TurnEnd,
+    WorkerAnswer, WorkerReport,
 };
-pub use host::{Active, Bound, Defect, Host, Lane, Room, Taken};
+pub use host::{ActiveRules, Bound, Defect, HostTypes, Lane, Room, TakenRecord};
 pub use quarantined::QuarantinedKeys;
-pub use settings::{Settings, Waits};
+pub use settings::{Waits, WorkerSettings};
 pub use trial::Trial;
 pub use turn::{CommandTurn, EventTurn, TimerTurn, Turn, UnreadableTurn};
 
@@ -70,14 +75,14 @@ use held::HeldKeys;
 use parked::ParkedTurn;
 use waiting::WaitingKeys;
 
-use crate::commit::{Broken, FiredTimer, StoredAggregate};
+use crate::commit::{Broken, FiredTimer, ParkedKey, StoredAggregate};
 use crate::identity::Identity;
 use crate::message::Envelope;
 use crate::rules::Fault;
 
-/// The turn loop of some keys of a participant.
-pub struct Worker<H: Host> {
-    settings: Settings<H>,
+/// The turn loop for some keys of a participant.
+pub struct Worker<H: HostTypes> {
+    settings: WorkerSettings<H>,
     active: H::Active,
     cache: Cache,
     waiting: WaitingKeys<H>,
@@ -86,22 +91,23 @@ pub struct Worker<H: Host> {
     flight: Flight,
     /// When a read was last counted in the store, by its name.
     reads: HashMap<String, Duration>,
-    /// Turns that are to be taken before any other: those that have waited.
+    /// Turns that have waited and are taken before any other.
     agenda: VecDeque<Turn<H>>,
-    /// Whether a parked message may be offered next.
+    /// Present if a parked message may be offered next.
     may_offer: Option<H::Since>,
-    open: Option<(Subject<H>, Stage<H>)>,
+    open: Option<(TurnSubject<H>, TurnStage<H>)>,
     now: Now,
-    /// Of the last entry.
+    /// Ticket of the last entry.
     ticket: u64,
-    /// Up to here all entries have their fate.
+    /// All entries up to this ticket are settled.
     settled: u64,
 }
 
-/// What a turn is about.
-enum Subject<H: Host> {
+/// The subject of a turn.
+enum TurnSubject<H: HostTypes> {
     Command(Box<CommandTurn<H>>),
     Read(Box<CommandTurn<H>>),
+    Migrate(Box<CommandTurn<H>>),
     Event(Box<EventTurn<H>>, Identity),
     Timer(Box<TimerTurn<H>>),
     Unreadable(Box<UnreadableTurn<H>>),
@@ -110,14 +116,19 @@ enum Subject<H: Host> {
     Parked(Box<ParkedTurn<H>>),
 }
 
-/// What a turn waits for.
-enum Stage<H: Host> {
-    /// Is a record known already? It is to be decided, or parked behind others.
+/// The stage of a turn that waits for an answer.
+enum TurnStage<H: HostTypes> {
+    /// Is the record known already? If not, it is decided, or parked behind others.
     Known {
         place: Option<Identity>,
         is_behind: bool,
     },
-    /// Until what may have cancelled the timer has its fate.
+    /// Has the record replaced that of this dead letter before? With the record's position.
+    Returned {
+        place: Identity,
+        letter: i64,
+    },
+    /// The settlement of entries that may have cancelled the timer.
     SyncTimer {
         is_behind: bool,
     },
@@ -125,30 +136,30 @@ enum Stage<H: Host> {
     Set {
         is_behind: bool,
     },
-    /// The next parked message; after a wait for what was on its way to disk.
+    /// The next parked message; `is_again` after a wait for entries in flight.
     Next {
         is_again: bool,
     },
     SyncNext,
-    /// The parked timer, once what may have cancelled it has its fate.
+    /// The parked timer, once entries that may have cancelled it are settled.
     ParkedTimer {
         row: (i64, usize),
         fired: FiredTimer,
         is_synced: bool,
     },
-    /// Is the aggregate quarantined, which can't be read?
+    /// Is the aggregate with the unreadable state quarantined?
     Quarantined(Fault),
     Attempt(Attempt<H>),
 }
 
-impl<H: Host> Worker<H> {
-    /// A worker that begins with this generation. `parked` are those of its keys for which messages
-    /// are parked, each with how many.
+impl<H: HostTypes> Worker<H> {
+    /// A worker that starts with this generation. `parked` are those of its keys for which messages
+    /// are parked.
     #[must_use]
     pub fn new(
-        settings: Settings<H>,
+        settings: WorkerSettings<H>,
         active: H::Active,
-        parked: impl Iterator<Item = (String, usize)>,
+        parked: impl Iterator<Item = ParkedKey>,
         quarantined: QuarantinedKeys,
     ) -> Self {
         Self {
@@ -169,11 +180,11 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Takes an input; what is to be done then is put into `actions`, in order, and is to be done
+    /// Takes an input and adds the resulting actions to `actions`, in order. They must be performed
     /// before the question is answered.
     ///
     /// # Panics
-    /// When a generation comes in the middle of a turn.
+    /// If a generation comes in the middle of a turn.
     pub fn step(&mut self, now: Now, input: Input<H>, actions: &mut Vec<Action<H>>) {
         self.now = now;
         match input {
@@ -189,6 +200,7 @@ impl<H: Host> Worker<H> {
                 self.settled = through;
                 self.flight.settled(through);
             }
+            Input::Requested { key, is_new } => self.held.requested(&key, is_new),
             Input::Generation(active) => {
                 assert!(self.open.is_none(), "a turn runs on one generation");
                 self.active = active;
@@ -201,7 +213,7 @@ impl<H: Host> Worker<H> {
                 }
             }
         }
-        // One message, then one turn: neither waits for all of the other.
+        // One parked message, then one turn: neither waits for all of the other kind.
         while self.open.is_none() {
             if let Some(turn) = self.agenda.pop_front() {
                 self.offer(turn, actions);
@@ -213,34 +225,33 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// When the worker is to be told of the time, since the start; it may be over already.
+    /// Time since the start at which the worker needs [`Input::Time`]; it may have passed already.
     #[must_use]
     pub fn next_due(&self) -> Option<Duration> {
         let due = [self.waiting.next_due(), self.held.next_due()];
         due.into_iter().flatten().min()
     }
 
-    /// What decides.
+    /// The active generation.
     #[must_use]
     pub fn active(&self) -> &H::Active {
         &self.active
     }
 
-    /// The message of the turn whose question is open, the record that it came with, and which
-    /// attempt at it this is.
+    /// The message of the turn whose question is open, its record, and the number of the attempt.
     #[must_use]
     pub fn current(&self) -> Option<(&Envelope, Option<&crate::record::Record>, u32)> {
         let (subject, _) = self.open.as_ref()?;
         let envelope = subject.envelope()?;
         Some(match subject {
-            Subject::Event(turn, _) => (envelope, Some(&turn.record), turn.trial.attempts),
-            Subject::Timer(turn) => (envelope, None, turn.trial.attempts),
-            Subject::Parked(turn) => (envelope, turn.record(), 0),
+            TurnSubject::Event(turn, _) => (envelope, Some(&turn.record), turn.trial.attempts),
+            TurnSubject::Timer(turn) => (envelope, None, turn.trial.attempts),
+            TurnSubject::Parked(turn) => (envelope, turn.record(), 0),
             _ => (envelope, None, 0),
         })
     }
 
-    /// Whether nothing waits in it: no turn, and no message that is parked and that its rules take.
+    /// True if nothing waits in it: no turn, and no parked message that its rules take.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.open.is_none()
@@ -249,13 +260,13 @@ impl<H: Host> Worker<H> {
             && self.held.is_empty()
     }
 
-    /// Whether messages of this key are parked that are offered again some time.
+    /// True if messages of this key are parked that will be offered again.
     #[must_use]
     pub fn is_parked(&self, key: &str) -> bool {
         self.held.holds(key)
     }
 
-    /// Whether messages of this key are parked only because the rules don't take them.
+    /// True if messages of this key are parked only because the rules don't take them.
     #[must_use]
     pub fn passes_over(&self, key: &str) -> bool {
         self.held.passes_over(key)
@@ -268,6 +279,7 @@ impl<H: Host> Worker<H> {
         match turn {
             Turn::Command(turn) => self.asked(turn, false, actions),
             Turn::Read(turn) => self.asked(turn, true, actions),
+            Turn::Migrate(turn) => self.begin_attempt(TurnSubject::Migrate(turn), None, actions),
             Turn::Event(turn) => self.event(turn, false, actions),
             Turn::Timer(turn) => self.timer(turn, false),
             Turn::Unreadable(turn) => self.unreadable(turn, actions),
@@ -276,19 +288,19 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    fn ask(&mut self, subject: Subject<H>, stage: Stage<H>) {
+    fn ask(&mut self, subject: TurnSubject<H>, stage: TurnStage<H>) {
         self.open = Some((subject, stage));
     }
 
     fn answered(
         &mut self,
-        subject: Subject<H>,
-        stage: Stage<H>,
+        subject: TurnSubject<H>,
+        stage: TurnStage<H>,
         answer: Input<H>,
         actions: &mut Vec<Action<H>>,
     ) {
         match (subject, stage, answer) {
-            (subject, Stage::Attempt(attempt), answer) => {
+            (subject, TurnStage::Attempt(attempt), answer) => {
                 let Some(envelope) = subject.envelope() else {
                     return;
                 };
@@ -296,58 +308,70 @@ impl<H: Host> Worker<H> {
                 self.attempt_went(subject, next, actions);
             }
             (
-                Subject::Event(turn, identity),
-                Stage::Known { is_behind, .. },
+                TurnSubject::Event(turn, identity),
+                TurnStage::Known { is_behind, .. },
                 Input::Loaded(loaded),
             ) => {
                 self.event_known(turn, identity, is_behind, loaded, actions);
             }
-            (Subject::Unreadable(turn), Stage::Known { .. }, Input::Loaded(loaded)) => {
+            (
+                TurnSubject::Event(turn, _),
+                TurnStage::Returned { place, letter },
+                Input::Loaded(loaded),
+            ) => self.event_returned(*turn, (place, letter), loaded, actions),
+            (TurnSubject::Unreadable(turn), TurnStage::Known { .. }, Input::Loaded(loaded)) => {
                 self.unreadable_known(*turn, loaded, actions);
             }
-            (subject, Stage::SyncTimer { is_behind }, Input::Synced) => {
-                self.ask(subject, Stage::Set { is_behind });
+            (subject, TurnStage::SyncTimer { is_behind }, Input::Synced) => {
+                self.ask(subject, TurnStage::Set { is_behind });
             }
-            (Subject::Timer(turn), Stage::Set { is_behind }, Input::Loaded(loaded)) => {
+            (TurnSubject::Timer(turn), TurnStage::Set { is_behind }, Input::Loaded(loaded)) => {
                 self.timer_known(turn, is_behind, loaded, actions);
             }
-            (Subject::Key(key, since), stage, answer) => {
+            (TurnSubject::Key(key, since), stage, answer) => {
                 self.go_on_parked((key, since), stage, answer, actions);
             }
-            (subject, Stage::Quarantined(fault), Input::Loaded(loaded)) => {
+            (subject, TurnStage::Quarantined(fault), Input::Loaded(loaded)) => {
                 self.quarantine_known(subject, fault, loaded, actions);
             }
-            // The host answers what it was asked.
+            // The host answers the open question.
             (subject, stage, _) => self.ask(subject, stage),
         }
     }
 
     fn begin_attempt(
         &mut self,
-        subject: Subject<H>,
+        subject: TurnSubject<H>,
         loaded: Option<StoredAggregate>,
         actions: &mut Vec<Action<H>>,
     ) {
         let Some(envelope) = subject.envelope() else {
             return;
         };
-        let next = self.attempt((envelope, subject.is_read()), loaded);
+        let only_reads_state = matches!(subject, TurnSubject::Migrate(_));
+        let next = self.attempt((envelope, subject.is_read()), loaded, only_reads_state);
         self.attempt_went(subject, next, actions);
     }
 
     fn attempt_went(
         &mut self,
-        subject: Subject<H>,
+        mut subject: TurnSubject<H>,
         next: Result<Attempt<H>, attempt::Attempted<H>>,
         actions: &mut Vec<Action<H>>,
     ) {
         match next {
-            Ok(attempt) => self.ask(subject, Stage::Attempt(attempt)),
+            Ok(attempt) => {
+                if let Some(saga) = &attempt.known.correlation {
+                    subject.join(saga);
+                }
+                self.ask(subject, TurnStage::Attempt(attempt));
+            }
             Err(attempted) => self.attempted(subject, attempted, actions),
         }
     }
 
-    /// An entry was not written: what was decided on it is void, and its aggregate is read anew.
+    /// Takes in that an entry was not written: entries that were decided on it are void, and its
+    /// aggregate is loaded again.
     fn broke(&mut self, broken: &Broken) {
         if H::is_broken(Defect::BrokenIdentityKept) || !self.flight.breaks(broken.ticket) {
             return;
@@ -362,10 +386,10 @@ impl<H: Host> Worker<H> {
     }
 }
 
-impl<H: Host> Subject<H> {
+impl<H: HostTypes> TurnSubject<H> {
     fn envelope(&self) -> Option<&Envelope> {
         match self {
-            Self::Command(turn) | Self::Read(turn) => Some(&turn.envelope),
+            Self::Command(turn) | Self::Read(turn) | Self::Migrate(turn) => Some(&turn.envelope),
             Self::Event(turn, _) => Some(&turn.envelope),
             Self::Timer(turn) => Some(&turn.envelope),
             Self::Parked(turn) => Some(&turn.envelope),
@@ -375,5 +399,15 @@ impl<H: Host> Subject<H> {
 
     fn is_read(&self) -> bool {
         matches!(self, Self::Read(_))
+    }
+
+    /// Puts a client's message into the saga of its aggregate, unless the client named a saga.
+    fn join(&mut self, saga: &str) {
+        if let Self::Command(turn) | Self::Read(turn) = self {
+            let message = &mut turn.envelope.message;
+            if message.correlation == message.id {
+                saga.clone_into(&mut message.correlation);
+            }
+        }
     }
 }

@@ -1,15 +1,14 @@
-//! What a turn publishes, as rows of the outbox: events, and dead letters for the dead-letter
-//! topic.
+//! The outbox rows of a turn: events, and dead letters for the dead-letter topic.
 
-use super::host::Active;
+use super::host::ActiveRules;
 use crate::commit::{DeadLetter, OutboxRow, Write};
 use crate::limits::TurnLimits;
 use crate::record::{Attributes, Record, header};
 use crate::settle::{OutgoingEvent, Settlement};
 
-/// Takes the events out of a settlement, as the records that it publishes.
+/// Takes the events out of a settlement, as outbox rows.
 pub(super) fn outbox(
-    active: &impl Active,
+    active: &impl ActiveRules,
     settlement: &mut Settlement,
 ) -> impl Iterator<Item = Write> {
     let events = std::mem::take(&mut settlement.events);
@@ -33,31 +32,29 @@ pub(super) fn outbox(
             time,
         })))
     };
-    // Every declared publication has a lane, and settlement has refused undeclared ones.
+    // Every declared publication has a lane, and settlement has rejected undeclared ones.
     events.into_iter().filter_map(row)
 }
 
-/// The record for the dead-letter topic: key, value and attributes as they came, and why. What is
-/// too large to be published once more is left out, and said to be; the letter in the store has key
-/// and value.
+/// The record for the dead-letter topic: the original key, value and attributes, and the reason. A
+/// key or value that is too large to be published is left out, which the record notes; the letter
+/// in the store has both.
 pub(super) fn dead_letter(
     limits: &TurnLimits,
-    active: &impl Active,
+    active: &impl ActiveRules,
     record: Record,
     letter: &DeadLetter,
 ) -> Option<OutboxRow> {
-    let lane = active.dead_letters(&record.position.topic)?;
-    let mut attributes = record.attributes;
+    let Record {
+        position,
+        key,
+        value,
+        mut attributes,
+        ..
+    } = record;
+    let lane = active.dead_letters(&position.topic)?;
     let longest = limits.attribute_bytes;
-    for attribute in [
-        &mut attributes.id,
-        &mut attributes.source,
-        &mut attributes.event_type,
-        &mut attributes.correlation,
-        &mut attributes.causation,
-        &mut attributes.digest,
-        &mut attributes.traceparent,
-    ] {
+    for (_, attribute) in attributes.named_mut() {
         *attribute = attribute.take().filter(|text| text.len() <= longest);
     }
     let source = attributes.source.take();
@@ -72,14 +69,14 @@ pub(super) fn dead_letter(
         }
         bytes.filter(|_| length <= limit)
     };
-    let key = publishable("key", record.key, limits.key_bytes);
-    let value = publishable("value", record.value, limits.event_bytes);
+    let key = publishable("key", key, limits.key_bytes);
+    let value = publishable("value", value, limits.event_bytes);
     attributes.extra.extend(
         [
-            ("dlq-topic", letter.topic.clone()),
-            ("dlq-partition", letter.partition.to_string()),
-            ("dlq-offset", letter.offset.to_string()),
-            ("dlq-group", letter.consumer.clone()),
+            ("dlq-topic", position.topic.to_string()),
+            ("dlq-partition", position.partition.to_string()),
+            ("dlq-offset", position.offset.to_string()),
+            ("dlq-group", letter.group.clone()),
             ("dlq-reason", letter.reason.clone()),
             ("dlq-detail", letter.detail.clone()),
             ("dlq-attempts", letter.attempts.to_string()),

@@ -1,34 +1,34 @@
-//! Messages that can't be decided now: they wait a moment in memory, or longer in the store, and
-//! hold back the records and timers of their key that come after them (invariant 4).
+//! Messages that can't be decided now: they wait briefly in memory, or longer in the store, and
+//! hold back later records and timers of their key (invariant 4).
 
 use std::time::Duration;
 
 use super::Worker;
-use super::action::{Action, End, Report, TurnEnd};
+use super::action::{Action, Commit, End, TurnEnd, WorkerReport};
 use super::given_up::GivenUp;
 use super::held::Until;
-use super::host::{Bound, Defect, Host, Room, Taken};
+use super::host::{Bound, Defect, HostTypes, Room, TakenRecord};
 use super::turn::{EventTurn, TimerTurn, Turn};
 use crate::commit::rows::parked_bytes;
 use crate::commit::{Parked, ParkedEvent, Verdict, Write};
 use crate::identity::Identity;
 use crate::rules::Fault;
 
-/// Why a timer is parked that has not been tried.
+/// The reason why a timer is parked without an attempt.
 const BEHIND: &str = "earlier messages of its aggregate are parked";
 
-/// How a message is parked.
+/// The way in which a message is parked.
 struct How<'f, S> {
-    /// What it waits for, where it is the first of its key.
+    /// The condition that it waits for, if it is the first of its key.
     until: Until,
-    /// How its turn is counted; none where it goes on.
+    /// The end of its turn; None if the turn goes on.
     end: Option<TurnEnd<S>>,
-    /// Why its aggregate is quarantined.
+    /// The fault for which its aggregate is quarantined.
     fault: Option<&'f Fault>,
 }
 
-impl<H: Host> Worker<H> {
-    /// Puts a record or a timer behind those of its key that wait; gives back a turn that need not
+impl<H: HostTypes> Worker<H> {
+    /// Queues a record or a timer behind waiting messages of its key; returns a turn that need not
     /// wait.
     pub(super) fn in_its_place(
         &mut self,
@@ -40,7 +40,7 @@ impl<H: Host> Worker<H> {
             Turn::Timer(turn) => &turn.envelope.message.key,
             _ => return Some(turn),
         };
-        // What waits in memory came after what is parked.
+        // Messages that wait in memory came after the parked ones.
         if self.waiting.holds(key) && !H::is_broken(Defect::KeyNotHeldBack) {
             let key = key.clone();
             self.waiting.queue(&key, turn);
@@ -73,12 +73,12 @@ impl<H: Host> Worker<H> {
         let Err((turn, _)) = self.park_event(turn, identity, how, actions) else {
             return;
         };
-        // Those of a quarantined aggregate may wait for long; where the others only wait for
-        // another attempt, so does this one.
+        // Messages of a quarantined aggregate may wait for long, so this one becomes a dead letter.
+        // Otherwise the others only wait for another attempt, and so does this one.
         let key = turn.envelope.message.key.clone();
         match self.held.is_unreadable(&key) {
-            true => self.give_up_event(*turn, GivenUp::no_room(BEHIND, false), actions),
-            false => self.waiting.queue(&key, Turn::Event(turn)),
+            true => self.put_event_aside(*turn, GivenUp::no_room(BEHIND, false), actions),
+            false => self.wait_for_room(key, Turn::Event(turn)),
         }
     }
 
@@ -93,19 +93,19 @@ impl<H: Host> Worker<H> {
         let key = &turn.envelope.message.key;
         if place.is_none() && !self.held.is_unreadable(key) {
             let key = key.clone();
-            return self.waiting.queue(&key, Turn::Timer(turn));
+            return self.wait_for_room(key, Turn::Timer(turn));
         }
         let why = GivenUp::waits(BEHIND);
         self.park_timer(*turn, (Until::Ready, place), why, None, actions);
     }
 
-    /// A command has changed the aggregate: what waits for it is offered again.
+    /// Offers the waiting messages of an aggregate again, since a command has changed it.
     pub(super) fn wake(&mut self, key: &str) {
         self.waiting.wake(key, self.now.uptime);
         self.held.wake(key);
     }
 
-    /// A record is to be tried again after this time.
+    /// Makes a record wait for another attempt after this time.
     pub(super) fn event_waits(
         &mut self,
         turn: Box<EventTurn<H>>,
@@ -133,7 +133,7 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// A timer is to be tried again after this time.
+    /// Makes a timer wait for another attempt after this time.
     pub(super) fn timer_waits(
         &mut self,
         turn: Box<TimerTurn<H>>,
@@ -157,7 +157,7 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// The state of a record's aggregate can't be read.
+    /// Quarantines the aggregate of a record, whose state can't be read.
     pub(super) fn quarantine_event(
         &mut self,
         turn: Box<EventTurn<H>>,
@@ -177,11 +177,11 @@ impl<H: Host> Worker<H> {
         if let Err((turn, _)) = self.park_event(turn, identity, how, actions) {
             self.note_quarantine(&turn.envelope.message.key, fault, is_known, actions);
             let given_up = GivenUp::no_room(&fault.detail, true);
-            self.give_up_event(*turn, given_up, actions);
+            self.put_event_aside(*turn, given_up, actions);
         }
     }
 
-    /// The state of a timer's aggregate can't be read.
+    /// Quarantines the aggregate of a timer, whose state can't be read.
     pub(super) fn quarantine_timer(
         &mut self,
         turn: TimerTurn<H>,
@@ -197,26 +197,7 @@ impl<H: Host> Worker<H> {
         self.park_timer(turn, where_to, why, Some(&fault), actions);
     }
 
-    /// A record that can't be decided becomes a dead letter.
-    pub(super) fn give_up_event(
-        &mut self,
-        turn: EventTurn<H>,
-        given_up: GivenUp,
-        actions: &mut Vec<Action<H>>,
-    ) {
-        let EventTurn {
-            envelope,
-            taken,
-            record,
-            trial,
-            since,
-            ..
-        } = turn;
-        let (message, tried) = (Some(envelope.message), (trial.attempts, since));
-        self.put_aside(taken, record, message, given_up, tried, actions);
-    }
-
-    /// A timer that can't be decided is parked, by itself: it holds nothing back.
+    /// Parks a timer that can't be decided, by itself: it holds nothing back.
     pub(super) fn give_up_timer(
         &mut self,
         turn: TimerTurn<H>,
@@ -234,7 +215,7 @@ impl<H: Host> Worker<H> {
         let end = Self::end(&envelope.message, End::Parked, verdict, since);
         let mut commit = self.commit(Some(envelope.message.key), None);
         let timer = given_up.of_timer(fired, (trial.attempts, self.now.unix_ms), &self.active);
-        let told = Report::TimerParked(Box::new(timer.clone()));
+        let told = WorkerReport::TimerParked(Box::new(timer.clone()));
         actions.push(Action::Report(told));
         commit.entry.writes.push(Write::ParkTimer(Box::new(timer)));
         commit.end = Some(end);
@@ -242,8 +223,8 @@ impl<H: Host> Worker<H> {
         actions.push(Action::Commit(commit));
     }
 
-    /// Puts an aggregate into quarantine, unless it is there: who asks again and again must not
-    /// cost a commit each time.
+    /// Quarantines an aggregate, unless it is quarantined: repeated requests must not cost a commit
+    /// each.
     pub(super) fn note_quarantine(
         &mut self,
         key: &str,
@@ -258,7 +239,8 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Says that an aggregate is quarantined, unless that is known; gives whether it was said.
+    /// Reports that an aggregate is quarantined, unless that is known; returns true if it was not
+    /// known.
     pub(super) fn tell_quarantined(
         &mut self,
         key: &str,
@@ -267,14 +249,14 @@ impl<H: Host> Worker<H> {
         actions: &mut Vec<Action<H>>,
     ) -> bool {
         if !is_known && !self.held.is_unreadable(key) {
-            let told = Report::Quarantined(key.to_owned(), fault.clone());
+            let told = WorkerReport::Quarantined(key.to_owned(), fault.clone());
             actions.push(Action::Report(told));
         }
         self.quarantined.put(key);
         !is_known
     }
 
-    /// Parks a record behind those of its key; gives it back where there is no room.
+    /// Parks a record behind those of its key; returns it if there is no room.
     fn park_event(
         &mut self,
         turn: Box<EventTurn<H>>,
@@ -287,17 +269,34 @@ impl<H: Host> Worker<H> {
         let Some(place) = self.place(key, bytes, actions) else {
             return Err((turn, identity));
         };
+        let (mut commit, event) = self.start_parking(*turn, identity, how.until);
+        let writes = &mut commit.entry.writes;
+        writes.push(self.parking(Parked::Event(Box::new(event)), bytes));
+        writes.extend(how.fault.map(|fault| self.quarantine(&fault.detail)));
+        commit.place = Some(place);
+        commit.end = how.end;
+        actions.push(Action::Commit(commit));
+        Ok(())
+    }
+
+    /// Starts the commit that parks a record; it still lacks its place, its end and the write that
+    /// parks. If the key is not held yet, the record is its first message and waits for `until`.
+    pub(super) fn start_parking(
+        &mut self,
+        turn: EventTurn<H>,
+        identity: Identity,
+        until: Until,
+    ) -> (Commit<H>, ParkedEvent) {
         let EventTurn {
             envelope,
             taken,
             record,
             trial,
             ..
-        } = *turn;
+        } = turn;
         let message = envelope.message;
         let mut commit = self.commit(Some(message.key.clone()), Some(identity.clone()));
-        let ticket = commit.link.ticket;
-        self.held.park(&message.key, ticket, trial, how.until);
+        (self.held).park(&message.key, commit.link.ticket, trial, until);
         let event = ParkedEvent {
             identity: identity.clone(),
             name: message.name,
@@ -305,19 +304,14 @@ impl<H: Host> Worker<H> {
             declared_topic: taken.declared_topic().to_owned(),
             record,
         };
-        let writes = &mut commit.entry.writes;
-        writes.push(Write::Inbox(identity, self.now.unix_ms));
-        writes.push(self.parking(Parked::Event(Box::new(event)), bytes));
-        writes.extend(how.fault.map(|fault| self.quarantine(&fault.detail)));
+        let inbox = Write::Inbox(identity, self.now.unix_ms);
+        commit.entry.writes.push(inbox);
         commit.taken = Some(taken);
-        commit.place = Some(place);
-        commit.end = how.end;
-        actions.push(Action::Commit(commit));
-        Ok(())
+        (commit, event)
     }
 
-    /// Parks a timer behind the messages of its key. Without a place it is parked by itself: it is
-    /// kept in any case.
+    /// Parks a timer behind the messages of its key. If there is no room it is parked by itself,
+    /// since timers are always kept.
     fn park_timer(
         &mut self,
         turn: TimerTurn<H>,
@@ -346,7 +340,7 @@ impl<H: Host> Worker<H> {
         match place {
             Some(_) => self.held.park(&key, commit.link.ticket, trial, until),
             None => {
-                let told = Report::TimerParked(Box::new(timer.clone()));
+                let told = WorkerReport::TimerParked(Box::new(timer.clone()));
                 actions.push(Action::Report(told));
             }
         }
@@ -358,8 +352,19 @@ impl<H: Host> Worker<H> {
         actions.push(Action::Commit(commit));
     }
 
-    /// A place for one more message of this key; says so where there is none.
-    fn place(&mut self, key: &str, bytes: usize, actions: &mut Vec<Action<H>>) -> Option<H::Place> {
+    /// A message waits in memory until there is room to park it, and holds its partition up.
+    pub(super) fn wait_for_room(&mut self, key: String, turn: Turn<H>) {
+        let until = self.now.uptime + self.settings.waits.machine;
+        self.waiting.wait(key, turn, until);
+    }
+
+    /// Takes room for one more message of this key; reports it if there is none.
+    pub(super) fn place(
+        &mut self,
+        key: &str,
+        bytes: usize,
+        actions: &mut Vec<Action<H>>,
+    ) -> Option<H::Place> {
         let bound = match (self.settings.room).take(bytes, self.held.messages(key)) {
             Ok(place) => return Some(place),
             Err(bound) => bound,
@@ -373,7 +378,7 @@ impl<H: Host> Worker<H> {
             messages = self.held.messages(key);
         }
         if is_news {
-            actions.push(Action::Report(Report::NoRoom {
+            actions.push(Action::Report(WorkerReport::NoRoom {
                 key: key.to_owned(),
                 bound,
                 messages,

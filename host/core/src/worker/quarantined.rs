@@ -1,9 +1,8 @@
-//! The keys of a worker whose aggregates are quarantined: only a turn on one of these has a
-//! quarantine to lift.
+//! The quarantined keys of a worker: only a turn on one of these has a quarantine to lift.
 
 use std::collections::HashMap;
 
-/// Keys that one worker remembers. Beyond it each turn looks whether there is something to lift.
+/// Most keys that one worker remembers. Beyond it, each turn checks for a quarantine to lift.
 pub const MOST: usize = 10_000;
 
 /// The keys whose aggregates are quarantined.
@@ -11,13 +10,12 @@ pub const MOST: usize = 10_000;
 pub struct QuarantinedKeys {
     /// Each with the ticket of the last entry that lifts its quarantine.
     keys: HashMap<String, Option<u64>>,
-    /// Whether there are others.
+    /// True if there are others.
     has_more: bool,
 }
 
 impl QuarantinedKeys {
-    /// Those among these keys that are the worker's own. More than [`MOST`] are not all that there
-    /// are.
+    /// The worker's own keys among these. If more than [`MOST`] are given, the list is incomplete.
     #[must_use]
     pub fn new(stored: &[String], is_own: impl Fn(&str) -> bool) -> Self {
         let own = stored.iter().filter(|key| is_own(key));
@@ -27,7 +25,7 @@ impl QuarantinedKeys {
         }
     }
 
-    /// An aggregate is quarantined.
+    /// Adds the key of an aggregate that is quarantined.
     pub(super) fn put(&mut self, key: &str) {
         if self.keys.len() < MOST || self.keys.contains_key(key) {
             self.keys.insert(key.to_owned(), None);
@@ -36,7 +34,12 @@ impl QuarantinedKeys {
         }
     }
 
-    /// The entry with this ticket decides on an aggregate: whether it has a quarantine to lift.
+    /// True if the aggregate of this key may be quarantined.
+    pub(super) fn may_hold(&self, key: &str) -> bool {
+        self.has_more || self.keys.contains_key(key)
+    }
+
+    /// True if the entry with this ticket, which decides on an aggregate, must lift its quarantine.
     pub(super) fn lifts(&mut self, key: &str, ticket: u64, committed: u64) -> bool {
         if self.keys.is_empty() {
             return self.has_more;
@@ -54,8 +57,8 @@ impl QuarantinedKeys {
         }
     }
 
-    /// The entry with this ticket, and those that were decided on it, were not written: they lift
-    /// nothing.
+    /// Takes in that the entry with this ticket, and those that were decided on it, were not
+    /// written: they lift nothing.
     pub(super) fn broke(&mut self, key: &str, ticket: u64) {
         if let Some(lifted) = self.keys.get_mut(key) {
             *lifted = lifted.filter(|lifted| *lifted < ticket);
@@ -68,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_turns_on_a_quarantined_aggregate_lift_and_only_until_that_is_committed() {
+    fn only_turns_on_a_quarantined_aggregate_lift_it_until_that_is_committed() {
         let stored = ["a".to_owned(), "b".to_owned()];
         let mut keys = QuarantinedKeys::new(&stored, |key| key == "a");
         assert!(!keys.lifts("b", 1, 0), "of another worker");
@@ -77,7 +80,7 @@ mod tests {
         keys.put("c");
         assert!(!keys.lifts("a", 5, 4));
         assert!(keys.lifts("c", 6, 5));
-        // It did not come to be.
+        // It was void.
         keys.broke("c", 6);
         assert!(keys.lifts("c", 9, 8));
     }

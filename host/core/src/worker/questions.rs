@@ -1,24 +1,24 @@
-//! What a worker must know before it goes on, by what it is about and what it waits for.
+//! The open question of a worker, by the subject and the stage of its turn.
 
 use super::action::{Ask, Question};
 use super::attempt::{Asks, Attempt};
-use super::host::{Active, Host};
-use super::{Stage, Subject, Worker};
+use super::host::{ActiveRules, HostTypes};
+use super::{TurnStage, TurnSubject, Worker};
 
-impl<H: Host> Worker<H> {
-    /// What must be answered before the worker goes on.
+impl<H: HostTypes> Worker<H> {
+    /// The question that must be answered before the worker goes on.
     #[must_use]
     pub fn question(&self) -> Option<Question<'_>> {
         let (subject, stage) = self.open.as_ref()?;
         Some(match stage {
-            Stage::Attempt(attempt) => self.asks(subject, attempt),
-            Stage::SyncTimer { .. } | Stage::SyncNext => Question::Sync,
-            Stage::ParkedTimer {
+            TurnStage::Attempt(attempt) => self.asks(subject, attempt),
+            TurnStage::SyncTimer { .. } | TurnStage::SyncNext => Question::Sync,
+            TurnStage::ParkedTimer {
                 is_synced: false, ..
             } => Question::Sync,
-            Stage::Known { place, is_behind } => {
+            TurnStage::Known { place, is_behind } => {
                 let (identity, key) = match subject {
-                    Subject::Event(turn, identity) => {
+                    TurnSubject::Event(turn, identity) => {
                         let key = turn.envelope.message.key.as_str();
                         (Some(identity), (!is_behind).then_some(key))
                     }
@@ -27,12 +27,17 @@ impl<H: Host> Worker<H> {
                 Question::Load(Ask {
                     identity,
                     place: place.as_ref(),
+                    letter: identity,
                     aggregate: key.filter(|key| self.cache.peek(key).is_none()),
                     ..Ask::default()
                 })
             }
-            Stage::Set { is_behind } => {
-                let Subject::Timer(turn) = subject else {
+            TurnStage::Returned { place, .. } => Question::Load(Ask {
+                place: Some(place),
+                ..Ask::default()
+            }),
+            TurnStage::Set { is_behind } => {
+                let TurnSubject::Timer(turn) = subject else {
                     return None;
                 };
                 let key = turn.fired.key.as_str();
@@ -43,12 +48,12 @@ impl<H: Host> Worker<H> {
                     ..Ask::default()
                 })
             }
-            Stage::ParkedTimer { fired, .. } => Question::Load(Ask {
+            TurnStage::ParkedTimer { fired, .. } => Question::Load(Ask {
                 timer: Some(fired),
                 ..Ask::default()
             }),
-            Stage::Next { .. } => {
-                let Subject::Key(key, _) = subject else {
+            TurnStage::Next { .. } => {
+                let TurnSubject::Key(key, _) = subject else {
                     return None;
                 };
                 Question::Load(Ask {
@@ -56,14 +61,14 @@ impl<H: Host> Worker<H> {
                     ..Ask::default()
                 })
             }
-            Stage::Quarantined(_) => Question::Load(Ask {
+            TurnStage::Quarantined(_) => Question::Load(Ask {
                 quarantined: subject.envelope().map(|envelope| &*envelope.message.key),
                 ..Ask::default()
             }),
         })
     }
 
-    fn asks<'w>(&self, subject: &'w Subject<H>, attempt: &'w Attempt<H>) -> Question<'w> {
+    fn asks<'w>(&self, subject: &'w TurnSubject<H>, attempt: &'w Attempt<H>) -> Question<'w> {
         let Some(envelope) = subject.envelope() else {
             return Question::Sync;
         };

@@ -1,14 +1,14 @@
-//! What a worker is made with.
+//! The settings of a worker.
 
 use std::time::Duration;
 
-use super::host::Host;
+use super::host::HostTypes;
 use crate::limits::TurnLimits;
 use crate::retry::RetryPolicy;
 
-/// What a worker is made with.
-pub struct Settings<H: Host> {
-    /// Number of the worker, which no other worker of the store has.
+/// The settings of a worker.
+pub struct WorkerSettings<H: HostTypes> {
+    /// Number of the worker, unique within the store.
     pub number: u64,
     /// Row of its participant.
     pub participant: i64,
@@ -16,26 +16,26 @@ pub struct Settings<H: Host> {
     pub name: String,
     /// Bounds of a turn.
     pub limits: TurnLimits,
-    /// How often and how soon to try again.
+    /// Limits of retries.
     pub retry: RetryPolicy,
-    /// How long to wait otherwise.
+    /// Other waits.
     pub waits: Waits,
-    /// How much of its participant may be parked.
+    /// Capacity for parked messages of its participant.
     pub room: H::Room,
 }
 
-/// How long a worker waits.
+/// Waits of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waits {
-    /// Longest wait of a message in memory. One that waits for longer is parked in the store, so
-    /// that its partition goes on.
+    /// Longest wait of a message in memory. For a longer wait it is parked in the store, so that
+    /// its partition goes on.
     pub moment: Duration,
-    /// Wait before the store is asked again after it failed.
+    /// Delay before the next read of the store after a failure.
     pub store: Duration,
-    /// Wait before a message is tried again for which the machine lacked something.
+    /// Delay before the next attempt at a message after a shortage of the machine.
     pub machine: Duration,
-    /// Reads of one name are counted in the store no more often than this: each would wake the
-    /// writer.
+    /// Least interval at which reads of one name are counted in the store, since each count would
+    /// wake the writer.
     pub reads: Duration,
 }
 

@@ -1,15 +1,15 @@
-//! A host of which there is nothing, for tests of the parts of a worker.
+//! An empty host, for tests of the parts of a worker.
 
 use std::sync::Arc;
 
-use super::host::{Active, Bound, Host, Lane, Room, Taken};
+use super::host::{ActiveRules, Bound, HostTypes, Lane, Room, TakenRecord};
 use saga_contract::description::Description;
 
-/// A host of which there is nothing.
+/// An empty host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Nobody {}
 
-impl Host for Nobody {
+impl HostTypes for Nobody {
     type Active = Self;
     type Client = Self;
     type Taken = Self;
@@ -20,7 +20,7 @@ impl Host for Nobody {
     type StoreFault = &'static str;
 }
 
-impl Active for Nobody {
+impl ActiveRules for Nobody {
     fn generation(&self) -> i64 {
         match *self {}
     }
@@ -42,7 +42,7 @@ impl Active for Nobody {
     }
 }
 
-impl Taken for Nobody {
+impl TakenRecord for Nobody {
     fn is_cancelled(&self) -> bool {
         match *self {}
     }

@@ -1,20 +1,19 @@
-//! One turn of each kind but those of clients: what is asked, what is decided, and what becomes of
-//! it.
+//! One turn of each kind except those of clients: its questions, its decision and the result.
 
-use super::action::{Action, End, Loaded, Report};
+use super::action::{Action, End, Loaded, WorkerReport};
 use super::attempt::{Attempted, Decided, Undecided};
-use super::given_up::{Failure, GivenUp, what_next};
-use super::host::{Active, Defect, Host, Taken};
+use super::given_up::{AfterFailure, GivenUp, what_next};
+use super::host::{ActiveRules, Defect, HostTypes, TakenRecord};
 use super::turn::{EventTurn, TimerTurn, UnreadableTurn};
-use super::{Stage, Subject, Worker};
+use super::{TurnStage, TurnSubject, Worker};
 use crate::commit::{Verdict, Write};
 use crate::identity::{self, Identity};
 use crate::message::{Envelope, Message};
 use crate::rules::Fault;
 use saga_contract::compatibility;
 
-impl<H: Host> Worker<H> {
-    /// Whether what a record was admitted under still holds: the rules may have been swapped since.
+impl<H: HostTypes> Worker<H> {
+    /// True if the admission of a record still holds. The rules may have been swapped since.
     pub(super) fn is_admitted(&self, turn: &EventTurn<H>) -> bool {
         turn.under.generation() == self.active.generation()
             || H::is_broken(Defect::AdmissionNotCompared)
@@ -26,7 +25,7 @@ impl<H: Host> Worker<H> {
             )
     }
 
-    /// An event, to be decided, or to be parked behind others.
+    /// Begins an event, to be decided, or to be parked behind others.
     pub(super) fn event(
         &mut self,
         mut turn: Box<EventTurn<H>>,
@@ -37,7 +36,7 @@ impl<H: Host> Worker<H> {
             return;
         }
         if !self.is_admitted(&turn) {
-            // It is read again, and admitted under what decides then.
+            // It is read again, and admitted under the generation that is active then.
             turn.taken.cancel();
             return;
         }
@@ -52,18 +51,18 @@ impl<H: Host> Worker<H> {
             return self.repeated(*turn, ticket, actions);
         }
         self.ask(
-            Subject::Event(turn, identity),
-            Stage::Known { place, is_behind },
+            TurnSubject::Event(turn, identity),
+            TurnStage::Known { place, is_behind },
         );
     }
 
-    /// A record that was settled before.
-    fn repeated(&mut self, turn: EventTurn<H>, base: u64, actions: &mut Vec<Action<H>>) {
+    /// Settles a record that was settled before.
+    pub(super) fn repeated(&mut self, turn: EventTurn<H>, base: u64, actions: &mut Vec<Action<H>>) {
         let end = Self::end(&turn.envelope.message, End::Duplicate, None, turn.since);
         self.pass(turn.taken, base, Some(end), actions);
     }
 
-    /// What is stored of an event is known.
+    /// Goes on with the stored data of an event.
     pub(super) fn event_known(
         &mut self,
         turn: Box<EventTurn<H>>,
@@ -80,10 +79,17 @@ impl<H: Host> Worker<H> {
                 }
                 self.store_failed(&turn.taken, actions);
             }
-            Ok(Loaded { is_known: true, .. }) => self.repeated(*turn, 0, actions),
+            Ok(Loaded {
+                is_known: true,
+                letter,
+                ..
+            }) => match letter.filter(|letter| letter.position != turn.record.position) {
+                Some(letter) => self.event_of_letter(turn, identity, letter, actions),
+                None => self.repeated(*turn, 0, actions),
+            },
             Ok(_) if is_behind => self.park_behind(turn, identity, actions),
             Ok(Loaded { aggregate, .. }) => {
-                self.begin_attempt(Subject::Event(turn, identity), aggregate, actions);
+                self.begin_attempt(TurnSubject::Event(turn, identity), aggregate, actions);
             }
         }
     }
@@ -111,48 +117,50 @@ impl<H: Host> Worker<H> {
         actions: &mut Vec<Action<H>>,
     ) {
         match self.failure(undecided, &mut turn.trial) {
-            Failure::Store => {
+            AfterFailure::Store => {
                 let end = Self::end(&turn.envelope.message, End::Void, None, turn.since);
                 actions.push(Action::Ended(end));
                 self.store_failed(&turn.taken, actions);
             }
-            Failure::Retry(delay) => self.event_waits(turn, identity, delay, actions),
-            Failure::Quarantine(fault) => {
-                self.ask(Subject::Event(turn, identity), Stage::Quarantined(fault))
-            }
-            Failure::GiveUp(given_up) => self.give_up_event(*turn, given_up, actions),
+            AfterFailure::Retry(delay) => self.event_waits(turn, identity, delay, actions),
+            AfterFailure::Quarantine(fault) => self.ask(
+                TurnSubject::Event(turn, identity),
+                TurnStage::Quarantined(fault),
+            ),
+            AfterFailure::GiveUp(given_up) => self.give_up_event(turn, identity, given_up, actions),
         }
     }
 
-    /// What follows a message that was not decided, after these attempts.
+    /// The step after a message was not decided, after these attempts.
     pub(super) fn failure(
         &self,
         undecided: Undecided<H>,
         trial: &mut super::trial::Trial,
-    ) -> Failure {
+    ) -> AfterFailure {
         let policy = (&self.settings.retry, &self.settings.waits);
         what_next(policy, undecided, trial, self.now.uptime)
     }
 
-    /// A timer, to be decided, or to be parked behind others.
+    /// Begins a timer, to be decided, or to be parked behind others.
     pub(super) fn timer(&mut self, mut turn: Box<TimerTurn<H>>, is_behind: bool) {
         if !is_behind {
             turn.trial.attempts += 1;
         }
-        // It may just have been cancelled: only the store can tell, once that is on disk.
+        // It may just have been cancelled: only the store can tell, once the cancelling entry is
+        // settled.
         let stage = match self.is_unsettled(&turn.envelope.message.key) {
-            true => Stage::SyncTimer { is_behind },
-            false => Stage::Set { is_behind },
+            true => TurnStage::SyncTimer { is_behind },
+            false => TurnStage::Set { is_behind },
         };
-        self.ask(Subject::Timer(turn), stage);
+        self.ask(TurnSubject::Timer(turn), stage);
     }
 
-    /// Whether a change of the aggregate is on its way to disk.
+    /// True if a change of the aggregate is in flight.
     pub(super) fn is_unsettled(&self, key: &str) -> bool {
         (self.cache.peek(key)).is_some_and(|known| known.ticket > self.settled)
     }
 
-    /// What is stored of a timer is known. Where the store can't be read it is offered again.
+    /// Goes on with the stored data of a timer. If the store can't be read, it is offered again.
     pub(super) fn timer_known(
         &mut self,
         turn: Box<TimerTurn<H>>,
@@ -174,11 +182,11 @@ impl<H: Host> Worker<H> {
         if let Some(undecided) = self.unlisted(&turn.envelope) {
             return self.timer_undecided(turn, undecided, actions);
         }
-        self.begin_attempt(Subject::Timer(turn), aggregate, actions);
+        self.begin_attempt(TurnSubject::Timer(turn), aggregate, actions);
     }
 
-    /// Why a timer can't be decided that the active rules don't list: those that were active before
-    /// have set it.
+    /// The reason why a timer can't be decided that the active rules don't list: an earlier
+    /// generation has set it.
     pub(super) fn unlisted(&self, envelope: &Envelope) -> Option<Undecided<H>> {
         let name = &envelope.message.name;
         let listed = &self.active.description().timers;
@@ -211,15 +219,15 @@ impl<H: Host> Worker<H> {
         actions: &mut Vec<Action<H>>,
     ) {
         match self.failure(undecided, &mut turn.trial) {
-            Failure::Store => {
+            AfterFailure::Store => {
                 let end = Self::end(&turn.envelope.message, End::Void, None, turn.since);
                 actions.push(Action::Ended(end));
             }
-            Failure::Retry(delay) => self.timer_waits(turn, delay, actions),
-            Failure::Quarantine(fault) => {
-                self.ask(Subject::Timer(turn), Stage::Quarantined(fault));
+            AfterFailure::Retry(delay) => self.timer_waits(turn, delay, actions),
+            AfterFailure::Quarantine(fault) => {
+                self.ask(TurnSubject::Timer(turn), TurnStage::Quarantined(fault));
             }
-            Failure::GiveUp(given_up) => self.give_up_timer(*turn, given_up, actions),
+            AfterFailure::GiveUp(given_up) => self.give_up_timer(*turn, given_up, actions),
         }
     }
 
@@ -238,11 +246,11 @@ impl<H: Host> Worker<H> {
         if let Some(base) = self.flight.holds(&place) {
             return self.unreadable_repeated(*turn, base, actions);
         }
-        let stage = Stage::Known {
+        let stage = TurnStage::Known {
             place: Some(place),
             is_behind: false,
         };
-        self.ask(Subject::Unreadable(turn), stage);
+        self.ask(TurnSubject::Unreadable(turn), stage);
     }
 
     fn unreadable_repeated(
@@ -285,87 +293,99 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// The store can't be read: what was taken comes again when it can.
-    fn store_failed(&self, taken: &H::Taken, actions: &mut Vec<Action<H>>) {
+    /// Cancels the session of a record because the store can't be read; the record is delivered
+    /// again once it can.
+    pub(super) fn store_failed(&self, taken: &H::Taken, actions: &mut Vec<Action<H>>) {
         taken.cancel();
         actions.push(Action::Pause(self.settings.waits.store));
     }
 
-    /// An attempt has come to its end.
+    /// Handles the result of an attempt.
     pub(super) fn attempted(
         &mut self,
-        subject: Subject<H>,
+        subject: TurnSubject<H>,
         attempted: Attempted<H>,
         actions: &mut Vec<Action<H>>,
     ) {
         let undecided = match attempted {
             Attempted::Decided(decided) => {
                 return match subject {
-                    Subject::Command(turn) => self.command_decided(*turn, *decided, actions),
-                    Subject::Event(turn, identity) => {
+                    TurnSubject::Command(turn) => self.command_decided(*turn, *decided, actions),
+                    TurnSubject::Event(turn, identity) => {
                         self.event_decided(*turn, identity, *decided, actions);
                     }
-                    Subject::Timer(turn) => self.timer_decided(*turn, *decided, actions),
-                    Subject::Parked(parked) => self.parked_decided(*parked, *decided, actions),
+                    TurnSubject::Timer(turn) => self.timer_decided(*turn, *decided, actions),
+                    TurnSubject::Parked(parked) => self.parked_decided(*parked, *decided, actions),
                     // Nothing is decided on these.
-                    Subject::Read(_) | Subject::Unreadable(_) | Subject::Key(..) => {}
+                    TurnSubject::Read(_)
+                    | TurnSubject::Migrate(_)
+                    | TurnSubject::Unreadable(_)
+                    | TurnSubject::Key(..) => {}
                 };
             }
             Attempted::Read(reply, ticket) => {
-                if let Subject::Read(turn) = subject {
+                if let TurnSubject::Read(turn) = subject {
                     self.read_decided(*turn, (reply, ticket), actions);
+                }
+                return;
+            }
+            Attempted::StateRead(migrated) => {
+                if let TurnSubject::Migrate(turn) = subject {
+                    self.state_read(*turn, migrated, actions);
                 }
                 return;
             }
             Attempted::Undecided(undecided) => undecided,
         };
         if let Some(kind) = undecided.fault_kind() {
-            actions.push(Action::Report(Report::Fault(kind)));
+            actions.push(Action::Report(WorkerReport::Fault(kind)));
         }
         match subject {
-            Subject::Command(_) | Subject::Read(_)
+            TurnSubject::Command(_) | TurnSubject::Read(_) | TurnSubject::Migrate(_)
                 if let Undecided::NotMigrated(fault) = undecided =>
             {
-                self.ask(subject, Stage::Quarantined(fault));
+                self.ask(subject, TurnStage::Quarantined(fault));
             }
-            Subject::Command(turn) | Subject::Read(turn) => {
+            TurnSubject::Command(turn) | TurnSubject::Read(turn) | TurnSubject::Migrate(turn) => {
                 self.unanswered(*turn, undecided, actions);
             }
-            Subject::Event(turn, identity) => {
+            TurnSubject::Event(turn, identity) => {
                 self.event_undecided(turn, identity, undecided, actions);
             }
-            Subject::Timer(turn) => self.timer_undecided(turn, undecided, actions),
-            Subject::Parked(parked) => self.parked_undecided(parked, undecided, actions),
-            Subject::Unreadable(_) | Subject::Key(..) => {}
+            TurnSubject::Timer(turn) => self.timer_undecided(turn, undecided, actions),
+            TurnSubject::Parked(parked) => self.parked_undecided(parked, undecided, actions),
+            TurnSubject::Unreadable(_) | TurnSubject::Key(..) => {}
         }
     }
 
-    /// Whether the aggregate of a message that can't be read is quarantined is known; where the
-    /// store can't be read, it is taken for so.
+    /// Goes on once it is known if the aggregate with the unreadable state is quarantined. If the
+    /// store can't be read, it counts as quarantined.
     pub(super) fn quarantine_known(
         &mut self,
-        subject: Subject<H>,
+        subject: TurnSubject<H>,
         fault: Fault,
         loaded: Result<Loaded, H::StoreFault>,
         actions: &mut Vec<Action<H>>,
     ) {
         let is_known = loaded.map_or(true, |loaded| loaded.is_quarantined);
         match subject {
-            Subject::Command(turn) | Subject::Read(turn) => {
+            TurnSubject::Command(turn) | TurnSubject::Read(turn) | TurnSubject::Migrate(turn) => {
                 self.note_quarantine(&turn.envelope.message.key, &fault, is_known, actions);
                 self.unanswered(*turn, Undecided::NotMigrated(fault), actions);
             }
-            Subject::Event(turn, identity) => {
+            TurnSubject::Event(turn, identity) => {
                 self.quarantine_event(turn, identity, &fault, is_known, actions);
             }
-            Subject::Timer(turn) => self.quarantine_timer(*turn, fault, is_known, actions),
-            Subject::Parked(parked) => self.quarantine_parked(*parked, &fault, is_known, actions),
-            Subject::Unreadable(_) | Subject::Key(..) => {}
+            TurnSubject::Timer(turn) => self.quarantine_timer(*turn, fault, is_known, actions),
+            TurnSubject::Parked(parked) => {
+                self.quarantine_parked(*parked, &fault, is_known, actions)
+            }
+            TurnSubject::Unreadable(_) | TurnSubject::Key(..) => {}
         }
     }
 }
 
-/// What tells the message of an event from others.
+/// The identity of an event's message.
 pub(super) fn identity_of(message: &Message) -> Identity {
     Identity {
         source: message.source.clone(),

@@ -1,29 +1,29 @@
-//! The keys that wait a moment for another attempt, and what waits for each in memory.
+//! The keys that wait briefly for another attempt, and their turns, which wait in memory.
 //!
-//! A message that asks for a later attempt holds back the records and timers of its key that come
-//! after it (invariant 4), and no others. Commands are let through: one of them may end the wait.
-//! Where the wait is longer, the messages are parked in the store ([`super::held`]). How many wait
-//! here is bounded by the windows of the partitions they came from.
+//! A message that asks for a later attempt holds back later records and timers of its key
+//! (invariant 4), and no others. Commands are let through, since one of them may end the wait. For
+//! a longer wait, the messages are parked in the store ([`super::held`]). The number of turns that
+//! wait here is bounded by the windows of their partitions.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-use super::host::Host;
+use super::host::HostTypes;
 use super::turn::Turn;
 
-/// The keys that wait, and what waits for each. Times are those since the start.
-pub(super) struct WaitingKeys<H: Host> {
+/// The waiting keys, each with its turns. Times are those since the start.
+pub(super) struct WaitingKeys<H: HostTypes> {
     keys: HashMap<String, Waiting<H>>,
     due: BTreeSet<(Duration, String)>,
 }
 
-struct Waiting<H: Host> {
-    /// None where it waits for what is parked in the store.
+struct Waiting<H: HostTypes> {
+    /// None while it waits for messages that are parked in the store.
     until: Option<Duration>,
     turns: VecDeque<Turn<H>>,
 }
 
-impl<H: Host> Default for WaitingKeys<H> {
+impl<H: HostTypes> Default for WaitingKeys<H> {
     fn default() -> Self {
         Self {
             keys: HashMap::new(),
@@ -32,17 +32,17 @@ impl<H: Host> Default for WaitingKeys<H> {
     }
 }
 
-impl<H: Host> WaitingKeys<H> {
+impl<H: HostTypes> WaitingKeys<H> {
     pub(super) fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Whether this key waits.
+    /// True if this key waits.
     pub(super) fn holds(&self, key: &str) -> bool {
         !self.keys.is_empty() && self.keys.contains_key(key)
     }
 
-    /// Puts a turn behind those of its key that wait already. Where none does, it waits until it is
+    /// Queues a turn behind waiting ones of its key. If there are none, it waits until it is
     /// released.
     pub(super) fn queue(&mut self, key: &str, turn: Turn<H>) {
         match self.keys.get_mut(key) {
@@ -78,7 +78,7 @@ impl<H: Host> WaitingKeys<H> {
         }
     }
 
-    /// A command has changed the aggregate: its first message is offered again now, and that
+    /// Offers the first message again at once, since a command has changed the aggregate. That
     /// attempt is not counted.
     pub(super) fn wake(&mut self, key: &str, now: Duration) {
         if let Some(waiting) = self.keys.get_mut(key)
@@ -91,7 +91,7 @@ impl<H: Host> WaitingKeys<H> {
         }
     }
 
-    /// What waits for a key waits no longer than until now.
+    /// Ends the wait of a key now.
     pub(super) fn release(&mut self, key: &str, now: Duration) {
         if let Some(waiting) = self.keys.get_mut(key) {
             if let Some(before) = waiting.until.replace(now) {
@@ -101,12 +101,12 @@ impl<H: Host> WaitingKeys<H> {
         }
     }
 
-    /// When the next key has waited long enough.
+    /// Time at which the next key has waited long enough.
     pub(super) fn next_due(&self) -> Option<Duration> {
         self.due.first().map(|(until, _)| *until)
     }
 
-    /// Takes the turns of a key that has waited long enough, in order. The key waits no more.
+    /// Takes the turns of a key that has waited long enough, in order. The key no longer waits.
     pub(super) fn take_due(&mut self, now: Duration) -> Option<VecDeque<Turn<H>>> {
         let (until, _) = self.due.first()?;
         if *until > now {

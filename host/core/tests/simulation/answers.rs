@@ -1,13 +1,13 @@
-//! What a worker is answered: what is stored, and what the rules decide; and how its words are
-//! told.
+//! The answers to a worker's questions, from the store and from the rules; and the trace of its
+//! reports.
 
 use std::rc::Rc;
 
-use saga_core::commit::StoredAggregate;
+use saga_core::commit::{LetterPlace, Parked, StoredAggregate};
 use saga_core::message::{Envelope, Origin};
 use saga_core::outcome::{Outcome, Refusal, Reply, StateChange};
 use saga_core::rules::{Decision, Fault, FaultKind, Rules};
-use saga_core::worker::{Answer as WorkerAnswer, Ask, Loaded, Report};
+use saga_core::worker::{Ask, Loaded, WorkerAnswer, WorkerReport};
 
 use crate::checker::must;
 use crate::faults::Faulty;
@@ -16,7 +16,7 @@ use crate::rules::{Body, SagaRules};
 use crate::scene::{Broken, Scene};
 use crate::thread::Around;
 
-/// Looks up what is stored.
+/// Loads from the store.
 pub(crate) fn load(ask: Ask<'_>, around: &mut Around<'_>) -> Result<Loaded, ()> {
     let (store, scene) = (around.store, &mut *around.scene);
     if scene.random.percent(1) && !scene.dice.calm.get() {
@@ -40,6 +40,7 @@ pub(crate) fn load(ask: Ask<'_>, around: &mut Around<'_>) -> Result<Loaded, ()> 
             state: stored.state.as_deref().map(str::to_owned),
             revision: stored.revision,
             state_version: stored.version,
+            correlation: stored.correlation,
         }
     });
     let timer = ask.timer.and_then(|fired| store.timer(fired).cloned());
@@ -47,12 +48,28 @@ pub(crate) fn load(ask: Ask<'_>, around: &mut Around<'_>) -> Result<Loaded, ()> 
         .parked
         .and_then(|(key, after)| store.next_parked(key, after));
     if let Some(row) = &parked {
-        scene.note("offered-again", format_args!("{}", row.id));
+        let key = ask.parked.map_or("", |(key, _)| key);
+        scene.note(
+            "offered-again",
+            format_args!("{} of {key}, {:?}", row.id, row.letter),
+        );
     }
     let is_quarantined = ask
         .quarantined
         .is_some_and(|key| store.quarantined.contains(key));
+    let letter = ask.letter.filter(|_| is_known).and_then(|identity| {
+        let mut letters = store.letters.iter();
+        letters.find_map(|(id, letter)| match &store.parked.get(&letter.parked)?.1 {
+            Parked::Event(event) if event.identity == *identity => Some(LetterPlace {
+                letter: *id,
+                key: letter.key.clone(),
+                position: event.record.position.clone(),
+            }),
+            _ => None,
+        })
+    });
     Ok(Loaded {
+        letter: letter.map(Box::new),
         is_known,
         aggregate,
         timer,
@@ -70,6 +87,7 @@ pub(crate) fn call(
 ) -> Result<Decision, Fault> {
     let message = &envelope.message;
     if state.is_some() && scene.dice.is_blind(&build.digest, &message.key) {
+        scene.unreadable.insert(message.id.clone());
         return Err(Fault::new(FaultKind::Trap, "can't read the state"));
     }
     let mut rules = Faulty {
@@ -108,26 +126,32 @@ pub(crate) fn migrate(
 
 pub(crate) fn told(answer: WorkerAnswer<()>) -> Answer {
     match answer {
-        WorkerAnswer::Replied(reply, _) => Answer::Replied(reply),
+        WorkerAnswer::Replied(replied) => Answer::Replied(replied.reply),
+        WorkerAnswer::StateRead(_) => Answer::StateRead,
         WorkerAnswer::Malformed(_) => Answer::Malformed,
         WorkerAnswer::CheckAgain(_) | WorkerAnswer::TryLater(_) => Answer::TryLater,
         WorkerAnswer::Broke(_) => Answer::Broke,
         WorkerAnswer::Quarantined(_) => Answer::Quarantined,
+        WorkerAnswer::Blocked => Answer::Blocked,
         WorkerAnswer::StoreFailed(()) => Answer::StoreFailed,
     }
 }
 
-pub(crate) fn tell(report: Report, scene: &mut Scene) {
+pub(crate) fn tell(report: WorkerReport, scene: &mut Scene) {
     match report {
-        Report::DeadLetter(letter) => scene.note("dead-letter", format_args!("{letter:?}")),
-        Report::TimerParked(timer) => scene.note("timer-parked", format_args!("{timer:?}")),
-        Report::Quarantined(key, _) => scene.note("quarantined", format_args!("{key}")),
-        Report::NoRoom { key, .. } => scene.note("no-room", format_args!("{key}")),
-        Report::Fault(_) | Report::Broke(..) => {}
+        WorkerReport::DeadLetter(letter) => scene.note("dead-letter", format_args!("{letter:?}")),
+        WorkerReport::TimerParked(timer) => scene.note("timer-parked", format_args!("{timer:?}")),
+        WorkerReport::Quarantined(key, _) => scene.note("quarantined", format_args!("{key}")),
+        WorkerReport::NoRoom { key, .. } => scene.note("no-room", format_args!("{key}")),
+        WorkerReport::DroppedForLetter(key, _, letter) => {
+            scene.note("dropped-for-letter", format_args!("{key}: {letter:?}"));
+        }
+        WorkerReport::FailedRedrive(key, _) => scene.note("redrive-failed", format_args!("{key}")),
+        WorkerReport::Fault(_) | WorkerReport::Broke(..) => {}
     }
 }
 
-/// What a host that takes a fault for a refusal would decide.
+/// The decision of a host that takes a fault for a refusal.
 fn no(envelope: &Envelope) -> Outcome {
     let mut events = Vec::new();
     if let Ok(body) = serde_json::from_str::<Body>(&envelope.message.body) {

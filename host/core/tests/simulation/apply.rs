@@ -1,9 +1,11 @@
-//! One entry as a change of the store, item by item.
+//! Applies one entry to the store, write by write.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use saga_core::commit::{Fate, FiredTimer, OutboxRow as Published, Parked, StoredTimer, Write};
+use saga_core::commit::{
+    Fate, FiredTimer, LetterEnd, LetterRequest, OutboxRow as Published, Parked, StoredTimer, Write,
+};
 use saga_core::identity::Identity;
 use saga_core::outcome::TimerChange;
 use saga_core::record::Position;
@@ -12,7 +14,7 @@ use saga_core::settle::Cause;
 use crate::rules::{ANSWERS, ORDERS};
 use crate::scene::Broken;
 use crate::store::{
-    DeadLetter, JournalRow, OutboxRow, ParkedMessage, Store, StoredAggregate, fired_of,
+    DeadLetter, JournalRow, OpenLetter, OutboxRow, ParkedMessage, Store, StoredAggregate, fired_of,
 };
 use crate::writer::Handed;
 
@@ -30,6 +32,7 @@ pub(crate) fn apply(store: &mut Store, handed: &Handed, broken: Option<Broken>) 
             Some(row) => row.2,
             None => handed.build.shape.more,
         },
+        was_parked: unparked(store, handed).is_some(),
         parks: (handed.commit.entry.writes.iter()).any(|write| matches!(write, Write::Park(_))),
         gives_up: (handed.commit.entry.writes.iter())
             .any(|write| matches!(write, Write::DeadLetter(_))),
@@ -42,8 +45,8 @@ pub(crate) fn apply(store: &mut Store, handed: &Handed, broken: Option<Broken>) 
     Fate::Written
 }
 
-/// Whether a store that is shared takes an entry: what it was decided on is what is stored, its
-/// partition is still read by who decided, its timer is still set.
+/// True if a shared store accepts an entry: its base is the stored state, its partition is still
+/// read by the process that decided it, and its timer is still set.
 pub(crate) fn is_current(store: &Store, handed: &Handed, broken: Option<Broken>) -> bool {
     let is_broken = |step| broken == Some(step);
     let key = handed.commit.entry.key.as_deref().unwrap_or_default();
@@ -70,12 +73,13 @@ pub(crate) fn is_current(store: &Store, handed: &Handed, broken: Option<Broken>)
         && handed.commit.entry.writes.iter().all(holds)
 }
 
-/// What the checker needs to know of an entry beside what it writes.
+/// Facts about an entry that only the checker needs.
 struct Context {
     at: Option<Position>,
     fired: Option<FiredTimer>,
     identity: Option<Identity>,
     more: Option<&'static str>,
+    was_parked: bool,
     parks: bool,
     gives_up: bool,
 }
@@ -97,7 +101,7 @@ fn unparked_identity(store: &Store, handed: &Handed) -> Option<Identity> {
     }
 }
 
-/// Where the record of an entry was read.
+/// The position of an entry's record.
 fn at(store: &Store, handed: &Handed) -> Option<Position> {
     match unparked(store, handed).map(|row| &row.1) {
         Some(Parked::Event(event)) => Some(event.record.position.clone()),
@@ -105,7 +109,7 @@ fn at(store: &Store, handed: &Handed) -> Option<Position> {
     }
 }
 
-/// Writes one item; false where it is a guard that is refused.
+/// Applies one write; returns false if it is a refused guard.
 fn apply_one(
     store: &mut Store,
     handed: &Handed,
@@ -124,14 +128,14 @@ fn apply_one(
         Write::Unpark(id) => return store.parked.remove(id).is_some(),
         Write::Inbox(_, _) if context.parks && is_broken(Broken::ParkedNotRemembered) => {}
         Write::Inbox(identity, _) => {
-            let forgets = match context.gives_up {
+            let forgets = match context.gives_up && !context.parks {
                 true => is_broken(Broken::DeadLetterForgotten),
                 false => is_broken(Broken::InboxNotConsulted),
             };
             return store.inbox.insert(Rc::new(identity.clone())) || forgets;
         }
         Write::InboxForgotten(identity) => drop(store.inbox.remove(identity)),
-        Write::State(state, revision) => {
+        Write::State(state, revision, correlation) => {
             if state.is_none() {
                 store.timers.retain(|(of, _), _| **of != *key);
             }
@@ -139,6 +143,7 @@ fn apply_one(
                 state: state.as_deref().map(Into::into),
                 revision: *revision,
                 version: entry.state_version,
+                correlation: (!is_broken(Broken::SagaForgotten)).then(|| correlation.clone()),
             };
             store.aggregates.insert(key.into(), written);
         }
@@ -160,19 +165,40 @@ fn apply_one(
             fired: context.fired.clone(),
             process: handed.process,
             more: context.more,
+            was_parked: context.was_parked,
         })),
         Write::GeneratedKey(number) if !is_broken(Broken::KeysForgotten) => {
             store.last_key = store.last_key.max(*number);
         }
-        Write::DeadLetter(letter) => store.dead.push(Rc::new(DeadLetter {
-            sequence: store.sequence,
-            build: handed.build.clone(),
-            at: context.at.clone(),
-            identity: context.identity.clone(),
-            fired: None,
-            value: letter.value.clone(),
-            reason: letter.reason.clone(),
-        })),
+        Write::DeadLetter(letter) => write_letter(store, handed, letter, context),
+        Write::LetterEnded(id, end, _) if !is_broken(Broken::LetterNotEnded) => {
+            let ended = store.letters.remove(id).is_some();
+            assert!(ended, "letter {id} has ended before");
+            store.ended.insert(*id, store.sequence);
+            if *end == LetterEnd::Discarded {
+                store.discarded.extend(context.identity.clone());
+            }
+        }
+        Write::FailedRedrive(failed) if !is_broken(Broken::RedriveLooped) => {
+            if let Some(letter) = store.letters.get_mut(&failed.letter) {
+                let is_last = letter.requests == failed.request;
+                if is_last || is_broken(Broken::NewerRequestLost) {
+                    letter.request = None;
+                }
+                letter.failed += 1;
+                letter.reason = failed.reason.clone();
+                let failures = store.failed_redrives.entry(failed.letter).or_default();
+                failures.push((store.sequence, failed.reason.clone()));
+            }
+        }
+        Write::ReturnedRecord(returned) => {
+            if let Some(letter) = store.letters.get_mut(&returned.letter) {
+                // A discard that is still to be done stays one.
+                letter.request.get_or_insert(LetterRequest::Redrive);
+                letter.requests += 1;
+            }
+            store.returned.push(returned.record.position.clone());
+        }
         Write::Park(parking) => {
             if is_broken(Broken::ParkedNumberReused) {
                 store.last_parked = store.parked.keys().next_back().copied().unwrap_or(0);
@@ -189,6 +215,9 @@ fn apply_one(
         Write::QuarantineLifted => drop(store.quarantined.remove(key)),
         Write::Publish(row) if !is_broken(Broken::OutboxApart) => publish(store, handed, row),
         Write::InboxKept(..)
+        | Write::LetterEnded(..)
+        | Write::FailedRedrive(_)
+        | Write::FailedAside(_)
         | Write::Migrated(_)
         | Write::GeneratedKey(_)
         | Write::ParkTimer(_)
@@ -199,11 +228,53 @@ fn apply_one(
     true
 }
 
+fn write_letter(
+    store: &mut Store,
+    handed: &Handed,
+    letter: &saga_core::commit::DeadLetter,
+    context: &Context,
+) {
+    let key = handed.commit.entry.key.clone().unwrap_or_default();
+    let is_parked = letter.is_parked;
+    let identity = match is_parked {
+        true => letter.identity.clone(),
+        false => context.identity.clone(),
+    };
+    store.dead.push(Rc::new(DeadLetter {
+        sequence: store.sequence,
+        build: handed.build.clone(),
+        at: Some(letter.record.position.clone()),
+        key: key.clone(),
+        is_parked,
+        identity: identity.clone(),
+        fired: None,
+        value: letter.record.value.clone(),
+        reason: letter.reason.clone(),
+    }));
+    let is_it = |row: &ParkedMessage| match &row.1 {
+        Parked::Event(event) => Some(&event.identity) == identity.as_ref(),
+        Parked::Timer(..) => false,
+    };
+    if is_parked {
+        let parked = (store.parked.iter()).find(|(_, row)| is_it(row));
+        let open = OpenLetter {
+            parked: *parked.expect("a letter that is parked has a row").0,
+            key,
+            request: None,
+            requests: 0,
+            is_discarded: false,
+            reason: letter.reason.clone(),
+            failed: 0,
+        };
+        store.letters.insert(store.dead.len() as i64, open);
+    }
+}
+
 fn topic_of(row: i64) -> &'static str {
     if row == 0 { ORDERS } else { ANSWERS }
 }
 
-/// Writes what an entry publishes, and nothing else.
+/// Applies the published records of an entry only.
 pub(crate) fn write_outbox(store: &mut Store, handed: &Handed) {
     for write in &handed.commit.entry.writes {
         if let Write::Publish(row) = write {

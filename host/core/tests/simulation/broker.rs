@@ -1,7 +1,7 @@
 //! The topics: partitioned, append-only, and never lost.
 //!
-//! As on a real broker offsets rise but may have gaps, and what a relay sends again after a crash
-//! is there twice.
+//! As on a real broker, offsets ascend with gaps, and records that a relay sends again after a
+//! crash are duplicates.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(crate) struct Broker {
     partitions: BTreeMap<(&'static str, i32), Vec<Record>>,
 }
 
-/// What is appended.
+/// A record to append.
 #[derive(Clone)]
 pub(crate) struct Fresh {
     pub(crate) key: Option<Vec<u8>>,

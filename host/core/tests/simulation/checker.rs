@@ -1,8 +1,8 @@
-//! What must be so, whatever happened: the invariants of the host by their numbers, checked on what
-//! is durable and on what clients and the topics saw.
+//! The invariants of the host by their numbers, checked on the durable data, and on what clients
+//! and topics saw.
 //!
-//! Trusts nothing that the host computed where it can be computed anew: every recorded decision is
-//! run again through the rules of the build that is recorded with it.
+//! Nothing that the host computed is trusted if it can be computed again: every recorded decision
+//! is repeated with the rules of its recorded build.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use crate::world::World;
 use crate::{generations, journal};
 use saga_core::outcome::Reply;
 
-/// Something that must not be. 0 stands for what the saga itself promises: the sums and the fates.
+/// A violation. Number 0 stands for the promises of the saga itself: sums and decisions.
 #[derive(Debug, thiserror::Error)]
 #[error("invariant {invariant}: {what}")]
 pub(crate) struct Violation {
@@ -29,7 +29,7 @@ pub(crate) struct Violation {
     pub(crate) what: String,
 }
 
-/// Gives a violation unless it holds.
+/// Returns a violation unless the condition holds.
 pub(crate) fn must(
     holds: bool,
     invariant: u32,
@@ -73,7 +73,7 @@ fn is_settled(process: &Process, record: &Record, topic: &str) -> bool {
             .iter()
             .any(|letter| letter.at.as_ref() == Some(&record.position))
     };
-    // Some builds pass reminders over.
+    // Some builds skip reminders.
     if record.attributes.event_type.as_deref() == Some("order-reminded") {
         return true;
     }
@@ -95,9 +95,9 @@ fn is_settled(process: &Process, record: &Record, topic: &str) -> bool {
     }
 }
 
-/// Everything, once nothing moves any more.
+/// All checks, once everything is at rest.
 pub(crate) fn at_rest(world: &World) -> Result<(), Violation> {
-    // A second process of a store has nothing of its own.
+    // The second process of a store has no data of its own.
     for process in &world.processes[..Role::ALL.len()] {
         generations::check(process)?;
         journal::check(process)?;
@@ -111,7 +111,7 @@ pub(crate) fn at_rest(world: &World) -> Result<(), Violation> {
     sums(world)
 }
 
-/// Invariant 1, the other half: nothing is left unread.
+/// Invariant 1, its counterpart: nothing is left unread.
 fn consumed(process: &Process, broker: &Broker) -> Result<(), Violation> {
     let topic = process.role.listens_to();
     for partition in 0..PARTITIONS {
@@ -132,7 +132,7 @@ fn consumed(process: &Process, broker: &Broker) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Invariant 10: what is parked is offered again, unless the build does not take it.
+/// Invariant 10: a parked message is offered again, unless the build does not subscribe to it.
 fn nothing_stranded(process: &Process) -> Result<(), Violation> {
     for (id, row) in &process.store.parked {
         let mut threads = process.threads.iter();
@@ -147,8 +147,8 @@ fn nothing_stranded(process: &Process) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Invariants 2, 4 and 6 on the topics: exactly what is in the outbox was published, for each key
-/// in its order, with the digest of the build that decided.
+/// Invariants 2, 4 and 6 on the topics: exactly the outbox was published, in order for each key,
+/// with the digest of the build that decided.
 fn published(process: &Process, broker: &Broker) -> Result<(), Violation> {
     let source = saga_core::identity::source_of(process.role.name());
     let mut seen = BTreeSet::new();
@@ -163,7 +163,7 @@ fn published(process: &Process, broker: &Broker) -> Result<(), Violation> {
             format!("{body:?} carries {attributes:?}")
         })?;
         let id = attributes.id.as_deref().unwrap_or_default();
-        // What is sent again or copied comes after the first, or on another partition.
+        // Repeated and copied records come after the first, or on another partition.
         let home = Broker::partition_of(&body.account) == record.position.partition;
         if home && seen.insert(id) {
             by_key
@@ -194,8 +194,8 @@ fn published(process: &Process, broker: &Broker) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Invariants 5 and 10: who was told "done" or "no" is in the journal with just that; who was told
-/// that it failed is not.
+/// Invariants 5 and 10: for a client that was told of a decision, the journal has that decision;
+/// for one that was told of a failure, it has none.
 fn answered(process: &Process, world: &World) -> Result<(), Violation> {
     let journal: BTreeMap<String, Option<Reply>> = journal::replies(process);
     let Scene { calls, dice, .. } = &world.scene;
@@ -218,7 +218,8 @@ fn answered(process: &Process, world: &World) -> Result<(), Violation> {
             })?,
             None => must(false, 8, || format!("{id} ({command}) was never answered"))?,
         }
-        let for_nothing = *answer == Some(Answer::Broke) && !dice.is_sick(id);
+        let is_excused = dice.is_sick(id) || world.scene.unreadable.contains(id);
+        let for_nothing = *answer == Some(Answer::Broke) && !is_excused;
         must(!for_nothing, 5, || {
             format!("the rules broke on {id} ({command}), though nothing is wrong with it")
         })?;
@@ -231,7 +232,7 @@ fn answered(process: &Process, world: &World) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Invariant 10: a read shows nothing that a crash can take back.
+/// Invariant 10: a read shows nothing that a crash can undo.
 fn was_durable(process: &Process, id: &str, shown: &str) -> Result<(), Violation> {
     let shapeless = |text: &str| {
         let mut value: serde_json::Value = read(text.as_bytes());
@@ -247,7 +248,8 @@ fn was_durable(process: &Process, id: &str, shown: &str) -> Result<(), Violation
     })
 }
 
-/// Invariant 5, the other half: what the rules can decide is decided, whatever broke around it.
+/// Invariant 5, its counterpart: messages that the rules can decide are decided, whatever faults
+/// occurred.
 fn given_up(process: &Process, world: &World) -> Result<(), Violation> {
     let topic = process.role.listens_to();
     let description = description(process.role, Shape::WIDEST);
@@ -258,8 +260,9 @@ fn given_up(process: &Process, world: &World) -> Result<(), Violation> {
         let Some(Admission::Offer(envelope)) = admission else {
             continue;
         };
-        let sick = world.scene.dice.is_sick(&envelope.message.id);
-        // A message that waits for other rules, and for which there is no room, is given up.
+        let id = &envelope.message.id;
+        let sick = world.scene.dice.is_sick(id) || world.scene.unreadable.contains(id);
+        // A message that waits for other rules is given up if there is no room.
         let senseless = matches!(&*letter.reason, "malformed" | "parking-full");
         must(sick || senseless, 5, || {
             format!(
@@ -271,38 +274,51 @@ fn given_up(process: &Process, world: &World) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Every order is decided, as credit decided it, unless a dead letter says why not.
+/// Every order ends as credit decided it, or as a client or a timeout ended it; in the latter case
+/// its credit is released. Orders with a dead letter are exempt.
 fn fates(world: &World) -> Result<(), Violation> {
     let (credit, order) = (&world.processes[0], &world.processes[1]);
-    let dead: BTreeSet<u64> = [credit, order]
-        .iter()
-        .flat_map(|process| &process.store.dead)
-        .filter_map(|letter| serde_json::from_slice::<Body>(letter.value.as_deref()?).ok())
-        .map(|body| body.order)
-        .collect();
+    let dead = dead_orders(world);
     let decided = decided_by_credit(credit)?;
     for (key, aggregate) in &order.store.aggregates {
         let number: u64 = key.parse().unwrap_or_default();
         let state: Order = read(aggregate.state.as_deref().unwrap_or_default().as_bytes());
         let by_credit = decided.get(&number).map(|body| body.state.as_str());
-        let fits = match state.state.as_str() {
-            "PENDING" => dead.contains(&number),
-            other => by_credit == Some(other),
+        let fits = match (&*state.state, &*state.credit) {
+            // It ends with its timer, which may be parked.
+            ("PENDING", "ASKED") => order.store.has_timer(key, "timeout"),
+            ("APPROVED", "RESERVED") | ("CANCELLED" | "LATE", "RELEASED") => {
+                by_credit == Some("APPROVED")
+            }
+            ("REJECTED" | "CANCELLED" | "LATE", "REFUSED") => by_credit == Some("REJECTED"),
+            ("CANCELLED" | "LATE", "ASKED") => dead.contains(&number),
+            _ => false,
         };
-        let fate = &state.state;
         must(fits, 0, || {
-            format!("order {number} is {fate}, credit said {by_credit:?}, dead letters: {dead:?}")
+            format!(
+                "order {number} is {state:?}, credit said {by_credit:?}, dead letters: {dead:?}"
+            )
         })?;
     }
     Ok(())
 }
 
-/// What credit answered, order by order. Invariant 3: once.
+/// Orders with a dead letter.
+fn dead_orders(world: &World) -> BTreeSet<u64> {
+    let letters = (world.processes.iter()).flat_map(|process| &process.store.dead);
+    letters
+        .filter_map(|letter| serde_json::from_slice::<Body>(letter.value.as_deref()?).ok())
+        .map(|body| body.order)
+        .collect()
+}
+
+/// The decisions of credit by order. Invariant 3: one each.
 fn decided_by_credit(credit: &Process) -> Result<BTreeMap<u64, Body>, Violation> {
     let mut decided = BTreeMap::new();
     for row in &credit.store.outbox {
         let body: Body = read(row.body.as_bytes());
-        // Foreign records without headers or with a clashing id are told apart by the inbox alone.
+        // Foreign records without headers, or with a used id, can be distinguished by the inbox
+        // only.
         let number = body.order;
         must(decided.insert(number, body).is_none(), 3, || {
             format!("order {number} was decided twice")
@@ -311,10 +327,11 @@ fn decided_by_credit(credit: &Process) -> Result<BTreeMap<u64, Body>, Violation>
     Ok(decided)
 }
 
-/// limit - approved = left, never below zero, for each account; and no raise that was acknowledged
+/// For each account, limit - approved + released = left, never below zero, and no acknowledged raise
 /// is lost.
 fn sums(world: &World) -> Result<(), Violation> {
     let credit = &world.processes[0];
+    let released = released(world)?;
     let mut approved: BTreeMap<String, BTreeMap<u64, u64>> = BTreeMap::new();
     for record in world.broker.topic(ANSWERS) {
         let Ok(body) = serde_json::from_slice::<Body>(record.value.as_deref().unwrap_or_default())
@@ -333,11 +350,14 @@ fn sums(world: &World) -> Result<(), Violation> {
         let taken: u64 = approved
             .get(&**key)
             .map_or(0, |orders| orders.values().sum());
-        must(
-            account.limit.checked_sub(taken) == Some(account.left),
-            0,
-            || format!("account {key}: {account:?}, but {taken} was approved on the topic"),
-        )?;
+        let of_account = released.values().filter(|body| body.account == **key);
+        let back: u64 = of_account.map(|body| body.amount).sum();
+        let expected = (account.limit + back).checked_sub(taken);
+        must(expected == Some(account.left), 0, || {
+            format!(
+                "account {key}: {account:?}, but {taken} was approved on the topic, {back} given back"
+            )
+        })?;
         let granted = journal::granted(credit, key);
         must(account.limit == granted, 10, || {
             format!("account {key}: {account:?}, but {granted} was granted")
@@ -346,7 +366,29 @@ fn sums(world: &World) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Reads what the simulation itself has written.
+/// The orders whose credit was released: each once, and exactly those whose state says so.
+fn released(world: &World) -> Result<BTreeMap<u64, Body>, Violation> {
+    let (credit, order) = (&world.processes[0], &world.processes[1]);
+    let dead = dead_orders(world);
+    let mut released = BTreeMap::new();
+    for body in journal::released(credit) {
+        let number = body.order;
+        must(released.insert(number, body).is_none(), 0, || {
+            format!("the credit of order {number} was given back twice")
+        })?;
+    }
+    for (key, aggregate) in &order.store.aggregates {
+        let number: u64 = key.parse().unwrap_or_default();
+        let state: Order = read(aggregate.state.as_deref().unwrap_or_default().as_bytes());
+        let (is_due, is_done) = (state.credit == "RELEASED", released.contains_key(&number));
+        must(is_due == is_done || dead.contains(&number), 0, || {
+            format!("order {number} is {state:?}, its credit given back: {is_done}")
+        })?;
+    }
+    Ok(released)
+}
+
+/// Parses JSON that the simulation itself has written.
 pub(crate) fn read<T: for<'a> serde::Deserialize<'a>>(text: &[u8]) -> T {
     serde_json::from_slice(text)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(text)))

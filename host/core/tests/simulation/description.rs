@@ -1,7 +1,7 @@
-//! What the two participants of the simulation say of themselves.
+//! The descriptions of the two participants of the simulation.
 //!
-//! As little as the core needs: commands, subscriptions, publications, timers; no schemas to speak
-//! of.
+//! They have only the parts that core needs: commands, subscriptions, publications, timers, and
+//! trivial schemas.
 
 use saga_contract::description::{
     Command, CommandKind, Description, Endpoint, KeySource, Method, Publication, StateDescription,
@@ -10,16 +10,27 @@ use saga_contract::description::{
 
 use crate::rules::{ANSWERS, ORDERS, Role};
 
-/// In what the builds of one participant differ.
+/// The differences between the builds of one participant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     /// Version of the states that it writes.
     pub(crate) version: u32,
     /// The oldest version that it can migrate.
     pub(crate) oldest: u32,
-    /// What not every build has: credit listens to reminders, with the key at this pointer, and
-    /// orders can be touched.
+    /// An addition that not every build has: credit subscribes to reminders, with the key at this
+    /// pointer, and orders can be touched.
     pub(crate) more: Option<&'static str>,
+    /// The defect of its rules.
+    pub(crate) flaw: Option<Flaw>,
+}
+
+/// A defect of the rules, whose effects the checker must notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// The credit of an order that ended is not released.
+    ReleaseForgotten,
+    /// It is released twice.
+    ReleasedTwice,
 }
 
 impl Shape {
@@ -27,6 +38,7 @@ impl Shape {
         version: 1,
         oldest: 1,
         more: None,
+        flaw: None,
     };
 
     pub(crate) const WIDEST: Self = Self {
@@ -34,13 +46,13 @@ impl Shape {
         ..Self::FIRST
     };
 
-    /// Whether it can be given states of this version.
+    /// True if it can read states of this version.
     pub(crate) fn reads(self, version: u32) -> bool {
         (self.oldest..=self.version).contains(&version)
     }
 }
 
-/// What a participant says of itself in a build of this shape.
+/// The description of a participant in a build of this shape.
 pub(crate) fn description(role: Role, shape: Shape) -> Description {
     let command = |name: &str, method, path: &str, kind, key| Command {
         name: name.into(),
@@ -77,6 +89,10 @@ pub(crate) fn description(role: Role, shape: Shape) -> Description {
         untyped,
         schema: "{}".into(),
     };
+    let timer = |name: &str| TimerDescription {
+        name: name.into(),
+        schema: "{}".into(),
+    };
     let (mut commands, mut subscriptions, publications, timers) = match role {
         Role::Credit => (
             vec![
@@ -90,21 +106,26 @@ pub(crate) fn description(role: Role, shape: Shape) -> Description {
                     by_id(),
                 ),
             ],
-            vec![subscription("order-created", "/account", true)],
+            vec![
+                subscription("order-created", "/account", true),
+                subscription("order-cancelled", "/account", false),
+            ],
             vec![publication("credit-answered", ANSWERS)],
             Vec::new(),
         ),
         Role::Order => (
-            vec![create("place"), get],
+            vec![
+                create("place"),
+                get,
+                command("cancel", Method::Put, "/{id}", CommandKind::Change, by_id()),
+            ],
             vec![subscription("credit-answered", "/order", true)],
             vec![
                 publication("order-created", ORDERS),
                 publication("order-reminded", ORDERS),
+                publication("order-cancelled", ORDERS),
             ],
-            vec![TimerDescription {
-                name: "remind".into(),
-                schema: "{}".into(),
-            }],
+            vec![timer("remind"), timer("timeout")],
         ),
     };
     match (role, shape.more) {
@@ -136,5 +157,6 @@ pub(crate) fn description(role: Role, shape: Shape) -> Description {
         publications,
         timers,
         listings: Vec::new(),
+        settings: None,
     }
 }

@@ -1,9 +1,9 @@
-//! Rules that break: the participants' rules with faults put in, after the seed.
+//! Faulty rules: the participants' rules with faults that follow from the seed.
 //!
-//! Two kinds. A *poisonous* message breaks every build that tries it (trap, out of fuel, answers
-//! that are too large or nonsense): it must end as a dead letter, and never as a refusal. A *shaky*
-//! one fails now and then (the wall clock, retry-later) and goes through on another attempt,
-//! mostly. And some builds can't read the states of some aggregates.
+//! There are two kinds. A *poisonous* message breaks every build that tries it (trap, out of fuel,
+//! an answer that is too large or invalid): it must become a dead letter, and never a refusal. A
+//! *shaky* one fails now and then (deadline, retry-later), and mostly succeeds at another attempt.
+//! Some builds can't read the states of some aggregates.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,13 +15,13 @@ use saga_core::rules::{Decision, Fault, FaultKind, Rules};
 use crate::random::{Random, of_text};
 use crate::rules::SagaRules;
 
-/// Decides which messages break.
+/// Decides which messages fail.
 pub(crate) struct Dice {
     seed: u64,
     random: RefCell<Random>,
-    /// No more transient faults: the run is coming to rest.
+    /// True if there are no more transient faults: the run is coming to rest.
     pub(crate) calm: Cell<bool>,
-    /// Every build reads all states.
+    /// True if every build reads all states.
     sees_all: bool,
 }
 
@@ -35,12 +35,12 @@ impl Dice {
         }
     }
 
-    /// Whether the message of this id breaks the rules, always or now and then.
+    /// True if the message of this id fails, always or now and then.
     pub(crate) fn is_sick(&self, id: &str) -> bool {
         self.poison(id).is_some() || self.is_shaky(id)
     }
 
-    /// Whether a build can't read the state of an aggregate, until the run comes to rest.
+    /// True if a build can't read the state of an aggregate, until the run comes to rest.
     pub(crate) fn is_blind(&self, digest: &str, key: &str) -> bool {
         let sees = self.sees_all || self.calm.get();
         !sees && of_text(self.seed, &format!("{digest}/{key}")).is_multiple_of(13)
@@ -56,7 +56,7 @@ impl Dice {
     }
 }
 
-/// Rules of a build, with faults.
+/// The rules of a build, with faults.
 pub(crate) struct Faulty {
     pub(crate) rules: SagaRules,
     pub(crate) dice: Rc<Dice>,
@@ -87,7 +87,7 @@ impl Rules for Faulty {
     }
 }
 
-/// One of the ways to break.
+/// One of the faults.
 fn poisoned(lot: u64) -> Result<Decision, Fault> {
     let nonsense = |state, events: Vec<Event>| {
         Ok(Decision {

@@ -1,4 +1,4 @@
-//! Invariant 6 of the swaps: which build was active when, and which builds the entries are of.
+//! Invariant 6 for swaps: the active build at each time, and the builds of the entries.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -8,8 +8,8 @@ use crate::process::Process;
 use crate::rules::SagaRules;
 use crate::store::Store;
 
-/// After a crash one build is active, everywhere the same: that of the last activation which was
-/// committed; and none that someone was told of is lost.
+/// After a crash there is one active build: that of the last committed activation; and no
+/// acknowledged activation is lost.
 pub(crate) fn after_start(process: &Process) -> Result<(), Violation> {
     let active = process.store.active();
     for thread in &process.threads {
@@ -34,9 +34,9 @@ pub(crate) fn after_start(process: &Process) -> Result<(), Violation> {
     })
 }
 
-/// Every entry is of the build that was active then, or of the one before it, whose turns were
-/// under way; none came before the activation of its build, and no aggregate went back to a build
-/// that it had left.
+/// Every entry is of the build that was active then, or of the one before, whose turns were in
+/// flight; none precedes the activation of its build, and no aggregate returns to a build that it
+/// has left.
 pub(crate) fn check(process: &Process) -> Result<(), Violation> {
     let store = &process.store;
     let mut last: BTreeMap<&str, usize> = BTreeMap::new();

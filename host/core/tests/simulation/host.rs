@@ -1,5 +1,5 @@
-//! What the worker meets as its host in the simulation: generations, readings, clients, room; and
-//! what it does wrong.
+//! The host types of the worker in the simulation: generations, readings, clients, room; and their
+//! deliberate defects.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -11,15 +11,15 @@ use saga_core::commit::{FiredTimer, Offset};
 use saga_core::limits::TurnLimits;
 use saga_core::outcome::Reply;
 use saga_core::record::Position;
-use saga_core::retry::RetryPolicy;
+use saga_core::retry::{AfterDeadLetter, RetryPolicy};
 use saga_core::window::Window;
-use saga_core::worker::{Active, Bound, Defect, Host, Lane, Room, Taken, Waits};
+use saga_core::worker::{ActiveRules, Bound, Defect, HostTypes, Lane, Room, TakenRecord, Waits};
 
 use crate::random::Random;
 use crate::rules::{ORDERS, SagaRules};
 use crate::scene::Broken;
 
-/// Small, so that they bite.
+/// Small limits, so that they are reached.
 pub(crate) const LIMITS: TurnLimits = TurnLimits {
     record_bytes: 400,
     key_bytes: 40,
@@ -36,6 +36,7 @@ pub(crate) const RETRY: RetryPolicy = RetryPolicy {
     seconds: 600,
     first_delay_ms: 20,
     max_delay_ms: 60,
+    then: AfterDeadLetter::Skip,
 };
 
 pub(crate) const WAITS: Waits = Waits {
@@ -46,7 +47,7 @@ pub(crate) const WAITS: Waits = Waits {
 };
 
 thread_local! {
-    /// What is deliberately wrong in this run.
+    /// The defect of this run.
     pub(crate) static BROKEN: Cell<Option<Broken>> = const { Cell::new(None) };
 }
 
@@ -58,11 +59,11 @@ fn is_broken(step: Broken) -> bool {
 #[derive(Debug)]
 pub(crate) enum Simulated {}
 
-impl Host for Simulated {
+impl HostTypes for Simulated {
     type Active = Build;
-    /// Number of a call.
+    /// The number of a call.
     type Client = usize;
-    type Taken = TakenRecord;
+    type Taken = Delivered;
     type Over = Over;
     type Since = ();
     type Room = SmallRoom;
@@ -81,11 +82,11 @@ impl Host for Simulated {
     }
 }
 
-/// A build that decides.
+/// An active build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Build(pub(crate) Rc<SagaRules>);
 
-impl Active for Build {
+impl ActiveRules for Build {
     fn generation(&self) -> i64 {
         self.0.number as i64
     }
@@ -116,22 +117,22 @@ pub(crate) struct Session {
     pub(crate) topic: &'static str,
     pub(crate) partition: i32,
     pub(crate) window: RefCell<Window>,
-    /// Where the next record is read.
+    /// The position of the next record.
     pub(crate) position: Cell<i64>,
     pub(crate) cancelled: Cell<bool>,
-    /// How often the partition was taken over, in a shared store.
+    /// Number of takeovers of the partition, in a shared store.
     pub(crate) epoch: u64,
 }
 
-/// A record that was delivered, with the reading that it belongs to.
+/// A delivered record, with its reading.
 #[derive(Clone)]
-pub(crate) struct TakenRecord {
+pub(crate) struct Delivered {
     pub(crate) session: Rc<Session>,
     pub(crate) offset: i64,
 }
 
-impl TakenRecord {
-    /// Where it was read.
+impl Delivered {
+    /// Its position.
     pub(crate) fn at(&self) -> Position {
         Position {
             topic: Arc::from(self.session.topic),
@@ -141,7 +142,7 @@ impl TakenRecord {
         }
     }
 
-    /// Notes that it is being committed; gives what is stored with it.
+    /// Notes that it is being committed; returns the offset to store.
     pub(crate) fn settle(&self) -> Offset {
         let safe = self.session.window.borrow_mut().settle(self.offset);
         let beyond = is_broken(Broken::OffsetBeyondWindow);
@@ -155,7 +156,7 @@ impl TakenRecord {
     }
 }
 
-impl Taken for TakenRecord {
+impl TakenRecord for Delivered {
     fn is_cancelled(&self) -> bool {
         self.session.cancelled.get()
     }
@@ -177,7 +178,7 @@ impl Taken for TakenRecord {
     }
 }
 
-/// Room for parked messages, of which now and then there is none; or never any.
+/// Room for parked messages. Now and then there is none, or there never is any.
 #[derive(Clone)]
 pub(crate) struct SmallRoom(pub(crate) Option<Rc<RefCell<Random>>>);
 
@@ -201,21 +202,23 @@ impl Room for SmallRoom {
     }
 }
 
-/// What a client was told.
+/// The outcome for a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     Replied(Reply),
+    StateRead,
     NotFound,
     Malformed,
     TryLater,
     Broke,
     Quarantined,
+    Blocked,
     StoreFailed,
-    /// Nothing: the process died.
+    /// No answer: the process died.
     Lost,
 }
 
-/// A timer that is in flight is not offered again until this is dropped.
+/// A timer in flight, which is not offered again until this is dropped.
 pub(crate) struct Over {
     pub(crate) in_flight: Rc<RefCell<BTreeSet<FiredTimer>>>,
     pub(crate) fired: FiredTimer,

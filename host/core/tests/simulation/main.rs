@@ -1,22 +1,22 @@
-//! The core under a seed: two participants, their stores, topics and clients, all in memory, with
-//! every kind of trouble between any two steps, and a checker of the host's invariants.
+//! The core under a seed: two participants with their stores, topics and clients in memory, every
+//! kind of fault between any two steps, and a checker of the invariants.
 //!
-//! What is simulated is what ships: the worker's [`step`](saga_core::worker::Worker::step) and the
-//! writer's [`Batch`](saga_core::commit::Batch). Around them are a store, topics, clients and
-//! clocks in memory. A failure prints its seed; `SAGA_SIM_SEED=7 cargo test -p saga-core --test
-//! simulation` runs that one again, step for step, and prints its trace. `SAGA_SIM_SEEDS=10000`
-//! runs more of them.
+//! The simulation runs the host's own code: the worker's [`step`](saga_core::worker::Worker::step)
+//! and the writer's [`Batch`](saga_core::commit::Batch). The store, topics, clients and clocks
+//! around them are in memory. A failure prints its seed; `SAGA_SIM_SEED=7 cargo test -p saga-core
+//! --test simulation` repeats that run, step for step, and prints its trace. `SAGA_SIM_SEEDS=10000`
+//! runs more seeds.
 //!
 //! # Layout
 //!
-//! - [`world`]: the scheduler; [`scene`]: chance, clock, trace, calls; [`random`]: the seed's
+//! - [`world`]: the scheduler; [`scene`]: the defect, clock, trace, calls; [`random`]: the seed's
 //!   numbers
-//! - [`rules`], [`description`]: the two participants; [`faults`]: the same, breaking
-//! - [`process`], [`offers`], [`thread`](mod@thread), [`answers`], [`writer`], [`host`]: one
-//!   participant's host
-//! - [`swap`]: how it takes another build into use
-//! - [`store`], [`apply`]: what survives its crash
-//! - [`broker`]: the topics; [`strangers`]: what others put there
+//! - [`rules`], [`description`]: the two participants; [`faults`]: the same with faults
+//! - [`process`], [`offers`], [`thread`](mod@thread), [`answers`], [`writer`], [`host`]: the host
+//!   of one participant
+//! - [`swap`]: its swaps to other builds
+//! - [`store`], [`apply`]: the store, which survives a crash
+//! - [`broker`]: the topics; [`strangers`]: records of other producers
 //! - [`checker`], [`journal`], [`generations`]: the invariants; [`broken`]: worlds that break them
 
 #![allow(
@@ -53,7 +53,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Seeds that one test run tries.
+/// Number of seeds of one test run.
 const SEEDS: u64 = if cfg!(debug_assertions) { 60 } else { 2_000 };
 
 #[test]
@@ -88,7 +88,7 @@ fn invariants_1_to_6_and_10_hold_whatever_happens() {
     });
     let counts = counts.into_inner().unwrap();
     println!("{seeds} seeds: {counts:?}");
-    // A simulation proves nothing about what it never reaches.
+    // A simulation proves nothing about code that it never reaches.
     for what in [
         "crash",
         "commit",
@@ -107,6 +107,10 @@ fn invariants_1_to_6_and_10_hold_whatever_happens() {
         "foreign",
         "retry",
         "dead-letter",
+        "redrive",
+        "redrive-failed",
+        "returned",
+        "discard",
         "sync",
         "quarantined",
         "no-room",
@@ -187,7 +191,7 @@ fn a_seed_replays_step_for_step() {
     );
 }
 
-/// Runs a seed that must go well; gives what happened how often.
+/// Runs a seed that must succeed; returns how often each kind of event happened.
 fn run_well(seed: u64) -> BTreeMap<&'static str, u64> {
     let (scene, result) = world::run(seed, None);
     if let Err(violation) = result {

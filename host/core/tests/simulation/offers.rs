@@ -1,4 +1,4 @@
-//! What a process offers its workers: records, commands, timers.
+//! The offers of a process to its workers: records, commands, timers.
 
 use std::rc::Rc;
 
@@ -7,13 +7,13 @@ use saga_core::commit::StoredTimer;
 use saga_core::worker::{CommandTurn, EventTurn, TimerTurn, Trial, Turn, UnreadableTurn};
 
 use crate::broker::Broker;
-use crate::host::{Answer, Build, LIMITS, Over, Simulated, TakenRecord};
+use crate::host::{Answer, Build, Delivered, LIMITS, Over, Simulated};
 use crate::process::{Ask, Process, worker_of};
 use crate::scene::Scene;
 use crate::store::fired_of;
 
 impl Process {
-    /// Delivers the next record of a partition; says whether there was one and room for it.
+    /// Delivers the next record of a partition; returns false if there was none, or no room for it.
     pub(crate) fn deliver(&mut self, place: usize, broker: &Broker, scene: &mut Scene) -> bool {
         let Some(session) = self.sessions.get(place).cloned() else {
             return false;
@@ -29,7 +29,7 @@ impl Process {
         let offset = record.position.offset;
         session.window.borrow_mut().take(offset);
         session.position.set(offset + 1);
-        let taken = TakenRecord {
+        let taken = Delivered {
             session: session.clone(),
             offset,
         };
@@ -63,12 +63,13 @@ impl Process {
     pub(crate) fn ask(&mut self, ask: Ask, scene: &mut Scene) {
         let admitted = self.admits.clone();
         let name = scene.calls[ask.call].command;
-        if admitted.description.command(name).is_none() {
+        let migrates = name == "migrate";
+        if !migrates && admitted.description.command(name).is_none() {
             return scene.answer(ask.call, Answer::NotFound);
         }
         let generated = ask.key.is_none().then(|| {
             self.last_key += 1;
-            // Each process has numbers of its own.
+            // Each process has its own range of numbers.
             if scene.is_shared && self.last_key % 2 != self.number as i64 {
                 self.last_key += 1;
             }
@@ -81,13 +82,17 @@ impl Process {
             key: key.unwrap_or_default(),
             parameters: Vec::new(),
             body: ask.body,
+            correlation: None,
             traceparent: None,
         };
         let id = call.id.clone();
-        let envelope = admit::command(self.role.name(), asked, scene.now, id, || None);
+        let mut envelope = admit::command(self.role.name(), asked, scene.now, id, || None);
         let message = &envelope.message;
         let (id, name, key) = (&message.id, &message.name, &message.key);
         scene.note("ask", format_args!("{id} {name} {key} {}", message.body));
+        if migrates {
+            envelope.message.name.clear();
+        }
         let turn = Box::new(CommandTurn {
             envelope,
             under: Build(admitted),
@@ -96,14 +101,16 @@ impl Process {
             client: ask.call,
             since: (),
         });
-        self.give(if ask.read {
+        self.give(if migrates {
+            Turn::Migrate(turn)
+        } else if ask.read {
             Turn::Read(turn)
         } else {
             Turn::Command(turn)
         });
     }
 
-    /// Routes a call anew that a worker gave back; says whether there was one.
+    /// Routes a call again that a worker returned; returns false if there was none.
     pub(crate) fn ask_again(&mut self, scene: &mut Scene) -> bool {
         let Some(ask) = self.again.pop_front() else {
             return false;
@@ -112,7 +119,7 @@ impl Process {
         true
     }
 
-    /// Offers a timer that is due and not under way; says whether there was one.
+    /// Offers a timer that is due and not in flight; returns false if there was none.
     pub(crate) fn fire(&mut self, scene: &mut Scene) -> bool {
         let is_due = |timer: &&Rc<StoredTimer>| {
             let fired = fired_of(timer);
@@ -120,7 +127,7 @@ impl Process {
                 && !self.in_flight.borrow().contains(&fired)
                 && !self.store.parked_timers.contains(&fired)
         };
-        // One that comes behind what is parked is of more interest.
+        // A command behind parked messages is more interesting.
         let is_held = |timer: &&Rc<StoredTimer>| {
             self.threads[worker_of(&timer.key)]
                 .worker

@@ -1,13 +1,13 @@
-//! One participant's process: readings, workers, the relay; and what is left of it after a crash.
+//! The process of one participant: readings, workers, relay; and its crash.
 //!
 //! Only the store, the copies of builds and the file survive [`Process::crash`]. The writer, which
-//! commits, is in `writer.rs`, how builds are swapped in `swap.rs`.
+//! commits, is in `writer.rs`; swaps are in `swap.rs`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use saga_core::commit::{Chains, FiredTimer};
+use saga_core::commit::{Chains, FiredTimer, LetterRequest};
 use saga_core::identity;
 use saga_core::record::Attributes;
 use saga_core::window::Window;
@@ -20,14 +20,14 @@ use crate::host::{Session, SmallRoom};
 use crate::random::{Random, of_text};
 use crate::rules::{Role, SagaRules};
 use crate::scene::{Broken, Scene};
-use crate::store::{Store, fired_of};
+use crate::store::{OpenLetter, Store, fired_of};
 use crate::swap::Swap;
 use crate::thread::{Around, Thread};
 use crate::writer::{Request, Writing};
 
 pub(crate) const WORKERS: usize = 3;
 
-/// Records of one partition under way at once.
+/// Most records of one partition in flight.
 const WINDOW: usize = 5;
 
 /// A process. A crash leaves `store`, `copies` and `file`.
@@ -35,35 +35,35 @@ pub(crate) struct Process {
     pub(crate) role: Role,
     /// Its number among the processes of its store.
     pub(crate) number: usize,
-    /// The partitions that are its own.
+    /// Its partitions.
     pub(crate) owned: Vec<i32>,
-    /// It does nothing until then.
+    /// It stands still until then.
     pub(crate) paused_until: u64,
     pub(crate) store: Store,
     /// The host's own copies of builds, by digest.
     pub(crate) copies: BTreeMap<Rc<str>, Rc<SagaRules>>,
-    /// What lies at the configured path.
+    /// The build at the configured path.
     pub(crate) file: Rc<SagaRules>,
-    /// The build whose description admits.
+    /// The build whose description is used for admission.
     pub(crate) admits: Rc<SagaRules>,
     pub(crate) swap: Option<Swap>,
-    /// Readings that ended begin anew only when the swap has changed the description.
+    /// True if readings that ended begin again only after the swap has changed the description.
     pub(crate) reading_paused: bool,
     pub(crate) sessions: Vec<Rc<Session>>,
     pub(crate) threads: Vec<Thread>,
     pub(crate) queue: VecDeque<Request>,
     pub(crate) writing: Option<Writing>,
     pub(crate) chains: Chains,
-    /// Calls that are to be routed anew.
+    /// Calls to be routed again.
     pub(crate) again: VecDeque<Ask>,
-    /// How many activations someone was told of, as the checker knows.
+    /// Number of acknowledged activations, for the checker.
     pub(crate) activations_told: usize,
-    /// Up to where the checker has looked at the stored offsets.
+    /// Stored offsets up to which the checker has looked.
     pub(crate) checked: BTreeMap<i32, i64>,
     pub(crate) in_flight: Rc<RefCell<BTreeSet<FiredTimer>>>,
-    /// How many threads there ever were.
+    /// Number of threads so far.
     numbers: u64,
-    /// How many outbox rows this life of the relay has published.
+    /// Number of outbox rows that this run of the relay has published.
     relayed: usize,
     pub(crate) last_key: i64,
 }
@@ -73,7 +73,7 @@ pub(crate) fn worker_of(key: &str) -> usize {
     (of_text(1, key) % WORKERS as u64) as usize
 }
 
-/// A command as a client gives it.
+/// A client's command.
 pub(crate) struct Ask {
     pub(crate) call: usize,
     pub(crate) key: Option<String>,
@@ -83,7 +83,7 @@ pub(crate) struct Ask {
 
 impl Process {
     pub(crate) fn new(role: Role, scene: &mut Scene) -> Self {
-        let mut process = Self::unstarted(role);
+        let mut process = Self::unstarted(role, scene);
         if scene.is_shared {
             process.owned = vec![0];
         }
@@ -91,9 +91,9 @@ impl Process {
         process
     }
 
-    /// A second process on the store of the first one, which it is handed for this.
+    /// A second process on the store of the first one, which is passed to it when it runs.
     pub(crate) fn second(first: &mut Self, scene: &mut Scene) -> Self {
-        let mut process = Self::unstarted(first.role);
+        let mut process = Self::unstarted(first.role, scene);
         (process.number, process.owned) = (1, vec![1]);
         std::mem::swap(&mut process.store, &mut first.store);
         process.start(scene);
@@ -101,8 +101,15 @@ impl Process {
         process
     }
 
-    fn unstarted(role: Role) -> Self {
-        let first = Rc::new(SagaRules::new(role, 1, Shape::FIRST));
+    fn unstarted(role: Role, scene: &Scene) -> Self {
+        let first = Rc::new(SagaRules::new(
+            role,
+            1,
+            Shape {
+                flaw: scene.flaw(),
+                ..Shape::FIRST
+            },
+        ));
         let mut store = Store::default();
         store.activate(&first);
         Self {
@@ -131,7 +138,7 @@ impl Process {
         }
     }
 
-    /// Loses everything volatile, and starts again from the store.
+    /// Loses all volatile data, and starts again from the store.
     pub(crate) fn crash(&mut self, scene: &mut Scene) {
         scene.note("crash", format_args!("{}", self.role.name()));
         self.queue.clear();
@@ -145,7 +152,7 @@ impl Process {
         scene.check(generations::after_start(self));
     }
 
-    /// Comes up with the build that is active, from the host's own copy.
+    /// Starts with the active build, from the host's own copy.
     fn start(&mut self, scene: &mut Scene) {
         let active = match self.copies.get(&self.store.active().digest) {
             _ if scene.is_broken(Broken::StartsWithFile) => self.file.clone(),
@@ -158,16 +165,20 @@ impl Process {
                 return;
             }
         };
-        // Limits may be others than when they were parked.
+        if scene.is_broken(Broken::TimersLost) {
+            self.store.timers.clear();
+        }
+        // The limits may differ from those when the messages were parked.
         self.store.release_timers();
-        let mut parked: BTreeMap<&String, usize> = BTreeMap::new();
-        for row in self.store.parked.values() {
-            *parked.entry(&row.0).or_default() += 1;
+        let mut parked = self.store.parked_keys();
+        if scene.is_broken(Broken::BlockForgotten) {
+            parked.iter_mut().for_each(|of_key| of_key.letter = None);
         }
         let mut threads = Vec::new();
         for worker in 0..WORKERS {
-            let own = parked.iter().filter(|(key, _)| worker_of(key) == worker);
-            let own = own.map(|(key, count)| ((*key).clone(), *count));
+            let own = parked
+                .iter()
+                .filter(|parked| worker_of(&parked.key) == worker);
             self.numbers += 1;
             let random = Rc::new(RefCell::new(Random::new(scene.random.next())));
             let room = SmallRoom((!scene.is_shared).then_some(random));
@@ -175,8 +186,8 @@ impl Process {
                 self.role,
                 self.numbers,
                 active.clone(),
-                own,
-                room,
+                own.cloned(),
+                (scene.then, room),
             ));
         }
         self.threads = threads;
@@ -190,11 +201,11 @@ impl Process {
             .collect();
     }
 
-    /// Begins to read a partition where the store says.
+    /// Begins to read a partition at the stored offset.
     fn begin(&mut self, partition: i32, scene: &Scene) -> Rc<Session> {
         let topic = self.role.listens_to();
         let epoch = self.store.epochs.entry(partition).or_default();
-        // Who has a store alone commits its entries in the order in which they were decided.
+        // The only process of a store commits its entries in the order of their decisions.
         *epoch += u64::from(scene.is_shared);
         let epoch = *epoch;
         let next = self
@@ -213,7 +224,7 @@ impl Process {
         })
     }
 
-    /// Readings that were cancelled begin anew.
+    /// Cancelled readings begin again.
     pub(crate) fn begin_again(&mut self, scene: &mut Scene) {
         let owned = self.owned.clone();
         (self.sessions).retain(|session| owned.contains(&session.partition));
@@ -233,7 +244,7 @@ impl Process {
         }
     }
 
-    /// Has one thread do something; says whether there was something to do.
+    /// Runs one thread; returns false if it had nothing to do.
     pub(crate) fn turn(&mut self, thread: usize, scene: &mut Scene) -> bool {
         let mut around = Around {
             store: &self.store,
@@ -245,7 +256,49 @@ impl Process {
         self.threads[thread].run(&mut around)
     }
 
-    /// Publishes the next outbox row; says whether there was one.
+    /// An operator requests something for a dead letter; returns false if there is none. A
+    /// transaction of its own: not while another one is open.
+    pub(crate) fn operate(&mut self, scene: &mut Scene) -> bool {
+        if self.writing.as_ref().is_some_and(Writing::is_open) {
+            return false;
+        }
+        // Now and then another operator requests a discard while a redrive is pending.
+        let in_doubt = !scene.dice.calm.get() && scene.random.percent(30);
+        let mut open = self.store.letters.iter_mut();
+        let is_free = |letter: &OpenLetter| match letter.request {
+            None => true,
+            Some(LetterRequest::Redrive) => in_doubt,
+            Some(LetterRequest::Discard) => false,
+        };
+        let Some((id, letter)) = open.find(|(_, letter)| is_free(letter)) else {
+            return false;
+        };
+        let is_second = letter.request.is_some();
+        let is_lost = letter.is_discarded && !is_second;
+        scene.check(must(!is_lost, 10, || {
+            format!("dead letter {id} of {} was to be discarded", letter.key)
+        }));
+        let is_hopeless = scene.dice.calm.get() && letter.failed > 0;
+        let request = match is_second || is_hopeless || scene.random.percent(30) {
+            true => LetterRequest::Discard,
+            false => LetterRequest::Redrive,
+        };
+        let what = match request {
+            LetterRequest::Discard => "discard",
+            LetterRequest::Redrive => "redrive",
+        };
+        scene.note(what, format_args!("{id} of {}", letter.key));
+        letter.request = Some(request);
+        letter.requests += 1;
+        if request == LetterRequest::Discard {
+            letter.is_discarded = true;
+        }
+        let key = letter.key.clone();
+        self.threads[worker_of(&key)].requested.push(key);
+        true
+    }
+
+    /// Publishes the next outbox row; returns false if there is none.
     pub(crate) fn publish(&mut self, broker: &mut Broker, scene: &mut Scene) -> bool {
         let Some(row) = self.store.outbox.get(self.relayed) else {
             return false;
@@ -276,14 +329,15 @@ impl Process {
         true
     }
 
-    /// Notes what is published. A transaction of its own: not while another one is open.
+    /// Stores the number of published rows. A transaction of its own: not while another one is
+    /// open.
     pub(crate) fn note_published(&mut self) {
         if !self.writing.as_ref().is_some_and(Writing::is_open) {
             self.store.relayed = self.relayed.max(self.store.relayed);
         }
     }
 
-    /// Whether nothing is under way or waits to be read or published.
+    /// True if nothing is in flight, or waits to be read or published.
     pub(crate) fn is_at_rest(&self, broker: &Broker) -> bool {
         self.swap.is_none()
             && self.again.is_empty()

@@ -1,7 +1,7 @@
 //! The only randomness of the simulation: splitmix64, a function of the seed.
 //!
-//! Must not know: the machine. A run is repeated by its seed alone, so nothing else here may draw
-//! numbers, and no collection with a random order may decide anything.
+//! Must not know: the machine. The seed alone determines a run, so nothing else may draw numbers,
+//! and no collection with a random order may influence it.
 
 /// A stream of numbers that follows from its seed.
 pub(crate) struct Random(u64);
@@ -25,13 +25,13 @@ impl Random {
         self.below(length as u64) as usize
     }
 
-    /// True in so many of a hundred cases.
+    /// True in this many of a hundred cases.
     pub(crate) fn percent(&mut self, chance: u64) -> bool {
         self.below(100) < chance
     }
 }
 
-/// A number that follows from the seed and a text: the same whenever it is asked for.
+/// A number that follows from the seed and a text, the same at each call.
 pub(crate) fn of_text(seed: u64, text: &str) -> u64 {
     text.bytes()
         .fold(mix(seed), |hash, byte| mix(hash ^ u64::from(byte)))

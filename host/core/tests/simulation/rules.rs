@@ -1,9 +1,9 @@
 //! The two participants of the simulation, natively: `credit` keeps accounts, `order` keeps orders.
 //!
-//! Pure, as components are: [`SagaRules::handle`] is a function of state and message, which is what
-//! lets the checker run every recorded decision again. Builds differ in their [`Shape`]. Everything
-//! that they decide carries the digest of the build that decided (`by`), so that the checker sees
-//! whether the host recorded the right one. Faults are not made here but in `faults.rs`.
+//! Pure, as components are: [`SagaRules::handle`] is a function of state and message, so the
+//! checker can repeat every recorded decision. Builds differ in their [`Shape`]. All decisions
+//! carry the digest of the build that decided (`by`), so the checker sees if the host recorded the
+//! right one. Faults are made in `faults.rs`.
 
 use std::rc::Rc;
 
@@ -15,18 +15,20 @@ use saga_core::outcome::{
 use saga_core::rules::{Decision, Fault, FaultKind, Rules};
 use serde::{Deserialize, Serialize};
 
-use crate::description::{Shape, description};
+use crate::description::{Flaw, Shape, description};
 
-/// Where orders are announced.
+/// The topic of orders.
 pub(crate) const ORDERS: &str = "orders";
-/// Where credit is answered.
+/// The topic of credit's decisions.
 pub(crate) const ANSWERS: &str = "answers";
-/// How often an order that waits is reminded of.
+/// Number of reminders of a pending order.
 const REMINDERS: u32 = 2;
-/// Time until an order is reminded of, in milliseconds.
+/// Time until an order's reminder, in milliseconds.
 const PATIENCE: u64 = 400;
+/// Time until an order without an answer ends, in milliseconds.
+const TIMEOUT: u64 = 1_000;
 
-/// Which of the two participants.
+/// One of the two participants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
     Credit,
@@ -43,7 +45,7 @@ impl Role {
         }
     }
 
-    /// The topic that it listens to.
+    /// The topic that it subscribes to.
     pub(crate) fn listens_to(self) -> &'static str {
         match self {
             Self::Credit => ORDERS,
@@ -52,7 +54,7 @@ impl Role {
     }
 }
 
-/// What both topics carry.
+/// The value of records on both topics.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Body {
     pub(crate) order: u64,
@@ -77,7 +79,10 @@ pub(crate) struct Order {
     pub(crate) v: u32,
     pub(crate) account: String,
     pub(crate) amount: u64,
+    /// PENDING, APPROVED, REJECTED, LATE (nobody answered in time), CANCELLED.
     pub(crate) state: String,
+    /// ASKED, RESERVED, REFUSED, RELEASED.
+    pub(crate) credit: String,
     pub(crate) reminders: u32,
 }
 
@@ -110,7 +115,14 @@ impl Rules for SagaRules {
             (Role::Order, Origin::Event, "credit-answered") => {
                 self.answered(self.known(state)?, message)
             }
+            (Role::Credit, Origin::Event, "order-cancelled") => {
+                release(self.known(state)?, message)
+            }
+            (Role::Order, Origin::Command, "cancel") => {
+                Ok(self.cancel(self.known(state)?, message))
+            }
             (Role::Order, Origin::Timer, "remind") => Ok(self.remind(self.known(state)?, message)),
+            (Role::Order, Origin::Timer, "timeout") => Ok(timed_out(self.known(state)?)),
             (_, Origin::Command, "get") => Ok(read(state)),
             (Role::Credit, Origin::Event, "order-reminded") => {
                 self.reminded(self.known(state)?, message)?
@@ -160,7 +172,7 @@ impl SagaRules {
         }
     }
 
-    /// A state of another shape than this build's is a fault of the host.
+    /// A state of another shape than this build's means a defect of the host.
     fn known<T: for<'a> Deserialize<'a>>(&self, state: Option<&str>) -> Result<Option<T>, Fault> {
         let Some(text) = state else { return Ok(None) };
         let shape: serde_json::Value = parse(text)?;
@@ -218,7 +230,7 @@ impl SagaRules {
         Ok(outcome(state, vec![event("credit-answered", &body)], None))
     }
 
-    /// Leaves the account as it is. What is admitted by another key than this build's is a fault of
+    /// Leaves the account unchanged. A message with another key than this build's means a defect of
     /// the host.
     fn reminded(
         &self,
@@ -260,6 +272,7 @@ impl SagaRules {
             account: body.account.clone(),
             amount: body.amount,
             state: body.state.clone(),
+            credit: "ASKED".into(),
             reminders: 0,
         };
         let mut placed = outcome(
@@ -268,6 +281,11 @@ impl SagaRules {
             Some(Reply::Pending("{}".into())),
         );
         placed.timers.push(reminder(message));
+        placed.timers.push(TimerChange::Set(Timer {
+            name: "timeout".into(),
+            due: message.time + TIMEOUT,
+            body: "null".into(),
+        }));
         placed
     }
 
@@ -279,19 +297,69 @@ impl SagaRules {
                 body.order
             )));
         };
-        if order.state == body.state {
-            return Ok(outcome(StateChange::Unchanged, Vec::new(), None));
+        let is_reserved = body.state == "APPROVED";
+        match (&*order.credit, is_reserved) {
+            ("RESERVED" | "RELEASED", true) | ("REFUSED", false) => {
+                return Ok(outcome(StateChange::Unchanged, Vec::new(), None));
+            }
+            ("ASKED", _) => {}
+            (credit, _) => {
+                return Err(Disposition::Malformed(format!(
+                    "credit for order {} is {credit} already",
+                    body.order
+                )));
+            }
         }
-        if order.state != "PENDING" {
-            return Err(Disposition::Malformed(format!(
-                "order {} is {} already",
-                body.order, order.state
-            )));
+        let ended = order.state != "PENDING";
+        order.credit = match (is_reserved, ended) {
+            (false, _) => "REFUSED",
+            (true, false) => "RESERVED",
+            (true, true) => "RELEASED",
         }
-        order.state = body.state;
-        let mut decided = outcome(put(&order), Vec::new(), None);
-        decided.timers.push(TimerChange::Cancel("remind".into()));
-        Ok(decided)
+        .into();
+        if !ended {
+            order.state = body.state;
+        }
+        let events = match &*order.credit {
+            "RELEASED" => self.released(&order, message),
+            _ => Vec::new(),
+        };
+        Ok(waits_no_more(outcome(put(&order), events, None)))
+    }
+
+    fn cancel(&self, order: Option<Order>, message: &Message) -> Outcome {
+        let Some(mut order) = order else {
+            return refused(RefusalKind::NotFound, "no such order");
+        };
+        let done = Some(Reply::Done("{}".into()));
+        let events = match &*order.state {
+            "CANCELLED" => return outcome(StateChange::Unchanged, Vec::new(), done),
+            "REJECTED" | "LATE" => return refused(RefusalKind::Conflict, "it was rejected"),
+            "APPROVED" => {
+                order.credit = "RELEASED".into();
+                self.released(&order, message)
+            }
+            _ => Vec::new(),
+        };
+        order.state = "CANCELLED".into();
+        waits_no_more(outcome(put(&order), events, done))
+    }
+
+    /// Releases the credit of an order.
+    fn released(&self, order: &Order, message: &Message) -> Vec<Event> {
+        let body = Body {
+            order: message.key.parse().unwrap_or_default(),
+            account: order.account.clone(),
+            amount: order.amount,
+            state: order.state.clone(),
+            by: self.digest.to_string(),
+        };
+        let times = match self.shape.flaw {
+            None => 1,
+            Some(Flaw::ReleaseForgotten) => 0,
+            Some(Flaw::ReleasedTwice) => 2,
+        };
+        vec![event("order-cancelled", &body); times]
     }
 
     fn remind(&self, order: Option<Order>, message: &Message) -> Outcome {
@@ -312,6 +380,34 @@ impl SagaRules {
         }
         reminded
     }
+}
+
+fn release(account: Option<Account>, message: &Message) -> Result<Outcome, Disposition> {
+    let body: Body = read_body(message)?;
+    let account = account.filter(|account| account.left + body.amount <= account.limit);
+    let Some(account) = account else {
+        let reason = format!("order {} holds no such credit", body.order);
+        return Err(Disposition::Malformed(reason));
+    };
+    let left = account.left + body.amount;
+    let account = Account { left, ..account };
+    Ok(outcome(put(&account), Vec::new(), None))
+}
+
+fn timed_out(order: Option<Order>) -> Outcome {
+    let Some(mut order) = order.filter(|order| order.state == "PENDING") else {
+        return outcome(StateChange::Unchanged, Vec::new(), None);
+    };
+    order.state = "LATE".into();
+    waits_no_more(outcome(put(&order), Vec::new(), None))
+}
+
+/// An order that has ended gets no reminder and no timeout.
+fn waits_no_more(mut outcome: Outcome) -> Outcome {
+    for timer in ["remind", "timeout"] {
+        outcome.timers.push(TimerChange::Cancel(timer.into()));
+    }
+    outcome
 }
 
 fn touch(order: Option<Order>) -> Outcome {

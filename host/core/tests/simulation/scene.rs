@@ -1,108 +1,127 @@
-//! What all parts of a run share: chance, the clock, the trace, the clients' calls.
+//! The parts that the whole run shares: randomness, the clock, the trace, the clients' calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::rc::Rc;
 
+use saga_core::retry::AfterDeadLetter;
+
 use crate::checker::Violation;
+use crate::description::Flaw;
 use crate::faults::Dice;
 use crate::host::Answer;
 use crate::random::Random;
 use crate::rules::Role;
 
-/// A step that is deliberately wrong: the checker must notice.
+/// A deliberate defect, which the checker must notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// An event that was applied before is applied again.
+    /// An applied event is applied again.
     InboxNotConsulted,
-    /// The offset after the record is stored, whatever is unsettled before it.
+    /// The store does not keep the saga of an aggregate.
+    SagaForgotten,
+    /// The offset after the record is stored although earlier records are unsettled.
     OffsetBeyondWindow,
     /// Events are written in a transaction after the one with the state.
     OutboxApart,
-    /// A record that became a dead letter is tried again when it is read again.
+    /// A record that became a dead letter is retried when it is read again.
     DeadLetterForgotten,
-    /// A fault of the rules is taken for a business no.
+    /// A fault of the rules is taken for a refusal.
     RefusalOnFault,
     /// A client is answered when the entry is handed over.
     AnswerBeforeCommit,
-    /// What was decided on an entry that was not written is written all the same.
+    /// An entry is written although the entry that it was decided on was not.
     VoidChainWritten,
-    /// A worker goes on from the state of an entry that was not written.
+    /// A worker continues from the state of an entry that was not written.
     VoidStateKept,
-    /// An event is taken for applied whose entry breaks with another.
+    /// An event counts as applied although its entry broke with another.
     VoidIdentityKept,
-    /// A commit whose outcome is unknown is taken for failed.
+    /// A commit of unknown outcome is taken for failed.
     UnknownTakenForFailed,
-    /// A commit whose outcome is unknown is taken for a good one.
+    /// A commit of unknown outcome is taken for successful.
     UnknownTakenForCommitted,
-    /// The reading of a record that was not written ends only after what follows in the batch is
-    /// written.
+    /// The reading of a record that was not written is cancelled only after the rest of the batch
+    /// is written.
     ReadingOutlivesVoid,
-    /// Workers are told what became of their entries while the transaction is still open.
+    /// Workers learn of the fates of their entries while the transaction is still open.
     ToldBeforeCommit,
-    /// Who shares a batch with a repeated event is told that nothing was written.
+    /// Entries in a batch with a duplicate are reported as not written.
     WrittenToldVoid,
-    /// A message that waits for another attempt does not hold back those of its key.
+    /// A message that waits for a retry does not hold back later ones of its key.
     KeyNotHeldBack,
     /// A message is decided although an earlier one of its key is parked.
     ParkedOvertaken,
-    /// The identity of an event that is parked is not in the inbox.
+    /// The identity of a parked event is not in the inbox.
     ParkedNotRemembered,
-    /// A message that is parked gets the number of one that was settled last.
+    /// A parked message gets the number of one that was settled last.
     ParkedNumberReused,
-    /// A parked timer is decided although what was decided before it did not come to be.
+    /// A parked timer is decided although the decision before it was not written.
     ParkedTimerGoesOn,
-    /// The build at the time of the commit is recorded, not the one that decided.
+    /// A dead letter stays open after its redrive was decided.
+    LetterNotEnded,
+    /// A dead letter is redriven again and again after a failed redrive.
+    RedriveLooped,
+    /// A request that came during an earlier one counts as done with it.
+    NewerRequestLost,
+    /// A process starts without knowing the aggregates with a dead letter.
+    BlockForgotten,
+    /// The build at the time of the commit is recorded instead of the one that decided.
     BuildOfTheCommit,
-    /// Which keys were given out is not committed.
+    /// The used numbers of generated keys are not committed.
     KeysForgotten,
+    /// Timers are lost with the process that set them.
+    TimersLost,
+    /// The rules don't release the credit of an order that ended.
+    ReleaseForgotten,
+    /// The rules release it twice.
+    ReleasedTwice,
     /// A timer stays set after its turn.
     TimerNotConsumed,
-    /// Workers get a build as soon as its activation is asked for.
+    /// Workers get a build as soon as its activation is requested.
     HandedBeforeActivation,
-    /// A build is activated first and copied to the disk then.
+    /// A build is activated before it is copied to the disk.
     CopiedAfterActivation,
-    /// A process comes up with the build at the configured path.
+    /// A process starts with the build at the configured path.
     StartsWithFile,
-    /// Which build is active is told but not written.
+    /// The active build is reported but not written.
     ActivationNotWritten,
-    /// The next swap begins although workers have yet to take notice of the last one.
+    /// The next swap begins although workers have not noticed the last one.
     SwapNotAwaited,
-    /// A worker goes over to the build that it was handed in the middle of a turn.
+    /// A worker changes to the new build in the middle of a turn.
     SwitchedWithinTurn,
-    /// What was admitted under another description is decided all the same.
+    /// A message that was admitted under another description is decided.
     AdmissionNotCompared,
-    /// The reading of a partition goes on under other subscriptions.
+    /// The reading of a partition continues under other subscriptions.
     ReadingOutlivesSwap,
-    /// Workers go on deciding while a build is activated that can't read what they write.
+    /// Workers continue while a build is activated that can't read the states that they write.
     WorkersNotHeld,
-    /// Which states are stored is looked up before the activation's transaction.
+    /// The stored states are checked before the activation's transaction.
     StatesCheckedBefore,
-    /// A state that was migrated, and then left as it is, is not written.
+    /// A migrated state that the decision does not change is not written.
     MigrationNotWritten,
-    /// The shared store takes decisions on a state that another process has replaced.
+    /// The shared store accepts decisions on a state that another process has replaced.
     RevisionNotCompared,
-    /// The shared store takes records of a partition that another process reads by now.
+    /// The shared store accepts records of a partition that another process has taken over.
     EpochNotCompared,
-    /// The shared store takes the turn of a timer that another process has consumed.
+    /// The shared store accepts the turn of a timer that another process has consumed.
     TimerNotCounted,
 }
 
-/// When every run starts, in milliseconds since the Unix epoch.
+/// The time at the start of each run, in milliseconds since the Unix epoch.
 pub(crate) const START: u64 = 1_700_000_000_000;
 
-/// What a client asked for, and what it was told.
+/// A client's call and its outcome.
 pub(crate) struct Call {
     pub(crate) role: Role,
     pub(crate) command: &'static str,
     /// Id of the message.
     pub(crate) id: String,
-    /// Key of the aggregate; none where one is generated.
+    /// Key of the aggregate; None if it is generated.
     pub(crate) key: Option<String>,
     pub(crate) answer: Option<Answer>,
 }
 
-/// What all parts of a run share.
+/// The parts that the whole run shares.
 pub(crate) struct Scene {
     pub(crate) random: Random,
     pub(crate) dice: Rc<Dice>,
@@ -110,17 +129,30 @@ pub(crate) struct Scene {
     pub(crate) now: u64,
     pub(crate) broken: Option<Broken>,
     pub(crate) calls: Vec<Call>,
-    /// Something that no host may do was seen.
+    /// The first violation that was seen during the run.
     pub(crate) wrong: Option<Violation>,
-    /// Whether each participant has two processes on one store.
+    /// True if each participant has two processes on one store.
     pub(crate) is_shared: bool,
-    /// Everything that happened, one line each.
+    /// The setting for messages after a dead letter.
+    pub(crate) then: AfterDeadLetter,
+    /// Messages whose state could not be read; after the end of the faults it can be.
+    pub(crate) unreadable: BTreeSet<String>,
+    /// The trace: all events, one line each.
     pub(crate) trace: String,
-    /// How often each kind of thing happened.
+    /// Number of events of each kind.
     pub(crate) counts: BTreeMap<&'static str, u64>,
 }
 
 impl Scene {
+    /// The defect of the rules.
+    pub(crate) fn flaw(&self) -> Option<Flaw> {
+        if self.is_broken(Broken::ReleaseForgotten) {
+            return Some(Flaw::ReleaseForgotten);
+        }
+        self.is_broken(Broken::ReleasedTwice)
+            .then_some(Flaw::ReleasedTwice)
+    }
+
     pub(crate) fn new(seed: u64, broken: Option<Broken>, is_shared: bool) -> Self {
         crate::host::BROKEN.set(broken);
         Self {
@@ -131,6 +163,11 @@ impl Scene {
             calls: Vec::new(),
             wrong: None,
             is_shared,
+            then: match seed.is_multiple_of(2) && !is_shared {
+                true => AfterDeadLetter::Park,
+                false => AfterDeadLetter::Skip,
+            },
+            unreadable: BTreeSet::new(),
             trace: String::new(),
             counts: BTreeMap::new(),
         }
@@ -140,7 +177,7 @@ impl Scene {
         self.broken == Some(step)
     }
 
-    /// Keeps a violation that was seen, if it is the first.
+    /// Keeps a violation if it is the first.
     pub(crate) fn check(&mut self, seen: Result<(), Violation>) {
         if let Err(violation) = seen {
             self.note("violation", format_args!("{violation}"));
@@ -148,7 +185,7 @@ impl Scene {
         }
     }
 
-    /// Notes what happened; `what` is counted.
+    /// Adds an event to the trace; `what` is counted.
     pub(crate) fn note(&mut self, what: &'static str, details: std::fmt::Arguments<'_>) {
         *self.counts.entry(what).or_default() += 1;
         writeln!(self.trace, "{} {what} {details}", self.now)

@@ -1,14 +1,16 @@
 //! The durable store of one participant's process, and one entry as a change of it.
 //!
-//! A transaction is a copy that takes the original's place when it commits: all of it or nothing.
-//! What the checker needs to know and a real store does not keep (where a message was read, which
-//! timer fired) is kept beside the rows.
+//! A transaction is a copy that replaces the original when it commits. Data that the checker needs
+//! and a real store does not keep (the position of a message's record, the timer that fired) is
+//! kept beside the rows.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use saga_core::commit::{FiredTimer, Parked, ParkedRow, StoredTimer};
+use saga_core::commit::{
+    Blocks, FiredTimer, LetterRequest, Parked, ParkedKey, ParkedLetter, ParkedRow, StoredTimer,
+};
 use saga_core::identity::Identity;
 use saga_core::message::Message;
 use saga_core::outcome::Outcome;
@@ -17,34 +19,44 @@ use saga_core::settle::JournalEntry;
 
 use crate::rules::SagaRules;
 
-/// Everything that survives a crash.
+/// All data that survives a crash.
 #[derive(Clone, Default)]
 pub(crate) struct Store {
     pub(crate) aggregates: BTreeMap<Rc<str>, StoredAggregate>,
     pub(crate) inbox: BTreeSet<Rc<Identity>>,
     pub(crate) outbox: Vec<Rc<OutboxRow>>,
-    /// How many outbox rows the relay has noted as published.
+    /// Number of outbox rows that the relay has noted as published.
     pub(crate) relayed: usize,
     pub(crate) offsets: BTreeMap<(&'static str, i32), i64>,
-    /// How often a partition was taken over.
+    /// Number of takeovers of each partition.
     pub(crate) epochs: BTreeMap<i32, u64>,
     pub(crate) timers: BTreeMap<(Rc<str>, Rc<str>), Rc<StoredTimer>>,
     pub(crate) journal: Vec<Rc<JournalRow>>,
     pub(crate) dead: Vec<Rc<DeadLetter>>,
+    /// Parked dead letters that are open, by their numbers.
+    pub(crate) letters: BTreeMap<i64, OpenLetter>,
+    /// Ended dead letters that were parked, by their numbers, with the sequence of their end.
+    pub(crate) ended: BTreeMap<i64, u64>,
+    /// Failed redrives by letter: the sequence, and the reason from then on.
+    pub(crate) failed_redrives: BTreeMap<i64, Vec<(u64, String)>>,
+    /// Identities of discarded ones.
+    pub(crate) discarded: Vec<Identity>,
+    /// Positions of records that replaced the record of a dead letter.
+    pub(crate) returned: Vec<Position>,
     pub(crate) last_key: i64,
-    /// Messages that are parked, by their numbers, of which none is given twice.
+    /// Parked messages, by their numbers. No number is used twice.
     pub(crate) parked: BTreeMap<i64, Rc<ParkedMessage>>,
     pub(crate) last_parked: i64,
     pub(crate) quarantined: BTreeSet<String>,
-    /// Timers that are not offered when they are due.
+    /// Parked timers.
     pub(crate) parked_timers: BTreeSet<FiredTimer>,
-    /// Which build became the active one when; the last one is it.
+    /// The activations; the last one is of the active build.
     pub(crate) activations: Vec<Rc<ActivationRow>>,
     pub(crate) sequence: u64,
 }
 
-/// A parked message: its key, what it is, and what the build that read it listened to more than
-/// others.
+/// A parked message: its key, the message, and the additional subscriptions of the build that read
+/// it.
 pub(crate) type ParkedMessage = (String, Parked, Option<&'static str>);
 
 pub(crate) struct ActivationRow {
@@ -53,7 +65,7 @@ pub(crate) struct ActivationRow {
 }
 
 impl Store {
-    /// The build that is active, as far as this is committed.
+    /// The active build, as committed.
     pub(crate) fn active(&self) -> &Rc<SagaRules> {
         let last = self.activations.last();
         &last.expect("a store begins with an activation").build
@@ -68,8 +80,7 @@ impl Store {
         }));
     }
 
-    /// Parked timers are offered again, but for those that have a place among the messages of their
-    /// key.
+    /// Parked timers are offered again, except those with a place among the messages of their key.
     pub(crate) fn release_timers(&mut self) {
         let placed: BTreeSet<FiredTimer> = (self.parked.values())
             .filter_map(|row| match &row.1 {
@@ -88,14 +99,37 @@ impl Store {
     pub(crate) fn next_parked(&self, key: &str, after: i64) -> Option<ParkedRow> {
         let mut rows = self.parked.range(after + 1..);
         let (id, row) = rows.find(|(_, row)| row.0 == key)?;
+        let letter = (self.letters.iter()).find(|(_, letter)| letter.parked == *id);
         Some(ParkedRow {
             id: *id,
             bytes: 1,
             message: row.1.clone(),
+            letter: letter.map(|(id, letter)| ParkedLetter {
+                id: *id,
+                request: letter.request.map(|request| (letter.requests, request)),
+                is_exhausted: letter.blocks() == Blocks::Messages,
+                is_aside: false,
+            }),
         })
     }
 
-    /// The timer that is set for that time.
+    /// The keys for which messages are parked.
+    pub(crate) fn parked_keys(&self) -> Vec<ParkedKey> {
+        let mut keys: BTreeMap<&String, ParkedKey> = BTreeMap::new();
+        for (id, row) in &self.parked {
+            let of_key = keys.entry(&row.0).or_insert_with(|| ParkedKey {
+                key: row.0.clone(),
+                messages: 0,
+                letter: None,
+            });
+            of_key.messages += 1;
+            let letter = self.letters.values().find(|letter| letter.parked == *id);
+            of_key.letter = of_key.letter.or(letter.map(OpenLetter::blocks));
+        }
+        keys.into_values().collect()
+    }
+
+    /// The timer, if it is set for that time.
     pub(crate) fn timer(&self, fired: &FiredTimer) -> Option<&StoredTimer> {
         let mut timers = self.timers.values();
         timers
@@ -103,7 +137,13 @@ impl Store {
             .map(|timer| &**timer)
     }
 
-    /// Whether a build can read all states that there are.
+    /// True if this timer of an aggregate is set, parked or not.
+    pub(crate) fn has_timer(&self, key: &str, name: &str) -> bool {
+        let mut timers = self.timers.keys();
+        timers.any(|(of, timer)| (&**of, &**timer) == (key, name))
+    }
+
+    /// True if a build can read all stored states.
     pub(crate) fn is_readable_by(&self, build: &SagaRules) -> bool {
         self.aggregates
             .values()
@@ -117,6 +157,8 @@ pub(crate) struct StoredAggregate {
     pub(crate) state: Option<Rc<str>>,
     pub(crate) revision: u64,
     pub(crate) version: u32,
+    /// The saga that it belongs to.
+    pub(crate) correlation: Option<String>,
 }
 
 pub(crate) struct OutboxRow {
@@ -132,7 +174,7 @@ pub(crate) struct OutboxRow {
     pub(crate) time: u64,
 }
 
-/// What tells one setting of a timer from another.
+/// Identifies one setting of a timer.
 pub(crate) fn fired_of(timer: &StoredTimer) -> FiredTimer {
     FiredTimer {
         key: timer.key.clone(),
@@ -146,21 +188,51 @@ pub(crate) struct JournalRow {
     pub(crate) build: Rc<SagaRules>,
     pub(crate) key: Rc<str>,
     pub(crate) decision: JournalEntry,
-    /// The same as the checker reads it, which it does often.
+    /// The same, parsed for the checker, which reads it often.
     pub(crate) read: OnceCell<(Message, Outcome)>,
     pub(crate) at: Option<Position>,
     pub(crate) fired: Option<FiredTimer>,
     /// Number of the process that decided.
     pub(crate) process: usize,
-    /// What the build that read it listened to more than others.
+    /// The additional subscriptions of the build that read it.
     pub(crate) more: Option<&'static str>,
+    /// True if it was parked before.
+    pub(crate) was_parked: bool,
+}
+
+/// A parked dead letter.
+#[derive(Clone)]
+pub(crate) struct OpenLetter {
+    /// Number of the parked message.
+    pub(crate) parked: i64,
+    pub(crate) key: String,
+    pub(crate) request: Option<LetterRequest>,
+    /// True if a discard was requested: it must not be lost.
+    pub(crate) is_discarded: bool,
+    /// Number of requests so far.
+    pub(crate) requests: i64,
+    pub(crate) reason: String,
+    /// Number of failed redrives.
+    pub(crate) failed: u32,
+}
+
+impl OpenLetter {
+    pub(crate) fn blocks(&self) -> Blocks {
+        match self.reason == "retries-exhausted" {
+            true => Blocks::Messages,
+            false => Blocks::All,
+        }
+    }
 }
 
 pub(crate) struct DeadLetter {
     pub(crate) sequence: u64,
     pub(crate) build: Rc<SagaRules>,
     pub(crate) at: Option<Position>,
-    /// Of a record that was parked: copies that came meanwhile were passed over.
+    pub(crate) key: String,
+    /// True if it stayed parked.
+    pub(crate) is_parked: bool,
+    /// Identity of a record that was parked: copies that came meanwhile were deduplicated.
     pub(crate) identity: Option<Identity>,
     pub(crate) fired: Option<FiredTimer>,
     pub(crate) value: Option<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! Records that no saga host made, or that come again.
+//! Records of other producers, and repeated records.
 
 use saga_core::record::Attributes;
 
@@ -6,12 +6,12 @@ use crate::broker::{Fresh, PARTITIONS};
 use crate::rules::{ANSWERS, Body, ORDERS};
 use crate::world::World;
 
-/// Orders of other producers are numbered from here on.
+/// The first number of their orders.
 const FOREIGN: u64 = 1_000_000;
 
 impl World {
-    /// A producer that is no saga host announces orders: without headers, with ids of its own, or
-    /// nonsense.
+    /// Another producer announces orders: without headers, with ids of its own, or with invalid
+    /// values.
     pub(crate) fn foreign_record(&mut self) {
         self.foreign += 1;
         let number = FOREIGN + self.foreign;
@@ -46,7 +46,7 @@ impl World {
                 },
             ),
             12.. => {
-                // Two in a row for one account, by whichever key it is found.
+                // Two in a row for one account, by whichever key.
                 let reminded = |id| Attributes {
                     id: Some(id),
                     event_type: Some("order-reminded".into()),
@@ -94,8 +94,8 @@ impl World {
         }
     }
 
-    /// A record comes again, on any partition. An answer may come without its headers: then it is
-    /// another message for the host, and the rules themselves must see that it says nothing new.
+    /// A record is repeated, on any partition. An answer may be repeated without its headers: then
+    /// it is another message for the host, and the rules must see that it says nothing new.
     pub(crate) fn copy_record(&mut self) {
         let topic = if self.scene.random.percent(50) {
             ORDERS

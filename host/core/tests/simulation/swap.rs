@@ -1,12 +1,11 @@
-//! How a process takes another build into use, in the steps between which anything may happen, a
-//! crash too: the host's own copy, the comparison, the activation through the writer, the handing
-//! over to each worker, the description by which is admitted; and the end, when all workers have
-//! taken notice. Where subscriptions change, nothing is read from before the first worker is handed
-//! the build until the description is the new one.
+//! A swap to another build, in steps between which anything may happen, even a crash: the host's
+//! own copy, the comparison, the activation through the writer, the handover to each worker, the
+//! description for admission; and the end, when all workers have noticed. If subscriptions change,
+//! nothing is read from before the first handover until the description is the new one.
 //!
-//! An upgrade holds nobody up. A build that can't read what the active one writes (a way back to
-//! older states) is activated while all workers are held between turns, so that no such state comes
-//! to be behind its back.
+//! An upgrade stops no worker. A build that can't read the states that the active one writes (a
+//! rollback to older states) is activated while all workers are held between turns, so that no such
+//! state is written meanwhile.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -19,15 +18,15 @@ use crate::rules::SagaRules;
 use crate::scene::{Broken, Scene};
 use crate::writer::{Activation, Request};
 
-/// A swap that is under way.
+/// A swap in progress.
 pub(crate) struct Swap {
     candidate: Rc<SagaRules>,
-    /// Whether it may lack what is in use.
+    /// True if the build may lack what is in use.
     drop_used: bool,
     step: Step,
 }
 
-/// What comes next.
+/// The next step.
 enum Step {
     Copy,
     Compare,
@@ -36,7 +35,7 @@ enum Step {
     Activate,
     /// Wait for the writer.
     Await(Rc<Cell<Option<Activation>>>),
-    /// Hand the build to this worker and those after it.
+    /// Hand the build over to this worker and those after it.
     Hand(usize),
     Describe,
     /// Wait for the workers.
@@ -44,7 +43,7 @@ enum Step {
 }
 
 impl Process {
-    /// Someone wants another build to be the active one: a new one, or one that ran before.
+    /// An operator wants another build to be active: a new one, or an earlier one.
     pub(crate) fn apply(&mut self, number: u64, scene: &mut Scene) {
         if self.swap.is_some() {
             return;
@@ -67,6 +66,7 @@ impl Process {
                 version: active.version + rises,
                 oldest,
                 more: more[random.index(more.len())],
+                flaw: scene.flaw(),
             };
             Rc::new(SagaRules::new(self.role, number, shape))
         };
@@ -94,7 +94,7 @@ impl Process {
         });
     }
 
-    /// The next step of the swap; says whether there was one.
+    /// Makes the next step of the swap; returns false if there was none.
     pub(crate) fn go_on_swapping(&mut self, scene: &mut Scene) -> bool {
         let Some(mut swap) = self.swap.take() else {
             return false;
@@ -176,7 +176,7 @@ impl Process {
                     return false;
                 }
                 scene.note("swap", format_args!("{}", candidate.digest));
-                // Who sees at once that it was a mistake goes back at once.
+                // Now and then an operator rolls back at once.
                 let before = self.store.activations.iter().rev().nth(1);
                 if let Some(before) = before.filter(|_| scene.random.percent(40)) {
                     self.begin_swap(before.build.clone(), scene);
@@ -188,15 +188,15 @@ impl Process {
         true
     }
 
-    /// The first step: nothing may be active of which there is no copy.
+    /// The first step: there must be a copy of the build before it is active.
     fn copy(&mut self, build: &Rc<SagaRules>) {
         self.copies.insert(build.digest.clone(), build.clone());
     }
 
-    /// Records that were admitted by other subscriptions and are not settled are read again, by the
-    /// new ones, before those that follow them. Left to the worker that meets the first of them, or
-    /// to the moment when the description changes, this comes too late: the new build may have
-    /// decided what follows.
+    /// Records that were admitted by other subscriptions and are not settled are read again by the
+    /// new ones, before later records. It would be too late if the worker that meets the first of
+    /// them did this, or when the description changes: the new build may have decided later records
+    /// by then.
     fn end_readings(&mut self, candidate: &SagaRules, scene: &mut Scene) {
         if self.admits.description.subscriptions == candidate.description.subscriptions {
             return;
@@ -208,14 +208,14 @@ impl Process {
         self.reading_paused = true;
     }
 
-    /// Compares the descriptions; gives the next step, if the candidate is not refused.
+    /// Compares the descriptions; returns the next step unless the candidate is refused.
     fn compare(&self, swap: &Swap, scene: &mut Scene) -> Option<Step> {
         let (active, candidate) = (self.store.active(), &swap.candidate);
         let mut holds = false;
         for lack in lacks(&active.description, &candidate.description) {
             match lack {
-                // States of the version that the active build writes may yet be none, but then none
-                // may come.
+                // There may be no states of the version that the active build writes yet, but then
+                // none must be added.
                 Lack::State { .. } => holds = true,
                 Lack::Subscription { .. }
                 | Lack::Route { .. }

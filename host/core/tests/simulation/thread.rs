@@ -1,16 +1,17 @@
-//! The thread of one worker: it answers the worker's questions and does what the worker wants done.
+//! The thread of one worker: it answers the worker's questions and performs its actions.
 //!
-//! Everything here is volatile. The worker is `saga_core`'s own.
+//! All of it is volatile. The worker is `saga_core`'s own.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use saga_core::commit::{Broken as BrokenEntry, Link};
+use saga_core::commit::{Broken as BrokenEntry, Link, ParkedKey};
+use saga_core::retry::{AfterDeadLetter, RetryPolicy};
 use saga_core::worker::{
-    Action, Answer as WorkerAnswer, Commit, Input, Now, QuarantinedKeys, Question, Settings, Turn,
-    Worker,
+    Action, Commit, Input, Now, QuarantinedKeys, Question, Turn, Worker, WorkerAnswer,
+    WorkerSettings,
 };
 
 use crate::answers::{call, load, migrate, tell, told};
@@ -21,7 +22,7 @@ use crate::scene::{Broken, START, Scene};
 use crate::store::Store;
 use crate::writer::{Handed, Request};
 
-/// How far the commits of one worker have come, as the writer tells.
+/// The progress of one worker's commits, as the writer reports it.
 #[derive(Default)]
 pub(crate) struct Progress {
     pub(crate) settled: Cell<u64>,
@@ -31,25 +32,27 @@ pub(crate) struct Progress {
 /// A worker and its thread.
 pub(crate) struct Thread {
     pub(crate) worker: Worker<Simulated>,
-    /// The build that is to decide from the next turn on.
+    /// The build for the next turn.
     pub(crate) handed: Option<Rc<SagaRules>>,
-    /// It takes no turn until it is handed a build, or let go.
+    /// It takes no turn until a build is handed over, or until it is released.
     pub(crate) held: bool,
-    /// It does nothing until then.
+    /// It stands still until then.
     busy_until: u64,
-    /// All that is parked is to be offered again, as by another build.
+    /// All parked messages are to be offered again, as after a swap.
     offers_all: bool,
+    /// Keys with a request for their dead letters.
+    pub(crate) requested: Vec<String>,
     pub(crate) turns: VecDeque<Turn<Simulated>>,
     progress: Rc<Progress>,
-    /// Set when the writer has come to what the worker waits for.
+    /// Set when the writer has reached the entry that the worker waits for.
     awaited: Option<Rc<Cell<bool>>>,
 }
 
-/// What a thread works with: the store as it is committed, and its process.
+/// The surroundings of a thread: the committed store, and its process.
 pub(crate) struct Around<'a> {
     pub(crate) store: &'a Store,
     pub(crate) queue: &'a mut VecDeque<Request>,
-    /// Calls that are to be routed anew.
+    /// Calls to be routed again.
     pub(crate) again: &'a mut VecDeque<Call>,
     pub(crate) scene: &'a mut Scene,
     /// Number of the process among those of its store.
@@ -57,21 +60,21 @@ pub(crate) struct Around<'a> {
 }
 
 impl Thread {
-    /// A thread for the worker of this number in the store, with those of its keys for which
-    /// messages are parked.
+    /// A thread for the worker of this number in the store, with its keys that have parked
+    /// messages.
     pub(crate) fn new(
         role: Role,
         number: u64,
         build: Rc<SagaRules>,
-        parked: impl Iterator<Item = (String, usize)>,
-        room: SmallRoom,
+        parked: impl Iterator<Item = ParkedKey>,
+        (then, room): (AfterDeadLetter, SmallRoom),
     ) -> Self {
-        let settings = Settings {
+        let settings = WorkerSettings {
             number,
             participant: 1,
             name: role.name().into(),
             limits: LIMITS,
-            retry: RETRY,
+            retry: RetryPolicy { then, ..RETRY },
             waits: WAITS,
             room,
         };
@@ -82,6 +85,7 @@ impl Thread {
             held: false,
             busy_until: 0,
             offers_all: false,
+            requested: Vec::new(),
             turns: VecDeque::new(),
             progress: Rc::default(),
             awaited: None,
@@ -96,17 +100,17 @@ impl Thread {
         self.turns.is_empty() && self.worker.is_idle()
     }
 
-    /// Whether the worker waits for the writer.
+    /// True if the worker waits for the writer.
     pub(crate) fn waits(&self) -> bool {
         self.awaited.is_some()
     }
 
-    /// All builds read all states from now on, as after a swap to one that does.
+    /// From now on all builds read all states, as after a swap to such a build.
     pub(crate) fn offer_all_parked(&mut self) {
         self.offers_all = true;
     }
 
-    /// Does something, and says whether there was something to do.
+    /// Does one thing; returns false if there was nothing to do.
     pub(crate) fn run(&mut self, around: &mut Around<'_>) -> bool {
         if self.busy_until > around.scene.now {
             return false;
@@ -123,6 +127,9 @@ impl Thread {
             let same = self.worker.active().clone();
             self.step(Input::Generation(same), around);
         }
+        for key in std::mem::take(&mut self.requested) {
+            self.step(Input::Requested { key, is_new: false }, around);
+        }
         let is_due = (self.worker.next_due()).is_some_and(|due| due <= now(around.scene).uptime);
         let turn = match is_due && (self.turns.is_empty() || around.scene.random.percent(50)) {
             true => None,
@@ -136,7 +143,7 @@ impl Thread {
         let was_due = matches!(input, Input::Time(()));
         self.step(input, around);
         self.answer_all(around);
-        // The next parked message may come before the last one is on disk.
+        // The next parked message may come before the last one is durable.
         while was_due && self.worker.question().is_none() && around.scene.random.percent(60) {
             self.step(Input::Time(()), around);
             self.answer_all(around);
@@ -148,7 +155,7 @@ impl Thread {
         true
     }
 
-    /// Goes over to the build that it was handed; says whether there was one.
+    /// Changes to the build that was handed over; returns false if there was none.
     fn switch(&mut self, around: &mut Around<'_>) -> bool {
         let Some(build) = self.handed.take() else {
             return false;
@@ -161,7 +168,7 @@ impl Thread {
         true
     }
 
-    /// Tells the worker what the writer did meanwhile.
+    /// Reports the fates of its entries to the worker.
     fn catch_up(&mut self, around: &mut Around<'_>) {
         let settled = self.progress.settled.get();
         for broken in self.progress.broken.take() {
@@ -182,7 +189,7 @@ impl Thread {
         }
     }
 
-    /// Answers questions until there is none, or one that has to wait; says whether one was
+    /// Answers questions until there is none, or one that has to wait; returns false if none was
     /// answered.
     fn answer_all(&mut self, around: &mut Around<'_>) -> bool {
         let mut any = false;
@@ -210,10 +217,10 @@ impl Thread {
                 Question::Renew => Input::Renewed(around.scene.random.percent(50)),
             };
             any = true;
-            // What can't be read must stay so until it is known.
+            // A state that can't be read must stay so until that is known.
             let is_blamed = matches!(answer, Input::Decided(Err(_)) | Input::Migrated(Err(_)));
             self.step(answer, around);
-            // Others may do something between any two questions.
+            // Other threads may run between any two questions.
             if !is_blamed && around.scene.random.percent(4) && !around.scene.dice.calm.get() {
                 around.scene.note("paused", format_args!(""));
                 return true;
@@ -222,7 +229,8 @@ impl Thread {
         any
     }
 
-    /// Whether the writer has come to what the worker waits for; then what became of it is told.
+    /// True if the writer has reached the entry that the worker waits for; then its fate is
+    /// reported.
     fn synced(&mut self, around: &mut Around<'_>) -> bool {
         match &self.awaited {
             None => {

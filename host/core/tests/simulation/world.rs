@@ -1,5 +1,5 @@
-//! The scheduler: at each step the seed chooses what happens next, faults included; then the faults
-//! end and everything runs to rest.
+//! The scheduler: at each step the seed chooses the next event, including faults; then the faults
+//! end and everything comes to rest.
 
 use crate::broker::Broker;
 use crate::checker::{self, Violation};
@@ -7,14 +7,15 @@ use crate::host::Answer;
 use crate::process::{Ask, Process};
 use crate::rules::Role;
 use crate::scene::{Broken, Call, Scene};
+use crate::thread::Thread;
 
-/// Steps in which anything may happen.
+/// Number of steps with faults.
 const STEPS: u64 = 1000;
 
-/// Steps in which everything must have come to rest.
+/// Number of steps within which everything must come to rest.
 const REST_STEPS: u64 = 60_000;
 
-/// Everything there is.
+/// The whole simulated world.
 pub(crate) struct World {
     pub(crate) scene: Scene,
     pub(crate) broker: Broker,
@@ -60,7 +61,7 @@ impl World {
             self.step()?;
         }
         self.scene.dice.calm.set(true);
-        // From now on every build reads every state, as after a swap to one that does.
+        // From now on every build reads every state, as after a swap to such a build.
         for process in &mut self.processes {
             for thread in &mut process.threads {
                 thread.offer_all_parked();
@@ -71,11 +72,11 @@ impl World {
         checker::at_rest(self)
     }
 
-    /// Hands a process the store that it shares with another.
+    /// Passes the store that two processes share to one of them.
     fn hand_store(&mut self, who: usize) {
         let roles = Role::ALL.len();
         let other = (who + roles) % self.processes.len();
-        // The one with a store is the one that knows an active build.
+        // The process with the store knows the active build.
         if other != who
             && self.processes[who].store.activations.len()
                 < self.processes[other].store.activations.len()
@@ -91,7 +92,7 @@ impl World {
         }
     }
 
-    /// One process of a shared store stands still, and the other one may take over what it reads.
+    /// One process of a shared store stands still, and the other may take over its partitions.
     fn pause(&mut self, who: usize) {
         let roles = Role::ALL.len();
         let other = (who + roles) % self.processes.len();
@@ -127,7 +128,7 @@ impl World {
             ..
         } = self;
         let process = &mut processes[who];
-        // A swap is a matter of moments. It must meet the other steps all the same.
+        // A swap is short, but must meet all other steps.
         if process.swap.is_some() && scene.random.percent(40) {
             process.go_on_swapping(scene);
             return self.scene.wrong.take().map_or(Ok(()), Err);
@@ -149,8 +150,11 @@ impl World {
                 self.builds += 1;
                 process.apply(self.builds, scene);
             }
-            197..210 => {
+            197..207 => {
                 process.fire(scene);
+            }
+            207..210 => {
+                process.operate(scene);
             }
             210..310 => {
                 process.publish(broker, scene);
@@ -176,7 +180,7 @@ impl World {
         self.scene.wrong.take().map_or(Ok(()), Err)
     }
 
-    /// A client asks for something.
+    /// A client makes a call.
     fn ask(&mut self) {
         self.hand_stores_back();
         let random = &mut self.scene.random;
@@ -201,7 +205,12 @@ impl World {
             ),
             5..7 => (0, "get", Some(account), "null".to_owned()),
             7..9 => (1, "get", Some(order), "null".to_owned()),
-            9..12 => (1, "touch", Some(order), "null".to_owned()),
+            9..11 => (1, "touch", Some(order), "null".to_owned()),
+            11..13 => (1, "cancel", Some(order), "null".to_owned()),
+            13 => match random.percent(50) {
+                true => (0, "migrate", Some(account), "null".to_owned()),
+                false => (1, "migrate", Some(order), "null".to_owned()),
+            },
             _ => (
                 1,
                 "place",
@@ -234,12 +243,30 @@ impl World {
         let role = self.processes[who].role;
         self.processes[who].crash(&mut self.scene);
         for call in &mut self.scene.calls {
-            // Those of the other process of its store go on, and are answered yet.
+            // Those of the other process of its store continue, and will be answered.
             if call.role == role && call.answer.is_none() {
-                // Its connection broke: the client does not know.
+                // The connection broke: the client gets no answer.
                 call.answer = Some(Answer::Lost);
             }
         }
+    }
+
+    /// The parts that are not at rest.
+    fn unrest(&self) -> String {
+        let of_process = |process: &Process| {
+            let store = &process.store;
+            let idle: Vec<bool> = process.threads.iter().map(Thread::is_idle).collect();
+            let letters: Vec<_> = (store.letters.iter())
+                .map(|(id, letter)| format!("{id} of {} {:?}", letter.key, letter.request))
+                .collect();
+            let parked: Vec<_> = (store.parked.iter())
+                .map(|(id, row)| (id, &row.0))
+                .collect();
+            let name = process.role.name();
+            format!("{name}: idle {idle:?}, letters {letters:?}, parked {parked:?}")
+        };
+        let all: Vec<_> = self.processes.iter().map(of_process).collect();
+        all.join("; ")
     }
 
     fn come_to_rest(&mut self) -> Result<(), Violation> {
@@ -255,7 +282,7 @@ impl World {
                     ..
                 } = self;
                 let process = &mut processes[who];
-                // As in the host, a reading begins anew a while after it was cancelled.
+                // As in the host, a reading begins again a while after it was cancelled.
                 if process.queue.is_empty() && process.writing.is_none() {
                     process.begin_again(scene);
                 }
@@ -268,6 +295,7 @@ impl World {
                 any |= process.go_on_swapping(scene);
                 any |= process.ask_again(scene);
                 any |= process.fire(scene);
+                any |= process.operate(scene);
                 any |= process.write(scene);
                 checker::offsets(process, broker)?;
                 any |= process.publish(broker, scene);
@@ -285,13 +313,13 @@ impl World {
                 if at_rest {
                     return Ok(());
                 }
-                // Only time can help: retries and timers wait for it.
+                // Retries and timers wait for the time.
                 self.scene.now += 10;
             }
         }
         Err(Violation {
             invariant: 8,
-            what: "the run does not come to rest".into(),
+            what: format!("the run does not come to rest: {}", self.unrest()),
         })
     }
 }

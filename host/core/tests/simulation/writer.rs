@@ -1,21 +1,21 @@
-//! The thread of the writer, in the three steps between which a crash may come: write a batch into
-//! an open transaction, commit it, tell those who wait. Which entries hold, and what follows where
-//! they don't, is `saga_core`'s own [`Batch`].
+//! The writer's thread, in three steps with possible crashes between them: write a batch into an
+//! open transaction, commit it, report the fates. `saga_core`'s own [`Batch`] determines which
+//! entries are valid.
 //!
-//! A commit may fail; an entry may be refused by itself, as in a store that others write to; and
-//! the outcome of a commit may be unknown for a while.
+//! A commit may fail; an entry may be refused by itself, as in a store with other writers; and the
+//! outcome of a commit may be unknown for a while.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use saga_core::commit::{
-    Batch, Broken as BrokenEntry, Ended, Fate, Handed as InBatch, Link, Outcome, Write,
+    Batch, Broken as BrokenEntry, CommitOutcome, Ended, Fate, InBatch, Link, Write,
 };
-use saga_core::worker::{Answer as WorkerAnswer, Commit, Taken};
+use saga_core::worker::{Commit, TakenRecord, WorkerAnswer};
 
 use crate::apply::{apply, is_current, write_outbox};
 use crate::checker::must;
-use crate::host::{Answer, Simulated, TakenRecord};
+use crate::host::{Answer, Delivered, Simulated};
 use crate::process::Process;
 use crate::rules::SagaRules;
 use crate::scene::{Broken, Scene};
@@ -33,7 +33,7 @@ pub(crate) struct Handed {
 }
 
 impl Handed {
-    /// What it does, in a word.
+    /// A word for its effect, for the trace.
     pub(crate) fn what(&self) -> &'static str {
         let writes = &self.commit.entry.writes;
         let is = |is: fn(&Write) -> bool| writes.iter().any(is);
@@ -48,11 +48,13 @@ impl Handed {
                 Some(_) => "parked",
                 None => "timer-placed",
             },
+            () if is(|write| matches!(write, Write::ReturnedRecord(_))) => "returned",
+            () if is(|write| matches!(write, Write::LetterEnded(..))) => "discarded",
             () => "pass",
         }
     }
 
-    /// Where its record was read, for the trace.
+    /// The position of its record, for the trace.
     pub(crate) fn place(&self) -> String {
         let at = self
             .commit
@@ -63,25 +65,25 @@ impl Handed {
     }
 }
 
-/// What a process asks of its writer, in order.
+/// The requests of a process to its writer, in order.
 pub(crate) enum Request {
     Commit(Box<Handed>),
-    /// Make this build the active one, if all stored states can be read by it.
+    /// Activate this build if it can read all stored states.
     Activate {
         build: Rc<SagaRules>,
         result: Rc<Cell<Option<Activation>>>,
     },
-    /// Answer a read once everything before has its fate.
+    /// Answer a read once all earlier entries have their fates.
     Answer {
         call: usize,
         answer: Answer,
         link: Link,
     },
-    /// A worker waits until everything before has its fate.
+    /// Notify a worker once all earlier entries have their fates.
     Sync(Rc<Cell<bool>>),
 }
 
-/// What became of an activation.
+/// The outcome of an activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Activation {
     Committed,
@@ -103,20 +105,20 @@ impl InBatch for Entry {
             .commit
             .taken
             .as_ref()
-            .is_some_and(Taken::is_cancelled)
+            .is_some_and(TakenRecord::is_cancelled)
     }
 
     fn cancel(&self) {
-        self.0.commit.taken.iter().for_each(Taken::cancel);
+        self.0.commit.taken.iter().for_each(TakenRecord::cancel);
     }
 }
 
-/// What is on its way to disk.
+/// The transaction in progress.
 pub(crate) enum Writing {
     /// The open transaction.
     Open(Batch<Entry>, Box<Store>),
-    /// It is committed, or failed, and is to be told.
-    Over(Batch<Entry>, Outcome),
+    /// It is committed or has failed, and is to be reported.
+    Over(Batch<Entry>, CommitOutcome),
     /// It may have been committed.
     Unknown(Batch<Entry>, bool),
     /// An activation: a transaction of its own, without entries.
@@ -125,7 +127,7 @@ pub(crate) enum Writing {
 }
 
 impl Writing {
-    /// Whether a transaction is open.
+    /// True if a transaction is open.
     pub(crate) fn is_open(&self) -> bool {
         matches!(
             self,
@@ -135,7 +137,7 @@ impl Writing {
 }
 
 impl Process {
-    /// The writer's next step; says whether there was one.
+    /// Makes the writer's next step; returns false if there was none.
     pub(crate) fn write(&mut self, scene: &mut Scene) -> bool {
         match self.writing.take() {
             None => return self.take_request(scene),
@@ -148,14 +150,14 @@ impl Process {
                 };
                 scene.note("resolved", format_args!("happened: {happened}"));
                 let outcome = if happened {
-                    Outcome::Committed
+                    CommitOutcome::Committed
                 } else {
-                    Outcome::Failed
+                    CommitOutcome::Failed
                 };
                 self.writing = Some(Writing::Over(batch, outcome));
             }
             Some(Writing::Over(batch, outcome)) => {
-                // One whose outcome is unknown never comes here.
+                // A commit of unknown outcome never comes here.
                 if let Ended::Over(entries) = batch.end(&mut self.chains, outcome) {
                     self.tell(entries, scene);
                 }
@@ -182,7 +184,7 @@ impl Process {
     }
 
     fn fails(&self, scene: &mut Scene) -> bool {
-        // It is seldom that somebody waits for just this commit.
+        // Waits for exactly this commit are rare.
         let waits = self.threads.iter().any(|thread| thread.waits());
         let fails = scene.random.percent(if waits { 50 } else { 8 });
         fails && !scene.dice.calm.get()
@@ -202,8 +204,7 @@ impl Process {
         true
     }
 
-    /// The activation follows all entries that were handed over before it, so that what it finds
-    /// stored is all there is.
+    /// The activation follows all entries that were handed over before it, so it sees all states.
     fn activate(
         &mut self,
         build: &Rc<SagaRules>,
@@ -226,8 +227,8 @@ impl Process {
         self.writing = Some(Writing::Activating(open, result));
     }
 
-    /// Writes a batch into a transaction. In a store that others write to, nothing may happen
-    /// before it is committed.
+    /// Writes a batch into a transaction. In a store with other writers, nothing may happen before
+    /// it is committed.
     fn open(&mut self, first: Box<Handed>, scene: &mut Scene) {
         let most = 1 + scene.random.index(6);
         let mut handed = vec![first];
@@ -270,7 +271,7 @@ impl Process {
             .as_ref()
             .is_some_and(|session| session.cancelled.get());
         let (link, at) = (handed.commit.link, handed.place());
-        // As in a store that others write to.
+        // As in a store with other writers.
         let refuses = scene.random.percent(3) && !scene.dice.calm.get();
         let refuses = refuses && handed.commit.entry.key.is_some();
         let (is_shared, broken) = (scene.is_shared, scene.broken);
@@ -278,7 +279,7 @@ impl Process {
             if refuses || is_shared && !is_current(open, handed, broken) {
                 return Ok::<_, ()>(Fate::Refused);
             }
-            if let Some(offset) = handed.commit.taken.as_ref().map(TakenRecord::settle) {
+            if let Some(offset) = handed.commit.taken.as_ref().map(Delivered::settle) {
                 handed.commit.entry.consumes(offset);
             }
             Ok(apply(open, handed, broken))
@@ -312,7 +313,7 @@ impl Process {
         );
     }
 
-    /// Makes of an entry what is deliberately wrong.
+    /// Applies the deliberate defect to an entry.
     fn mislead(&self, handed: &mut Handed, scene: &Scene) {
         if scene.is_broken(Broken::BuildOfTheCommit) {
             handed.build = self.store.active().clone();
@@ -339,16 +340,16 @@ impl Process {
             if happened {
                 self.store = *open;
             }
-            if let Ended::Unknown(batch) = batch.end(&mut self.chains, Outcome::Unknown) {
+            if let Ended::Unknown(batch) = batch.end(&mut self.chains, CommitOutcome::Unknown) {
                 self.writing = Some(Writing::Unknown(batch, happened));
             }
         } else if self.fails(scene) {
             scene.note("commit-failed", format_args!("{entries} entries"));
-            self.writing = Some(Writing::Over(batch, Outcome::Failed));
+            self.writing = Some(Writing::Over(batch, CommitOutcome::Failed));
         } else {
             scene.note("commit", format_args!("{entries} entries"));
             self.store = *open;
-            self.writing = Some(Writing::Over(batch, Outcome::Committed));
+            self.writing = Some(Writing::Over(batch, CommitOutcome::Committed));
         }
     }
 
@@ -360,7 +361,7 @@ impl Process {
             let is_told = !(any_duplicate && scene.is_broken(Broken::WrittenToldVoid));
             if !is_written {
                 scene.note("void", format_args!("ticket {}", handed.commit.link.ticket));
-                handed.commit.taken.iter().for_each(Taken::cancel);
+                handed.commit.taken.iter().for_each(TakenRecord::cancel);
             }
             if is_written && scene.is_broken(Broken::OutboxApart) {
                 write_outbox(&mut self.store, &handed);
@@ -369,8 +370,12 @@ impl Process {
                 continue;
             };
             match answer {
-                WorkerAnswer::Replied(reply, _) if is_written && is_told => {
-                    scene.answer(call, Answer::Replied(reply));
+                WorkerAnswer::Replied(replied) if is_written && is_told => {
+                    scene.answer(call, Answer::Replied(replied.reply));
+                }
+                WorkerAnswer::StateRead(is_older) if is_written && is_told => {
+                    scene.note("state-read", format_args!("older: {is_older}"));
+                    scene.answer(call, Answer::StateRead);
                 }
                 _ => scene.answer(call, Answer::StoreFailed),
             }
@@ -378,7 +383,7 @@ impl Process {
     }
 }
 
-/// Tells a worker what became of an entry.
+/// Reports the fate of an entry to its worker.
 fn announce(handed: &Handed, fate: Fate) {
     let Link { ticket, .. } = handed.commit.link;
     if fate != Fate::Written {

@@ -1,74 +1,67 @@
-//! Where the partitions that are read begin and end, as the consumers last heard with what they fetched: nobody is asked
-//! for it. Noted by the consumers' threads now and then, read by whoever wants to know how far behind they are.
-//!
-//! librdkafka knows it; its Rust binding would ask the brokers instead, so this file calls librdkafka itself.
+//! Figures for metrics: the extents of partitions, and the records that this host never received.
 
-#![allow(unsafe_code, reason = "the binding has no safe call for it")]
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use std::collections::HashMap;
-use std::ffi::CString;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
 
-use rdkafka::ClientContext;
-use rdkafka::bindings as native;
-use rdkafka::client::Client;
-use rdkafka::types::RDKafkaRespErr;
+use crate::transport::{Extent, Missed, Source, WHY_MISSED};
 
-use crate::transport::{Extent, Source};
-
-/// What is known, by consumer and row of the topic.
+/// The known extents, by consumer and row of the topic.
 #[derive(Default)]
-pub(crate) struct Extents(Mutex<Known>);
+pub(crate) struct Extents(Mutex<HashMap<SourceKey, Vec<Extent>>>);
 
-type Known = HashMap<(Arc<str>, i64), Vec<Extent>>;
+type SourceKey = (Arc<str>, i64);
 
 impl Extents {
-    /// Notes what is known of the partitions that a source reads, in the place of what was known before.
-    pub(crate) fn note(&self, source: &Source, extents: Vec<Extent>) {
+    /// Replaces the known extents of a source's partitions.
+    pub(super) fn note(&self, source: &Source, extents: Vec<Extent>) {
         let key = (source.consumer.clone(), source.topic_row);
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if extents.is_empty() {
-            known.remove(&key);
-        } else {
-            known.insert(key, extents);
-        }
+        let mut known = self.0.lock();
+        match extents.is_empty() {
+            true => known.remove(&key),
+            false => known.insert(key, extents),
+        };
     }
 
-    /// What is known of the partitions that a source reads.
+    /// The known extents of a source's partitions.
     pub(crate) fn of(&self, source: &Source) -> Vec<Extent> {
         let key = (source.consumer.clone(), source.topic_row);
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.lock();
         known.get(&key).cloned().unwrap_or_default()
     }
 }
 
-/// What a client has heard of these partitions of a topic, each with the first record that came of it, if one did.
-/// Those of which it has heard nothing yet are left out.
-pub(crate) fn heard<C: ClientContext>(
-    client: &Client<C>,
-    topic: &str,
-    partitions: &[(i32, Option<i64>)],
-) -> Vec<Extent> {
-    let Ok(name) = CString::new(topic) else {
-        return Vec::new();
-    };
-    let heard = partitions.iter().map(|(partition, first)| {
-        let (mut begin, mut end) = (-1, -1);
-        // SAFETY: the client lives until the call returns, which copies two numbers and asks nobody; `name` ends with a zero.
-        let code = unsafe {
-            native::rd_kafka_get_watermark_offsets(
-                client.native_ptr(),
-                name.as_ptr(),
-                *partition,
-                &raw mut begin,
-                &raw mut end,
-            )
-        };
-        // Before a broker has said so they are negative; where a partition begins, none may ever say.
-        let is_known = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0;
-        let begins = first.or((begin >= 0).then_some(begin));
-        let begin = begins.or((end == 0).then_some(0))?;
-        is_known.then(|| Extent::new(*partition, begin, end))
-    });
-    heard.flatten().collect()
+/// Deleted before they were read, by retention or by hand.
+pub(super) const DELETED: &str = WHY_MISSED[0];
+/// Offsets missing in a compacted topic.
+pub(super) const COMPACTED: &str = WHY_MISSED[1];
+/// Records before the offset at which the group started.
+pub(super) const BEFORE_FIRST: &str = WHY_MISSED[2];
+
+/// Numbers of missed records by topic, group and reason: at most three entries for each source.
+#[derive(Debug, Default)]
+pub(crate) struct MissedRecords(Mutex<BTreeMap<MissedKey, u64>>);
+
+type MissedKey = (Arc<str>, Arc<str>, &'static str);
+
+impl MissedRecords {
+    /// Adds records that the host never received.
+    pub(super) fn add(&self, source: &Source, why: &'static str, records: i64) {
+        let mut missed = self.0.lock();
+        let key = (source.topic.clone(), source.group.clone(), why);
+        *missed.entry(key).or_default() += u64::try_from(records).unwrap_or(0);
+    }
+
+    /// All entries since the start.
+    pub(crate) fn all(&self) -> Vec<Missed> {
+        let missed = self.0.lock();
+        let each = missed.iter().map(|((topic, group, why), records)| Missed {
+            topic: topic.clone(),
+            group: group.clone(),
+            why,
+            records: *records,
+        });
+        each.collect()
+    }
 }

@@ -1,34 +1,30 @@
 //! Consumers: each source has a thread that takes records from Kafka and delivers them.
 //!
-//! The thread never stops polling while the
-//! rules are slow: each partition has a queue of its own, which is simply not emptied while its
-//! window is full, so the group keeps its member and the broker's other partitions flow on.
-//! Offsets are committed to Kafka now and then for lag monitors, and before the group is left for whoever takes it over; nothing here
-//! ever reads them back if the store has one (invariant 1).
+//! The thread never stops polling while the rules are slow. Each partition has a queue of its own,
+//! which is not emptied while the partition's window is full. So the member stays in its group, and
+//! other partitions of the broker go on. Offsets are committed to Kafka periodically for lag
+//! monitors, and before leaving the group for the next reader. The host never reads them back if
+//! the store has an offset (invariant 1).
 //!
 //! # Layout
 //!
-//! - this file: the thread; `sole_reader`: it reads only while no other store does in its group
-//! - `assignment`, `partition`: the partitions, and what is known of each; `callbacks`: what librdkafka calls
-//! - `reading`, `delivery`: where a partition is read; records from the queues to the sink
-//! - `topic_identity`, `doubtful_records`: recreated topics, and records that may be of one
-//! - `log_identity`, `record_proof`: logs that lost their end and grew again
-//! - `stall`, `offset_gaps`: partitions of which nothing comes, or not the next record
-//! - `client_position`, `extents`, `missed`: how far a client is, where partitions begin and end, what this host never got
+//! - this file: the thread; `sole_reader`: reads only while no other store reads in its group
+//! - `context`, `events`: librdkafka's callbacks, and what follows from them
+//! - `partition`: the assigned partitions and their starts
+//! - `reading`: the state of a partition's reading; `delivery`: from the queues to the sink
+//! - `topic_identity`: recreated topics; `record_proof`: the content of a record as its identity
+//! - `stall`, `offset_gaps`: stall detection; offset gaps
+//! - `position`, `extents`: positions of clients; figures for metrics
 
-mod assignment;
-mod callbacks;
-pub(crate) mod client_position;
+mod context;
 mod delivery;
-mod doubtful_records;
+mod events;
 pub(crate) mod extents;
-mod log_identity;
-pub(crate) mod missed;
 mod offset_gaps;
 mod partition;
+mod position;
 mod reading;
 mod record_proof;
-
 mod sole_reader;
 mod stall;
 mod topic_identity;
@@ -36,85 +32,135 @@ mod topic_identity;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio_util::sync::CancellationToken;
 
-use self::assignment::Assignment;
-use self::extents::heard;
-use self::topic_identity::check_topic;
+use self::context::ClientEvents;
+use self::events::OVER;
+use self::partition::Partition;
+use self::topic_identity::TopicIdentity;
+use super::health::condition;
+use super::health::conditions::Aspect;
+use super::health::liveness::Liveness;
+use super::settings::describe;
+use super::topics::Use;
 use super::{Parts, client};
-use crate::kafka::health::condition::{Aspect, Condition};
-use crate::kafka::health::liveness::Liveness;
-use crate::kafka::settings::describe;
-use crate::kafka::topics::Use;
+use crate::store::Reader;
 use crate::transport::{Sink, Source};
 
-/// How often offsets are committed to Kafka.
+/// Interval between commits of offsets to Kafka.
 const COMMIT: Duration = Duration::from_secs(5);
 
-/// How often it is noted how far the partitions reach. It costs a call for each that asks nobody.
-const NOTE: Duration = Duration::from_secs(1);
-
-/// Longest sleep: a notification that was missed is noticed after it, and so is `stop`.
+/// Longest sleep. Bounds the delay after a missed notification, and after `stop`.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Silence after which an error that Kafka reported counts as over.
-const OVER: Duration = Duration::from_secs(90);
+/// Longest wait for brokers to answer a question about a topic or a partition.
+const QUESTION: Duration = Duration::from_millis(300);
 
-/// Time without any progress after which what is in flight is left to itself when the group is left. Records that wait for another
-/// attempt may take hours.
-const STALLED: Duration = Duration::from_millis(750);
+/// Longest time of a round before events are served; a record or question in hand is finished
+/// first.
+const ROUND: Duration = Duration::from_millis(200);
 
-/// Longest time for which what is in flight is waited for then.
-const SETTLED: Duration = Duration::from_secs(10);
+/// Shortest interval between checks of all logs.
+const DOUBT: Duration = Duration::from_secs(5);
 
-/// Longest time that Kafka has then to take the offsets.
+/// Time without progress after which leaving the group no longer waits for records in flight, and
+/// the longest wait for them. Records that wait for a retry may take hours.
+const DRAIN_STANDS: Duration = Duration::from_millis(750);
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Longest wait for Kafka to take the offsets then.
 const TOLD: Duration = Duration::from_millis(500);
 
-/// Why a client is of no more use.
-enum Ended {
-    /// Its last words.
+/// The reason for which a client can't be used any more.
+enum ConsumeEnd {
+    /// A fatal error: the client's last one.
     Fatal(KafkaError),
-    /// It has met a recreated topic.
+    /// The client has met a recreated topic.
     RecreatedTopic,
-    /// It does not hear of records that there are.
+    /// The client receives no records although there are some.
     Stalled,
 }
 
-impl From<KafkaError> for Ended {
+impl From<KafkaError> for ConsumeEnd {
     fn from(error: KafkaError) -> Self {
         Self::Fatal(error)
     }
 }
 
-/// A consumer in its thread.
+/// A consumer, run by its own thread. The state after `reader` is that of one client.
 pub(crate) struct Consumer {
-    client: Arc<BaseConsumer<Assignment>>,
     parts: Parts,
     source: Arc<Source>,
     sink: Arc<dyn Sink>,
+    reader: Reader,
+    client: Arc<BaseConsumer<ClientEvents>>,
+    identity: TopicIdentity,
+    partitions: BTreeMap<i32, Partition>,
+    /// The partition that comes first in the next round of deliveries.
+    first: i32,
+    /// The partition that comes first in the next round of stall detection.
+    first_look: i32,
+    /// True if records, an error or a rebalance came since the topic's id was looked up.
+    has_come: Arc<AtomicBool>,
+    /// True if the group's members have not been checked since the last rebalance.
+    has_rebalanced: bool,
+    /// True if brokers were unreachable: their logs may be other ones now.
+    are_logs_doubtful: bool,
+    /// Time from which logs may be doubted again.
+    doubt_from: Instant,
+    /// True if Kafka refused this user the right to read. Kafka reports that once.
+    lacks_rights: bool,
 }
 
 impl Consumer {
-    /// # Errors
-    /// When the client can't be made with these settings, or the store can't be read.
     pub(crate) fn new(
         parts: Parts,
         source: Arc<Source>,
         sink: Arc<dyn Sink>,
     ) -> anyhow::Result<Self> {
-        let client = connect(&parts, &source)?;
+        let reader = parts.store.reader()?;
+        let topic_id = reader.topic_id(&source.consumer, source.topic_row)?;
+        let (name, identity) = (
+            format!("{}-{}", source.consumer, source.topic),
+            parts.store.identity(),
+        );
+        let member = name.replace([':', '/', ' '], "-");
+        let config = parts
+            .settings
+            .consumer_config(&source.group, &member, identity);
+        let client = config.create_with_context(ClientEvents::default());
+        let mut client: BaseConsumer<ClientEvents> = client.map_err(|error| {
+            anyhow::anyhow!(
+                "kafka consumer of topic {}: {}",
+                source.topic,
+                describe(&error)
+            )
+        })?;
+        let notify = client.context().notify.clone();
+        client.set_nonempty_callback(move || notify.notify());
         Ok(Self {
-            client,
             parts,
             source,
             sink,
+            reader,
+            client: Arc::new(client),
+            identity: TopicIdentity::new(topic_id),
+            partitions: BTreeMap::new(),
+            first: 0,
+            first_look: 0,
+            has_come: Arc::default(),
+            has_rebalanced: false,
+            are_logs_doubtful: false,
+            doubt_from: Instant::now(),
+            lacks_rights: false,
         })
     }
 
@@ -122,167 +168,174 @@ impl Consumer {
     pub(crate) fn run(mut self, stop: &CancellationToken) {
         self.parts.topics.need(&self.source.topic, Use::Read);
         if self.wait_for_topic(stop) {
-            let mut ended: Option<Instant> = None;
+            let mut ended = None;
             while let Err(end) = self.read_alone(stop) {
-                let pause = match end {
-                    // That was reported, and can't come again unless the topic changes again.
-                    Ended::RecreatedTopic => Duration::ZERO,
-                    Ended::Stalled => {
-                        let assignment = self.client.context();
-                        assignment.report(Aspect::Client, Condition::ConsumerStalled);
-                        Duration::ZERO
-                    }
-                    Ended::Fatal(error) => {
-                        let is_once = ended.is_none_or(|ended| ended.elapsed() >= OVER);
-                        ended = Some(Instant::now());
-                        self.report_end(&error, is_once)
-                    }
-                };
+                let pause = self.report_end(&end, &mut ended);
                 if !self.begin_again(pause, stop) {
                     break;
                 }
             }
         }
-        self.client.context().close();
-        self.note_extents();
-        // The conditions of a source that is gone must not last.
-        self.client.context().forget_conditions();
-        self.parts
-            .topics
-            .read_no_more(&self.source.topic, &self.parts.conditions);
-        client::close(self.client);
+        self.release();
+        // Conditions must not outlast their source.
+        self.parts.conditions.forget_consumer(&self.source);
+        (self.parts.topics).read_no_more(&self.source.topic, &self.parts.conditions);
+        close(self.client);
     }
 
-    /// Reports that the client came to its end; gives how long to wait before the next one.
-    fn report_end(&self, error: &KafkaError, is_once: bool) -> Duration {
-        // Once may be a broker that came back and mistook what the client had sent before for somebody else's.
-        // Again may be a process that was given the same `group.instance.id`, and the two would go on like this.
-        let ended = Condition::ConsumerEnded(describe(error));
-        if is_once {
-            let subject = self.client.context().subject(Aspect::Client);
-            tracing::warn!("{}", self.parts.conditions.text_of(&subject, &ended));
+    /// Reports that the client has ended; returns the wait before the next one. `ended` is the time
+    /// of the last fatal end.
+    fn report_end(&self, end: &ConsumeEnd, ended: &mut Option<Instant>) -> Duration {
+        let error = match end {
+            // This was reported already.
+            ConsumeEnd::RecreatedTopic => return Duration::ZERO,
+            ConsumeEnd::Stalled => {
+                let stalled = condition::consumer_stalled(&self.source);
+                self.report(None, Aspect::Client, stalled);
+                return Duration::ZERO;
+            }
+            ConsumeEnd::Fatal(error) => error,
+        };
+        let before = ended.replace(Instant::now());
+        let ended = condition::consumer_ended(&self.source, &describe(error));
+        // Once, this may be a broker that came back and rejected the client's earlier requests.
+        // Twice, it may be another process with the same `group.instance.id`, and the two would
+        // fence each other in turn.
+        if before.is_none_or(|before| before.elapsed() >= OVER) {
+            tracing::warn!("{}", ended.text);
             return Duration::ZERO;
         }
-        self.client.context().report(Aspect::Client, ended);
+        self.report(None, Aspect::Client, ended);
         self.parts.retry
     }
 
-    /// Waits until the topic is there; false where `stop` came first.
-    fn wait_for_topic(&self, stop: &CancellationToken) -> bool {
-        let found = self.parts.topics.found();
+    /// Makes a new client after a pause; false if `stop` came first.
+    fn begin_again(&mut self, mut pause: Duration, stop: &CancellationToken) -> bool {
+        self.release();
+        loop {
+            let until = Instant::now() + pause;
+            pause = self.parts.retry;
+            while Instant::now() < until {
+                if stop.is_cancelled() {
+                    return false;
+                }
+                std::thread::sleep(PATIENCE.min(pause));
+            }
+            match Self::new(self.parts.clone(), self.source.clone(), self.sink.clone()) {
+                Ok(next) => {
+                    close(std::mem::replace(self, next).client);
+                    return true;
+                }
+                Err(error) => {
+                    tracing::error!(topic = %self.source.topic, %error, "the consumer can't start; it is tried again");
+                }
+            }
+        }
+    }
+
+    /// Waits until the topic exists; false if `stop` came first.
+    fn wait_for_topic(&mut self, stop: &CancellationToken) -> bool {
         while !stop.is_cancelled() {
-            let seen = found.count();
+            let seen = self.parts.topics.found.count();
             if self.parts.topics.exists(&self.source.topic) {
                 return true;
             }
-            // What the client complains of by then must not be taken for news later. It can't have come to its end yet.
+            // librdkafka reports missing rights on the group once, and maybe now. The client can't
+            // have ended yet.
             let _ = self.serve_events();
-            found.wait(seen, PATIENCE);
+            self.parts.topics.found.wait(seen, PATIENCE);
         }
         false
     }
 
-    /// Reads whenever nobody else does, until `stop`, or until the client can't be used any more.
-    fn read_alone(&self, stop: &CancellationToken) -> Result<(), Ended> {
+    /// Reads while no other store does, until `stop` or until the client can't be used any more.
+    fn read_alone(&mut self, stop: &CancellationToken) -> Result<(), ConsumeEnd> {
         while self.wait_until_alone(stop)? {
             self.check_topic()?;
             self.read(stop)?;
-            // Others have come, and go first.
+            // Other readers have come, and have priority.
             self.client.unsubscribe();
-            self.client.context().release();
-            self.note_extents();
-        }
-        Ok(())
-    }
-
-    fn serve_events(&self) -> KafkaResult<()> {
-        for _ in 0..self.parts.settings.events_at_once() {
-            match self.client.poll(Duration::ZERO) {
-                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
-                // Other errors were told to the assignment, and the client goes on by itself.
-                Some(Err(_)) | None => {}
-                Some(Ok(message)) => {
-                    let assignment = self.client.context();
-                    assignment.deliver_stray(&self.client, &message, &*self.sink);
-                }
-            }
+            self.release();
         }
         Ok(())
     }
 
     /// Reads until `stop`, until others read too, or until the client can't be used any more.
-    fn read(&self, stop: &CancellationToken) -> Result<(), Ended> {
-        let assignment = self.client.context();
+    fn read(&mut self, stop: &CancellationToken) -> Result<(), ConsumeEnd> {
+        let notify = self.client.context().notify.clone();
         self.client.subscribe(&[&self.source.topic])?;
         let mut committed = Instant::now();
-        let mut noted = Instant::now();
         let mut liveness = Liveness::new();
-        let mut looked_at = None;
         while !stop.is_cancelled() {
-            let (flow, seen) = assignment.notifications();
+            let seen = notify.count();
             self.serve_events()?;
             if !liveness.check(self.client.client(), &self.source.topic, &self.parts.topics) {
-                let lost = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
-                return Err(Ended::Fatal(lost));
+                return Err(KafkaError::Global(Code::BrokerTransportFailure).into());
             }
-            if self.parts.topics.is_unreachable() {
-                assignment.doubt_logs();
+            if self.has_rebalanced && !self.may_go_on() {
+                break;
             }
-            if assignment.has_rebalanced.load(Ordering::Relaxed) {
-                if !self.may_go_on() {
-                    break;
-                }
-                assignment.has_rebalanced.store(false, Ordering::Relaxed);
-            }
-            // Before what has come is delivered: after a while it may be of another topic.
-            let has_come =
-                assignment.is_disturbed.load(Ordering::Relaxed) || looked_at != Some(flow);
-            if assignment.look_is_due(has_come) {
-                assignment.is_disturbed.store(false, Ordering::Relaxed);
+            self.has_rebalanced = false;
+            self.doubt_logs();
+            let is_round = committed.elapsed() >= COMMIT;
+            // Checked before records are delivered: after a pause, they may be from another topic.
+            if is_round || self.identity.is_due(self.has_come.load(Ordering::Relaxed)) {
+                self.has_come.store(false, Ordering::Relaxed);
                 self.check_topic()?;
-                looked_at = Some(flow);
             }
-            if noted.elapsed() >= NOTE {
-                noted = Instant::now();
-                self.note_extents();
-            }
-            if committed.elapsed() >= COMMIT {
+            let is_doubtful = self.identity.is_doubtful();
+            if is_round {
                 committed = Instant::now();
-                self.check_topic()?;
                 self.commit();
-                if !assignment.identity().is_doubtful() && assignment.detect_stall(&self.client) {
-                    return Err(Ended::Stalled);
+                if !is_doubtful && self.detect_stall() {
+                    return Err(ConsumeEnd::Stalled);
                 }
-                assignment.clear_conditions_after(OVER);
+                self.clear_old_conditions();
             }
-            let may_deliver = !assignment.identity().is_doubtful();
-            if !(may_deliver && assignment.deliver(&self.client, &*self.sink, stop)) {
-                assignment.notify.wait(seen, PATIENCE);
+            if !is_doubtful && self.deliver(stop) {
+                self.has_come.store(true, Ordering::Relaxed);
+            } else {
+                notify.wait(seen, PATIENCE);
             }
         }
         Ok(self.finish()?)
     }
 
-    /// Waits until what is in flight is settled, as long as that goes on, and tells Kafka how far the store is: who reads in the group next
-    /// may know no other word for it. Delivers nothing.
-    fn finish(&self) -> KafkaResult<()> {
+    /// After an outage, brokers may have other logs: their last records are read again. Not often:
+    /// while one of several brokers is away, each attempt to connect to it fails.
+    fn doubt_logs(&mut self) {
+        if self.parts.topics.is_unreachable() {
+            self.are_logs_doubtful = true;
+        } else if self.are_logs_doubtful && Instant::now() >= self.doubt_from {
+            self.are_logs_doubtful = false;
+            self.doubt_from = Instant::now() + DOUBT;
+            for Partition { state, .. } in self.partitions.values_mut() {
+                state.reading.doubt();
+                state.stall.doubt();
+            }
+        }
+    }
+
+    /// Waits until records in flight are settled, as long as that progresses, and commits the
+    /// stored offsets to Kafka: the group's next reader may know no others. Delivers nothing.
+    fn finish(&mut self) -> KafkaResult<()> {
         let notify = self.client.context().notify.clone();
-        let readings = &self.source.readings;
-        readings.notify_at_the_end();
+        let source = self.source.clone();
+        source.readings.notify_at_the_end();
         let (begun, mut moved) = (Instant::now(), Instant::now());
-        let mut before = readings.bytes();
+        let mut before = source.readings.bytes();
         loop {
             let seen = notify.count();
-            let left = readings.bytes();
+            let left = source.readings.bytes();
             if left == 0 {
                 break;
             }
             if left != before {
                 (before, moved) = (left, Instant::now());
             }
-            if moved.elapsed() >= STALLED || begun.elapsed() >= SETTLED {
+            if moved.elapsed() >= DRAIN_STANDS || begun.elapsed() >= DRAIN {
                 tracing::info!(
-                    topic = %self.source.topic, group = %self.source.group, bytes = left,
+                    topic = %source.topic, group = %source.group, bytes = left,
                     "some records are not settled yet; who reads on in the group hears of them too"
                 );
                 break;
@@ -300,92 +353,32 @@ impl Consumer {
         Ok(())
     }
 
-    fn check_topic(&self) -> Result<(), Ended> {
-        check_topic(&self.client, &self.parts, &self.source);
-        if self.client.context().is_outdated.load(Ordering::Relaxed) {
-            return Err(Ended::RecreatedTopic);
-        }
-        self.client.context().stop_at_other_logs(&self.client);
-        Ok(())
-    }
-
-    /// Notes how far the partitions reach that are read now.
-    fn note_extents(&self) {
-        let partitions = self.client.context().firsts();
-        let mut heard = heard(self.client.client(), &self.source.topic, &partitions);
-        self.client.context().add_positions(&mut heard);
-        self.parts.extents.note(&self.source, heard);
-    }
-
-    /// Tells Kafka how far the store is; says whether there is anything that it has not taken yet.
+    /// Commits the stored offsets to Kafka; true if Kafka has not taken some of them yet.
     fn commit(&self) -> bool {
-        // What waits for a broker is sent when that is back, and then comes from a member that the group knows by another
-        // name by now.
+        // A commit sent during an outage would arrive after it, from a member id that the group no
+        // longer knows.
         if self.parts.topics.is_unreachable() {
             return false;
         }
-        let offsets = self.client.context().offsets_to_commit();
+        let offsets = self.offsets_to_commit();
         if offsets.count() == 0 {
             return false;
         }
-        let asked = self
-            .client
-            .commit(&offsets, rdkafka::consumer::CommitMode::Async);
-        if let Err(error) = asked {
+        if let Err(error) = self.client.commit(&offsets, CommitMode::Async) {
             tracing::debug!(topic = %self.source.topic, %error, "offsets were not committed to Kafka");
         }
         true
     }
-
-    /// Makes a new client after a pause; false where `stop` came first.
-    fn begin_again(&mut self, mut pause: Duration, stop: &CancellationToken) -> bool {
-        self.client.context().close();
-        self.note_extents();
-        loop {
-            let until = Instant::now() + pause;
-            pause = self.parts.retry;
-            while Instant::now() < until {
-                if stop.is_cancelled() {
-                    return false;
-                }
-                let notify = self.client.context().notify.clone();
-                notify.wait(notify.count(), PATIENCE);
-            }
-            match connect(&self.parts, &self.source) {
-                Ok(client) => {
-                    self.client.context().hand_on(client.context());
-                    client::close(std::mem::replace(&mut self.client, client));
-                    return true;
-                }
-                Err(error) => {
-                    tracing::error!(topic = %self.source.topic, %error, "the consumer can't start; it is tried again");
-                }
-            }
-        }
-    }
 }
 
-fn connect(parts: &Parts, source: &Arc<Source>) -> anyhow::Result<Arc<BaseConsumer<Assignment>>> {
-    let assignment = Assignment::new(parts, source.clone())?;
-    let member = format!("{}-{}", source.consumer, source.topic).replace([':', '/', ' '], "-");
-    let mut client: BaseConsumer<Assignment> = parts
-        .settings
-        .consumer_config(&source.group, &member, parts.store.identity())
-        .create_with_context(assignment)
-        .map_err(|error| {
-            anyhow::anyhow!(
-                "kafka consumer of topic {}: {}",
-                source.topic,
-                describe(&error)
-            )
-        })?;
-    let assignment = Arc::downgrade(client.context());
-    client.set_nonempty_callback(move || {
-        if let Some(assignment) = assignment.upgrade() {
-            assignment.has_event();
-        }
-    });
-    let client = Arc::new(client);
-    client.context().attach(&client);
-    Ok(client)
+/// Closes a client, whose events nobody handles any more.
+fn close(client: Arc<BaseConsumer<ClientEvents>>) {
+    client.context().begin_closing(&client);
+    client::close(client);
+}
+
+/// The partitions in the order of their turns: `first` or the next one after it comes first.
+fn in_turn<T>(partitions: &BTreeMap<i32, T>, first: i32) -> Vec<i32> {
+    let turns = (partitions.range(first..)).chain(partitions.range(..first));
+    turns.map(|(number, _)| *number).collect()
 }

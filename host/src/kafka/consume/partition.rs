@@ -1,52 +1,211 @@
-//! An assigned partition, and what is known of it.
+//! The assigned partitions of a consumer: where each starts, and what of it Kafka is told.
+//!
+//! A partition starts at the offset in the store; without one, at the group's offset on Kafka
+//! (left, for example, by a Java service that this host replaces); without that, at its beginning.
+//! The queue of a partition is split off before its assignment is answered. Later, its first
+//! records would already be in the common queue, and a slow partition would hold up the others.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use rdkafka::consumer::Consumer as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::{Offset, TopicPartitionList};
 
-use super::assignment::Assignment;
-use super::client_position::ClientPosition;
-use super::doubtful_records::DoubtfulRecords;
-use super::log_identity::LogIdentity;
+use super::Consumer;
+use super::context::{ClientEvents, follow_assignment};
+use super::delivery::RETRY;
+use super::position::ClientPosition;
 use super::reading::Reading;
 use super::stall::Stall;
+use crate::kafka::health::conditions::{Aspect, Subject};
+use crate::store::{StoreResult, StoredPlace};
 
 /// An assigned partition.
 pub(super) struct Partition {
-    pub(super) queue: PartitionQueue<Assignment>,
+    pub(super) queue: PartitionQueue<ClientEvents>,
     pub(super) state: PartitionState,
 }
 
-/// What is known of an assigned partition; apart from its queue, because the record at hand is borrowed from that.
+/// The state of an assigned partition; separate from the queue, from which the current record is
+/// borrowed.
 pub(super) struct PartitionState {
     pub(super) reading: Reading,
-    pub(super) doubtful: DoubtfulRecords,
-    pub(super) log: LogIdentity,
+    /// The name that an operator's `saga seek --as-new` gave the log.
+    pub(super) log: Option<String>,
     pub(super) stall: Stall,
     pub(super) position: ClientPosition,
-    /// Whether it was reported that it stands before an open transaction.
-    pub(super) is_before_transaction: bool,
-    /// Whether it was reported that it can't be read.
-    pub(super) is_failing: bool,
-    /// Since when it can't be fetched from the offset that is wanted.
+    /// True if a replaced log was reported.
+    pub(super) is_halt_reported: bool,
+    /// Since when seeks of the wanted offset fail.
     pub(super) unsought: Option<Instant>,
-    /// What Kafka has taken last.
-    pub(super) committed: Option<i64>,
+    /// Time of the last look-up of missing offsets.
+    pub(super) looked: Option<Instant>,
+    /// The last offset that Kafka has taken.
+    committed: Option<i64>,
+}
+
+/// The start of a partition.
+pub(super) struct PartitionStart {
+    /// The offset to fetch from. Without one, the client starts at the group's.
+    pub(super) from: Option<Offset>,
+    /// The reading that awaits the first record.
+    pub(super) reading: Reading,
+    pub(super) log: Option<String>,
 }
 
 impl PartitionState {
-    /// Of a partition that is taken up.
-    pub(super) fn new(reading: Reading, doubtful: DoubtfulRecords, log: LogIdentity) -> Self {
+    pub(super) fn new(reading: Reading, log: Option<String>) -> Self {
         Self {
             reading,
-            doubtful,
             log,
             stall: Stall::new(),
             position: ClientPosition::default(),
-            is_before_transaction: false,
-            is_failing: false,
+            is_halt_reported: false,
             unsought: None,
+            looked: None,
             committed: None,
         }
     }
+
+    /// True if no record is missing as far as is known. A halted partition awaits none.
+    pub(super) fn is_fine(&self) -> bool {
+        self.stall.is_fine || matches!(self.reading, Reading::Halted { .. })
+    }
+}
+
+impl Consumer {
+    pub(super) fn stored(&self, partition: i32) -> StoreResult<Option<StoredPlace>> {
+        let (name, row) = (&self.source.consumer, self.source.topic_row);
+        self.reader.place(name, row, partition)
+    }
+
+    /// The start of a partition: the stored offset, or else `fallback`.
+    pub(super) fn start(
+        &self,
+        partition: i32,
+        fallback: Option<i64>,
+    ) -> StoreResult<PartitionStart> {
+        let place = self.stored(partition)?;
+        let next = place.as_ref().map(|place| place.next).or(fallback);
+        let last = place.as_ref().and_then(|place| place.last);
+        let from = match next {
+            // The last record is read again first.
+            Some(next) => Some(Offset::Offset(next - i64::from(last.is_some()))),
+            // The partition was added later, or belongs to a recreated topic.
+            None if self.identity.is_known() => Some(Offset::Beginning),
+            None => None,
+        };
+        Ok(PartitionStart {
+            from,
+            reading: Reading::Awaits { next, last },
+            log: place.and_then(|place| place.log),
+        })
+    }
+
+    /// Takes assigned partitions. Logs the assignment even if no partition is new, because that
+    /// shows the rebalance.
+    pub(super) fn assigned(&mut self, list: &TopicPartitionList) {
+        let (client, topic) = (self.client.clone(), self.source.topic.clone());
+        tracing::info!(
+            group = %self.source.group, %topic, partitions = ?numbers(list), "partitions assigned"
+        );
+        self.has_rebalanced = true;
+        self.identity.doubt();
+        if list.count() > 0 {
+            self.rights_granted();
+        }
+        for mut element in list.elements() {
+            let number = element.partition();
+            let start = self.start(number, None).unwrap_or_else(|error| {
+                let condition = self.parts.store.condition();
+                condition.report("where to read on can't be read from the store", &error);
+                let reading = Reading::begins_after(RETRY, None);
+                PartitionStart {
+                    from: None,
+                    reading,
+                    log: None,
+                }
+            });
+            if let Some(from) = start.from {
+                // Only an invalid offset is refused.
+                let _ = element.set_offset(from);
+            }
+            let Some(mut queue) = client.split_partition_queue(&topic, number) else {
+                tracing::error!(%topic, partition = number, "the partition has no queue, and is not read");
+                continue;
+            };
+            let (notify, has_come) = (client.context().notify.clone(), self.has_come.clone());
+            queue.set_nonempty_callback(move || {
+                has_come.store(true, Ordering::Relaxed);
+                notify.notify();
+            });
+            let state = PartitionState::new(start.reading, start.log);
+            self.partitions.insert(number, Partition { queue, state });
+        }
+        if let Err(error) = follow_assignment(&client, list) {
+            tracing::error!(%topic, %error, "Kafka's assignment of partitions could not be followed");
+        }
+    }
+
+    /// Drops revoked partitions. Records in flight may still settle.
+    pub(super) fn revoked(&mut self, list: &TopicPartitionList) {
+        let mut gone = numbers(list);
+        gone.retain(|number| self.partitions.remove(number).is_some());
+        self.report_revoked(&gone);
+    }
+
+    /// Drops all partitions: their queues hold the client.
+    pub(super) fn release(&mut self) {
+        let partitions = std::mem::take(&mut self.partitions);
+        self.report_revoked(&partitions.into_keys().collect::<Vec<_>>());
+        self.parts.extents.note(&self.source, Vec::new());
+    }
+
+    fn report_revoked(&self, partitions: &[i32]) {
+        for number in partitions {
+            for aspect in [Aspect::Reading, Aspect::Log, Aspect::Transaction] {
+                let subject = Subject::of(&self.source, Some(*number), aspect);
+                self.parts.conditions.forget(&subject);
+            }
+        }
+        if !partitions.is_empty() {
+            let (group, topic) = (&self.source.group, &self.source.topic);
+            tracing::info!(%group, %topic, ?partitions, "partitions revoked");
+        }
+    }
+
+    /// The stored offsets that Kafka has not taken yet.
+    pub(super) fn offsets_to_commit(&self) -> TopicPartitionList {
+        let mut offsets = TopicPartitionList::new();
+        for (number, Partition { state, .. }) in &self.partitions {
+            let Ok(Some(stored)) = self.stored(*number) else {
+                continue;
+            };
+            let next = state.settled(stored.next);
+            if state.committed != Some(next) {
+                let next = Offset::Offset(next);
+                // Only an invalid partition number is refused, and this one came from the client.
+                let _ = offsets.add_partition_offset(&self.source.topic, *number, next);
+            }
+        }
+        offsets
+    }
+
+    /// Notes the offsets that Kafka has taken: all without an error.
+    pub(super) fn committed(&mut self, offsets: &TopicPartitionList) {
+        for element in offsets.elements() {
+            if element.error().is_ok()
+                && let Offset::Offset(offset) = element.offset()
+                && let Some(partition) = self.partitions.get_mut(&element.partition())
+            {
+                partition.state.committed = Some(offset);
+            }
+        }
+    }
+}
+
+fn numbers(list: &TopicPartitionList) -> Vec<i32> {
+    let elements = list.elements();
+    elements.iter().map(|element| element.partition()).collect()
 }

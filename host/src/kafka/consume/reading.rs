@@ -1,132 +1,202 @@
-//! Where a partition is read, and what the offset of a record means for that.
+//! The reading of a partition, and the meaning of a record for it.
 //!
-//! Pure: must not know librdkafka's clients, the store, or the sink.
+//! The log of a topic may lose its end and grow again: its broker is restored from an older
+//! snapshot, or a broker without all records becomes leader (unclean election). Offsets then name
+//! other records, and nothing in the offsets shows it: records appended below the stored offset
+//! would never be read. So the store has a proof of the last record next to the offset. A reading
+//! begins by reading that record again. After brokers were unreachable, the last record is read
+//! again too; records in flight stay valid meanwhile. Another record at its offset, or a log that
+//! ends before it, means another log.
+//!
+//! No record at its offset proves nothing: retention or compaction may have removed it, or there is
+//! a gap.
+//!
+//! Pure, except for the clock. Must not know: librdkafka, the store, the sink.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::Offset;
+use crate::kafka::health::condition::LogChange;
+use crate::transport::{Proof, Session};
 
-use super::log_identity::LogIdentity;
-use crate::transport::Session;
-
-/// Where a partition is read.
+/// The reading of a partition.
 pub(super) enum Reading {
-    /// From the stored offset, but not before `at`; where there is none, from `fallback`.
+    /// Begins at the stored offset, not before the time `at`; without a stored offset, at
+    /// `fallback`.
     Begins { at: Instant, fallback: Option<i64> },
-    /// Its first record is awaited; `stored` says which that should be.
-    Awaits { stored: Option<i64> },
-    /// Since the record `start`.
+    /// Awaits the record at `next`, or any, after the one before it (`last`) has come again.
+    Awaits {
+        next: Option<i64>,
+        last: Option<Proof>,
+    },
+    /// Runs since the record `start`; `last` is the last one taken.
     Runs {
         session: Arc<Session>,
         start: i64,
-        last: i64,
-        /// When it was last asked why offsets are missing.
-        looked: Option<Instant>,
+        last: (i64, Proof),
+        check: LogCheck,
     },
+    /// Halted since then: this is not the log that was read.
+    Halted { change: LogChange, since: Instant },
 }
 
-/// What a record means for the reading of its partition.
+/// The check of a running reading's log: its last record is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LogCheck {
+    /// The log is not doubtful.
+    Done,
+    /// The last record must be sought.
+    Due,
+    /// The last record comes next.
+    Sought,
+}
+
+/// The meaning of a record for the reading of its partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OffsetStep {
-    /// It comes again when the partition is read.
+    /// Ignored: it was read before, or comes again.
     Ignore,
-    /// It is the first of a reading, which may store `next`.
-    Begin { next: i64 },
-    /// It is the next one.
-    Deliver,
-    /// It is a later one than `expected`: what was between may be lost.
-    Gap { expected: i64 },
-    /// It is an earlier one than `expected`: what was read is void.
-    Back { expected: i64 },
+    /// The `expected` record, or a later one: records in between may be lost.
+    Take { expected: i64 },
+    /// Offsets have gone back: the log is doubtful.
+    Doubt,
+    /// The log is another one.
+    Halt(LogChange),
 }
 
 impl Reading {
-    /// From the stored offset, or from `fallback`, at once.
-    pub(super) fn begins_now(fallback: Option<i64>) -> Self {
-        Self::begins_later(Duration::ZERO, fallback)
-    }
-
-    /// The same, after a wait.
-    pub(super) fn begins_later(wait: Duration, fallback: Option<i64>) -> Self {
+    /// Begins after a wait, at the stored offset or at `fallback`.
+    pub(super) fn begins_after(wait: Duration, fallback: Option<i64>) -> Self {
         let at = Instant::now() + wait;
         Self::Begins { at, fallback }
     }
 
-    /// What a record with this offset means.
-    pub(super) fn next(&self, offset: i64) -> OffsetStep {
+    /// Halts: this is not the log that was read. Records in flight may still settle.
+    pub(super) fn halt(&mut self, change: LogChange) {
+        let since = Instant::now();
+        *self = Self::Halted { change, since };
+    }
+
+    /// Doubts the log: the last record is read again before any other one is taken.
+    pub(super) fn doubt(&mut self) {
         match self {
-            Self::Begins { .. } => OffsetStep::Ignore,
-            Self::Awaits { stored: None } => OffsetStep::Begin { next: offset },
-            Self::Awaits { stored: Some(next) } => match *next {
-                expected if offset < expected => OffsetStep::Back { expected },
-                next => OffsetStep::Begin { next },
-            },
-            Self::Runs { last, .. } => match last + 1 {
-                expected if offset < expected => OffsetStep::Back { expected },
-                expected if offset > expected => OffsetStep::Gap { expected },
-                _ => OffsetStep::Deliver,
+            Self::Runs { check, .. } => *check = LogCheck::Due,
+            _ => self.restart(Duration::ZERO),
+        }
+    }
+
+    /// The offset to seek for a check of the log.
+    pub(super) fn to_check(&self) -> Option<i64> {
+        match self {
+            Self::Runs {
+                last: (offset, _),
+                check: LogCheck::Due,
+                ..
+            } => Some(*offset),
+            _ => None,
+        }
+    }
+
+    /// Notes that this offset was sought.
+    pub(super) fn sought(&mut self) {
+        if let Self::Runs { check, .. } = self {
+            *check = LogCheck::Sought;
+        }
+    }
+
+    /// Begins again at the stored offset, unless it is halted. Records in flight are void.
+    pub(super) fn restart(&mut self, wait: Duration) {
+        if let Self::Runs { session, .. } = self {
+            session.cancel();
+        }
+        if !matches!(self, Self::Halted { .. }) {
+            *self = Self::begins_after(wait, self.first());
+        }
+    }
+
+    /// The meaning of a record with this offset and proof.
+    pub(super) fn step(&mut self, offset: i64, proof: Proof) -> OffsetStep {
+        match self {
+            Self::Begins { .. } | Self::Halted { .. } => OffsetStep::Ignore,
+            Self::Awaits { next: None, .. } => OffsetStep::Take { expected: offset },
+            Self::Awaits {
+                next: Some(next), ..
+            } if offset >= *next => OffsetStep::Take { expected: *next },
+            Self::Awaits {
+                next: Some(next),
+                last: Some(last),
+            } => compare((offset, proof), (*next - 1, *last)),
+            Self::Awaits {
+                next: Some(next),
+                last: None,
+            } => OffsetStep::Halt(LogChange::Short { expected: *next }),
+            Self::Runs { last, check, .. } => match *check {
+                LogCheck::Due => OffsetStep::Ignore,
+                LogCheck::Done if offset <= last.0 => OffsetStep::Doubt,
+                _ => {
+                    *check = LogCheck::Done;
+                    match offset > last.0 {
+                        true => OffsetStep::Take {
+                            expected: last.0 + 1,
+                        },
+                        false => compare((offset, proof), *last),
+                    }
+                }
             },
         }
     }
 
-    /// The next offset that it should get, where that is known.
+    /// True if the record before the expected offset is known to have been read.
+    pub(super) fn has_read(&self) -> bool {
+        matches!(self, Self::Runs { .. } | Self::Awaits { last: Some(_), .. })
+    }
+
+    /// The next expected offset, if known.
     pub(super) fn expected(&self) -> Option<i64> {
         match self {
-            Self::Begins { .. } => None,
-            Self::Awaits { stored } => *stored,
-            Self::Runs { last, .. } => Some(last + 1),
+            Self::Begins { .. } | Self::Halted { .. } => None,
+            Self::Awaits { next, .. } => *next,
+            Self::Runs { last, .. } => Some(last.0 + 1),
         }
     }
 
-    /// The reading that goes on, if one does.
-    pub(super) fn session(&self) -> Option<&Arc<Session>> {
+    /// The first offset of the reading, if known.
+    pub(super) fn first(&self) -> Option<i64> {
         match self {
-            Self::Runs { session, .. } => Some(session),
-            Self::Begins { .. } | Self::Awaits { .. } => None,
+            Self::Begins { fallback, .. } => *fallback,
+            Self::Awaits { next, .. } => *next,
+            Self::Runs { start, .. } => Some(*start),
+            Self::Halted { .. } => None,
+        }
+    }
+
+    /// True if a record would be taken now.
+    pub(super) fn has_room(&self) -> bool {
+        match self {
+            Self::Begins { .. } | Self::Halted { .. } => false,
+            Self::Awaits { .. } => true,
+            Self::Runs { session, check, .. } => {
+                *check != LogCheck::Due && !session.is_cancelled() && session.room() > 0
+            }
         }
     }
 }
 
-/// Where a partition begins to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum StartAt {
-    /// At this offset.
-    At(i64),
-    /// Where it begins.
-    Beginning,
-    /// Where the group is on Kafka; where it never was, at its beginning.
-    Group,
-}
-
-impl StartAt {
-    /// By the store, else by the first record that was read; in a topic that is known, a partition of which nothing is stored was
-    /// not there when the others were written down, or is that of another topic.
-    pub(super) fn of(stored: Option<i64>, fallback: Option<i64>, is_topic_known: bool) -> Self {
-        match stored.or(fallback) {
-            Some(offset) => Self::At(offset),
-            None if is_topic_known => Self::Beginning,
-            None => Self::Group,
-        }
+/// The meaning of a record that is not after the last one that was read.
+fn compare((offset, found): (i64, Proof), (last, read): (i64, Proof)) -> OffsetStep {
+    if offset < last {
+        let expected = last + 1;
+        return OffsetStep::Halt(LogChange::Short { expected });
     }
-
-    /// From where it is fetched; none where the client does so by itself.
-    pub(super) fn fetched_from(self, log: &LogIdentity) -> Option<Offset> {
-        match self {
-            Self::At(next) => Some(Offset::Offset(log.fetch_from(next))),
-            Self::Beginning => Some(Offset::Beginning),
-            Self::Group => None,
-        }
+    if found == read {
+        return OffsetStep::Ignore;
     }
-
-    /// What is awaited from there.
-    pub(super) fn awaits(self) -> Reading {
-        let stored = match self {
-            Self::At(offset) => Some(offset),
-            Self::Beginning | Self::Group => None,
-        };
-        Reading::Awaits { stored }
-    }
+    let (found, read) = (found.time, read.time);
+    OffsetStep::Halt(LogChange::Replaced {
+        offset,
+        found,
+        read,
+    })
 }
 
 #[cfg(test)]
@@ -135,49 +205,128 @@ mod tests {
     use crate::base::notify::Notify;
     use crate::transport::WINDOW;
 
+    fn proof(print: u64) -> Proof {
+        Proof { time: 5, print }
+    }
+
     fn runs(last: i64) -> Reading {
         let source = crate::kafka::tests::source("t", "group");
         Reading::Runs {
             session: Session::new(Arc::new(source), 0, 0, WINDOW, Notify::default()),
             start: 0,
-            last,
-            looked: None,
+            last: (last, proof(9)),
+            check: LogCheck::Done,
         }
+    }
+
+    fn awaits(next: Option<i64>, last: Option<Proof>) -> Reading {
+        Reading::Awaits { next, last }
     }
 
     #[test]
     fn an_offset_says_how_the_reading_goes_on() {
-        let begins = Reading::Begins {
-            at: Instant::now(),
-            fallback: Some(5),
-        };
-        let awaits = |stored| Reading::Awaits { stored };
-        let table = [
-            (&begins, 5, OffsetStep::Ignore),
-            (&awaits(None), 5, OffsetStep::Begin { next: 5 }),
-            (&awaits(Some(5)), 5, OffsetStep::Begin { next: 5 }),
-            (&awaits(Some(5)), 9, OffsetStep::Begin { next: 5 }),
-            (&awaits(Some(5)), 0, OffsetStep::Back { expected: 5 }),
-            (&runs(4), 5, OffsetStep::Deliver),
-            (&runs(4), 9, OffsetStep::Gap { expected: 5 }),
-            (&runs(4), 4, OffsetStep::Back { expected: 5 }),
-            (&runs(4), 0, OffsetStep::Back { expected: 5 }),
-        ];
-        for (reading, offset, expected) in table {
-            assert_eq!(reading.next(offset), expected);
+        let begins = || Reading::begins_after(Duration::ZERO, Some(5));
+        let take = |expected| OffsetStep::Take { expected };
+        let short = OffsetStep::Halt(LogChange::Short { expected: 5 });
+        for (mut reading, offset, expected) in [
+            (begins(), 5, OffsetStep::Ignore),
+            (awaits(None, None), 5, take(5)),
+            (awaits(Some(5), None), 5, take(5)),
+            (awaits(Some(5), None), 9, take(5)),
+            (awaits(Some(5), None), 4, short),
+            (awaits(Some(5), None), 0, short),
+            (runs(4), 5, take(5)),
+            (runs(4), 9, take(5)),
+            (runs(4), 4, OffsetStep::Doubt),
+            (runs(4), 0, OffsetStep::Doubt),
+        ] {
+            assert_eq!(reading.step(offset, proof(1)), expected);
         }
     }
 
     #[test]
-    fn a_partition_begins_where_the_store_says_and_in_a_known_topic_never_where_the_group_is() {
-        for (stored, fallback, is_known, expected) in [
-            (Some(7), Some(3), true, StartAt::At(7)),
-            (Some(7), None, false, StartAt::At(7)),
-            (None, Some(3), true, StartAt::At(3)),
-            (None, None, true, StartAt::Beginning),
-            (None, None, false, StartAt::Group),
+    fn the_last_record_that_was_read_is_read_again_and_not_taken() {
+        let mut reading = awaits(Some(100), Some(proof(9)));
+        assert_eq!(reading.step(99, proof(9)), OffsetStep::Ignore);
+        assert_eq!(
+            reading.step(100, proof(1)),
+            OffsetStep::Take { expected: 100 }
+        );
+        // What is not there any more says nothing.
+        assert_eq!(
+            reading.step(120, proof(1)),
+            OffsetStep::Take { expected: 100 }
+        );
+    }
+
+    #[test]
+    fn another_record_in_its_place_and_a_log_that_ends_before_it_halt_the_reading() {
+        let replaced = |found| LogChange::Replaced {
+            offset: 99,
+            found,
+            read: 5,
+        };
+        let later = Proof { time: 6, print: 9 };
+        for (offset, found, expected) in [
+            (99, proof(8), replaced(5)),
+            (99, later, replaced(6)),
+            (0, proof(0), LogChange::Short { expected: 100 }),
         ] {
-            assert_eq!(StartAt::of(stored, fallback, is_known), expected);
+            let mut reading = awaits(Some(100), Some(proof(9)));
+            let step = reading.step(offset, found);
+            assert_eq!(step, OffsetStep::Halt(expected));
+            reading.halt(expected);
+            reading.restart(Duration::ZERO);
+            assert_eq!(reading.step(100, proof(10)), OffsetStep::Ignore);
+        }
+    }
+
+    #[test]
+    fn what_is_in_flight_of_a_reading_is_void_when_it_begins_again() {
+        let mut reading = runs(7);
+        let Reading::Runs { session, .. } = &reading else {
+            unreachable!()
+        };
+        let session = session.clone();
+        reading.restart(Duration::ZERO);
+        assert!(session.is_cancelled());
+        assert_eq!((reading.first(), reading.expected()), (Some(0), None));
+    }
+
+    #[test]
+    fn a_doubtful_log_is_checked_while_records_in_flight_stay_valid() {
+        let mut reading = runs(7);
+        reading.doubt();
+        assert_eq!(reading.to_check(), Some(7));
+        assert!(!reading.has_room(), "nothing is taken before the check");
+        assert_eq!(reading.step(8, proof(1)), OffsetStep::Ignore);
+        reading.sought();
+        assert_eq!(reading.to_check(), None);
+        assert_eq!(reading.step(7, proof(9)), OffsetStep::Ignore);
+        let Reading::Runs { session, .. } = &reading else {
+            unreachable!()
+        };
+        assert!(!session.is_cancelled());
+        assert_eq!(reading.step(8, proof(1)), OffsetStep::Take { expected: 8 });
+    }
+
+    #[test]
+    fn a_check_finds_another_record_and_a_log_that_ends_before_the_last_one() {
+        let replaced = LogChange::Replaced {
+            offset: 7,
+            found: 5,
+            read: 5,
+        };
+        for (offset, expected) in [
+            (7, OffsetStep::Halt(replaced)),
+            (3, OffsetStep::Halt(LogChange::Short { expected: 8 })),
+            // A record that retention or compaction removed proves nothing.
+            (9, OffsetStep::Take { expected: 8 }),
+        ] {
+            let mut reading = runs(7);
+            reading.doubt();
+            reading.sought();
+            assert_eq!(reading.step(offset, proof(8)), expected);
         }
     }
 }

@@ -1,16 +1,17 @@
-//! By what a record is known again: a hash of what is in it.
+//! The proof of a record: its time and a hash of its content.
 //!
-//! It is stored, and compared by later builds. What goes into it must therefore stay as it is: with any change, every log that was read
-//! would pass for another one.
+//! The proof is stored, and compared by later builds, so its input must never change: with any
+//! change, every log would be taken for a replaced one.
 
 use std::hash::Hasher as _;
+use std::sync::Arc;
 
 use saga_core::record::Attributes;
 use twox_hash::XxHash64;
 
 use crate::base::session::Proof;
 
-/// What a record of this time and content is known by.
+/// The proof of a record with this time and content.
 pub(super) fn proof(
     millis: Option<i64>,
     key: Option<&[u8]>,
@@ -21,7 +22,7 @@ pub(super) fn proof(
     let (id, source) = (&attributes.id, &attributes.source);
     let texts = [id, source].map(|text| text.as_deref().map(str::as_bytes));
     for part in [key, value].into_iter().chain(texts) {
-        // Lengths keep ("a", "bc") and ("ab", "c") apart, and nothing from what is empty.
+        // Lengths distinguish ("a", "bc") from ("ab", "c"), and a missing part from an empty one.
         let length = part.map_or(u64::MAX, |part| part.len() as u64);
         hasher.write(&length.to_le_bytes());
         hasher.write(part.unwrap_or_default());
@@ -29,6 +30,18 @@ pub(super) fn proof(
     Proof {
         time: millis.unwrap_or(-1),
         print: hasher.finish(),
+    }
+}
+
+/// Tells a record from other ones at the same offset: those of an earlier topic of the name, and
+/// those of a log that lost its end and grew again. So a record without an id of its own is known
+/// again wherever it is read a second time. `log` is the name that an operator's `saga seek
+/// --as-new` gave the log.
+pub(super) fn incarnation(proof: Proof, log: Option<&str>) -> Arc<str> {
+    let Proof { time, print } = proof;
+    match log {
+        None => format!("{time:x}-{print:x}").into(),
+        Some(log) => format!("{time:x}-{print:x}-{log}").into(),
     }
 }
 
@@ -63,6 +76,19 @@ mod tests {
         ] {
             assert_ne!(one, other);
         }
+    }
+
+    #[test]
+    fn the_same_record_keeps_its_identity_and_another_one_at_its_offset_has_another() {
+        let of = |value: &[u8], log| {
+            let proof = proof(Some(7), Some(b"k"), Some(value), &Attributes::default());
+            incarnation(proof, log)
+        };
+        assert_eq!(of(b"v", None), of(b"v", None), "whenever it is read");
+        assert_ne!(of(b"v", None), of(b"w", None));
+        let as_new = of(b"v", Some("new"));
+        assert_ne!(as_new, of(b"v", None), "an operator says so");
+        assert_eq!(as_new, of(b"v", Some("new")));
     }
 
     #[test]

@@ -1,183 +1,172 @@
-//! Stall detection for assigned partitions: what brokers say of a silent one is compared with what was read and with what the
-//! client has heard.
+//! Stall detection for assigned partitions: compares the offsets that brokers report for a silent
+//! partition with those that were read, and those that the client knows.
 //!
-//! Records that were all deleted before they were read show in nothing that comes, until the next record. And a client may take a
-//! recreated topic for an older state of the one that it knows, and never fetch from it: it is silent then, which
-//! does not mean that there is nothing to read. A client that stalls while brokers answer is rebuilt.
+//! If records are deleted before they are read, nothing shows it until the next record. And a
+//! client may take a recreated topic for an outdated state of the one that it knows, and never
+//! fetch from it: such a client is silent although there are records. A client that stalls while
+//! brokers answer is rebuilt.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::assignment::{Assignment, QUESTION};
-use super::extents::heard;
-use super::partition::{Partition, PartitionState};
+use super::partition::PartitionState;
 use super::reading::Reading;
+use super::{Consumer, QUESTION, ROUND, in_turn};
+use crate::kafka::health::condition::LogChange;
+use crate::kafka::health::probe::code_of;
 use crate::transport::WINDOW;
 
-/// Silence of a partition after which brokers are asked about it, and time between two such questions.
+/// Silence of a partition after which brokers are asked about it, and interval between two such
+/// questions.
 const SILENT: Duration = Duration::from_secs(30);
 
-/// Time after which a log is looked at again that ends too early, or of which brokers did not tell where it ends.
+/// Wait before the next question after brokers were unreachable, or did not answer this one.
 const SHORTLY: Duration = Duration::from_secs(1);
 
-/// Time that a client has, once brokers say that there is more than it has heard of, to hear of it too. A fetch is answered within half a
-/// second, even where there is nothing.
+/// Time for a client to learn of records that brokers report. A fetch is answered within half a
+/// second, even without records.
 const BEHIND: Duration = Duration::from_secs(15);
-
-/// Longest time that partitions are asked about before events are served, but for one question.
-const ROUND: Duration = Duration::from_millis(200);
-
-/// What is known of a silent partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Silence {
-    /// It is not known whether there is anything to read.
-    Unexplained,
-    /// All that there is was read, or comes.
-    Fine,
-    /// The client knows no such partition.
-    NoSuchPartition,
-    /// It goes on beyond where it ended when the client last heard of it; none where it never has.
-    Behind { heard: Option<i64> },
-}
 
 /// Stall detection for one partition.
 #[derive(Debug)]
 pub(super) struct Stall {
-    silence: Silence,
     look_from: Instant,
+    /// The end that the client knew at the last look, if the partition went beyond it.
+    behind: Option<i64>,
+    /// True if the log ended before the expected offset at the last look.
+    is_short: bool,
+    /// True if nothing is missing according to the brokers.
+    pub(super) is_fine: bool,
 }
 
 impl Stall {
-    /// Of a partition that was just assigned: it is looked at soon.
+    /// A partition that was just assigned; the first look is soon.
     pub(super) fn new() -> Self {
         Self {
-            silence: Silence::Unexplained,
             look_from: Instant::now(),
+            behind: None,
+            is_short: false,
+            is_fine: false,
         }
     }
 
-    /// Records have come.
-    pub(super) fn is_over(&mut self) {
-        self.note(Silence::Fine, SILENT);
+    /// Records have arrived, or there are none beyond those that were read.
+    pub(super) fn note_fine(&mut self) {
+        self.note(None, SILENT);
+        self.is_fine = true;
     }
 
-    /// Brokers could not be reached: the log may end earlier now.
-    pub(super) fn is_doubtful(&mut self) {
-        self.note(Silence::Unexplained, SHORTLY);
+    /// Brokers were unreachable: the log may be another one. The client has time anew to hear of
+    /// records, but a log that ended too early is confirmed by the next look.
+    pub(super) fn doubt(&mut self) {
+        (self.behind, self.is_fine) = (None, false);
+        self.look_from = self.look_from.min(Instant::now() + SHORTLY);
     }
 
-    /// The client knows no such partition. Gives whether it did not at the last look either: brokers that were restored from an older
-    /// snapshot tell of older leaders, and a client that knows later ones does not take that in.
-    fn is_unknown(&mut self) -> bool {
-        let was_unknown = self.silence == Silence::NoSuchPartition;
-        self.note(Silence::NoSuchPartition, SHORTLY);
-        was_unknown
-    }
-
-    fn is_due(&self) -> bool {
-        Instant::now() >= self.look_from
-    }
-
-    /// Whether, by what brokers say, nothing is missing.
-    pub(super) fn is_fine(&self) -> bool {
-        self.silence == Silence::Fine
-    }
-
-    /// Brokers say that the partition ends at `end`, of which the client has `heard`. `has_more` says whether that is beyond what was
-    /// read. Gives whether the client has not heard of it for too long.
-    fn compare(&mut self, end: i64, heard: Option<i64>, has_more: bool) -> bool {
-        if !has_more || heard.is_some_and(|heard| heard >= end) {
-            self.note(Silence::Fine, SILENT);
+    /// Takes a look: the client knows the partition up to `known`, and there are records beyond
+    /// that if `has_more`. True if that was so at the last look too.
+    fn is_stalled(&mut self, known: i64, has_more: bool) -> bool {
+        if !has_more {
+            self.note_fine();
             return false;
         }
-        let behind = Silence::Behind { heard };
-        let is_stalled = self.silence == behind;
-        self.note(behind, BEHIND);
+        let is_stalled = self.behind == Some(known);
+        self.note(Some(known), BEHIND);
         is_stalled
     }
 
-    fn note(&mut self, silence: Silence, pause: Duration) {
-        self.silence = silence;
+    /// Takes a look at a log that ends before the expected offset; true if it did at the last look
+    /// too. A new leader may not know its high watermark yet.
+    fn is_still_short(&mut self) -> bool {
+        let was_short = self.is_short;
+        self.note(None, SHORTLY);
+        self.is_short = true;
+        was_short
+    }
+
+    fn note(&mut self, behind: Option<i64>, pause: Duration) {
+        (self.is_short, self.is_fine) = (false, false);
+        self.behind = behind;
         self.look_from = Instant::now() + pause;
     }
 }
 
-impl Assignment {
-    /// Asks about silent partitions. Reports what was deleted of them unread, and reads on behind it. Gives whether the client does
-    /// not hear of what there is.
-    pub(super) fn detect_stall(&self, client: &BaseConsumer<Self>) -> bool {
+impl Consumer {
+    /// Asks brokers about silent partitions. Reports records that were deleted unread, and
+    /// continues after them. True if the client has stalled.
+    pub(super) fn detect_stall(&mut self) -> bool {
         let until = Instant::now() + ROUND;
         let mut is_stalled = false;
-        for (number, Partition { state, .. }) in self.partitions().iter_mut() {
-            if Instant::now() >= until {
-                break;
-            }
-            if state.stall.is_due() && self.has_nothing_in_flight(state) {
-                is_stalled |= self.look_at(client, *number, state);
+        for number in in_turn(&self.partitions, self.first_look) {
+            if let Some(mut partition) = self.partitions.remove(&number) {
+                let state = &mut partition.state;
+                let now = Instant::now();
+                if now < until && now >= state.stall.look_from && self.is_silent(state) {
+                    // One whose leader is away may take the whole round.
+                    self.first_look = number.saturating_add(1);
+                    is_stalled |= self.look_at(number, state);
+                }
+                self.partitions.insert(number, partition);
             }
         }
-        // Whom brokers do not let read hears nothing either.
-        is_stalled && !self.lacks_rights.load(Ordering::Relaxed)
+        // A client without the right to read also receives nothing.
+        is_stalled && !self.lacks_rights
     }
 
-    /// Whether a partition would be read on if anything came.
-    fn has_nothing_in_flight(&self, state: &PartitionState) -> bool {
+    /// True if nothing is in flight, and the partition would be read as soon as a record came.
+    fn is_silent(&self, state: &PartitionState) -> bool {
         let is_settled = match &state.reading {
-            Reading::Begins { .. } => false,
-            Reading::Awaits { .. } => true,
-            Reading::Runs { session, .. } => !session.is_cancelled() && session.room() == WINDOW,
+            Reading::Runs { session, .. } => session.room() == WINDOW,
+            _ => true,
         };
-        is_settled && !state.log.is_held() && self.source.readings.room() > 0
+        is_settled && state.reading.has_room() && self.source.readings.room() > 0
     }
 
-    fn look_at(
-        &self,
-        client: &BaseConsumer<Self>,
-        partition: i32,
-        state: &mut PartitionState,
-    ) -> bool {
+    fn look_at(&mut self, partition: i32, state: &mut PartitionState) -> bool {
         let topic = &self.source.topic;
-        let (begin, end) = match client.fetch_watermarks(topic, partition, QUESTION) {
+        let (begin, end) = match self.client.fetch_watermarks(topic, partition, QUESTION) {
             Ok(found) => found,
+            // Brokers restored from an older snapshot report older leader epochs, which a client
+            // that knows later ones ignores.
+            Err(error) if code_of(&error) == Code::UnknownPartition => {
+                let is_there = self.parts.topics.exists(topic);
+                // Another client finds out before the next look if the topic is gone.
+                self.parts.topics.doubt_topic(topic);
+                return state.stall.is_stalled(-1, true) && is_there;
+            }
             Err(error) => {
                 tracing::debug!(%topic, partition, %error, "where the partition ends is not known");
-                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition) {
-                    let is_there = self.topics.exists(topic);
-                    // Whether it is gone is looked up by another client, before the next look.
-                    self.topics.doubt_topic(topic);
-                    return state.stall.is_unknown() && is_there;
-                }
-                state.stall.note(Silence::Unexplained, SHORTLY);
+                state.stall.note(None, SHORTLY);
                 return false;
             }
         };
-        let expected = state.reading.expected();
-        if let Some(expected) = expected.filter(|expected| end < *expected)
-            && self.knows_the_log(state)
-        {
-            let pause = if state.log.is_short(expected) {
-                self.identity().doubt();
-                SILENT
-            } else {
-                SHORTLY
-            };
-            state.stall.note(Silence::Unexplained, pause);
+        let expected = state.reading.expected().unwrap_or(begin);
+        let (name, row) = (&self.source.consumer, self.source.topic_row);
+        if expected < begin {
+            self.records_deleted(partition, expected, begin);
+            // Once the offset is stored, the loss is not found again.
+            match (self.parts.store).write_offset(name, row, partition, begin) {
+                Ok(()) => state.reading.restart(Duration::ZERO),
+                Err(error) => {
+                    tracing::error!(%topic, partition, %error, "where to read on can't be stored; it is tried again");
+                }
+            }
+        } else if end < expected && state.reading.has_read() {
+            if state.stall.is_still_short() {
+                self.identity.doubt();
+                state.reading.halt(LogChange::Short { expected });
+            }
             return false;
         }
-        if let Some(expected) = expected.filter(|expected| *expected < begin) {
-            self.are_deleted(partition, expected, begin);
-            // What is written down is not found missing again.
-            if self.go_back(&mut state.reading, partition, begin) {
-                state.reading = Reading::begins_now(Some(begin));
-            }
-        }
-        let heard = heard(client.client(), topic, &[(partition, Some(begin))]);
-        let heard = heard.first().map(|extent| extent.end);
-        let has_more = end > expected.unwrap_or(begin).max(begin);
-        state.stall.compare(end, heard, has_more)
+        // Without statistics, nothing is known of the client.
+        let Some(known) = state.position.end else {
+            state.stall.note(None, SHORTLY);
+            return false;
+        };
+        let has_more = end > expected.max(begin).max(known);
+        state.stall.is_stalled(known, has_more)
     }
 }
 
@@ -186,37 +175,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_that_knows_no_such_partition_is_asked_twice() {
+    fn a_client_is_stalled_that_hears_no_more_between_two_looks_though_there_is_more() {
         let mut stall = Stall::new();
-        assert!(!stall.is_unknown() && !stall.is_fine());
-        assert!(stall.is_unknown());
-        stall.is_over();
-        assert!(!stall.is_unknown(), "records have come in between");
+        assert!(stall.look_from <= Instant::now());
+        assert!(!stall.is_stalled(5, true), "it has time to hear of it");
+        assert!(stall.look_from > Instant::now());
+        assert!(!stall.is_stalled(7, true), "it has heard more by now");
+        assert!(stall.is_stalled(7, true));
+        stall.note_fine();
+        assert!(!stall.is_stalled(7, true), "records have come in between");
+        stall.doubt();
+        assert!(stall.look_from <= Instant::now() + SHORTLY);
+        for _ in 0..3 {
+            assert!(!stall.is_stalled(9, false), "all of it was read");
+        }
     }
 
     #[test]
-    fn a_client_is_stalled_that_hears_no_more_between_two_looks_though_there_is_more() {
+    fn a_log_that_ends_too_early_counts_at_the_second_look() {
         let mut stall = Stall::new();
-        assert!(stall.is_due() && !stall.is_fine());
+        assert!(!stall.is_still_short() && !stall.is_fine);
+        stall.doubt();
         assert!(
-            !stall.compare(9, Some(5), true),
-            "it has time to hear of it"
+            stall.is_still_short(),
+            "an outage of other brokers changes nothing"
         );
-        assert!(!stall.is_due() && !stall.is_fine());
-        assert!(!stall.compare(9, Some(7), true), "it has heard more by now");
-        assert!(stall.compare(9, Some(7), true));
-        // One that has heard of all there is gets it, or says why not.
-        assert!(!stall.compare(9, Some(9), true));
-        assert!(stall.is_fine());
-        assert!(!stall.compare(9, None, true));
-        assert!(stall.compare(9, None, true));
-        stall.is_over();
-        assert!(stall.is_fine() && !stall.is_due());
-        stall.is_doubtful();
-        assert!(!stall.is_fine() && stall.look_from <= Instant::now() + SHORTLY);
-        stall.is_over();
-        for _ in 0..3 {
-            assert!(!stall.compare(9, None, false), "all of it was read");
-        }
+        stall.note_fine();
+        assert!(stall.is_fine && !stall.is_still_short());
     }
 }

@@ -1,127 +1,93 @@
-//! The identity of the topic that a consumer reads, and where it is read from for the first time.
+//! The identity of the topic that a consumer reads, and the start offsets of its first reading.
 //!
-//! A topic that was deleted and created again is another one, with another id: what is stored of the first is put aside, and the new
-//! one is read from its beginning. librdkafka goes over to it without a sign, at the offset where it was. So the id is looked up at
-//! the assignment, whenever an offset or an error is doubtful, and every second while records flow; what brokers don't answer leaves
-//! a doubt, in which nothing is delivered. What came between two look-ups may be of either topic, which `doubtful_records` sorts out.
+//! A topic that was deleted and created again is another one, with another id: the offsets stored
+//! for the first are dropped, and the new one is read from its beginning. librdkafka moves to it
+//! silently, at the offset that it had reached. So the id is looked up at the assignment, whenever
+//! an offset or an error is doubtful, before the first record after a pause, and every second while
+//! records flow. Until brokers answer, the topic is doubtful and nothing is delivered. Records of
+//! the new topic that were delivered before that come again, and are known by their ids or their
+//! content (`record_proof`).
 //!
-//! Where the group was when this host first read, or where the partitions began, is written down then, for each of them. So
-//! a store that is restored from a backup never takes an offset from the broker that is ahead of it, and a
-//! partition of which it knows nothing was added later.
+//! On the first reading the start offset of every partition is stored: the group's offset, or the
+//! beginning. So a store restored from a backup never takes an offset from the broker that is ahead
+//! of it, and a partition without a stored offset was added later.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::assignment::Assignment;
-use crate::kafka::Parts;
-use crate::kafka::health::condition::{Aspect, Condition};
-use crate::kafka::native::NoAnswer;
-use crate::kafka::topics::id::topic_id;
-use crate::store::KnownTopic;
-use crate::transport::Source;
+use super::{ConsumeEnd, Consumer, QUESTION};
+use crate::kafka::health::advice::is_unknown_topic;
+use crate::kafka::health::condition::topic_recreated;
+use crate::kafka::health::conditions::Aspect;
+use crate::kafka::health::liveness::Unanswered;
+use crate::kafka::native::topic_id;
 
-/// Longest time that the brokers have to say which topic it is.
-const QUESTION: Duration = Duration::from_millis(300);
-
-/// Longest time that the brokers have to say where the group was.
+/// Longest wait for brokers to tell the group's offsets.
 const OFFSETS: Duration = Duration::from_secs(2);
 
-/// Time between two looks while records flow.
+/// Interval between look-ups while records flow, and while the topic is doubtful.
 const OFTEN: Duration = Duration::from_secs(1);
-
-/// Time between two looks while there is a doubt.
 const SOON: Duration = Duration::from_millis(250);
 
-/// Looks in a row that may fail for no reason that will pass, before records are read all the same.
+/// Consecutive look-ups that may fail while brokers answer others, before records are read anyway.
 const TRIES: u32 = 4;
 
-/// Wait before brokers are asked again for what they did not answer.
+/// Wait before brokers are asked again after that.
 const LATER: Duration = Duration::from_secs(60);
 
-/// What came of a look at which topic it is.
+/// The result of a look-up of the topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
-    /// It is the one that was read before.
+pub(super) enum IdentityLook {
+    /// The same topic as before.
     Same,
-    /// It is another one. Its partitions begin at its beginning.
+    /// Another topic. Its partitions start at their beginning.
     Recreated,
-    /// The brokers don't say that, and won't soon.
+    /// Brokers don't tell the id, and won't soon.
     NotTold,
-    /// Nobody knows for now.
+    /// Unknown for now.
     Unknown,
 }
 
-/// What is known of the topic that is read.
+/// The state of the topic's identity.
 pub(super) struct TopicIdentity {
-    known: Option<KnownTopic>,
-    /// Whether it was known before this client looked.
-    was_known: bool,
-    incarnation: Option<Arc<str>>,
-    /// Whether it may be another one by now: nothing is to be delivered.
+    id: Option<String>,
+    /// True if the topic may be another one by now: nothing may be delivered.
     is_doubtful: bool,
-    /// Before then, there is no look.
+    /// Earliest time of the next look-up.
     next: Instant,
-    /// Before then, brokers are not asked.
+    /// Earliest time of the next question to brokers.
     ask_from: Instant,
-    /// Looks in a row that have failed.
-    failed: u32,
-}
-
-/// What an answer, or none, says of the topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Judgement {
-    Same,
-    First,
-    Another,
-    NotTold,
-    Unknown,
+    failed: Unanswered,
 }
 
 impl TopicIdentity {
-    /// Of a topic of which the store knows this much.
-    pub(super) fn new(known: Option<KnownTopic>) -> Self {
+    /// The identity of a topic, with the id in the store.
+    pub(super) fn new(id: Option<String>) -> Self {
         let now = Instant::now();
-        let mut new = Self {
-            known: None,
-            was_known: known.is_some(),
-            incarnation: None,
+        Self {
+            id,
             is_doubtful: true,
             next: now,
             ask_from: now,
-            failed: 0,
-        };
-        if let Some(known) = known {
-            new.know(known);
+            failed: Unanswered::default(),
         }
-        new
     }
 
-    /// Whether it is known which topic it was.
+    /// True if the topic's id is known.
     pub(super) fn is_known(&self) -> bool {
-        self.known.is_some()
+        self.id.is_some()
     }
 
-    /// Whether that was known before this client looked: what is stored is of this topic.
-    pub(super) fn was_known(&self) -> bool {
-        self.was_known
-    }
-
-    /// What sets apart positions in it from those in the first topic of its name; none in that one.
-    pub(super) fn incarnation(&self) -> Option<Arc<str>> {
-        self.incarnation.clone()
-    }
-
-    /// Whether it may be another one by now.
+    /// True if the topic may be another one by now.
     pub(super) fn is_doubtful(&self) -> bool {
         self.is_doubtful
     }
 
-    /// It may be another one by now.
+    /// Marks the topic as doubtful.
     pub(super) fn doubt(&mut self) {
         if !self.is_doubtful {
             self.is_doubtful = true;
@@ -129,197 +95,150 @@ impl TopicIdentity {
         }
     }
 
-    /// Whether it is time for a look. `flows` says whether anything has come since the last one.
-    pub(super) fn is_due(&self, flows: bool) -> bool {
-        (flows || self.is_doubtful) && Instant::now() >= self.next
+    /// True if it is time for a look-up. `has_come` is true if anything has arrived since the last
+    /// one.
+    pub(super) fn is_due(&self, has_come: bool) -> bool {
+        (has_come || self.is_doubtful) && Instant::now() >= self.next
     }
 
-    /// A look came to this.
-    pub(super) fn looked(&mut self, look: Look) {
-        self.is_doubtful = look == Look::Unknown;
+    /// Takes the result of a look-up.
+    fn looked(&mut self, look: IdentityLook) {
+        self.is_doubtful = look == IdentityLook::Unknown;
         self.next = Instant::now() + if self.is_doubtful { SOON } else { OFTEN };
     }
 
-    fn know(&mut self, topic: KnownTopic) {
-        self.incarnation = (!topic.is_first).then(|| topic.id.as_str().into());
-        self.known = Some(topic);
-    }
-
-    fn may_ask(&self) -> bool {
-        Instant::now() >= self.ask_from
-    }
-
-    /// Sorts out an answer. `is_heard` says whether brokers answer other questions.
-    fn judge(&mut self, answer: Result<&str, &NoAnswer>, is_heard: bool) -> Judgement {
-        match answer {
-            Ok(id) => {
-                self.failed = 0;
-                match &self.known {
-                    Some(known) if known.id == id => Judgement::Same,
-                    Some(_) => Judgement::Another,
-                    None => Judgement::First,
-                }
-            }
-            Err(NoAnswer::NoneGiven | NoAnswer::Said(RDKafkaErrorCode::UnsupportedFeature)) => {
-                self.ask_later();
-                Judgement::NotTold
-            }
-            // A topic that is gone may be back, as another one, at the next question.
-            Err(NoAnswer::Said(
-                RDKafkaErrorCode::UnknownTopicOrPartition
-                | RDKafkaErrorCode::UnknownTopic
-                | RDKafkaErrorCode::UnknownTopicId,
-            )) => Judgement::Unknown,
-            // Where brokers answer others, it is this question that they don't answer, and each costs time.
-            Err(_) if is_heard && self.has_failed_too_often() => Judgement::NotTold,
-            Err(_) => Judgement::Unknown,
+    /// Judges a look-up that failed; `answers` is the number of answers to the supervisor.
+    fn failed(&mut self, code: Code, answers: u64) -> IdentityLook {
+        // A deleted topic may be back, as another one, at the next look-up. Other errors last if
+        // brokers answer other questions, and each attempt costs time.
+        if is_unknown_topic(code) {
+            return IdentityLook::Unknown;
         }
-    }
-
-    /// Notes that a look has failed; says whether records are not to be held back for it any longer.
-    fn has_failed_too_often(&mut self) -> bool {
-        self.failed += 1;
-        if self.failed < TRIES {
-            return false;
+        if code != Code::UnsupportedFeature && self.failed.note(answers) < TRIES {
+            return IdentityLook::Unknown;
         }
-        self.ask_later();
-        true
-    }
-
-    fn ask_later(&mut self) {
-        self.failed = 0;
+        self.failed = Unanswered::default();
         self.ask_from = Instant::now() + LATER;
+        IdentityLook::NotTold
     }
 }
 
-/// Makes sure that the topic is the one that was read before. Where that is not known, nothing is delivered.
-pub(super) fn check_topic(client: &BaseConsumer<Assignment>, parts: &Parts, source: &Source) {
-    let look = look(client, parts, source);
-    client.context().looked(look);
-}
-
-fn look(client: &BaseConsumer<Assignment>, parts: &Parts, source: &Source) -> Look {
-    let assignment = client.context();
-    if !assignment.identity().may_ask() {
-        return Look::NotTold;
-    }
-    let answer = match (parts.probe).ask(|client| topic_id(client, &source.topic, QUESTION)) {
-        Err(NoAnswer::Unanswered) => topic_id(client.client(), &source.topic, QUESTION),
-        answer => answer,
-    };
-    let is_heard = match &answer {
-        Ok(_) => true,
-        Err(reason) => {
-            tracing::debug!(topic = %source.topic, %reason, "the topic's id is not known");
-            !parts.topics.is_unreachable()
-                && client.fetch_metadata(Some(&source.topic), QUESTION).is_ok()
+impl Consumer {
+    /// Checks that the topic is the one that was read before. If that is unknown, nothing is
+    /// delivered.
+    pub(super) fn check_topic(&mut self) -> Result<(), ConsumeEnd> {
+        let look = self.look_up();
+        self.identity.looked(look);
+        match look {
+            // librdkafka keeps the leaders and epochs of the first topic, and so rejects those of
+            // the new one.
+            IdentityLook::Recreated => return Err(ConsumeEnd::RecreatedTopic),
+            IdentityLook::Same | IdentityLook::NotTold => self.report_replaced_logs(),
+            IdentityLook::Unknown => {}
         }
-    };
-    let judgement = (assignment.identity()).judge(answer.as_deref(), is_heard);
-    let noted = match (judgement, answer) {
-        (Judgement::First, Ok(id)) => note_first(client, parts, source, id),
-        (Judgement::Another, Ok(id)) => note_next(parts, source, id),
-        (Judgement::Same, _) => return Look::Same,
-        (Judgement::NotTold, _) => return Look::NotTold,
-        _ => return Look::Unknown,
-    };
-    match noted {
-        Ok(topic) => {
-            let is_first = topic.is_first;
-            let before = {
-                let mut identity = assignment.identity();
-                let before = identity.incarnation();
-                identity.know(topic);
-                before
-            };
-            if is_first {
-                return Look::Same;
+        Ok(())
+    }
+
+    fn look_up(&mut self) -> IdentityLook {
+        if Instant::now() < self.identity.ask_from {
+            return IdentityLook::NotTold;
+        }
+        let topic = self.source.topic.clone();
+        let answer = self
+            .parts
+            .probe
+            .ask(|client| topic_id(client, &topic, QUESTION));
+        let (noted, look) = match (&answer, &self.identity.id) {
+            (Ok(id), Some(known)) if id == known => (Ok(()), IdentityLook::Same),
+            (Ok(id), Some(_)) => (self.note_next(id), IdentityLook::Recreated),
+            (Ok(id), None) => (self.note_first(id), IdentityLook::Same),
+            (Err(code), _) => (Err(code.to_string()), IdentityLook::Unknown),
+        };
+        let reason = match (noted, answer) {
+            (Ok(()), Ok(id)) => {
+                self.identity.id = Some(id);
+                self.identity.failed = Unanswered::default();
+                return look;
             }
-            assignment.is_recreated(before);
-            assignment.report(Aspect::Recreated, Condition::TopicRecreated);
-            Look::Recreated
+            (Err(reason), Ok(_)) => {
+                tracing::warn!(%topic, reason, "which topic is read can't be written down; it is tried again");
+                Code::Fail
+            }
+            (_, Err(code)) => {
+                tracing::debug!(%topic, %code, "the topic's id is not known");
+                code
+            }
+        };
+        // A recreated topic can't be read before that is stored. Without the first id, the offsets
+        // of the store, or of the group, are valid.
+        self.parts.topics.ask_now();
+        match look {
+            IdentityLook::Recreated => IdentityLook::Unknown,
+            _ => self.identity.failed(reason, self.parts.topics.answers()),
         }
-        Err(reason) => {
-            tracing::warn!(topic = %source.topic, reason, "which topic is read can't be written down; it is tried again");
-            // Of another topic, nothing can be read before that. Of the first one, the store's offsets hold, or the group's.
-            let is_first = judgement == Judgement::First;
-            if is_first && assignment.identity().has_failed_too_often() {
-                Look::NotTold
-            } else {
-                Look::Unknown
+    }
+
+    /// Stores the first topic of this name, and the start offsets of its partitions.
+    fn note_first(&self, id: &str) -> Result<(), String> {
+        let starts = self.starts().map_err(|error| error.to_string())?;
+        let offsets: Vec<_> = (starts.iter())
+            .map(|(at, first)| (*at, first.offset))
+            .collect();
+        let (name, row) = (&self.source.consumer, self.source.topic_row);
+        let noted = self.parts.store.first_topic(name, row, id, &offsets);
+        noted.map_err(|error| error.to_string())?;
+        for (partition, first) in starts {
+            if first.offset > 0 {
+                self.begins_late(partition, first.offset, first.is_group);
             }
         }
+        Ok(())
     }
-}
 
-/// Writes down the first topic of this name, and where its partitions are read from.
-fn note_first(
-    client: &BaseConsumer<Assignment>,
-    parts: &Parts,
-    source: &Source,
-    id: String,
-) -> Result<KnownTopic, String> {
-    let starts = starts(client, &source.topic).map_err(|error| error.to_string())?;
-    let offsets: Vec<_> = (starts.iter())
-        .map(|(partition, first)| (*partition, first.offset))
-        .collect();
-    parts
-        .store
-        .first_topic(&source.consumer, source.topic_row, &id, &offsets)
-        .map_err(|error| error.to_string())?;
-    for (partition, first) in starts {
-        if first.offset > 0 {
-            let is_group = Some(first.is_group);
-            (client.context()).begins_late(client, partition, first.offset, is_group);
+    /// Stores that the topic is another one now.
+    fn note_next(&self, id: &str) -> Result<(), String> {
+        // Offsets of the first topic must not be stored for this one.
+        self.source.readings.cancel();
+        let (name, row) = (&self.source.consumer, self.source.topic_row);
+        let noted = self.parts.store.next_topic(name, row, id);
+        noted.map_err(|error| error.to_string())?;
+        self.report(None, Aspect::Recreated, topic_recreated(&self.source));
+        Ok(())
+    }
+
+    /// The group's offset in each partition, as told by brokers; without one, the beginning.
+    fn starts(&self) -> KafkaResult<Vec<(i32, First)>> {
+        let topic = &self.source.topic;
+        let metadata = self.client.fetch_metadata(Some(topic), OFFSETS)?;
+        let mut partitions = TopicPartitionList::new();
+        for partition in metadata
+            .topics()
+            .iter()
+            .flat_map(|topic| topic.partitions())
+        {
+            partitions.add_partition(topic, partition.id());
         }
+        let committed = self.client.committed_offsets(partitions, OFFSETS)?;
+        let elements = committed.elements();
+        let starts = elements.iter().map(|element| {
+            let partition = element.partition();
+            let begin = || Ok(self.client.fetch_watermarks(topic, partition, OFFSETS)?.0);
+            Ok((partition, start(element.error(), element.offset(), begin)?))
+        });
+        starts.collect()
     }
-    Ok(KnownTopic { id, is_first: true })
 }
 
-/// Writes down that it is another topic now.
-fn note_next(parts: &Parts, source: &Source, id: String) -> Result<KnownTopic, String> {
-    // What was read of the first must not be stored as read of this one.
-    source.readings.cancel();
-    parts
-        .store
-        .next_topic(&source.consumer, source.topic_row, &id)
-        .map(|()| KnownTopic {
-            id,
-            is_first: false,
-        })
-        .map_err(|error| error.to_string())
-}
-
-/// Where a partition is read from for the first time.
+/// The start offset of a partition that is read for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct First {
     offset: i64,
-    /// Whether the group was there, and not only the beginning of the partition.
+    /// True if it is the group's offset, not the beginning of the partition.
     is_group: bool,
 }
 
-/// Where the group is in each partition, by the brokers; where it was never, the beginning.
-fn starts(client: &BaseConsumer<Assignment>, topic: &str) -> KafkaResult<Vec<(i32, First)>> {
-    let metadata = client.fetch_metadata(Some(topic), OFFSETS)?;
-    let mut partitions = TopicPartitionList::new();
-    for partition in metadata
-        .topics()
-        .iter()
-        .flat_map(|topic| topic.partitions())
-    {
-        partitions.add_partition(topic, partition.id());
-    }
-    let committed = client.committed_offsets(partitions, OFFSETS)?;
-    let elements = committed.elements();
-    let starts = elements.iter().map(|element| {
-        let partition = element.partition();
-        let begin = || Ok(client.fetch_watermarks(topic, partition, OFFSETS)?.0);
-        Ok((partition, start(element.error(), element.offset(), begin)?))
-    });
-    starts.collect()
-}
-
-/// Where a partition is read from. That brokers could not say where the group was must not pass for its never having been there.
+/// The start offset of a partition. A failed question about the group's offset must not pass for a
+/// group without an offset.
 fn start(
     error: KafkaResult<()>,
     committed: Offset,
@@ -337,32 +256,20 @@ fn start(
 mod tests {
     use super::*;
 
-    fn of(id: &str, is_first: bool) -> TopicIdentity {
-        let id = id.to_owned();
-        TopicIdentity::new(Some(KnownTopic { id, is_first }))
-    }
-
-    #[test]
-    fn an_id_says_which_topic_it_is() {
-        let mut identity = TopicIdentity::new(None);
-        assert_eq!(identity.judge(Ok("a"), true), Judgement::First);
-        let mut identity = of("a", true);
-        assert_eq!(identity.judge(Ok("a"), true), Judgement::Same);
-        assert_eq!(identity.judge(Ok("b"), true), Judgement::Another);
-        assert_eq!(identity.incarnation(), None);
-        assert_eq!(of("b", false).incarnation().as_deref(), Some("b"));
-    }
-
     #[test]
     fn nothing_is_delivered_before_it_is_known_which_topic_it_is() {
-        let mut identity = of("a", true);
+        let mut identity = TopicIdentity::new(Some("a".into()));
         assert!(identity.is_doubtful() && identity.is_due(false));
-        identity.looked(Look::Unknown);
+        identity.looked(IdentityLook::Unknown);
         assert!(identity.is_doubtful());
-        for look in [Look::Same, Look::Recreated, Look::NotTold] {
+        for look in [
+            IdentityLook::Same,
+            IdentityLook::Recreated,
+            IdentityLook::NotTold,
+        ] {
             identity.doubt();
             identity.looked(look);
-            // Not held up by the look of a moment ago.
+            // The look-up a moment ago does not delay this one.
             identity.doubt();
             assert!(identity.is_due(false), "{look:?}");
             identity.looked(look);
@@ -373,42 +280,36 @@ mod tests {
 
     #[test]
     fn a_topic_that_is_gone_and_brokers_that_are_silent_are_waited_for() {
-        let mut identity = of("a", true);
-        let gone = NoAnswer::Said(RDKafkaErrorCode::UnknownTopicOrPartition);
+        let mut identity = TopicIdentity::new(Some("a".into()));
         for _ in 0..10 * TRIES {
-            assert_eq!(identity.judge(Err(&gone), true), Judgement::Unknown);
-            let silent = identity.judge(Err(&NoAnswer::Unanswered), false);
-            assert_eq!(silent, Judgement::Unknown);
+            let gone = identity.failed(Code::UnknownTopicOrPartition, 7);
+            let silent = identity.failed(Code::OperationTimedOut, 7);
+            assert_eq!(
+                (gone, silent),
+                (IdentityLook::Unknown, IdentityLook::Unknown)
+            );
         }
-        assert!(identity.may_ask());
     }
 
     #[test]
     fn a_question_that_is_never_answered_holds_records_back_for_a_few_tries_only() {
-        let said = NoAnswer::Said(RDKafkaErrorCode::TopicAuthorizationFailed);
-        for reason in [NoAnswer::Unanswered, said, NoAnswer::NotAsked("why")] {
-            let mut identity = of("a", true);
-            for _ in 1..TRIES {
-                let judgement = identity.judge(Err(&reason), true);
-                assert_eq!(judgement, Judgement::Unknown, "{reason}");
+        for code in [Code::OperationTimedOut, Code::TopicAuthorizationFailed] {
+            let mut identity = TopicIdentity::new(Some("a".into()));
+            for answers in 1..u64::from(TRIES) {
+                assert_eq!(
+                    identity.failed(code, answers),
+                    IdentityLook::Unknown,
+                    "{code}"
+                );
             }
-            // An answer between them begins the count again.
-            assert_eq!(identity.judge(Ok("a"), true), Judgement::Same);
-            for _ in 1..TRIES {
-                let judgement = identity.judge(Err(&reason), true);
-                assert_eq!(judgement, Judgement::Unknown, "{reason}");
-            }
-            let judgement = identity.judge(Err(&reason), true);
-            assert_eq!(judgement, Judgement::NotTold, "{reason}");
-            assert!(!identity.may_ask());
+            assert_eq!(identity.failed(code, 9), IdentityLook::NotTold, "{code}");
+            assert!(identity.ask_from > Instant::now());
         }
-        for reason in [
-            NoAnswer::NoneGiven,
-            NoAnswer::Said(RDKafkaErrorCode::UnsupportedFeature),
-        ] {
-            let judgement = of("a", true).judge(Err(&reason), true);
-            assert_eq!(judgement, Judgement::NotTold, "{reason}");
-        }
+        let mut identity = TopicIdentity::new(None);
+        assert_eq!(
+            identity.failed(Code::UnsupportedFeature, 1),
+            IdentityLook::NotTold
+        );
     }
 
     #[test]
@@ -417,7 +318,7 @@ mod tests {
         let first = |offset, is_group| Ok(First { offset, is_group });
         assert_eq!(start(Ok(()), Offset::Offset(7), begin), first(7, true));
         assert_eq!(start(Ok(()), Offset::Invalid, begin), first(3, false));
-        let error = KafkaError::OffsetFetch(RDKafkaErrorCode::UnstableOffsetCommit);
+        let error = KafkaError::OffsetFetch(Code::UnstableOffsetCommit);
         assert_eq!(
             start(Err(error.clone()), Offset::Invalid, begin),
             Err(error)

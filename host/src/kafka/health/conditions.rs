@@ -1,135 +1,161 @@
-//! The conditions that last: each is logged when it begins and when it is over, and can be read meanwhile.
+//! The current conditions: each is logged when it begins and when it is over, and can be read
+//! meanwhile.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fmt::{Display, Formatter};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::advice::Advice;
-use super::condition::{Condition, Severity, Subject};
-use crate::kafka::settings::KafkaSettings;
+use parking_lot::Mutex;
+
+use super::condition::{ConditionEnd, KafkaCondition};
 use crate::transport::Source;
 
-/// The condition of each subject that has one, and when it was reported last.
-pub(crate) struct Conditions {
-    settings: KafkaSettings,
-    lasting: Mutex<BTreeMap<Subject, (Condition, Instant)>>,
+/// The subject of a condition. A subject has one condition at a time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Subject {
+    Brokers,
+    Topic(Arc<str>),
+    DeletedTopic(Arc<str>),
+    Outbox(Arc<str>),
+    Producer,
+    Progress,
+    /// Topic and group of a consumer, its partition if the condition has one, and the aspect.
+    Consumer(Arc<str>, Arc<str>, Option<i32>, Aspect),
 }
 
-impl Conditions {
-    /// None yet. Advice goes by these settings.
-    pub(crate) fn new(settings: KafkaSettings) -> Self {
-        Self {
-            settings,
-            lasting: Mutex::default(),
+/// An aspect of a consumer or of one of its partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Aspect {
+    Client,
+    Rights,
+    Recreated,
+    Reading,
+    Deleted,
+    Compacted,
+    Log,
+    Transaction,
+}
+
+impl Subject {
+    /// An aspect of the consumer of a source.
+    pub(crate) fn of(source: &Source, partition: Option<i32>, aspect: Aspect) -> Self {
+        let (topic, group) = (source.topic.clone(), source.group.clone());
+        Self::Consumer(topic, group, partition, aspect)
+    }
+}
+
+impl Display for Subject {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Brokers => f.write_str("brokers"),
+            Self::Producer => f.write_str("the relay's producer"),
+            Self::Progress => f.write_str("the relay's progress"),
+            Self::Topic(topic) => write!(f, "topic {topic}"),
+            Self::DeletedTopic(topic) => write!(f, "topic {topic}, deleted"),
+            Self::Outbox(topic) => write!(f, "outbox of {topic}"),
+            Self::Consumer(topic, group, None, aspect) => {
+                write!(f, "consumer of {topic} in {group}, {aspect:?}")
+            }
+            Self::Consumer(topic, group, Some(partition), aspect) => {
+                write!(f, "consumer of {topic}/{partition} in {group}, {aspect:?}")
+            }
         }
     }
+}
 
-    /// A subject's condition is this, whatever it was. It is logged unless it was the same.
-    pub(crate) fn report(&self, subject: Subject, condition: Condition) {
-        let mut lasting = self.lock();
-        if lasting
-            .get(&subject)
-            .is_none_or(|(before, _)| *before != condition)
-        {
-            let (part, text) = (subject.to_string(), self.text_of(&subject, &condition));
-            match condition.severity() {
-                Severity::Passes => tracing::warn!(part, "{text}"),
-                Severity::Operator | Severity::Halt => tracing::error!(part, "{text}"),
+/// The condition of each subject that has one, with the time of its last report.
+#[derive(Default)]
+pub(crate) struct Conditions(Mutex<BTreeMap<Subject, (KafkaCondition, Instant)>>);
+
+impl Conditions {
+    /// Sets a subject's condition, and logs it unless it is unchanged.
+    pub(crate) fn report(&self, subject: Subject, condition: KafkaCondition) {
+        let mut lasting = self.0.lock();
+        let before = lasting.get(&subject);
+        if before.is_none_or(|(before, _)| *before != condition) {
+            let (part, text) = (subject.to_string(), &condition.text);
+            match condition.end {
+                ConditionEnd::Passes => tracing::warn!(part, "{text}"),
+                ConditionEnd::Operator | ConditionEnd::Halt => tracing::error!(part, "{text}"),
             }
         }
         lasting.insert(subject, (condition, Instant::now()));
     }
 
-    /// The same, unless the subject has a condition.
-    pub(crate) fn report_first(&self, subject: Subject, condition: Condition) {
-        if !self.lock().contains_key(&subject) {
+    /// Sets a subject's condition unless it has one.
+    pub(crate) fn report_first(&self, subject: Subject, condition: KafkaCondition) {
+        if !self.0.lock().contains_key(&subject) {
             self.report(subject, condition);
         }
     }
 
-    /// A subject's condition is over.
+    /// Ends a subject's condition.
     pub(crate) fn clear(&self, subject: &Subject) {
-        if self.lock().remove(subject).is_some() {
+        if self.0.lock().remove(subject).is_some() {
             tracing::info!(part = subject.to_string(), "works again");
         }
     }
 
-    /// A subject's condition is over if it was not reported for so long.
+    /// Ends a subject's condition if it was not reported for this time.
     pub(crate) fn clear_after(&self, subject: &Subject, silence: Duration) {
-        let is_old = |(_, seen): &(Condition, Instant)| seen.elapsed() > silence;
-        if self.lock().get(subject).is_some_and(is_old) {
+        let reported = self.0.lock().get(subject).map(|(_, reported)| *reported);
+        if reported.is_some_and(|reported| reported.elapsed() > silence) {
             self.clear(subject);
         }
     }
 
-    /// A subject is gone, and its condition with it.
+    /// Removes the condition of a subject that is gone.
     pub(crate) fn forget(&self, subject: &Subject) {
-        self.lock().remove(subject);
+        self.0.lock().remove(subject);
     }
 
-    /// The consumer of a source is gone, and all conditions of it.
+    /// Removes all conditions of a source's consumer, which is gone.
     pub(crate) fn forget_consumer(&self, source: &Source) {
-        let is_of = |subject: &Subject| matches!(subject, Subject::Consumer(topic, group, _) if *topic == source.topic && *group == source.group);
-        self.lock().retain(|subject, _| !is_of(subject));
+        self.0.lock().retain(|subject, _| {
+            !matches!(subject, Subject::Consumer(topic, group, ..)
+                if *topic == source.topic && *group == source.group)
+        });
     }
 
-    /// What is wrong, where, and what to do.
-    pub(crate) fn text_of(&self, subject: &Subject, condition: &Condition) -> String {
-        Advice {
-            subject,
-            condition,
-            settings: &self.settings,
-        }
-        .to_string()
-    }
-
-    /// All of them in one text.
+    /// All conditions in one text.
     pub(crate) fn text(&self) -> Option<String> {
         self.join(|_| true)
     }
 
-    /// Those that stand still until an operator acts, in one text.
+    /// The conditions of partitions that stand still until an operator acts, in one text.
     pub(crate) fn halted(&self) -> Option<String> {
-        self.join(|condition| condition.severity() == Severity::Halt)
+        self.join(|condition| condition.end == ConditionEnd::Halt)
     }
 
-    fn join(&self, is_meant: impl Fn(&Condition) -> bool) -> Option<String> {
-        let lasting = self.lock();
-        let meant = lasting
-            .iter()
-            .filter(|(_, (condition, _))| is_meant(condition));
-        let texts = meant.map(|(subject, (condition, _))| self.text_of(subject, condition));
+    fn join(&self, is_meant: impl Fn(&KafkaCondition) -> bool) -> Option<String> {
+        let lasting = self.0.lock();
+        let all = lasting.values().map(|(condition, _)| condition);
+        let texts = all
+            .filter(|condition| is_meant(condition))
+            .map(|condition| &*condition.text);
         let texts: Vec<_> = texts.collect();
         (!texts.is_empty()).then(|| texts.join("; "))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Subject, (Condition, Instant)>> {
-        self.lasting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::condition::{Aspect, LogChange};
+    use super::super::condition::{LogChange, log_replaced, store_fails, topic_recreated};
     use super::*;
     use crate::kafka::tests::source;
 
-    fn conditions() -> Conditions {
-        Conditions::new(KafkaSettings::default())
-    }
-
     #[test]
     fn conditions_last_until_they_are_cleared() {
-        let conditions = conditions();
+        let conditions = Conditions::default();
         let [a, b] = ["a", "b"].map(|topic| Subject::Outbox(topic.into()));
         assert_eq!(conditions.text(), None);
-        let fails = |reason: &str| Condition::OutboxFails(reason.into());
+        let fails = |reason: &str| store_fails("t", &reason);
         conditions.report(a.clone(), fails("before"));
         conditions.report(a.clone(), fails("first"));
         conditions.report(b.clone(), fails("second"));
         conditions.report_first(b.clone(), fails("third"));
-        let first = conditions.text_of(&a, &fails("first"));
-        let second = conditions.text_of(&b, &fails("second"));
+        let (first, second) = (fails("first").text, fails("second").text);
         assert_eq!(conditions.text(), Some(format!("{first}; {second}")));
         conditions.clear(&a);
         conditions.clear_after(&b, Duration::from_secs(3_600));
@@ -140,28 +166,21 @@ mod tests {
 
     #[test]
     fn what_halts_is_told_apart_and_a_consumer_that_is_gone_takes_its_conditions_with_it() {
-        let conditions = conditions();
+        let conditions = Conditions::default();
         let [one, other] = ["g", "gg"].map(|group| source("t", group));
-        let [log, of_other] = [&one, &other].map(|source| Subject::of(source, Aspect::Log(3)));
-        let halt = Condition::LogReplaced {
-            change: LogChange::Short { expected: 7 },
-            extent: None,
-            is_topic_known: true,
-        };
-        conditions.report(
-            Subject::of(&one, Aspect::Recreated),
-            Condition::TopicRecreated,
-        );
-        conditions.report(log.clone(), halt.clone());
-        assert_eq!(conditions.halted(), Some(conditions.text_of(&log, &halt)));
+        let [log, of_other] =
+            [&one, &other].map(|source| Subject::of(source, Some(3), Aspect::Log));
+        let short = LogChange::Short { expected: 7 };
+        let halt = |source| log_replaced(source, 3, short, None, true);
+        let recreated = Subject::of(&one, None, Aspect::Recreated);
+        conditions.report(recreated, topic_recreated(&one));
+        conditions.report(log.clone(), halt(&one));
+        assert_eq!(conditions.halted(), Some(halt(&one).text));
         conditions.forget(&log);
         assert_eq!(conditions.halted(), None);
-        conditions.report(log, halt.clone());
-        conditions.report(of_other.clone(), halt.clone());
+        conditions.report(log, halt(&one));
+        conditions.report(of_other, halt(&other));
         conditions.forget_consumer(&one);
-        assert_eq!(
-            conditions.text(),
-            Some(conditions.text_of(&of_other, &halt))
-        );
+        assert_eq!(conditions.text(), Some(halt(&other).text));
     }
 }

@@ -1,8 +1,9 @@
-//! Whether a client still hears its brokers.
+//! Client liveness: detects a client that no longer hears its brokers.
 //!
-//! librdkafka forgets a broker that is not in the cluster's list, and the list of a cluster whose only broker has just been
-//! stopped for a while is empty for a moment. Who asks in that moment has no broker left to ask again, for ever. So what a client
-//! can't do while another one can is held against it, and it is created again; all that it knows is in the store.
+//! librdkafka forgets a broker that is not in the cluster's list, and the list of a cluster whose
+//! only broker was just stopped for a while is empty for a moment. A client that asks in that
+//! moment has no broker left to ask, for ever. So a client that gets no answer while the supervisor
+//! does is rebuilt; all its state is in the store.
 
 use std::time::{Duration, Instant};
 
@@ -11,37 +12,54 @@ use rdkafka::client::Client;
 
 use crate::kafka::topics::Topics;
 
-/// Time between two questions while they are answered.
+/// Intervals between questions while they are answered, and while they are not.
 const CALM: Duration = Duration::from_secs(5);
-
-/// Time between two questions while they are not.
 const SOON: Duration = Duration::from_millis(250);
 
-/// Longest time that one question may take.
+/// Longest wait for an answer.
 const QUESTION: Duration = Duration::from_millis(700);
 
-/// Questions in a row without an answer, while the supervisor got its own answered, after which a client is given up.
-const UNANSWERED: u32 = 3;
+/// Consecutive questions without an answer after which a client is given up.
+const GIVEN_UP: u32 = 3;
+
+/// Consecutive questions without an answer. Only those count that were asked while the supervisor
+/// got answers.
+#[derive(Debug, Default)]
+pub(crate) struct Unanswered {
+    count: u32,
+    /// Answers that the supervisor had got by the last question.
+    answers: u64,
+}
+
+impl Unanswered {
+    /// Notes a question without an answer; returns their number. `answers` is the number of answers
+    /// that the supervisor has got.
+    pub(crate) fn note(&mut self, answers: u64) -> u32 {
+        if self.count == 0 || answers > self.answers {
+            self.count += 1;
+        }
+        self.answers = answers;
+        self.count
+    }
+}
 
 /// The liveness of one client.
 pub(crate) struct Liveness {
     next: Instant,
-    unanswered: u32,
-    /// How many answers the supervisor had got by the last question.
-    answers: u64,
+    unanswered: Unanswered,
 }
 
 impl Liveness {
-    /// Of a client that was just made.
+    /// The liveness of a new client.
     pub(crate) fn new() -> Self {
         Self {
             next: Instant::now() + CALM,
-            unanswered: 0,
-            answers: 0,
+            unanswered: Unanswered::default(),
         }
     }
 
-    /// Asks again, if it is time; false where the client hears nobody any more, though there is somebody.
+    /// Asks again, if it is time; false if the client hears no broker although brokers answer
+    /// others.
     pub(crate) fn check<C: ClientContext>(
         &mut self,
         client: &Client<C>,
@@ -51,26 +69,13 @@ impl Liveness {
         if Instant::now() < self.next {
             return true;
         }
-        let answered = client.fetch_metadata(Some(topic), QUESTION).is_ok();
-        let answers = topics.answers();
-        self.note(answered, answers);
-        if !answered {
-            topics.ask_now();
-        }
-        self.unanswered < UNANSWERED
-    }
-
-    fn note(&mut self, answered: bool, answers: u64) {
-        if answered {
+        if client.fetch_metadata(Some(topic), QUESTION).is_ok() {
             *self = Self::new();
-            return;
+            return true;
         }
         self.next = Instant::now() + SOON;
-        // Only what was asked while the supervisor got answers counts.
-        if self.unanswered == 0 || answers > self.answers {
-            self.unanswered += 1;
-        }
-        self.answers = answers;
+        topics.ask_now();
+        self.unanswered.note(topics.answers()) < GIVEN_UP
     }
 }
 
@@ -80,12 +85,9 @@ mod tests {
 
     #[test]
     fn silence_counts_only_while_others_are_answered() {
-        let mut liveness = Liveness::new();
-        for (answers, unanswered) in [(7, 1), (7, 1), (7, 1), (8, 2), (8, 2), (9, 3)] {
-            liveness.note(false, answers);
-            assert_eq!(liveness.unanswered, unanswered);
+        let mut unanswered = Unanswered::default();
+        for (answers, expected) in [(7, 1), (7, 1), (7, 1), (8, 2), (8, 2), (9, 3)] {
+            assert_eq!(unanswered.note(answers), expected);
         }
-        liveness.note(true, 10);
-        assert_eq!(liveness.unanswered, 0);
     }
 }

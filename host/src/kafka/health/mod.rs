@@ -1,10 +1,11 @@
-//! The health of the cluster, as this host meets it.
+//! Health of the brokers, topics and clients.
 //!
 //! # Layout
 //!
-//! - `supervisor`: one thread that asks whether brokers answer and topics exist
-//! - `probe`: a client that only asks; `liveness`: a client that is not answered while others are
-//! - `condition`, `conditions`: what is wrong, and what is wrong now; `advice`: the words, and what to do
+//! - `supervisor`: asks whether brokers answer and topics exist, and creates missing topics
+//! - `probe`: a client for questions; `liveness`: detects clients that no longer hear brokers
+//! - `condition`, `advice`: kinds of problems, with their texts; remedies
+//! - `conditions`: the current problems, by subject
 //!
 //! Must not know: consumers, the relay.
 

@@ -1,34 +1,35 @@
-//! A client that only asks, on connections of its own.
+//! A client for questions only, on connections of its own.
 //!
-//! A broker answers the requests of a connection one after the other: behind a fetch that waits for records a question would wait as
-//! long. Every call may come from any thread.
+//! A broker answers the requests of a connection one after the other: behind a fetch that waits for
+//! records, a question would wait as long. Calls may come from any thread.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use rdkafka::client::Client;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::types::RDKafkaErrorCode;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use rdkafka::client::Client;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
 use crate::kafka::client::{self, LastError};
-use crate::kafka::native::NoAnswer;
+use crate::kafka::native::is_unanswered;
 use crate::kafka::settings::KafkaSettings;
 
-/// Questions in a row without an answer after which the client is replaced again.
+/// Consecutive questions without an answer after which the client is replaced again.
 const GIVEN_UP: u32 = 6;
 
-/// A client that asks, made when it is first needed, and again when it is not answered: it may be the client that hears no broker
-/// (see `liveness`).
+/// A client for questions. It is made when first needed, and made again if it gets no answer: it
+/// may be a client that hears no broker (see `liveness`).
 pub(crate) struct Probe {
     settings: KafkaSettings,
-    asking: Mutex<Asking>,
+    asking: Mutex<ProbeQuestion>,
 }
 
 #[derive(Default)]
-struct Asking {
+struct ProbeQuestion {
     client: Option<BaseConsumer<LastError>>,
     unanswered: u32,
-    reason: Option<(RDKafkaErrorCode, String)>,
+    reason: Option<(Code, String)>,
 }
 
 impl Probe {
@@ -39,37 +40,31 @@ impl Probe {
         }
     }
 
-    /// Asks. Takes as long as the question, and as long again for each that others ask in vain.
-    ///
-    /// # Errors
-    /// Why there is no answer.
+    /// Asks a question. Takes as long as the question, plus as long for each question that others
+    /// are asking in vain.
     pub(crate) fn ask<T>(
         &self,
-        question: impl FnOnce(&Client<LastError>) -> Result<T, NoAnswer>,
-    ) -> Result<T, NoAnswer> {
-        let mut asking = self.lock();
+        question: impl FnOnce(&Client<LastError>) -> Result<T, Code>,
+    ) -> Result<T, Code> {
+        let mut asking = self.asking.lock();
         let client = match asking.client.take() {
             Some(client) => client,
             None => (self.settings.probe_config())
                 .create_with_context(LastError::default())
-                .map_err(|_| NoAnswer::NotAsked("a client to ask with can't be made"))?,
+                .map_err(|error| code_of(&error))?,
         };
         let answer = question(client.client());
-        // Serves log lines and errors; there is nothing else to come.
+        // Serves log lines and errors; nothing else can arrive.
         for _ in 0..self.settings.events_at_once() {
             drop(client.poll(Duration::ZERO));
         }
-        // After an answer it is over, and not why brokers are lost the next time.
+        // After an answer this reason is outdated, and must not explain the next outage.
         asking.reason = client.context().take();
-        let is_answered = !matches!(answer, Err(NoAnswer::Unanswered));
-        asking.unanswered = if is_answered {
-            0
-        } else {
-            asking.unanswered.saturating_add(1)
-        };
-        if asking.unanswered == 1
-            || asking.unanswered > 0 && asking.unanswered.is_multiple_of(GIVEN_UP)
-        {
+        match &answer {
+            Err(code) if is_unanswered(*code) => asking.unanswered += 1,
+            _ => asking.unanswered = 0,
+        }
+        if asking.unanswered % GIVEN_UP == 1 {
             drop(asking);
             client::close(client);
         } else {
@@ -78,24 +73,24 @@ impl Probe {
         answer
     }
 
-    /// Why the last question was not answered, in librdkafka's words, where it said so.
-    pub(crate) fn reason(&self) -> Option<(RDKafkaErrorCode, String)> {
-        self.lock().reason.take()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Asking> {
-        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The reason for which the last question was not answered: librdkafka's text, if it gave one.
+    pub(crate) fn reason(&self) -> Option<(Code, String)> {
+        self.asking.lock().reason.take()
     }
 }
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        let asking = self
-            .asking
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = asking.client.take() {
+        if let Some(client) = self.asking.lock().client.take() {
             client::close(client);
         }
+    }
+}
+
+/// The code of an error; `Unknown` if it has none.
+pub(crate) fn code_of(error: &KafkaError) -> Code {
+    match error {
+        KafkaError::AdminOp(code) => *code,
+        other => other.rdkafka_error_code().unwrap_or(Code::Unknown),
     }
 }

@@ -1,308 +1,251 @@
-//! Finds out whether brokers answer and topics exist; topics that are missing are created.
+//! Supervisor of brokers and topics: checks that brokers answer and topics exist, and creates
+//! missing topics.
 //!
-//! One thread asks for all, so that an unreachable broker is reported once and not by every consumer. What it is answered is the
-//! measure of all clients: one that stalls while the supervisor is answered is rebuilt (`liveness`).
+//! One thread asks for all consumers, so that an unreachable broker is reported once. Its answers
+//! are the measure for all clients: one that stalls while the supervisor is answered is rebuilt
+//! (`liveness`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio_util::sync::CancellationToken;
 
-use super::advice::{allow, brief, brokers_advice};
-use super::condition::{Condition, Subject, is_for_operator};
-use super::conditions::Conditions;
-use super::probe::Probe;
-use crate::kafka::native::NoAnswer;
-use crate::kafka::settings::{KafkaSettings, describe};
-use crate::kafka::topics::config::topic_config;
-use crate::kafka::topics::create::Creator;
-use crate::kafka::topics::id::topic_id;
-use crate::kafka::topics::{State, Topics};
+use super::advice::*;
+use super::condition::*;
+use super::conditions::{Conditions, Subject};
+use super::probe::{Probe, code_of};
+use crate::kafka::native::{is_unanswered, topic_id};
+use crate::kafka::settings::KafkaSettings;
+use crate::kafka::topics::admin::TopicAdmin;
+use crate::kafka::topics::config::TopicConfig;
+use crate::kafka::topics::{State, Topic, Topics};
 
-/// Longest time that one question may take.
+/// Longest wait for an answer, and for a topic's id.
 const QUESTION: Duration = Duration::from_millis(700);
-
-/// Longest time that the brokers have to tell a topic's id.
 const ID: Duration = Duration::from_millis(300);
 
-/// Time between questions while all is well.
+/// Intervals between questions while all is well, and while something is missing.
 const CALM: Duration = Duration::from_secs(5);
-
-/// Time between questions while something is missing.
 const SOON: Duration = Duration::from_millis(250);
 
-/// Questions in a row without an answer, after which brokers count as unreachable: one may be lost
-/// on a busy machine.
+/// Consecutive questions without an answer after which brokers count as unreachable: one may be
+/// lost on a busy machine.
 const UNANSWERED: u32 = 2;
 
-/// Keeps the supervisor's thread going for as long as somebody has it, and knows what that found out of topics.
-pub(crate) struct Supervisor {
+/// Starts the supervisor's thread, for a host that deduplicates events for `retention_hours`. It
+/// runs until `stop`; it has nothing to finish, so nobody waits for it.
+pub(crate) fn start(
+    settings: &KafkaSettings,
+    retention_hours: u64,
     topics: Arc<Topics>,
+    conditions: Arc<Conditions>,
     stop: CancellationToken,
+) -> std::io::Result<()> {
+    let supervisor = Supervisor {
+        probe: Probe::new(settings.clone()),
+        admin: TopicAdmin::new(settings.clone(), stop.clone()),
+        settings: settings.clone(),
+        retention_hours,
+        topics,
+        conditions,
+        unanswered: 0,
+        reported: None,
+    };
+    let thread = std::thread::Builder::new().name("kafka-supervisor".into());
+    thread.spawn(move || supervisor.run(&stop)).map(drop)
 }
 
-impl Supervisor {
-    /// Starts the thread, for a host that recognises events that come again for so many hours.
-    ///
-    /// # Errors
-    /// When there is no thread to be had.
-    pub(crate) fn start(
-        settings: &KafkaSettings,
-        retention_hours: u64,
-        conditions: Arc<Conditions>,
-    ) -> anyhow::Result<Arc<Self>> {
-        let topics = Arc::new(Topics::default());
-        let asking = Asking {
-            probe: Probe::new(settings.clone()),
-            creator: Creator::default(),
-            settings: settings.clone(),
-            retention_hours,
-            topics: topics.clone(),
-            conditions,
-            unanswered: 0,
-            reported: None,
-        };
-        let stop = CancellationToken::new();
-        let supervisor = Arc::new(Self {
-            topics,
-            stop: stop.clone(),
-        });
-        std::thread::Builder::new()
-            .name("kafka-supervisor".into())
-            .spawn(move || asking.run(&stop))?;
-        Ok(supervisor)
-    }
+/// A broker's answer about a topic.
+enum Found {
+    Exists,
+    Missing { brokers: usize },
+    Refused(Code),
 }
 
-impl std::ops::Deref for Supervisor {
-    type Target = Topics;
-
-    fn deref(&self) -> &Topics {
-        &self.topics
-    }
-}
-
-impl Drop for Supervisor {
-    fn drop(&mut self) {
-        // The thread has nothing to finish, so nobody waits for it.
-        self.stop.cancel();
-        self.topics.ask_now();
-    }
-}
-
-/// The thread that asks.
-struct Asking {
+struct Supervisor {
     probe: Probe,
-    creator: Creator,
+    admin: TopicAdmin,
     settings: KafkaSettings,
-    /// Hours for which events that come again are recognised.
+    /// Hours for which events are deduplicated.
     retention_hours: u64,
     topics: Arc<Topics>,
     conditions: Arc<Conditions>,
     unanswered: u32,
-    /// The code that was reported of brokers that don't answer.
-    reported: Option<RDKafkaErrorCode>,
+    /// The code that was reported when brokers did not answer.
+    reported: Option<Code>,
 }
 
-impl Asking {
-    /// Asks until `stop`.
+impl Supervisor {
+    /// Asks until `stop`: for the missing topics, or for each topic once all exist, which also
+    /// shows if brokers still answer.
     fn run(mut self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let seen = self.topics.asked.count();
             let missing = self.topics.missing();
-            let pause = if missing.is_empty() {
-                self.ask_for_all()
+            let is_complete = missing.is_empty();
+            let topics = if is_complete {
+                self.topics.names()
             } else {
-                self.ask_for(&missing, stop)
+                missing
             };
+            let answered = |topic| !stop.is_cancelled() && self.look_at(topic);
+            let all_answered = topics.iter().all(answered);
+            let pause = match all_answered && is_complete {
+                _ if self.topics.missing().is_empty() != is_complete => Duration::ZERO,
+                true => CALM,
+                false => SOON,
+            };
+            if is_complete {
+                self.admin.close();
+            }
             self.topics.asked.wait(seen, pause);
         }
-        self.creator.close();
+        self.admin.close();
     }
 
-    /// All topics were there: asks for each, which shows too whether brokers still answer.
-    fn ask_for_all(&mut self) -> Duration {
-        self.creator.close();
-        for topic in self.topics.names() {
-            match self.question(&topic) {
-                Some(Found::Missing { .. }) => self.topics.doubt_topic(&topic),
-                Some(Found::Exists { .. }) => {
-                    self.look_up_id(&topic);
-                    self.check_config(&topic);
+    /// Looks at a topic; false if no broker answers.
+    fn look_at(&mut self, topic: &Arc<str>) -> bool {
+        let existed = self.topics.exists(topic);
+        let found = match self.question(topic) {
+            Some(found) => found,
+            None => return false,
+        };
+        let state = match found {
+            Found::Exists => {
+                if !existed {
+                    tracing::info!(%topic, "topic is there");
                 }
-                Some(Found::Refused(_)) => {}
-                None => return SOON,
+                self.look_up_id(topic);
+                // Done before the topic's first record is delivered.
+                self.check_config(topic);
+                Ok(State::Exists)
             }
-        }
-        CALM
-    }
-
-    fn ask_for(&mut self, missing: &[Arc<str>], stop: &CancellationToken) -> Duration {
-        for topic in missing {
-            if stop.is_cancelled() {
-                break;
+            // A broker that lags behind does not know a topic that another one knows.
+            Found::Missing { .. } if existed => Ok(State::Unknown),
+            Found::Missing { brokers } => self.create(topic, brokers),
+            // Consumers and the relay report what they may not do.
+            Found::Refused(_) if existed => Ok(State::Exists),
+            Found::Refused(code) => {
+                let rights = self.topics.with(topic, |topic| topic.rights());
+                let rights = rights.unwrap_or_default();
+                Err(topic_refused(&self.settings, topic, code, &rights))
             }
-            let Some(found) = self.question(topic) else {
-                break;
-            };
-            let state = match found {
-                Found::Exists { partitions } => {
-                    tracing::info!(%topic, partitions, "topic is there");
-                    self.look_up_id(topic);
-                    // Before its first record is delivered.
-                    self.check_config(topic);
-                    Ok(State::Exists)
-                }
-                Found::Missing { brokers } => self.create(topic, brokers, stop),
-                Found::Refused(code) => {
-                    let rights = self.topics.rights(topic);
-                    Err(Condition::TopicRefused { code, rights })
-                }
-            };
-            self.topics.note(topic, state, &self.conditions);
-        }
-        if self.topics.missing().is_empty() {
-            Duration::ZERO
-        } else {
-            SOON
-        }
+        };
+        self.topics.note(topic, state, &self.conditions);
+        true
     }
 
-    fn create(
-        &mut self,
-        topic: &Arc<str>,
-        brokers: usize,
-        stop: &CancellationToken,
-    ) -> Result<State, Condition> {
-        let settings = &self.settings;
-        let created = self.creator.create(settings, topic, brokers, stop);
-        let is_created = created.map_err(Condition::TopicMissing)?;
-        // A broker that is behind does not know a topic that another one knows.
-        if is_created && self.topics.was_deleted(topic) {
-            // It is there again, and what was in it is not: reported until the next start.
-            self.conditions.report(
-                Subject::DeletedTopic(topic.clone()),
-                Condition::TopicDeleted,
-            );
+    fn create(&mut self, topic: &Arc<str>, brokers: usize) -> Result<State, KafkaCondition> {
+        let is_created = self.admin.create(topic);
+        let is_created =
+            is_created.map_err(|code| topic_missing(&self.settings, topic, code, brokers))?;
+        let was_there = |topic: &mut Topic| {
+            topic.config = None;
+            std::mem::take(&mut topic.was_there)
+        };
+        if is_created && self.topics.with(topic, was_there) == Some(true) {
+            // The topic is back, but its records are lost: reported until the next start.
+            let deleted = Subject::DeletedTopic(topic.clone());
+            self.conditions.report(deleted, topic_deleted(topic));
         }
         Ok(State::Unknown)
     }
 
-    /// Looks up the id of a topic that the relay writes: a producer that knows an earlier one of this name may not find its leaders.
-    /// Consumers look it up for themselves.
+    /// Looks up the id of a topic that the relay writes: a producer that knew an earlier topic of
+    /// this name may not find the leaders. Consumers look up ids themselves.
     fn look_up_id(&self, topic: &str) {
-        if !self.topics.is_written(topic) {
+        if self.topics.with(topic, |topic| topic.is_written) != Some(true) {
             return;
         }
         match self.probe.ask(|client| topic_id(client, topic, ID)) {
-            Ok(id) => self.topics.has_id(topic, id),
-            Err(reason) => tracing::debug!(topic, %reason, "the topic's id is not known"),
+            Ok(id) => self.topics.note_id(topic, id),
+            Err(code) => tracing::debug!(topic, %code, "the topic's id is not known"),
         }
     }
 
-    /// Asks once how brokers keep a topic, and warns where that is not what the host relies on.
-    fn check_config(&self, topic: &str) {
-        if self.topics.is_config_known(topic) {
+    /// Asks once for a topic's settings, and warns if they differ from the host's needs.
+    fn check_config(&mut self, topic: &str) {
+        if self.topics.with(topic, |topic| topic.config.is_none()) != Some(true) {
             return;
         }
-        let config = match self
-            .probe
-            .ask(|client| topic_config(client, topic, QUESTION))
-        {
-            Ok(config) => config,
-            // They are asked again.
-            Err(NoAnswer::Unanswered) => return,
-            Err(reason) => {
-                self.topics.has_config(topic, None);
-                if reason == NoAnswer::Said(RDKafkaErrorCode::TopicAuthorizationFailed) {
-                    let advice = allow(&self.settings, &["DescribeConfigs"], "topic", topic);
-                    tracing::info!(
-                        "whether topic {topic} is compacted, and how long it keeps records, is not known; {advice}"
-                    );
-                } else {
-                    tracing::debug!(topic, %reason, "the topic's settings are not known");
-                }
-                return;
+        let config = match self.admin.config(topic) {
+            Ok(Some(config)) => config,
+            Ok(None) => return,
+            // The question is repeated.
+            Err(code) if is_unanswered(code) => return,
+            Err(Code::TopicAuthorizationFailed) => {
+                let advice = allow(&self.settings, &["DescribeConfigs"], "topic", topic);
+                tracing::info!(
+                    "whether topic {topic} is compacted, and how long it keeps records, is not known; {advice}"
+                );
+                TopicConfig::default()
+            }
+            Err(code) => {
+                tracing::debug!(topic, %code, "the topic's settings are not known");
+                TopicConfig::default()
             }
         };
-        let is_read = self.topics.has_config(topic, Some(config));
+        let is_read = self.topics.with(topic, |topic| {
+            topic.config = Some(config);
+            topic.readers > 0
+        });
         let (hours, bootstrap) = (self.retention_hours, &self.settings.bootstrap);
-        for problem in config.problems(topic, is_read, hours, bootstrap) {
+        for problem in config.problems(topic, is_read == Some(true), hours, bootstrap) {
             tracing::warn!("{problem}");
         }
     }
 
-    /// Asks for a topic; none where no broker answers.
+    /// Asks for a topic; `None` if no broker answers.
     fn question(&mut self, topic: &str) -> Option<Found> {
-        let mut failure = None;
         let answer = self.probe.ask(|client| {
-            client
-                .fetch_metadata(Some(topic), QUESTION)
-                .map_err(|error| {
-                    failure = Some(error);
-                    NoAnswer::Unanswered
-                })
+            let metadata = client.fetch_metadata(Some(topic), QUESTION);
+            // Without metadata, no broker has answered.
+            metadata.map_err(|error| match code_of(&error) {
+                code if is_unanswered(code) => code,
+                _ => Code::BrokerTransportFailure,
+            })
         });
         let metadata = match answer {
             Ok(metadata) => metadata,
-            Err(reason) => {
-                self.no_answer(failure.as_ref(), &reason);
+            Err(code) => {
+                self.no_answer(code);
                 return None;
             }
         };
-        self.unanswered = 0;
-        self.reported = None;
-        self.topics.answered();
+        (self.unanswered, self.reported) = (0, None);
+        self.topics.note_answer(true);
         self.conditions.clear(&Subject::Brokers);
         let brokers = metadata.brokers().len();
-        let Some(found) = metadata.topics().first() else {
-            return Some(Found::Missing { brokers });
-        };
-        let partitions = found.partitions().len();
-        use RDKafkaErrorCode::{LeaderNotAvailable, UnknownTopic, UnknownTopicOrPartition};
-        Some(match found.error().map(RDKafkaErrorCode::from) {
-            _ if partitions > 0 => Found::Exists { partitions },
-            None | Some(UnknownTopicOrPartition | UnknownTopic | LeaderNotAvailable) => {
-                Found::Missing { brokers }
-            }
-            Some(code) => Found::Refused(code),
-        })
+        let found = metadata.topics().first();
+        Some(
+            match found.and_then(|found| found.error()).map(Code::from) {
+                _ if found.is_some_and(|found| !found.partitions().is_empty()) => Found::Exists,
+                None | Some(Code::LeaderNotAvailable) => Found::Missing { brokers },
+                Some(code) if is_unknown_topic(code) => Found::Missing { brokers },
+                Some(code) => Found::Refused(code),
+            },
+        )
     }
 
-    fn no_answer(&mut self, error: Option<&KafkaError>, answer: &NoAnswer) {
+    fn no_answer(&mut self, code: Code) {
         self.unanswered = self.unanswered.saturating_add(1);
-        let (code, reason) = self.probe.reason().unwrap_or_else(|| {
-            let code = error.and_then(KafkaError::rdkafka_error_code);
-            let reason = error.map_or_else(|| answer.to_string(), describe);
-            (code.unwrap_or(RDKafkaErrorCode::OperationTimedOut), reason)
-        });
+        let reason = self.probe.reason();
+        let (code, reason) = reason.unwrap_or_else(|| (code, code.to_string()));
         if self.unanswered < UNANSWERED {
             return;
         }
-        self.topics.unanswered();
-        // Reasons with the same advice differ in wording only, and each would be a line in the log. What somebody has to put
-        // right comes with time-outs in between, which say less.
+        self.topics.note_answer(false);
+        // Reasons with the same advice differ in wording only, and each would be a line in the log.
+        // Problems that somebody must fix alternate with time-outs, which say less.
         let is_news = self.reported.is_none_or(|before| {
-            let is_same =
-                brokers_advice(before, &self.settings) == brokers_advice(code, &self.settings);
-            !is_same && (is_for_operator(code) || !is_for_operator(before))
+            let advice = |code| brokers_advice(code, &self.settings);
+            is_for_operator(code) && advice(before) != advice(code)
         });
         if is_news {
-            let reason = brief(&reason).to_owned();
-            self.conditions.report(
-                Subject::Brokers,
-                Condition::BrokersUnreachable { code, reason },
-            );
+            let unreachable = brokers_unreachable(&self.settings, code, &reason);
+            self.conditions.report(Subject::Brokers, unreachable);
             self.reported = Some(code);
         }
     }
-}
-
-/// What a broker says of a topic.
-enum Found {
-    Exists { partitions: usize },
-    Missing { brokers: usize },
-    Refused(RDKafkaErrorCode),
 }

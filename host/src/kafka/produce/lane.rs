@@ -1,281 +1,304 @@
-//! One partition of the outbox on its way to Kafka: what is sent, what is acknowledged, what blocks it.
+//! One partition of the outbox on its way to Kafka: records sent and acknowledged, and the one that
+//! blocks it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
-use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::types::RDKafkaErrorCode as Code;
 use saga_core::record::Record;
 use saga_core::window::Window;
 
 use super::RELAY;
-use super::freshness::Freshness;
 use super::reports::{Reports, Ticket};
-use crate::kafka::headers;
-use crate::kafka::health::condition::{Condition, Refusing, Subject};
-use crate::kafka::health::conditions::Conditions;
-use crate::store::{Reader, Store};
+use crate::kafka::health::advice::Refusing;
+use crate::kafka::health::condition::{KafkaCondition, record_refused, store_fails};
+use crate::kafka::health::conditions::Subject;
+use crate::kafka::health::probe::code_of;
+use crate::kafka::{Parts, headers};
+use crate::store::{Reader, StoreResult};
 
-/// Records of a lane that are in flight at most (invariant 9): several requests' worth, so that the next one is full when one
-/// is answered. Their bytes are bounded for all lanes together, by the producer.
+/// Most records of a lane in flight (invariant 9): several requests' worth, so that the next
+/// request is full when one is answered. The producer bounds their bytes for all lanes together.
 const IN_FLIGHT: usize = 16_384;
 
 /// Records read from the outbox at once.
 const PAGE: usize = 512;
 
+/// Longest wait of records in a client while no broker answers: none of them can have been sent.
+const AWAY: Duration = Duration::from_secs(5);
+
+/// Longest wait if brokers answer but acknowledge no record. One request of these records may then
+/// be written twice, so this time is doubled after each attempt, up to the longest.
+const STALE: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// A failed read of where a lane begins.
+pub(super) const UNREADABLE: &str = "where to publish on can't be read from the store";
+
+/// Progress of a lane: row of the topic, partition, offset.
+pub(super) type LaneProgress = (i64, i32, i64);
+
 /// A partition of the outbox.
-pub(crate) struct Lane {
+pub(super) struct RelayLane {
     /// Row and name of the topic.
     topic: (i64, Arc<str>),
     partition: i32,
-    /// The next record to send; none until the progress was read.
-    next: Option<i64>,
-    /// Everything below it is acknowledged.
+    /// The next record to send.
+    next: i64,
+    /// All records below it are acknowledged.
     progress: i64,
-    /// What the store says of `progress`.
+    /// The value of `progress` in the store.
     written: i64,
     in_flight: Window,
-    freshness: Freshness,
-    /// Whether the last look found nothing more to send.
+    /// Since when records are in flight, none of which was acknowledged.
+    waits_since: Option<Instant>,
+    /// Longest wait of such records while brokers answer.
+    patience: Duration,
+    /// True if the last look found nothing more to send.
     is_at_end: bool,
-    blocked: Option<Blocked>,
-    /// Below it, records are sent one by one: they shared requests with a refused one, and Kafka
-    /// refuses requests as a whole.
+    /// A record that Kafka refuses, and the time of the next attempt.
+    blocked: Option<(i64, Instant)>,
+    /// Records below it are sent one by one: they shared a request with a refused one, and Kafka
+    /// refuses whole requests.
     careful_until: i64,
-    /// Wait before a refused record is tried again.
-    retry: Duration,
-    subject: Subject,
+    /// True if a condition was reported.
+    is_reported: bool,
 }
 
-/// A record that Kafka refuses.
-struct Blocked {
-    offset: i64,
-    until: Instant,
-}
-
-/// What a lane sent.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
-    /// Something; there may be more.
-    Some,
-    /// Nothing.
-    Nothing,
-    /// The producer is of no more use.
-    ProducerBroken,
-}
-
-impl Lane {
-    pub(crate) fn new(topic: (i64, Arc<str>), partition: i32, retry: Duration) -> Self {
-        let subject = Subject::Outbox(topic.1.clone());
-        Self {
+impl RelayLane {
+    /// Reads the progress of a lane. The first one is stored, so that nothing is pruned before it
+    /// is published.
+    pub(super) fn new(
+        parts: &Parts,
+        reader: &Reader,
+        topic: (i64, Arc<str>),
+        partition: i32,
+    ) -> StoreResult<Self> {
+        let stored = reader.offset(RELAY, topic.0, partition);
+        let stored = stored.inspect_err(|error| reader.report(UNREADABLE, error))?;
+        let progress = match stored {
+            Some(progress) => progress,
+            None => (parts.store.write_offset(RELAY, topic.0, partition, 0)).map(|()| 0)?,
+        };
+        Ok(Self {
             topic,
             partition,
-            next: None,
-            progress: 0,
-            written: 0,
-            in_flight: Window::new(0, IN_FLIGHT),
-            freshness: Freshness::new(),
+            next: progress,
+            progress,
+            written: progress,
+            in_flight: Window::new(progress, IN_FLIGHT),
+            waits_since: None,
+            patience: STALE,
             is_at_end: false,
             blocked: None,
             careful_until: 0,
-            retry,
-            subject,
-        }
+            is_reported: false,
+        })
     }
 
     /// The topic's name.
-    pub(crate) fn topic(&self) -> &Arc<str> {
+    pub(super) fn topic(&self) -> &Arc<str> {
         &self.topic.1
     }
 
-    /// Whether its progress was read.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.next.is_some()
+    fn subject(&self) -> Subject {
+        Subject::Outbox(self.topic.1.clone())
     }
 
-    /// Reads its progress. The first one is written down, so that nothing is pruned before it was
-    /// published. False where the store fails: it is tried again.
-    pub(crate) fn begin(
-        &mut self,
-        reader: &Reader,
-        store: &Store,
-        conditions: &Conditions,
-    ) -> bool {
-        let (row, partition) = (self.topic.0, self.partition);
-        let stored = reader
-            .offset(RELAY, row, partition)
-            .inspect_err(|error| {
-                reader.report("where to publish on can't be read from the store", error)
-            })
-            .map_err(|error| error.to_string());
-        let progress = stored.and_then(|stored| match stored {
-            Some(progress) => Ok(progress),
-            None => store
-                .write_offset(RELAY, row, partition, 0)
-                .map(|()| 0)
-                .map_err(|error| error.to_string()),
-        });
-        match progress {
-            Ok(progress) => {
-                self.progress = progress;
-                self.written = progress;
-                self.start_again();
-                conditions.clear(&self.subject);
-                true
-            }
-            Err(error) => {
-                store_fails(self.topic(), &error, conditions);
-                false
-            }
+    /// Ends the reported condition, unless Kafka refuses a record.
+    fn clear_unless_blocked(&mut self, parts: &Parts) {
+        if self.blocked.is_none() && std::mem::take(&mut self.is_reported) {
+            parts.conditions.clear(&self.subject());
         }
     }
 
-    /// Forgets what is in flight: it is sent again.
-    pub(crate) fn start_again(&mut self) {
-        self.next = Some(self.progress);
+    /// Reports a condition, which is over when a record goes through, or the store can be read.
+    fn report(&mut self, parts: &Parts, condition: KafkaCondition) {
+        self.is_reported = true;
+        parts.conditions.report(self.subject(), condition);
+    }
+
+    /// Forgets the records in flight, which are sent again.
+    pub(super) fn start_again(&mut self) {
+        self.next = self.progress;
         self.in_flight = Window::new(self.progress, IN_FLIGHT);
-        self.freshness.restart();
+        self.waits_since = None;
         self.is_at_end = false;
     }
 
-    /// Sends what the outbox holds, as far as there is room.
-    pub(crate) fn send(
+    /// Sends records of the outbox, as far as there is room; true if there were any.
+    pub(super) fn send(
         &mut self,
         index: usize,
+        parts: &Parts,
         reader: &Reader,
         producer: &ThreadedProducer<Reports>,
-        conditions: &Conditions,
-    ) -> Sent {
-        let room = if self.progress < self.careful_until {
-            usize::from(self.in_flight.is_empty())
-        } else {
-            self.in_flight.room().min(PAGE)
+    ) -> bool {
+        let room = match self.progress < self.careful_until {
+            true => usize::from(self.in_flight.is_empty()),
+            false => self.in_flight.room().min(PAGE),
         };
-        let is_held = self
-            .blocked
-            .as_ref()
-            .is_some_and(|blocked| Instant::now() < blocked.until);
-        let Some(next) = self.next.filter(|_| room > 0 && !is_held) else {
-            return Sent::Nothing;
+        if room == 0
+            || self
+                .blocked
+                .is_some_and(|(_, until)| Instant::now() < until)
+        {
+            return false;
+        }
+        let (topic, partition) = (&self.topic, self.partition);
+        let records = match reader.records_within(topic, partition, self.next, room, usize::MAX) {
+            Ok(records) => records,
+            Err(error) => {
+                reader.report("the outbox can't be read from the store", &error);
+                self.report(parts, store_fails(self.topic(), &error));
+                return false;
+            }
         };
-        let records =
-            match reader.records_within(&self.topic, self.partition, next, room, usize::MAX) {
-                Ok(records) => records,
-                Err(error) => {
-                    reader.report("the outbox can't be read from the store", &error);
-                    store_fails(self.topic(), &error.to_string(), conditions);
-                    return Sent::Nothing;
-                }
-            };
+        self.clear_unless_blocked(parts);
         self.is_at_end = records.is_empty();
-        let mut sent = Sent::Nothing;
+        let first = self.next;
         for record in records {
             let offset = record.position.offset;
             match produce(producer, &record, Box::new((index, offset))) {
                 Ok(()) => {
                     self.in_flight.take(offset);
-                    self.next = Some(offset + 1);
-                    sent = Sent::Some;
+                    self.next = offset + 1;
+                    self.waits_since.get_or_insert_with(Instant::now);
                 }
-                // Others fill it; where nobody does, the record is larger than all of it.
-                Err(RDKafkaErrorCode::QueueFull) if producer.in_flight_count() > 0 => break,
-                Err(RDKafkaErrorCode::Fatal) => return Sent::ProducerBroken,
+                // Other records fill the queue; if there are none, this record is larger than the
+                // whole queue.
+                Err(Code::QueueFull) if producer.in_flight_count() > 0 => break,
+                // The end of the producer is reported.
+                Err(Code::Fatal) => break,
                 Err(code) => {
-                    self.block(offset, code, Refusing::Client, conditions);
+                    self.block(parts, offset, code, Refusing::Client);
                     break;
                 }
             }
         }
-        sent
+        self.next > first
     }
 
-    /// Kafka has a record.
-    pub(crate) fn delivered(&mut self, offset: i64, conditions: &Conditions) {
+    /// Notes that Kafka has a record.
+    pub(super) fn delivered(&mut self, parts: &Parts, offset: i64) {
         let before = self.progress;
         self.progress = self.in_flight.settle(offset);
         if self.progress > before {
-            self.freshness.progress();
-        }
-        if self
-            .blocked
-            .as_ref()
-            .is_some_and(|blocked| blocked.offset < self.progress)
-        {
-            self.blocked = None;
-            conditions.clear(&self.subject);
+            self.waits_since = (!self.in_flight.is_empty()).then(Instant::now);
+            self.patience = STALE;
+            self.blocked = (self.blocked).filter(|(offset, _)| *offset >= self.progress);
+            self.clear_unless_blocked(parts);
         }
     }
 
-    /// Kafka refuses a record: nothing after it is sent until it goes through.
-    pub(crate) fn block(
-        &mut self,
-        offset: i64,
-        code: RDKafkaErrorCode,
-        by: Refusing,
-        conditions: &Conditions,
-    ) {
-        let refused = Condition::RecordRefused { offset, code, by };
-        conditions.report(self.subject.clone(), refused);
-        self.careful_until = self.careful_until.max(self.next.unwrap_or(0));
-        self.blocked = Some(Blocked {
-            offset,
-            until: Instant::now() + self.retry,
-        });
+    /// Notes that Kafka refuses a record: nothing after it is sent until it goes through.
+    pub(super) fn block(&mut self, parts: &Parts, offset: i64, code: Code, by: Refusing) {
+        let refused = record_refused(&parts.settings, self.topic(), offset, code, by);
+        self.report(parts, refused);
+        self.careful_until = self.careful_until.max(self.next);
+        self.blocked = Some((offset, Instant::now() + parts.retry));
     }
 
-    /// Progress that the store does not know yet: row of the topic, partition, offset.
-    pub(crate) fn unwritten(&self) -> Option<(i64, i32, i64)> {
+    /// Progress that is not stored yet.
+    pub(super) fn unwritten(&self) -> Option<LaneProgress> {
         (self.progress != self.written).then_some((self.topic.0, self.partition, self.progress))
     }
 
-    /// The store knows this progress.
-    pub(crate) fn written(&mut self, progress: &[(i64, i32, i64)]) {
-        let mine = progress
-            .iter()
-            .find(|(topic, partition, _)| *topic == self.topic.0 && *partition == self.partition);
-        if let Some((_, _, next)) = mine {
-            self.written = *next;
-        }
+    /// Notes that this progress is stored.
+    pub(super) fn written(&mut self, progress: &[LaneProgress]) {
+        let lane = (self.topic.0, self.partition);
+        let own = (progress.iter()).find(|(topic, partition, _)| (*topic, *partition) == lane);
+        self.written = own.map_or(self.written, |(_, _, next)| *next);
     }
 
-    /// Whether records are in flight.
-    pub(crate) fn is_waiting(&self) -> bool {
+    /// True if records are in flight.
+    pub(super) fn is_waiting(&self) -> bool {
         !self.in_flight.is_empty()
     }
 
-    /// Whether the client has had a record for so long that its time is an old one. To be asked now and then.
-    pub(crate) fn is_stale(&mut self, is_unreachable: bool) -> bool {
-        let waits = self.is_waiting();
-        self.freshness.is_over(waits, is_unreachable)
+    /// True if records wait in the client for so long that their time is outdated: they must be
+    /// handed over again.
+    pub(super) fn is_stale(&mut self, is_unreachable: bool) -> bool {
+        let patience = if is_unreachable { AWAY } else { self.patience };
+        let is_stale = (self.waits_since).is_some_and(|since| since.elapsed() >= patience);
+        if is_stale && !is_unreachable {
+            self.patience = (self.patience * 2).min(LONGEST);
+        }
+        is_stale
     }
 
-    /// Whether Kafka has everything that it would take.
-    pub(crate) fn is_drained(&self) -> bool {
+    /// True if Kafka has all records, except refused ones.
+    pub(super) fn is_drained(&self) -> bool {
         (self.is_at_end || self.blocked.is_some()) && self.in_flight.is_empty()
     }
 }
 
-/// Reports that the store fails; over when the lane begins, or a record goes through.
-pub(crate) fn store_fails(topic: &Arc<str>, reason: &str, conditions: &Conditions) {
-    let subject = Subject::Outbox(topic.clone());
-    conditions.report(subject, Condition::OutboxFails(reason.to_owned()));
-}
-
+/// Hands a record to the client. Its time is that of sending: retention follows it, and the record
+/// may have waited long. `ce_time` is the time at which the event was made.
 fn produce(
     producer: &ThreadedProducer<Reports>,
     record: &Record,
     ticket: Ticket,
-) -> Result<(), RDKafkaErrorCode> {
+) -> Result<(), Code> {
     let mut message: BaseRecord<'_, [u8], [u8], Ticket> =
         BaseRecord::with_opaque_to(&record.position.topic, ticket).headers(headers::write(record));
     message.key = record.key.as_deref();
     message.payload = record.value.as_deref();
-    // Its time is that of sending: retention goes by it, and the record may have waited for long. `ce_time` says when it was made.
-    producer.send(message).map_err(|(error, _)| match error {
-        KafkaError::MessageProduction(code) => code,
-        other => other
-            .rdkafka_error_code()
-            .unwrap_or(RDKafkaErrorCode::Unknown),
-    })
+    producer.send(message).map_err(|(error, _)| code_of(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::tests::nobody;
+    use crate::transport::conformance::TransportRig;
+
+    /// A lane whose broker is unreachable.
+    fn lane() -> (TransportRig, Parts, Reader, RelayLane) {
+        let (rig, parts) = nobody();
+        let reader = parts.store.reader().unwrap();
+        let topic = (rig.source.topic_row, rig.source.topic.clone());
+        let lane = RelayLane::new(&parts, &reader, topic, 0).unwrap();
+        (rig, parts, reader, lane)
+    }
+
+    #[test]
+    fn what_waits_for_long_is_handed_over_again_less_and_less_often_while_brokers_answer() {
+        let (_rig, parts, _, mut lane) = lane();
+        assert!(!lane.is_stale(true), "nothing waits");
+        let waits = |lane: &mut RelayLane, seconds| {
+            lane.waits_since = Instant::now().checked_sub(Duration::from_secs(seconds));
+        };
+        for _ in 0..3 {
+            waits(&mut lane, 4);
+            assert!(!lane.is_stale(true));
+            waits(&mut lane, 5);
+            assert!(lane.is_stale(true) && !lane.is_stale(false));
+        }
+        for seconds in [30, 60, 120, 240, 480, 600, 600] {
+            waits(&mut lane, seconds - 1);
+            assert!(!lane.is_stale(false), "{seconds}");
+            waits(&mut lane, seconds);
+            assert!(lane.is_stale(false), "{seconds}");
+        }
+        lane.in_flight.take(0);
+        lane.delivered(&parts, 0);
+        waits(&mut lane, 30);
+        assert!(lane.is_stale(false), "one was acknowledged");
+    }
+
+    #[test]
+    fn a_failed_read_is_over_at_the_next_one_even_without_records_and_a_refusal_is_not() {
+        let (_rig, parts, reader, mut lane) = lane();
+        let producer = crate::kafka::produce::connect(&parts).unwrap();
+        lane.report(&parts, store_fails("t", &"away"));
+        assert!(parts.conditions.text().is_some());
+        assert!(!lane.send(0, &parts, &reader, &producer));
+        assert_eq!(parts.conditions.text(), None);
+        lane.block(&parts, 0, Code::MessageSizeTooLarge, Refusing::Broker);
+        lane.blocked = Some((0, Instant::now()));
+        assert!(!lane.send(0, &parts, &reader, &producer));
+        assert!(parts.conditions.text().is_some());
+    }
 }

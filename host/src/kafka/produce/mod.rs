@@ -1,82 +1,82 @@
-//! The relay: publishes what the outbox holds, in its order.
+//! The relay: publishes the records of the outbox, in order.
 //!
-//! Each partition of the outbox is a lane. Many records are in flight at once; what is acknowledged
-//! without a gap is the lane's progress, kept in the store. A crash, or an end of the producer, starts
-//! again from it, so a record may be published twice, with the same `ce_id`, but never passed over.
-//! A record that Kafka refuses for good blocks its lane, loudly, until an operator acts: leaving it out would
-//! lose an event, and sending what comes after it would change the order (invariants 3 and 4).
+//! Each partition of the outbox is a lane. Many records are in flight at once; those acknowledged
+//! without a gap are the lane's progress, kept in the store. After a crash, or if the producer
+//! ends, publishing starts again from the progress, so a record may be published twice, with the
+//! same `ce_id`, but is never skipped. A record that Kafka refuses for good blocks its lane, with a
+//! report, until an operator acts: skipping it would lose an event, and sending later records first
+//! would change the order (invariants 3 and 4).
 
-mod freshness;
 mod lane;
-mod progress;
-pub(crate) mod published;
 mod reports;
 
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rdkafka::error::KafkaResult;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
 use tokio_util::sync::CancellationToken;
 
-use self::freshness::Hold;
-use self::lane::{Lane, Sent};
-use self::progress::BeingWritten;
+use self::lane::{LaneProgress, RelayLane, UNREADABLE};
 use self::reports::{Reports, refusal};
-use crate::kafka::health::condition::{Condition, Refusing, Subject, is_unknown_topic};
-use crate::kafka::health::liveness::Liveness;
-use crate::kafka::settings::describe;
-use crate::kafka::{OUTBOX_PARTITIONS, Parts, client};
+use super::health::advice::{Refusing, is_unknown_topic};
+use super::health::condition::{producer_fails, store_fails};
+use super::health::conditions::Subject;
+use super::health::liveness::Liveness;
+use super::settings::describe;
+use super::{OUTBOX_PARTITIONS, Parts, client};
 pub(crate) use crate::store::RELAY;
-use crate::store::Reader;
+use crate::store::{Reader, StoreFault, StoreResult};
 
-/// How often progress is written to the store. More often would cost the rules commits; what a crash
-/// repeats is known to consumers by its id.
+/// Interval at which progress is stored. More often would cost turns commits; records repeated
+/// after a crash are deduplicated by their ids.
 const PROGRESS: Duration = Duration::from_millis(200);
 
-/// Longest sleep: a notification that was missed is noticed after it, and so is `stop`.
+/// Longest sleep. Bounds the delay after a missed notification, and after `stop`.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Longest wait for the report of the record that ended a producer; it comes a moment after the end itself.
+/// Longest time for which a new producer gets no records because no broker answers questions: they
+/// would only wait there. Brokers may fail to answer only the questions.
+const HELD: Duration = Duration::from_secs(30);
+
+/// Longest wait for the report of the record that ended a producer; it arrives just after the end.
 const LAST_REPORT: Duration = Duration::from_millis(500);
 
-/// Time to publish what was committed before `stop`. What is left goes out at the next start.
+/// Time to publish events committed before `stop`. The rest is published after the next start.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// The relay in its thread.
+/// The relay, run by its own thread.
 pub(crate) struct Relay {
     producer: Option<ThreadedProducer<Reports>>,
     parts: Parts,
     reader: Reader,
-    /// Only ever appended to: reports name a lane by its place.
-    lanes: Vec<Lane>,
-    /// How many of the published topics have their lanes.
+    /// Append-only: reports refer to a lane by its index.
+    lanes: Vec<RelayLane>,
+    /// Number of published topics that have their lanes.
     taken_up: usize,
-    hold: Hold,
-    /// Progress that the store was given and has not written yet.
+    /// While no broker answers, records wait in the store until then.
+    held_until: Instant,
+    /// Progress that was handed to the store and is not written yet.
     being_written: Option<BeingWritten>,
 }
 
-/// How a producer's life ended.
-enum End {
-    /// `stop`, and all is published or the time is over.
-    Stopped,
-    /// The producer can't be used any more.
-    Broken,
+/// Progress of lanes that is being stored.
+struct BeingWritten {
+    progress: Vec<LaneProgress>,
+    result: Receiver<Result<(), StoreFault>>,
 }
 
-/// What Kafka reported.
-enum Reported {
-    /// What it has, or nothing.
-    Progress,
-    /// A record that it refuses; its lane knows.
-    Refusal,
-    /// That the producer is of no more use, and why.
-    TheEnd(String),
+/// The way in which a producer ended.
+enum RelayEnd {
+    /// After `stop`: everything is published, or the time is over.
+    Stopped,
+    /// The producer must be rebuilt.
+    Broken,
+    /// The producer can't be used any more, for this reason.
+    Fatal(String),
 }
 
 impl Relay {
-    /// # Errors
-    /// When the producer can't be made with these settings, or the store can't be read.
     pub(crate) fn new(parts: Parts) -> anyhow::Result<Self> {
         let producer = connect(&parts).map_err(|error| {
             anyhow::anyhow!("kafka producer of the relay: {}", describe(&error))
@@ -88,7 +88,7 @@ impl Relay {
             reader,
             lanes: Vec::new(),
             taken_up: 0,
-            hold: Hold::default(),
+            held_until: Instant::now(),
             being_written: None,
         })
     }
@@ -97,96 +97,81 @@ impl Relay {
     pub(crate) fn run(mut self, stop: &CancellationToken) {
         loop {
             let recreations = self.parts.topics.recreations();
-            let producer = match self.producer.take() {
-                Some(producer) => producer,
-                None => match connect(&self.parts) {
-                    Ok(producer) => producer,
-                    Err(error) => {
-                        let fails = Condition::ProducerFails(describe(&error));
-                        self.parts.conditions.report(Subject::Relay, fails);
-                        if !self.pause(stop) {
+            let made = self
+                .producer
+                .take()
+                .map_or_else(|| connect(&self.parts), Ok);
+            let end = match made {
+                Ok(producer) => {
+                    let end = self.publish(&producer, recreations, stop);
+                    client::close(producer);
+                    end
+                }
+                Err(error) => RelayEnd::Fatal(describe(&error)),
+            };
+            match end {
+                RelayEnd::Stopped => return,
+                RelayEnd::Broken => {}
+                RelayEnd::Fatal(reason) => {
+                    let fails = producer_fails(&reason);
+                    self.parts.conditions.report(Subject::Producer, fails);
+                    let until = Instant::now() + self.parts.retry;
+                    while Instant::now() < until {
+                        if stop.is_cancelled() {
                             return;
                         }
-                        continue;
+                        std::thread::sleep(PATIENCE.min(self.parts.retry));
                     }
-                },
-            };
-            let end = self.publish(&producer, recreations, stop);
-            client::close(producer);
-            match end {
-                End::Stopped => return,
-                End::Broken => self.lanes.iter_mut().for_each(Lane::start_again),
+                }
             }
+            self.lanes.iter_mut().for_each(RelayLane::start_again);
         }
     }
 
-    /// Publishes by a producer that was made when topics had been recreated so often.
+    /// Publishes with a producer that was made after this number of recreations of topics.
     fn publish(
         &mut self,
         producer: &ThreadedProducer<Reports>,
         recreations: u64,
         stop: &CancellationToken,
-    ) -> End {
+    ) -> RelayEnd {
         let notify = self.parts.store.published().clone();
         let mut written = Instant::now();
         let mut liveness = Liveness::new();
-        let mut drain_until = None;
+        let (mut drain_until, mut ended) = (None, None);
         loop {
             let seen = notify.count();
-            let stopping = stop.is_cancelled();
-            if !self.is_alive(producer, &mut liveness) {
-                tracing::warn!(
-                    "the relay's producer hears no broker any more, though there are some; it starts again"
-                );
-                return End::Broken;
+            let is_stopping = stop.is_cancelled();
+            if self.collect(producer) || self.must_be_rebuilt(producer, recreations, &mut liveness)
+            {
+                return RelayEnd::Broken;
             }
-            match self.collect(producer) {
-                Reported::Progress => {}
-                Reported::Refusal => return End::Broken,
-                Reported::TheEnd(_) => return self.ended(producer, stop),
-            }
-            // librdkafka holds what it knows of the first one, and its leaders, against the new one.
-            if self.parts.topics.recreations() != recreations {
-                tracing::info!("a topic was recreated; the relay's producer starts again with it");
-                return End::Broken;
-            }
-            if self.is_stale() {
-                tracing::debug!(
-                    "records wait for long; they are sent again, with the time of sending"
-                );
-                return End::Broken;
-            }
-            self.take_up_topics();
-            let is_held = self.hold.lasts(self.parts.topics.answers());
-            let mut any = false;
-            for (index, lane) in self.lanes.iter_mut().enumerate() {
-                if !lane.is_ready()
-                    && !lane.begin(&self.reader, &*self.parts.store, &self.parts.conditions)
-                {
-                    continue;
+            if let Some((_, reason)) = producer.client().fatal_error() {
+                // The report of the refused record arrives just after the end.
+                let until = *ended.get_or_insert_with(|| Instant::now() + LAST_REPORT);
+                if Instant::now() >= until {
+                    return RelayEnd::Fatal(reason);
                 }
-                if !is_held && self.parts.topics.exists(lane.topic()) {
-                    match lane.send(index, &self.reader, producer, &self.parts.conditions) {
-                        Sent::Some => any = true,
-                        Sent::Nothing => {}
-                        Sent::ProducerBroken => return self.ended(producer, stop),
-                    }
-                }
+                notify.wait(seen, LAST_REPORT);
+                continue;
             }
+            if let Err(error) = self.take_up_topics() {
+                let fails = store_fails("new topics", &error);
+                self.parts.conditions.report(Subject::Progress, fails);
+            }
+            let any = self.send(producer);
+            self.note_written(Duration::ZERO);
             if written.elapsed() >= PROGRESS {
                 written = Instant::now();
                 self.write_progress();
             }
-            self.note_written(None);
-            if stopping {
+            if is_stopping {
                 let until = *drain_until.get_or_insert_with(|| Instant::now() + DRAIN);
-                if self.is_drained()
-                    || self.parts.topics.is_unreachable()
-                    || Instant::now() >= until
-                {
+                let is_away = self.parts.topics.is_unreachable() || Instant::now() >= until;
+                if is_away || self.is_drained() {
                     self.write_all_progress();
-                    self.say_what_is_left();
-                    return End::Stopped;
+                    self.report_rest();
+                    return RelayEnd::Stopped;
                 }
             }
             if !any {
@@ -198,114 +183,108 @@ impl Relay {
         }
     }
 
-    /// Whether the producer hears its brokers; asked only where something waits for them.
-    fn is_alive(&self, producer: &ThreadedProducer<Reports>, liveness: &mut Liveness) -> bool {
-        let waiting = self.lanes.iter().find(|lane| lane.is_waiting());
-        match waiting {
-            Some(lane) => liveness.check(producer.client(), lane.topic(), &self.parts.topics),
-            None => {
-                *liveness = Liveness::new();
-                true
-            }
-        }
-    }
-
-    /// Whether the producer has had records for so long that their times are old ones.
-    fn is_stale(&mut self) -> bool {
+    /// True if the producer hears no broker, keeps records for too long, or knows a topic that was
+    /// recreated.
+    fn must_be_rebuilt(
+        &mut self,
+        producer: &ThreadedProducer<Reports>,
+        recreations: u64,
+        liveness: &mut Liveness,
+    ) -> bool {
         let topics = &self.parts.topics;
-        let (is_unreachable, answers) = (topics.is_unreachable(), topics.answers());
+        // Brokers are only asked if records wait for them.
+        match self.lanes.iter().find(|lane| lane.is_waiting()) {
+            None => *liveness = Liveness::new(),
+            Some(lane) if !liveness.check(producer.client(), lane.topic(), topics) => {
+                tracing::warn!(
+                    "the relay's producer hears no broker any more, though there are some; it starts again"
+                );
+                return true;
+            }
+            Some(_) => {}
+        }
+        // librdkafka keeps the leaders and epochs of the first topic, and so rejects those of the
+        // new one.
+        if topics.recreations() != recreations {
+            tracing::info!("a topic was recreated; the relay's producer starts again with it");
+            return true;
+        }
+        // A record carries the time at which it was handed to the client. If it waits there for
+        // longer than its topic's retention, it is deleted as soon as it is written.
+        let is_unreachable = topics.is_unreachable();
         let mut lanes = self.lanes.iter_mut();
         let is_stale = lanes.any(|lane| lane.is_stale(is_unreachable));
-        if is_stale && is_unreachable {
-            self.hold.begin(answers);
+        if is_stale {
+            self.held_until = Instant::now() + HELD;
         }
         is_stale
     }
 
-    /// Makes lanes for the topics that are new.
-    fn take_up_topics(&mut self) {
-        for (name, row) in self.parts.published.after(self.taken_up) {
+    /// Makes lanes for new topics.
+    fn take_up_topics(&mut self) -> StoreResult<()> {
+        for (name, row) in self.parts.published_after(self.taken_up) {
             // The store may have served an embedded log with more partitions.
-            let partitions = match self.reader.partitions(row) {
-                Ok(stored) => stored.max(OUTBOX_PARTITIONS),
-                Err(error) => {
-                    lane::store_fails(&name, &error.to_string(), &self.parts.conditions);
-                    return;
-                }
+            let partitions = self.reader.partitions(row);
+            let partitions = partitions.inspect_err(|error| self.reader.report(UNREADABLE, error));
+            let partitions = partitions?.max(OUTBOX_PARTITIONS);
+            let lane = |number| {
+                let topic = (row, name.clone());
+                RelayLane::new(&self.parts, &self.reader, topic, number)
             };
-            let retry = self.parts.retry;
-            let lanes =
-                (0..partitions).map(|partition| Lane::new((row, name.clone()), partition, retry));
-            self.lanes.extend(lanes);
+            let lanes: StoreResult<Vec<_>> = (0..partitions).map(lane).collect();
+            self.lanes.extend(lanes?);
             self.taken_up += 1;
+            self.parts.conditions.clear(&Subject::Progress);
         }
+        Ok(())
     }
 
-    /// Takes in what Kafka reported.
-    fn collect(&mut self, producer: &ThreadedProducer<Reports>) -> Reported {
-        let (reports, fatal) = Reports::take(producer);
+    /// Sends records of all lanes whose topics exist; true if there were any.
+    fn send(&mut self, producer: &ThreadedProducer<Reports>) -> bool {
+        let mut any = false;
+        if self.parts.topics.is_unreachable() && Instant::now() < self.held_until {
+            return any;
+        }
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            if self.parts.topics.exists(lane.topic()) {
+                any |= lane.send(index, &self.parts, &self.reader, producer);
+            }
+        }
+        any
+    }
+
+    /// Processes Kafka's reports; true if a record is refused.
+    fn collect(&mut self, producer: &ThreadedProducer<Reports>) -> bool {
+        let reports = producer.context().take();
         if reports.iter().any(|report| report.failure.is_none()) {
             self.parts.conditions.clear(&Subject::Producer);
         }
         for report in reports.iter().filter(|report| report.failure.is_none()) {
             if let Some(lane) = self.lanes.get_mut(report.lane) {
-                lane.delivered(report.offset, &self.parts.conditions);
+                lane.delivered(&self.parts, report.offset);
             }
         }
         let refusal = refusal(&reports);
         if let Some((lane, offset, code)) = refusal
             && let Some(lane) = self.lanes.get_mut(lane)
         {
-            lane.block(offset, code, Refusing::Broker, &self.parts.conditions);
+            lane.block(&self.parts, offset, code, Refusing::Broker);
             if is_unknown_topic(code) {
                 self.parts.topics.doubt_topic(lane.topic());
             }
         }
-        match fatal {
-            _ if refusal.is_some() => Reported::Refusal,
-            Some(reason) => Reported::TheEnd(reason),
-            None => Reported::Progress,
-        }
+        refusal.is_some()
     }
 
-    /// Kafka has ended the producer. Which record it refused comes in a report a moment after; where none comes, the end
-    /// itself is all there is to say.
-    fn ended(&mut self, producer: &ThreadedProducer<Reports>, stop: &CancellationToken) -> End {
-        let until = Instant::now() + LAST_REPORT;
-        let notify = self.parts.store.published().clone();
-        let mut last_words = String::from("it takes no more records");
-        loop {
-            let seen = notify.count();
-            match self.collect(producer) {
-                Reported::Refusal => return End::Broken,
-                Reported::TheEnd(reason) => last_words = reason,
-                Reported::Progress => {}
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || stop.is_cancelled() {
-                break;
-            }
-            notify.wait(seen, left);
-        }
-        let ended = Condition::ProducerEnded(last_words);
-        self.parts.conditions.report(Subject::Producer, ended);
-        if self.pause(stop) {
-            End::Broken
-        } else {
-            End::Stopped
-        }
-    }
-
-    /// Whether nothing is left that could be published now.
+    /// True if nothing is left to publish now.
     fn is_drained(&self) -> bool {
-        self.parts.published.after(self.taken_up).is_empty()
-            && self
-                .lanes
-                .iter()
-                .all(|lane| lane.is_drained() || self.parts.topics.is_failing(lane.topic()))
+        let is_drained =
+            |lane: &RelayLane| lane.is_drained() || self.parts.topics.is_failing(lane.topic());
+        let has_all = self.parts.published_after(self.taken_up).is_empty();
+        has_all && self.lanes.iter().all(is_drained)
     }
 
-    fn say_what_is_left(&self) {
+    fn report_rest(&self) {
         for lane in self.lanes.iter().filter(|lane| !lane.is_drained()) {
             tracing::warn!(
                 topic = %lane.topic(),
@@ -314,23 +293,48 @@ impl Relay {
         }
     }
 
-    /// Waits before the next attempt; false where `stop` came first.
-    fn pause(&self, stop: &CancellationToken) -> bool {
-        let until = Instant::now() + self.parts.retry;
-        let notify = self.parts.store.published();
-        while !stop.is_cancelled() {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return true;
-            }
-            notify.wait(notify.count(), left.min(PATIENCE));
+    /// Hands new progress to the store, unless it still writes the previous one.
+    fn write_progress(&mut self) {
+        let progress: Vec<_> = self.lanes.iter().filter_map(RelayLane::unwritten).collect();
+        if self.being_written.is_none() && !progress.is_empty() {
+            let result = (self.parts.store).hand_in_offsets(RELAY, progress.clone());
+            self.being_written = Some(BeingWritten { progress, result });
         }
-        false
+    }
+
+    /// Processes the result of the last write; waits for it at most `patience`.
+    fn note_written(&mut self, patience: Duration) {
+        let Some(given) = self.being_written.take() else {
+            return;
+        };
+        match given.result.recv_timeout(patience) {
+            Ok(Ok(())) => {
+                for lane in &mut self.lanes {
+                    lane.written(&given.progress);
+                }
+                self.parts.conditions.clear(&Subject::Progress);
+            }
+            // Publishing goes on: records repeated after a crash are deduplicated by their ids.
+            Ok(Err(error)) => {
+                let fails = store_fails("its progress", &error);
+                self.parts.conditions.report(Subject::Progress, fails);
+            }
+            Err(RecvTimeoutError::Timeout) => self.being_written = Some(given),
+            Err(RecvTimeoutError::Disconnected) => {}
+        }
+    }
+
+    /// Stores all progress before the end: the write in hand first, then the rest.
+    fn write_all_progress(&mut self) {
+        self.note_written(DRAIN);
+        self.write_progress();
+        self.note_written(DRAIN);
     }
 }
 
 fn connect(parts: &Parts) -> KafkaResult<ThreadedProducer<Reports>> {
-    // The relay waits for the notification of the store's commits; Kafka's reports wake it by the same.
+    // The relay waits for the notification of the store's commits; Kafka's reports use the same
+    // one.
     let reports = Reports::new(parts.store.published().clone(), parts.topics.clone());
     parts
         .settings

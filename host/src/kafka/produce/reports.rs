@@ -1,79 +1,70 @@
-//! What Kafka reports to the relay: which records it has, which it refuses, and that a producer is of no
-//! more use. Filled by the client's thread, emptied by the relay's.
+//! Kafka's reports to the relay on delivered and refused records. Filled by the client's thread,
+//! emptied by the relay's.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
-use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode as Code;
 
 use crate::base::notify::Notify;
 use crate::kafka::client;
-use crate::kafka::health::supervisor::Supervisor;
+use crate::kafka::health::probe::code_of;
+use crate::kafka::topics::Topics;
 
 /// The reports of one producer.
-pub(crate) struct Reports {
-    inner: Mutex<Inner>,
+pub(super) struct Reports {
+    reports: Mutex<Vec<DeliveryReport>>,
     notify: Notify,
-    topics: Arc<Supervisor>,
+    topics: Arc<Topics>,
 }
 
-#[derive(Default)]
-struct Inner {
-    reports: Vec<Report>,
-    fatal: Option<String>,
-}
+/// The record of a report: its lane and its offset in the outbox.
+pub(super) type Ticket = Box<(usize, i64)>;
 
-/// What became of one record.
+/// The report on one record.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(super) struct DeliveryReport {
     /// Number of the lane.
-    pub(crate) lane: usize,
+    pub(super) lane: usize,
     /// Offset in the outbox.
-    pub(crate) offset: i64,
-    /// Why Kafka does not take it; none where it has it.
-    pub(crate) failure: Option<RDKafkaErrorCode>,
+    pub(super) offset: i64,
+    /// The error with which Kafka refuses the record; `None` if Kafka has it.
+    pub(super) failure: Option<Code>,
 }
-
-/// Which record a report is about: its lane and its offset in the outbox.
-pub(crate) type Ticket = Box<(usize, i64)>;
 
 impl Reports {
-    /// Reports of which `notify` is notified.
-    pub(crate) fn new(notify: Notify, topics: Arc<Supervisor>) -> Self {
+    /// Creates reports that notify `notify`.
+    pub(super) fn new(notify: Notify, topics: Arc<Topics>) -> Self {
         Self {
-            inner: Mutex::default(),
+            reports: Mutex::default(),
             notify,
             topics,
         }
     }
 
-    /// What was reported since the last call, and why the producer is of no more use, if it is so.
-    pub(crate) fn take(producer: &ThreadedProducer<Self>) -> (Vec<Report>, Option<String>) {
-        let mut inner = producer.context().lock();
-        (std::mem::take(&mut inner.reports), inner.fatal.clone())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The reports since the last call.
+    pub(super) fn take(&self) -> Vec<DeliveryReport> {
+        std::mem::take(&mut *self.reports.lock())
     }
 }
 
-/// The record that Kafka refuses, if it refuses any: its lane, its offset and why. Those after the first failed because of it, those
-/// that say no more than that it is over are no news, and of a batch only the record at fault has the reason.
-pub(crate) fn refusal(reports: &[Report]) -> Option<(usize, i64, RDKafkaErrorCode)> {
-    use RDKafkaErrorCode::{Fatal, InvalidRecord, PurgeQueue};
-    let refused = |report: &Report| {
-        let code = (report.failure).filter(|code| !matches!(code, Fatal | PurgeQueue))?;
+/// The record that Kafka refuses, if any: its lane, its offset and the error. Records after the
+/// first refused one failed because of it. Reports of the producer's end have no reason, and in a
+/// batch only the record at fault has one.
+pub(super) fn refusal(reports: &[DeliveryReport]) -> Option<(usize, i64, Code)> {
+    let refused = |report: &DeliveryReport| {
+        let code =
+            (report.failure).filter(|code| !matches!(code, Code::Fatal | Code::PurgeQueue))?;
         Some((report.lane, report.offset, code))
     };
-    let mut all = reports.iter().filter_map(refused);
-    let first = all.next();
-    let has_reason = |(_, _, code): &(usize, i64, RDKafkaErrorCode)| *code != InvalidRecord;
-    let mut with_reason = first.into_iter().chain(all).filter(has_reason);
-    with_reason.next().or(first)
+    let mut all = reports.iter().filter_map(refused).peekable();
+    let first = all.peek().copied();
+    all.find(|(_, _, code)| *code != Code::InvalidRecord)
+        .or(first)
 }
 
 impl ClientContext for Reports {
@@ -83,13 +74,8 @@ impl ClientContext for Reports {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", %error, reason, "producer error");
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::Fatal) => {
-                self.lock().fatal.get_or_insert_with(|| reason.to_owned());
-                self.notify.notify();
-            }
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.topics.ask_now(),
-            _ => {}
+        if code_of(&error) == Code::AllBrokersDown {
+            self.topics.ask_now();
         }
     }
 }
@@ -98,23 +84,18 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = Ticket;
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Ticket) {
-        let failure = result.as_ref().err().map(|(error, _)| {
-            error
-                .rdkafka_error_code()
-                .unwrap_or(RDKafkaErrorCode::Unknown)
-        });
+        let failure = result.as_ref().err().map(|(error, _)| code_of(error));
         let (lane, offset) = *ticket;
-        let first = {
-            let mut inner = self.lock();
-            inner.reports.push(Report {
-                lane,
-                offset,
-                failure,
-            });
-            inner.reports.len() == 1
-        };
+        let mut reports = self.reports.lock();
+        let is_first = reports.is_empty();
+        reports.push(DeliveryReport {
+            lane,
+            offset,
+            failure,
+        });
+        drop(reports);
         // Reports come in batches; one notification wakes the relay for all of them.
-        if first {
+        if is_first {
             self.notify.notify();
         }
     }
@@ -122,18 +103,18 @@ impl ProducerContext for Reports {
 
 #[cfg(test)]
 mod tests {
-    use RDKafkaErrorCode::{Fatal, InvalidRecord, InvalidTimestamp, MessageSizeTooLarge};
+    use Code::{Fatal, InvalidRecord, InvalidTimestamp, MessageSizeTooLarge};
 
     use super::*;
 
     #[test]
     fn the_first_refusal_that_has_a_reason_is_the_one_that_counts() {
-        let report = |(offset, failure): (i64, Option<RDKafkaErrorCode>)| Report {
+        let report = |(offset, failure): (i64, Option<Code>)| DeliveryReport {
             lane: 3,
             offset,
             failure,
         };
-        let found = |failures: &[Option<RDKafkaErrorCode>]| {
+        let found = |failures: &[Option<Code>]| {
             let reports: Vec<_> = (0..).zip(failures.iter().copied()).map(report).collect();
             refusal(&reports)
         };

@@ -1,13 +1,12 @@
-//! How to talk to Kafka: our settings, and the librdkafka properties that follow from them.
+//! Settings for Kafka, and the librdkafka properties derived from them.
 //!
-//! Properties that the invariants rest on are set here and refused from outside: who could switch the
-//! idempotent producer or the offsets off could break invariants 1 and 4 from a configuration file.
-//! Everything else of librdkafka can be set by its own name. Values that may be secrets are never
-//! printed.
+//! Properties that invariants depend on are set here and can't be overridden: switching off the
+//! idempotent producer or the host's own offsets would break invariants 1 and 4 from a
+//! configuration file. All other properties of librdkafka can be set by name. Values that may be
+//! secrets are never printed.
 
 mod reserved;
 pub mod security;
-mod server;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,59 +14,113 @@ use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::BaseConsumer;
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaError;
 use rdkafka::producer::BaseProducer;
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use self::security::{SaslSettings, TlsSettings};
 use crate::kafka::{client, group};
 
-/// What stands in the place of a secret.
+/// Replaces a secret in output.
 const REDACTED: &str = "(redacted)";
 
-/// Static membership: a name for each consumer, made from the store's identity or from the one that is set.
+/// Properties that the host derives from what is set.
 const INSTANCE: &str = "group.instance.id";
-
-/// What brokers, their logs and their quotas call a client.
 const CLIENT: &str = "client.id";
-
 const SESSION_TIMEOUT: &str = "session.timeout.ms";
+
+const CHECK_FILES: &str = "; check that `ca_file`, `certificate_file` and `key_file` in `[kafka.tls]` hold what they \
+     should (PEM), that the key is that of the certificate, and its password";
+
+/// Protocols that may precede a server.
+const PROTOCOLS: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
 
 /// Time that a broker takes to notice that a session is over.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// So long, a client takes a topic that a broker does not know for one that it does not know yet. Clients come when the supervisor
-/// has seen the topic, so this is for clusters whose brokers learn of it one after the other.
-const PROPAGATION: &str = "topic.metadata.propagation.max.ms";
-const PROPAGATES: &str = "5000";
+/// Defaults of all clients. Operators may set other values.
+const DEFAULTS: [(&str, &str); 3] = [
+    (CLIENT, "saga"),
+    // Bounds the time until a returned broker is noticed.
+    ("reconnect.backoff.max.ms", "2000"),
+    // Certificates in the places where systems keep them: the built-in OpenSSL has no such place.
+    ("ssl.ca.location", "probe"),
+];
 
-/// Other names of properties that have a default here. Under both names at once it would be chance which counts.
-const ALIASES: [(&str, &str); 1] = [("queue.buffering.max.ms", "linger.ms")];
+/// Defaults of consumers.
+const OF_CONSUMERS: [(&str, &str); 10] = [
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    // A waiting fetch is answered as soon as there are any records.
+    ("fetch.min.bytes", "1"),
+    ("fetch.wait.max.ms", "100"),
+    ("fetch.error.backoff.ms", "100"),
+    // Prefetched records are bounded (invariant 9): 16 MiB for each partition, because each has a
+    // queue of its own.
+    ("queued.min.messages", "10000"),
+    ("queued.max.messages.kbytes", "16384"),
+    ("fetch.queue.backoff.ms", "20"),
+    // A host with another store that takes over waits this long after a crash.
+    (SESSION_TIMEOUT, "10000"),
+    ("topic.metadata.refresh.interval.ms", "30000"),
+    // A client is made when the topic is known to exist, but brokers learn of it one by one.
+    ("topic.metadata.propagation.max.ms", "5000"),
+];
 
-/// How to talk to Kafka.
-#[derive(Clone, PartialEq, Eq, Serialize, JsonSchema)]
+/// Defaults of the relay's producer.
+const OF_PRODUCERS: [(&str, &str); 4] = [
+    // A key goes to the same partition as with a Java producer.
+    ("partitioner", "murmur2_random"),
+    // Records in flight are bounded (invariant 9): 64 MiB.
+    ("queue.buffering.max.kbytes", "65536"),
+    ("topic.metadata.refresh.interval.ms", "30000"),
+    ("topic.metadata.propagation.max.ms", "5000"),
+];
+
+/// Fixed properties of the relay's producer.
+const FIXED_OF_PRODUCERS: [(&str, &str); 5] = [
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    // Order in = order out (invariant 4): no event is given up and overtaken by a later one. A final
+    // refusal by the broker stops the producer, and the relay starts again from the acknowledged
+    // records.
+    ("message.timeout.ms", "0"),
+    ("enable.gapless.guarantee", "true"),
+    // One request at a time for each broker: a broker that does not know a producer yet accepts its
+    // second request even after refusing the first, and order would be lost (invariant 4). Events
+    // that gather meanwhile go into the next request, so this costs latency under load, not
+    // throughput.
+    ("max.in.flight.requests.per.connection", "1"),
+];
+
+/// Settings for Kafka.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KafkaSettings {
     /// Brokers to ask first: `HOST:PORT`, several with commas between.
     pub bootstrap: String,
     /// Partitions of topics that have to be created.
+    #[schemars(range(min = 1, max = 10_000))]
     pub partitions: i32,
     /// Replication factor of topics that have to be created; -1 for the broker's default.
+    #[schemars(range(min = -1, max = 100))]
     pub replication: i32,
-    /// Milliseconds that the relay lets events gather into one request. Commits come in batches already, and
-    /// more gathers while a request is in flight, so that 1 is enough to keep requests few under load.
+    /// Milliseconds for which the relay gathers events into one request. Commits come in batches
+    /// already, and more events gather while a request is in flight, so 1 is enough to keep
+    /// requests few under load.
+    #[schemars(range(min = 0, max = 900_000))]
     pub relay_linger_ms: u64,
-    /// Whether other processes, with stores of their own, may read in the same groups. Each then knows only of the
-    /// aggregates whose partitions it happened to have.
+    /// Lets other processes, with stores of their own, read in the same groups. Each then knows
+    /// only the aggregates of the partitions assigned to it.
     pub allow_split_state: bool,
-    /// Further librdkafka properties, by their own names (timeouts, sizes, security beyond `tls` and `sasl`).
-    #[serde(serialize_with = "serialize_redacted")]
+    /// Further librdkafka properties, by their own names (timeouts, sizes, security beyond `tls`
+    /// and `sasl`).
+    #[serde(serialize_with = "serialize_redacted", skip_deserializing)]
     pub properties: BTreeMap<String, String>,
     /// TLS to the brokers.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", skip_deserializing)]
     pub tls: Option<TlsSettings>,
-    /// Who the host is to the brokers.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The host's login to the brokers.
+    #[serde(skip_serializing_if = "Option::is_none", skip_deserializing)]
     pub sasl: Option<SaslSettings>,
 }
 
@@ -88,71 +141,30 @@ impl Default for KafkaSettings {
 
 impl fmt::Debug for KafkaSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KafkaSettings")
-            .field("bootstrap", &self.bootstrap)
-            .field("partitions", &self.partitions)
-            .field("replication", &self.replication)
-            .field("relay_linger_ms", &self.relay_linger_ms)
-            .field("allow_split_state", &self.allow_split_state)
-            .field("properties", &redact(&self.properties))
-            .field("tls", &self.tls)
-            .field("sasl", &self.sasl)
-            .finish()
+        // The serialized form has no secrets.
+        let text = serde_json::to_string(self).unwrap_or_default();
+        write!(f, "KafkaSettings {text}")
     }
-}
-
-/// The properties with the values left out that may be secrets: those whose names speak of a
-/// password, a secret or a key.
-#[must_use]
-pub fn redact(properties: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    properties
-        .iter()
-        .map(|(name, value)| {
-            (
-                name.clone(),
-                if is_secret(name) {
-                    REDACTED.into()
-                } else {
-                    value.clone()
-                },
-            )
-        })
-        .collect()
 }
 
 impl KafkaSettings {
-    /// The same, fit to be shown: see [`redact`].
-    #[must_use]
-    pub fn redacted(self) -> Self {
-        Self {
-            properties: redact(&self.properties),
-            ..self
-        }
-    }
-
-    /// Everything that is wrong with them, each with its name and what to do; empty where nothing is.
+    /// All problems of the settings, each with the name of its setting and the remedy.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         for server in self.bootstrap.split(',').map(str::trim) {
-            if let Err(reason) = server::check(server) {
+            if !is_server(server) {
                 problems.push(format!(
-                    "bootstrap `{}`: `{server}` {reason}; give HOST:PORT, several with commas between",
+                    "bootstrap `{}`: `{server}` is no HOST:PORT with a port between 1 and 65535; give HOST:PORT, several \
+                     with commas between",
                     self.bootstrap
                 ));
             }
         }
-        if self.partitions < 1 {
-            problems.push(format!(
-                "partitions {}: must be at least 1",
-                self.partitions
-            ));
-        }
-        if self.replication < 1 && self.replication != -1 {
-            problems.push(format!(
-                "replication {}: must be at least 1, or -1 for the broker's default",
-                self.replication
-            ));
+        // The other bounds are declared with the fields.
+        if self.replication == 0 {
+            problems
+                .push("replication 0: must be at least 1, or -1 for the broker's default".into());
         }
         let secured = self.secured();
         for (name, value) in &self.properties {
@@ -179,76 +191,108 @@ impl KafkaSettings {
         problems
     }
 
-    /// Makes one client of each kind and lets it go: what does not fit together is known by then only.
-    ///
-    /// # Errors
-    /// What librdkafka says of the settings.
-    pub(crate) fn try_out(&self) -> KafkaResult<()> {
-        let producer: BaseProducer = self.producer_config().create()?;
+    /// Makes one client of each kind and drops it: only this shows settings that don't fit
+    /// together.
+    pub(crate) fn try_out(&self) -> Result<(), String> {
+        let failed = |error| match self.is_tls() {
+            true => format!("{}{CHECK_FILES}", describe(&error)),
+            false => describe(&error),
+        };
+        let producer: BaseProducer = self.producer_config().create().map_err(failed)?;
         client::close(producer);
-        let consumer: BaseConsumer = self.consumer_config("saga", "check", "check").create()?;
+        let config = self.consumer_config("saga", "check", "check");
+        let consumer: BaseConsumer = config.create().map_err(failed)?;
         client::close(consumer);
         Ok(())
     }
 
-    /// What to check where no client can be made with these settings, by what they name.
-    pub(crate) fn files_to_check(&self) -> &'static str {
-        match &self.tls {
-            Some(tls) if tls.enabled => {
-                "; check that `ca_file`, `certificate_file` and `key_file` in `[kafka.tls]` hold what they should (PEM), that \
-                 the key is that of the certificate, and its password"
-            }
-            _ => "",
+    /// What an eavesdropper on unencrypted connections would learn, and the remedy.
+    pub(crate) fn open_secrets(&self) -> Vec<&'static str> {
+        let mut open = Vec::new();
+        let Some(sasl) = &self.sasl else { return open };
+        // SCRAM never sends the password itself.
+        if !self.is_tls() && !sasl.mechanism().starts_with("SCRAM") {
+            open.push(
+                "the connection to Kafka is not encrypted, and whoever listens to it learns the password or the token: use \
+                 `[kafka.tls]`, or a SCRAM mechanism",
+            );
         }
+        if matches!(sasl, SaslSettings::Token(login) if login.token_endpoint.starts_with("http://"))
+        {
+            open.push(
+                "tokens are asked for without encryption, and whoever listens to it learns the client secret: use an \
+                 https:// `token_endpoint`",
+            );
+        }
+        open
     }
 
     fn secured(&self) -> Vec<(&'static str, String)> {
         security::properties(self.tls.as_ref(), self.sasl.as_ref())
     }
 
-    /// For clients that ask whether brokers and topics are there, and create topics.
+    /// Configuration of clients that look for brokers and topics, and create topics.
     pub(crate) fn probe_config(&self) -> ClientConfig {
         self.config(&[], &[])
     }
 
-    /// For the consumer of a group. `member` tells the consumers of one process apart, `identity` its store from others.
+    /// Configuration of a group's consumer. `member` distinguishes the consumers of one process,
+    /// `identity` its store from others.
     pub(crate) fn consumer_config(
         &self,
         group: &str,
         member: &str,
         identity: &str,
     ) -> ClientConfig {
-        let mut config = self.config(
-            &[
-                ("partition.assignment.strategy", "cooperative-sticky"),
-                // A waiting fetch is answered as soon as there is anything.
-                ("fetch.min.bytes", "1"),
-                ("fetch.wait.max.ms", "100"),
-                ("fetch.error.backoff.ms", "100"),
-                // What was fetched ahead of the rules is bounded (invariant 9): 16 MiB for each consumer.
-                ("queued.min.messages", "10000"),
-                ("queued.max.messages.kbytes", "16384"),
-                ("fetch.queue.backoff.ms", "20"),
-                // Who takes over with another store waits so long after a crash.
-                (SESSION_TIMEOUT, "10000"),
-                ("topic.metadata.refresh.interval.ms", "30000"),
-                // How far the client is in its partitions (`consume/client_position.rs`).
-                ("statistics.interval.ms", "1000"),
-                (PROPAGATION, PROPAGATES),
-            ],
-            &[
-                ("group.id", group),
-                ("auto.offset.reset", "earliest"),
-                ("enable.auto.commit", "false"),
-                ("enable.auto.offset.store", "false"),
-            ],
-        );
-        // Static membership: after a crash, the restarted process has its partitions at once.
-        let instance = self.properties.get(INSTANCE);
-        let instance = instance.map_or(identity, String::as_str);
+        let fixed = [
+            ("group.id", group),
+            ("auto.offset.reset", "earliest"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            // For the client's position in its partitions (`consume/position.rs`).
+            ("statistics.interval.ms", "1000"),
+        ];
+        let mut config = self.config(&OF_CONSUMERS, &fixed);
+        // Static membership: after a crash, the restarted process gets its partitions at once.
+        let instance = (self.properties.get(INSTANCE)).map_or(identity, String::as_str);
         config.set(INSTANCE, format!("{instance}-{member}"));
         let client = config.get(CLIENT).unwrap_or_default().to_owned();
         config.set(CLIENT, group::client_id(&client, identity));
+        config
+    }
+
+    /// Configuration of the relay's producer.
+    pub(crate) fn producer_config(&self) -> ClientConfig {
+        let linger = self.relay_linger_ms.to_string();
+        let defaults = [&[("linger.ms", &*linger)], &OF_PRODUCERS[..]].concat();
+        self.config(&defaults, &FIXED_OF_PRODUCERS)
+    }
+
+    /// Combines the host's defaults, then the operator's properties, then fixed ones.
+    fn config(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set_log_level(match self.wants_debug_lines() {
+            true => RDKafkaLogLevel::Debug,
+            false => RDKafkaLogLevel::Info,
+        });
+        for (name, value) in DEFAULTS.iter().chain(defaults) {
+            config.set(*name, *value);
+        }
+        for (name, value) in &self.properties {
+            // Both names of one property would leave it undefined which one counts.
+            let is_linger = name == "queue.buffering.max.ms";
+            config.set(if is_linger { "linger.ms" } else { name }, value);
+        }
+        for (name, value) in self.secured() {
+            config.set(name, value);
+        }
+        for (name, value) in fixed {
+            config.set(*name, *value);
+        }
+        // Otherwise a producer too would create a topic again, with the broker's defaults, by
+        // asking for its metadata.
+        config.set("allow.auto.create.topics", "false");
+        config.set("bootstrap.servers", &self.bootstrap);
         config
     }
 
@@ -261,99 +305,46 @@ impl KafkaSettings {
         self.properties.contains_key("debug")
     }
 
-    /// Whether who listens to the connection learns what he needs to log in himself.
-    pub(crate) fn shows_its_secret(&self) -> bool {
-        let is_encrypted = self.tls.as_ref().is_some_and(|tls| tls.enabled);
-        !is_encrypted && self.sasl.as_ref().is_some_and(SaslSettings::is_open)
+    /// True if the connections are encrypted by `[kafka.tls]`.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.enabled)
     }
 
-    /// Time after which who was in a group, and is not heard of any more, is not in it.
+    /// Time after which a silent member is no longer in the group.
     pub(crate) fn group_patience(&self) -> Duration {
-        self.session_timeout() + GOODBYE
-    }
-
-    fn session_timeout(&self) -> Duration {
         let config = self.consumer_config("", "", "");
         let millis = config
             .get(SESSION_TIMEOUT)
             .and_then(|text| text.parse().ok());
-        Duration::from_millis(millis.unwrap_or(45_000))
-    }
-
-    /// For the relay's producer.
-    pub(crate) fn producer_config(&self) -> ClientConfig {
-        let linger = self.relay_linger_ms.to_string();
-        self.config(
-            &[
-                ("linger.ms", &linger),
-                // The same key goes to the same partition as from a Java producer.
-                ("partitioner", "murmur2_random"),
-                // What is in flight is bounded (invariant 9): 64 MiB.
-                ("queue.buffering.max.kbytes", "65536"),
-                ("topic.metadata.refresh.interval.ms", "30000"),
-                (PROPAGATION, PROPAGATES),
-            ],
-            &[
-                ("enable.idempotence", "true"),
-                ("acks", "all"),
-                // Order in = order out (invariant 4): no event is given up and passed by a later one. The broker's
-                // final no stops the producer, and the relay starts again from what is acknowledged.
-                ("message.timeout.ms", "0"),
-                ("enable.gapless.guarantee", "true"),
-                // One request at a time for each broker: a broker that does not know a producer yet takes its second
-                // request even though it refused the first, and order would be lost (invariant 4). Whatever gathers
-                // meanwhile goes into the next request, so that this costs latency under load, not throughput.
-                ("max.in.flight.requests.per.connection", "1"),
-            ],
-        )
-    }
-
-    /// Our defaults, then what was set from outside, then what must be so.
-    fn config(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set_log_level(if self.wants_debug_lines() {
-            RDKafkaLogLevel::Debug
-        } else {
-            RDKafkaLogLevel::Info
-        });
-        config.set(CLIENT, "saga");
-        // A broker that is back is noticed within so long.
-        config.set("reconnect.backoff.max.ms", "2000");
-        for (name, value) in defaults {
-            config.set(*name, *value);
-        }
-        for (name, value) in &self.properties {
-            let alias = ALIASES.iter().find(|(alias, _)| alias == name);
-            config.set(alias.map_or(name.as_str(), |(_, name)| name), value);
-        }
-        let by_hand = (self.properties.iter()).map(|(name, value)| (name.as_str(), value.as_str()));
-        if let Some((name, value)) = security::defaults(by_hand) {
-            config.set(name, value);
-        }
-        for (name, value) in self.secured() {
-            config.set(name, value);
-        }
-        for (name, value) in fixed {
-            config.set(*name, *value);
-        }
-        // A producer too would otherwise create a topic again, with the broker's defaults, by asking where it is.
-        config.set("allow.auto.create.topics", "false");
-        config.set("bootstrap.servers", &self.bootstrap);
-        config
+        Duration::from_millis(millis.unwrap_or(45_000)) + GOODBYE
     }
 }
 
-/// The text of an error, without a value that may be a secret.
+/// True for `HOST:PORT`, as librdkafka takes it: the port, and a protocol with `://` before it, may
+/// be missing. librdkafka accepts nearly anything: a port beyond 65535 becomes another one, and a
+/// list with a wrong separator becomes one long unknown name.
+fn is_server(server: &str) -> bool {
+    let (protocol, address) = server.split_once("://").unwrap_or(("plaintext", server));
+    let (host, port) = match address.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').unwrap_or_default(),
+        None => address.split_at(address.find(':').unwrap_or(address.len())),
+    };
+    let is_of_a_name = |c: char| c.is_alphanumeric() || "-._:%".contains(c);
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    PROTOCOLS.contains(&&*protocol.to_ascii_lowercase())
+        && !host.is_empty()
+        && host.chars().all(is_of_a_name)
+        && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+}
+
+/// The text of an error, without values that may be secrets.
 pub(crate) fn describe(error: &KafkaError) -> String {
     match error {
+        // librdkafka's own text may quote the value.
+        KafkaError::ClientConfig(_, _, name, _) if is_secret(name) => {
+            format!("`{name}` = `{REDACTED}`: is not a value for it")
+        }
         KafkaError::ClientConfig(_, reason, name, value) => {
-            let value = if is_secret(name) { REDACTED } else { value };
-            // librdkafka's own text may quote the value.
-            let reason = if is_secret(name) {
-                "is not a value for it"
-            } else {
-                reason
-            };
             format!("`{name}` = `{value}`: {reason}")
         }
         other => other.to_string(),
@@ -372,7 +363,10 @@ fn serialize_redacted<S: Serializer>(
     properties: &BTreeMap<String, String>,
     to: S,
 ) -> Result<S::Ok, S::Error> {
-    redact(properties).serialize(to)
+    to.collect_map(properties.iter().map(|(name, value)| {
+        let value = if is_secret(name) { REDACTED } else { value };
+        (name, value)
+    }))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::kafka::tests::login;
 
 fn with(name: &str, value: &str) -> KafkaSettings {
     KafkaSettings {
@@ -22,14 +23,12 @@ fn every_problem_is_listed_at_once() {
         .properties
         .insert("socket.timeout.ms".into(), "soon".into());
     settings.bootstrap = "a:1,".into();
-    settings.partitions = 0;
-    settings.replication = -2;
+    settings.replication = 0;
     let problems = settings.problems();
-    assert_eq!(problems.len(), 6, "{problems:?}");
+    assert_eq!(problems.len(), 5, "{problems:?}");
     for expected in [
         "bootstrap",
-        "partitions 0",
-        "replication -2",
+        "replication 0",
         "enable.idempotence",
         "no.such.property",
         "soon",
@@ -74,6 +73,8 @@ fn a_property_from_outside_replaces_a_default_but_not_what_must_be() {
         (Some("30"), None)
     );
     assert_eq!(config.get("acks"), Some("all"));
+    let config = with("statistics.interval.ms", "0").consumer_config("group", "member", "id");
+    assert_eq!(config.get("statistics.interval.ms"), Some("1000"));
 }
 
 #[test]
@@ -89,9 +90,12 @@ fn consumers_are_known_by_the_store_that_they_read_for() {
 
 #[test]
 fn the_session_timeout_is_the_one_that_is_set() {
-    let timeout = |settings: KafkaSettings| settings.session_timeout().as_secs();
-    assert_eq!(timeout(KafkaSettings::default()), 10);
-    assert_eq!(timeout(with("session.timeout.ms", "30000")), 30);
+    let timeout = |settings: KafkaSettings| settings.group_patience() - GOODBYE;
+    assert_eq!(timeout(KafkaSettings::default()), Duration::from_secs(10));
+    assert_eq!(
+        timeout(with("session.timeout.ms", "30000")),
+        Duration::from_secs(30)
+    );
 }
 
 #[test]
@@ -114,6 +118,7 @@ fn invariants_1_and_4_rest_on_properties_that_nobody_can_change() {
         ("enable.auto.offset.store", "false", "true"),
         ("auto.offset.reset", "earliest", "latest"),
         ("allow.auto.create.topics", "false", "true"),
+        ("statistics.interval.ms", "1000", "0"),
     ] {
         assert_eq!(consumer.get(name), Some(value), "{name}");
         assert_eq!(with(name, other).problems().len(), 1, "{name}");
@@ -128,4 +133,81 @@ fn invariants_1_and_4_rest_on_properties_that_nobody_can_change() {
     ] {
         assert_eq!(with(name, value).problems().len(), 1, "{name}");
     }
+}
+
+#[test]
+fn authorities_are_those_of_the_system_unless_others_are_named() {
+    let trusted = |settings: KafkaSettings| {
+        let config = settings.probe_config();
+        config.get("ssl.ca.location").map(str::to_owned)
+    };
+    let tls = |ca_file: Option<&str>| KafkaSettings {
+        tls: Some(TlsSettings {
+            enabled: true,
+            ca_file: ca_file.map(Into::into),
+            ..TlsSettings::default()
+        }),
+        ..KafkaSettings::default()
+    };
+    assert_eq!(trusted(tls(None)).as_deref(), Some("probe"));
+    assert_eq!(
+        trusted(tls(Some("/etc/own.pem"))).as_deref(),
+        Some("/etc/own.pem")
+    );
+    assert_eq!(
+        trusted(with("security.protocol", "ssl")).as_deref(),
+        Some("probe")
+    );
+    assert_eq!(
+        trusted(with("ssl.ca.location", "/etc/own.pem")).as_deref(),
+        Some("/etc/own.pem")
+    );
+}
+
+#[test]
+fn servers_are_checked_because_librdkafka_takes_nearly_anything() {
+    for server in [
+        "localhost:9092",
+        "localhost",
+        "127.0.0.1:29092",
+        "[::1]:9092",
+        "[fe80::1%eth0]:9092",
+        "SASL_SSL://b-1.shop_kafka.example.com:9098",
+    ] {
+        assert!(is_server(server), "{server}");
+    }
+    for server in [
+        "",
+        ":9092",
+        "localhost:99999",
+        "localhost:0",
+        "localhost:",
+        "localhost:kafka",
+        "a:1;b:2",
+        "127.0.0.1 :9092",
+        "http://localhost:9092",
+        "[::1:9092",
+        "[::1]9092",
+        "a:1/b",
+    ] {
+        assert!(!is_server(server), "{server}");
+    }
+}
+
+#[test]
+fn only_scram_and_tls_keep_the_secret_from_who_listens() {
+    let open = |mechanism, is_tls| {
+        let tls = TlsSettings {
+            enabled: is_tls,
+            ..TlsSettings::default()
+        };
+        let settings = KafkaSettings {
+            sasl: Some(login(mechanism)),
+            tls: Some(tls),
+            ..KafkaSettings::default()
+        };
+        !settings.open_secrets().is_empty()
+    };
+    assert!(open("PLAIN", false) && !open("PLAIN", true));
+    assert!(!open("SCRAM-SHA-256", false) && !open("SCRAM-SHA-512", false));
 }

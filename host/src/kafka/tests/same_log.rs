@@ -1,18 +1,19 @@
-//! Whether a log is the one that was read, as far as that shows without a broker that loses records; and which times records have.
+//! Detection of a replaced log, as far as it can be tested without a broker that loses records;
+//! times of records.
 
 use super::*;
 use crate::base::clock::now_ms;
 use crate::store::StoredPlace;
 use crate::transport::Proof;
 
-fn place(rig: &Rig, partition: i32) -> StoredPlace {
+fn place(rig: &TransportRig, partition: i32) -> StoredPlace {
     let source = &rig.source;
     let place = (rig.store.reader().unwrap()).place(&source.consumer, source.topic_row, partition);
     place.unwrap().unwrap()
 }
 
-/// Publishes records of a partition each, reads and settles them.
-fn read_some(rig: &Rig, partitions: usize) {
+/// Publishes one record to each partition, reads and settles them.
+fn read_some(rig: &TransportRig, partitions: usize) {
     let consumer = rig.consuming();
     for _ in 0..partitions {
         rig.settle(&consumer.next());
@@ -57,7 +58,7 @@ fn a_partition_with_another_record_in_the_place_of_the_last_one_is_read_no_furth
     };
     (0..2).for_each(say);
     read_some(&rig, 2);
-    // What the store says was read there is another record.
+    // The stored proof is that of another record.
     let last = place(&rig, 0).last.map(|last| Proof {
         print: last.print ^ 1,
         ..last

@@ -1,8 +1,10 @@
-//! What a swap of rules must not disturb on Kafka: the members of groups that it is not about. What became of groups
-//! is read from the log, as an operator would.
+//! Swaps of rules on Kafka must not disturb the members of other groups. The changes of groups are
+//! read from the log, as by an operator.
 
 use std::io::Write;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
+
+use parking_lot::Mutex;
 
 use super::*;
 
@@ -14,7 +16,7 @@ static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = LINES.lock();
         lines.write(bytes)
     }
 
@@ -24,7 +26,8 @@ impl Write for Log {
 }
 
 impl Log {
-    /// The log from now on. Consumers log on threads of their own, so it is that of the process.
+    /// Keeps the log from now on. Consumers log on threads of their own, so this is the log of the
+    /// process.
     fn kept() -> Self {
         static KEPT: OnceLock<()> = OnceLock::new();
         KEPT.get_or_init(|| {
@@ -37,7 +40,7 @@ impl Log {
         Self
     }
 
-    /// How often a group was said to have this happen to it on a topic, with just these partitions.
+    /// Number of log lines about this event of a group on a topic, with exactly these partitions.
     fn count(self, what: &str, group: &str, topic: &str, partitions: &[i32]) -> usize {
         let (what, whose) = (
             format!("partitions {what}"),
@@ -46,14 +49,14 @@ impl Log {
         self.lines(&what, &whose)
     }
 
-    /// How often partitions of a group were assigned or revoked.
+    /// Number of assignments and revocations of a group's partitions.
     fn changes(self, group: &str) -> usize {
         let group = format!("group={group} ");
         self.lines("partitions assigned", &group) + self.lines("partitions revoked", &group)
     }
 
     fn lines(self, what: &str, whose: &str) -> usize {
-        let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = LINES.lock();
         let text = std::str::from_utf8(&lines).unwrap();
         let is_it = |line: &&str| line.contains(what) && line.contains(whose);
         text.lines().filter(is_it).count()
@@ -86,7 +89,7 @@ fn sources_that_come_and_go_are_said_and_no_other_group_notices() {
                 ..rig.row("k", &round.to_string())
             },
         ]);
-        // It has settled nothing, so it reads from the beginning.
+        // The group has settled nothing, so it reads from the beginning.
         assert_eq!(same_topic.values(1), ["0"]);
         assert_eq!(new_topic.values(1), ["1"]);
         same_topic.stop();
@@ -145,7 +148,7 @@ fn a_topic_that_is_added_waits_in_the_outbox_until_then() {
     });
     assert_eq!(progress(later.1), None);
 
-    // That it can't be created holds up nothing else.
+    // A topic that can't be created holds up nothing else.
     rig.transport.publish_too(vec![later.clone()]);
     until("it is said", || {
         trouble(&rig).contains("topic later does not exist")
@@ -163,7 +166,7 @@ fn a_topic_that_is_added_waits_in_the_outbox_until_then() {
 
 #[test]
 fn the_troubles_of_a_source_end_with_it() {
-    // The mock broker does not know how to create topics.
+    // The mock broker can't create topics.
     let cluster = cluster("t", 1);
     let rig = rig_on(&cluster, "t");
     let missing = rig.source_of(&rig.topic("missing"), "group");
@@ -179,7 +182,7 @@ fn the_troubles_of_a_source_end_with_it() {
     another.stop();
     assert_eq!(rig.transport.trouble(), None);
 
-    // The supervisor goes on for others.
+    // The supervisor continues for others.
     let consumer = rig.consuming();
     let _relay = rig.publishing();
     rig.publish(vec![rig.row("k", "0")]);

@@ -1,51 +1,82 @@
-//! The topics that are needed, and what is known of them.
+//! The topics that are needed, and their states.
 //!
-//! Consumers and the relay wait until their topic is known to exist: by asking for it themselves they could
-//! have it created with the broker's defaults instead of the configured ones. The supervisor of `health` finds it out.
+//! Consumers and the relay wait until their topic is known to exist: their own requests could make
+//! the broker create it with its defaults instead of the configured values. The supervisor of
+//! `health` finds out.
 
+pub(crate) mod admin;
 pub(crate) mod config;
-pub(crate) mod create;
-pub(crate) mod id;
-pub(crate) mod name;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use self::config::TopicConfig;
-use super::health::condition::{Condition, Subject};
-use super::health::conditions::Conditions;
+use super::health::condition::KafkaCondition;
+use super::health::conditions::{Conditions, Subject};
 use crate::base::notify::Notify;
+
+/// Longest name of a topic in Kafka, in characters.
+const LONGEST: usize = 249;
+
+/// The error in a topic's name by Kafka's rules, as text that follows the name.
+pub(super) fn name_problem(name: &str) -> Option<String> {
+    if matches!(name, "" | "." | "..") {
+        return Some("is no name that Kafka takes".into());
+    }
+    let is_legal = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if let Some(other) = name.chars().find(|c| !is_legal(c)) {
+        return Some(format!(
+            "has {other:?} in it: names of topics in Kafka have ASCII letters, digits, '.', '_' and '-' only"
+        ));
+    }
+    let length = name.len();
+    (length > LONGEST).then(|| {
+        format!("has {length} characters: names of topics in Kafka have at most {LONGEST}")
+    })
+}
 
 /// The state of a topic.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Nothing is known yet.
+    /// Unknown so far.
     #[default]
     Unknown,
-    /// It exists.
+    /// The topic exists.
     Exists,
-    /// It can't be used or created at the moment.
+    /// The topic can't be used or created at the moment.
     Failing,
 }
 
 /// A topic that is needed.
 #[derive(Default)]
-struct Topic {
-    state: State,
-    /// Whether it was there already.
-    was_there: bool,
-    /// How many consumers read it.
-    readers: usize,
-    /// Whether the relay writes it.
-    is_written: bool,
-    /// Its id, where brokers have told it.
+pub(crate) struct Topic {
+    pub(crate) state: State,
+    /// True if the topic existed before.
+    pub(crate) was_there: bool,
+    /// Number of consumers that read it.
+    pub(crate) readers: usize,
+    /// True if the relay writes it.
+    pub(crate) is_written: bool,
+    /// Its id, if brokers have told it.
     id: Option<String>,
-    /// How brokers keep it, once they were asked; the default where they don't tell.
-    config: Option<TopicConfig>,
+    /// Its settings; `None` until brokers were asked, the default if they don't tell.
+    pub(crate) config: Option<TopicConfig>,
 }
 
-/// What a topic is needed for.
+impl Topic {
+    /// The rights that are needed on it, by Kafka's names.
+    pub(crate) fn rights(&self) -> Vec<&'static str> {
+        let read = (self.readers > 0).then_some("Read");
+        read.into_iter()
+            .chain(self.is_written.then_some("Write"))
+            .collect()
+    }
+}
+
+/// The use of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
     /// A consumer reads it.
@@ -54,26 +85,24 @@ pub(crate) enum Use {
     Write,
 }
 
-/// What is known of the topics that are needed.
+/// The state of all topics that are needed.
 #[derive(Default)]
 pub(crate) struct Topics {
     needed: Mutex<BTreeMap<Arc<str>, Topic>>,
-    /// Notified when there is a reason to ask now, and when the supervisor is to end.
+    /// Notified when there is a reason to ask now.
     pub(crate) asked: Notify,
     /// Notified when a topic is known to exist.
-    found: Notify,
+    pub(crate) found: Notify,
     is_unreachable: AtomicBool,
-    /// How many of the supervisor's questions were answered.
     answers: AtomicU64,
-    /// How often a topic that is written was found to be another one than before.
     recreations: AtomicU64,
 }
 
 impl Topics {
-    /// A topic is needed, by one more.
+    /// Adds a use of a topic.
     pub(crate) fn need(&self, topic: &Arc<str>, what_for: Use) {
         {
-            let mut needed = self.lock();
+            let mut needed = self.needed.lock();
             let topic = needed.entry(topic.clone()).or_default();
             match what_for {
                 Use::Read => topic.readers += 1,
@@ -83,9 +112,9 @@ impl Topics {
         self.ask_now();
     }
 
-    /// A reader of a topic is gone; with the last one that needed the topic goes what was in its way.
+    /// Removes a reader of a topic; after the last use, the topic's condition is removed too.
     pub(crate) fn read_no_more(&self, name: &Arc<str>, conditions: &Conditions) {
-        let mut needed = self.lock();
+        let mut needed = self.needed.lock();
         if let Some(topic) = needed.get_mut(name) {
             topic.readers -= 1;
             if topic.readers == 0 && !topic.is_written {
@@ -95,28 +124,27 @@ impl Topics {
         }
     }
 
-    /// There is a reason for the supervisor to ask at once: a client has lost its brokers.
+    /// Makes the supervisor ask at once: a client has lost its brokers.
     pub(crate) fn ask_now(&self) {
         self.asked.notify();
     }
 
-    /// A broker does not know a topic that was there: it was deleted, or the broker is behind. The supervisor asks at once.
+    /// Doubts a topic that a broker no longer knows: it was deleted, or the broker lags behind. The
+    /// supervisor asks at once.
     pub(crate) fn doubt_topic(&self, topic: &str) {
-        if let Some(topic) = self.lock().get_mut(topic) {
-            topic.state = State::Unknown;
-        }
+        self.with(topic, |topic| topic.state = State::Unknown);
         self.ask_now();
     }
 
-    /// Keeps what was found out of a topic, if it is still needed.
+    /// Keeps a finding about a topic, if it is still needed.
     pub(crate) fn note(
         &self,
         name: &Arc<str>,
-        found: Result<State, Condition>,
+        found: Result<State, KafkaCondition>,
         conditions: &Conditions,
     ) {
-        // Held until it is reported: the condition of a topic must not outlast the need for it.
-        let mut needed = self.lock();
+        // Held during the report: the condition of a topic must not outlast its use.
+        let mut needed = self.needed.lock();
         let Some(topic) = needed.get_mut(name) else {
             return;
         };
@@ -136,125 +164,63 @@ impl Topics {
         }
     }
 
-    /// A topic was created. Gives whether it was there before: it is another one from now on.
-    pub(crate) fn was_deleted(&self, topic: &str) -> bool {
-        let mut needed = self.lock();
-        let Some(topic) = needed.get_mut(topic).filter(|topic| topic.was_there) else {
-            return false;
-        };
-        topic.was_there = false;
-        topic.config = None;
-        true
-    }
-
-    /// Whether a topic is known to exist.
-    pub(crate) fn exists(&self, topic: &str) -> bool {
-        self.is(topic, |topic| topic.state == State::Exists)
-    }
-
-    /// Whether a topic can't be used or created at the moment.
-    pub(crate) fn is_failing(&self, topic: &str) -> bool {
-        self.is(topic, |topic| topic.state == State::Failing)
-    }
-
-    /// Whether the relay writes a topic.
-    pub(crate) fn is_written(&self, topic: &str) -> bool {
-        self.is(topic, |topic| topic.is_written)
-    }
-
-    /// Whether brokers were asked how they keep a topic, and have answered, or it is not needed any more.
-    pub(crate) fn is_config_known(&self, topic: &str) -> bool {
-        !self.is(topic, |topic| topic.config.is_none())
-    }
-
-    /// Whether a topic is known to be compacted.
-    pub(crate) fn is_compacted(&self, topic: &str) -> bool {
-        self.is(topic, |topic| {
-            topic.config.is_some_and(|config| config.is_compacted)
-        })
-    }
-
-    fn is(&self, topic: &str, so: impl FnOnce(&Topic) -> bool) -> bool {
-        self.lock().get(topic).is_some_and(so)
-    }
-
-    /// The rights that are needed on a topic, as Kafka calls them.
-    pub(crate) fn rights(&self, topic: &str) -> Vec<&'static str> {
-        let rights = |topic: &Topic| {
-            let rights = [(topic.readers > 0, "Read"), (topic.is_written, "Write")];
-            let needed = rights.into_iter().filter(|(is_needed, _)| *is_needed);
-            needed.map(|(_, right)| right).collect()
-        };
-        self.lock().get(topic).map(rights).unwrap_or_default()
-    }
-
-    /// Notified when a topic is known to exist.
-    pub(crate) fn found(&self) -> &Notify {
-        &self.found
-    }
-
-    /// Brokers have told how they keep a topic, or will not. Gives whether it is read.
-    pub(crate) fn has_config(&self, topic: &str, config: Option<TopicConfig>) -> bool {
-        let mut needed = self.lock();
-        let Some(topic) = needed.get_mut(topic) else {
-            return false;
-        };
-        topic.config = Some(config.unwrap_or_default());
-        topic.readers > 0
-    }
-
-    /// Brokers have told the id of a topic.
-    pub(crate) fn has_id(&self, topic: &str, id: String) {
-        if let Some(topic) = self.lock().get_mut(topic) {
-            if topic.id.as_ref().is_some_and(|before| *before != id) {
-                self.recreations.fetch_add(1, Ordering::Relaxed);
-            }
-            topic.id = Some(id);
+    /// Keeps a topic's id, and counts if it is another one than before.
+    pub(crate) fn note_id(&self, topic: &str, id: String) {
+        let before = self.with(topic, |topic| topic.id.replace(id.clone()));
+        if before.flatten().is_some_and(|before| before != id) {
+            self.recreations.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// How often a topic that is written was found to be another one than before.
+    /// Reads or changes what is known of a topic; `None` if it is not needed.
+    pub(crate) fn with<T>(&self, topic: &str, what: impl FnOnce(&mut Topic) -> T) -> Option<T> {
+        self.needed.lock().get_mut(topic).map(what)
+    }
+
+    /// True if a topic is known to exist.
+    pub(crate) fn exists(&self, topic: &str) -> bool {
+        self.with(topic, |topic| topic.state) == Some(State::Exists)
+    }
+
+    /// True if a topic can't be used or created at the moment.
+    pub(crate) fn is_failing(&self, topic: &str) -> bool {
+        self.with(topic, |topic| topic.state) == Some(State::Failing)
+    }
+
+    /// Number of times that a written topic was found to be recreated.
     pub(crate) fn recreations(&self) -> u64 {
         self.recreations.load(Ordering::Relaxed)
     }
 
-    /// A question of the supervisor was answered.
-    pub(crate) fn answered(&self) {
-        self.answers.fetch_add(1, Ordering::Relaxed);
-        self.is_unreachable.store(false, Ordering::Relaxed);
+    /// Notes that brokers have answered the supervisor, or have not for a while.
+    pub(crate) fn note_answer(&self, is_answered: bool) {
+        self.answers
+            .fetch_add(u64::from(is_answered), Ordering::Relaxed);
+        self.is_unreachable.store(!is_answered, Ordering::Relaxed);
     }
 
-    /// How many were.
+    /// Number of answers to the supervisor.
     pub(crate) fn answers(&self) -> u64 {
         self.answers.load(Ordering::Relaxed)
     }
 
-    /// Brokers have not answered the supervisor for a while.
-    pub(crate) fn unanswered(&self) {
-        self.is_unreachable.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether that is so.
+    /// True if brokers have not answered the supervisor for a while.
     pub(crate) fn is_unreachable(&self) -> bool {
         self.is_unreachable.load(Ordering::Relaxed)
     }
 
-    /// All that are needed.
+    /// The names of all topics that are needed.
     pub(crate) fn names(&self) -> Vec<Arc<str>> {
-        self.lock().keys().cloned().collect()
+        self.needed.lock().keys().cloned().collect()
     }
 
-    /// Those that are not known to exist.
+    /// The names of those that are not known to exist.
     pub(crate) fn missing(&self) -> Vec<Arc<str>> {
-        let needed = self.lock();
+        let needed = self.needed.lock();
         let missing = needed
             .iter()
             .filter(|(_, topic)| topic.state != State::Exists);
         missing.map(|(name, _)| name.clone()).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Topic>> {
-        self.needed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -266,11 +232,34 @@ mod tests {
     fn another_id_under_the_same_name_is_another_topic() {
         let topics = Topics::default();
         let name = Arc::from("t");
-        topics.has_id("t", "a".into());
+        topics.note_id("t", "a".into());
         topics.need(&name, Use::Write);
         for (id, recreations) in [("a", 0), ("a", 0), ("b", 1), ("b", 1), ("a", 2)] {
-            topics.has_id("t", id.into());
+            topics.note_id("t", id.into());
             assert_eq!(topics.recreations(), recreations, "{id}");
+        }
+    }
+
+    #[test]
+    fn names_are_judged_by_kafkas_rules() {
+        let longest = "x".repeat(LONGEST);
+        for name in ["orderTopic", "shop.orders_1-dlq", "...", &longest] {
+            assert_eq!(name_problem(name), None, "{name}");
+        }
+        let longer = "x".repeat(LONGEST + 1);
+        for (name, expected) in [
+            ("", "no name"),
+            (".", "no name"),
+            ("..", "no name"),
+            ("a/b", "has '/' in it"),
+            ("shop:orders", "has ':' in it"),
+            ("of today", "has ' ' in it"),
+            ("a\nb", "has '\\n' in it"),
+            ("bestellungen-für", "has 'ü' in it"),
+            (&longer, "has 250 characters"),
+        ] {
+            let found = name_problem(name).unwrap_or_default();
+            assert!(found.contains(expected), "{name:?}: {found}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The compiler's side: this program, started by a host to compile one component.
+//! The compiler process: this program, started by a host to compile one component.
 //!
-//! It reads the component from standard input and answers on standard output: a letter that says what follows, then the machine
-//! code, or why there is none.
+//! It reads the component from standard input and answers on standard output: a letter for the kind
+//! of answer, then the machine code or an error.
 
 use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
@@ -16,19 +16,19 @@ use crate::plugin::engine;
 use crate::plugin::reservation::Reservation;
 use crate::plugin::world::{self, Misfit};
 
-/// The word by which the program is told to be a compiler. It is for hosts, not for people.
+/// The argument that makes the program a compiler. It is for hosts, not for people.
 pub const COMMAND: &str = "compile-component";
 
-/// Bytes of an answer at most: some times what a component may have.
+/// Most bytes of an answer: several times the size of the largest component.
 pub(super) const ANSWER_BYTES: u64 = 2 << 30;
 
-/// What an answer begins with.
+/// First byte of an answer.
 const CODE: u8 = b'C';
 const WORLD: u8 = b'W';
 const INVALID: u8 = b'I';
 const MACHINE: u8 = b'M';
 
-/// Compiles what comes on standard input, as these arguments say. Ends with 0 if it has answered.
+/// Compiles the component on standard input, with these arguments. Exits with 0 if it has answered.
 #[must_use]
 pub fn run(arguments: &[String]) -> ExitCode {
     let [memory_bytes, reservation, threads, data_bytes] = arguments else {
@@ -42,7 +42,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
     ) else {
         return ExitCode::FAILURE;
     };
-    // A host that is killed does not end it, and nobody else would.
+    // A killed host can't end this process, so the kernel must.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     limit_memory(data_bytes);
@@ -65,8 +65,8 @@ pub fn run(arguments: &[String]) -> ExitCode {
     }
 }
 
-/// Limits the memory of this process, and has the system end it before the host where there is none left. As far as the system
-/// allows that: the host looks how much it takes, too.
+/// Limits the memory of this process, and makes the system kill it before the host if memory runs
+/// out. Not all systems enforce that, so the host monitors the memory too.
 fn limit_memory(data_bytes: u64) {
     let before = getrlimit(Resource::Data);
     let limit = |old: Option<u64>| Some(old.map_or(data_bytes, |old| old.min(data_bytes)));
@@ -107,7 +107,7 @@ pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, CompileE
 }
 
 fn failed(error: &wasmtime::Error) -> CompileError {
-    match error.chain().find_map(machine::lack_in) {
+    match error.chain().find_map(machine::shortage_in) {
         Some(lack) => CompileError::Machine(lack),
         None => CompileError::Invalid(format!("{error:#}")),
     }
@@ -116,7 +116,7 @@ fn failed(error: &wasmtime::Error) -> CompileError {
 /// The code in an answer.
 ///
 /// # Errors
-/// Why there is none.
+/// The error in the answer.
 pub(super) fn understand(mut answer: Vec<u8>) -> Result<Vec<u8>, CompileError> {
     let text = |rest: &[u8]| String::from_utf8_lossy(rest).into_owned();
     match answer.split_first() {

@@ -1,14 +1,15 @@
-//! Compiling in a process of its own, with limits of time and memory.
+//! Compilation in a separate process, with limits of time and memory.
 //!
-//! A component is foreign: a file of 5 MB can take a compiler minutes and gigabytes. So the program starts itself again as a
-//! compiler, hands it the component through a pipe, takes the machine code from another one, and ends it where it takes too much
-//! or is not wanted any more. The code goes to the cache by way of the host alone: the compiler knows neither the cache nor its key.
+//! A component is foreign: a file of 5 MB can cost a compiler minutes and gigabytes. So the program
+//! starts itself again as a compiler, passes the component through a pipe, reads the machine code
+//! from another one, and kills the process if it exceeds a limit or is not needed any more. Only
+//! the host writes the cache: the compiler knows neither the cache nor its key.
 //!
 //! # Layout
 //!
 //! - this file: the host's side
-//! - [`child`]: the compiler's side, and what it answers
-//! - `process`: a process that ends with its handle
+//! - [`child`]: the compiler process, and its answers
+//! - `process`: a process that is killed on drop
 
 pub mod child;
 mod process;
@@ -24,37 +25,40 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
 
-use self::process::Process;
+use self::process::CompilerProcess;
 use super::reservation::Reservation;
 use crate::base::machine;
 
-/// How often a compiler is looked at.
+/// Interval between checks of a compiler process.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Bytes that are kept of what a compiler says on standard error.
+/// Bytes kept of a compiler's standard error.
 const SAID: u64 = 4 << 10;
 
-/// Memory for each thread of a compiler at least, in bytes: 32 MiB of it is what the allocator takes for one at once.
+/// Least memory per compiler thread, in bytes: the allocator takes 32 MiB of it at once.
 const THREAD: u64 = 64 << 20;
 
-/// This program, also where its file was replaced meanwhile.
+/// This program, even if its file was replaced meanwhile.
 const SELF: &str = "/proc/self/exe";
 
-/// What compiling one component may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+/// Limits of one compilation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CompileLimits {
     /// Seconds.
+    #[schemars(range(min = 1, max = 3_600))]
     pub seconds: u64,
     /// Bytes of memory.
+    #[schemars(range(min = 64 << 20, max = 1_i64 << 40))]
     pub memory_bytes: u64,
 }
 
 impl Default for CompileLimits {
     fn default() -> Self {
-        // A component of Rust rules takes a second and 60 MB; one with an interpreter in it many times that.
+        // A component of Rust rules takes a second and 60 MB; one with an interpreter many times
+        // that.
         Self {
             seconds: 120,
             memory_bytes: 2 << 30,
@@ -62,27 +66,27 @@ impl Default for CompileLimits {
     }
 }
 
-/// Why there is no code.
+/// The reason why there is no code.
 #[derive(Debug)]
 pub enum CompileError {
-    /// It is not of this host's world, or of another contract.
+    /// Of another world, or of another contract.
     World(String),
-    /// It is damaged, or breaks the compiler.
+    /// Damaged, or crashes the compiler.
     Invalid(String),
-    /// It takes more than it may.
+    /// Exceeds a limit.
     TooMuch(String),
-    /// What the machine lacks.
+    /// The machine is out of this resource.
     Machine(String),
-    /// The host is to end.
+    /// The host is stopping.
     Stopped,
 }
 
-/// Compiles components. Clones are the same.
+/// Compiles components; clones share its state.
 #[derive(Clone)]
-pub struct Compiler(Option<Arc<OfItsOwn>>);
+pub struct Compiler(Option<Arc<SeparateProcess>>);
 
-/// A compiler that is a process of its own.
-struct OfItsOwn {
+/// A compiler in a separate process.
+struct SeparateProcess {
     program: PathBuf,
     limits: CompileLimits,
     memory_bytes: usize,
@@ -91,17 +95,17 @@ struct OfItsOwn {
 }
 
 impl Compiler {
-    /// A compiler in this process, without limits: for tests, which know what they compile.
+    /// A compiler in this process, without limits: for tests, which know their input.
     #[must_use]
     pub fn here() -> Self {
         Self(None)
     }
 
-    /// A compiler in a process of its own: this program, for an engine whose instances have so much memory and reserve so much
-    /// address space.
+    /// A compiler in a separate process: this program, for an engine with this memory limit and
+    /// this reservation of address space per instance.
     ///
     /// # Errors
-    /// That the program does not know itself.
+    /// If the path of the program is unknown.
     pub fn apart(
         limits: CompileLimits,
         memory_bytes: usize,
@@ -111,7 +115,7 @@ impl Compiler {
             true => PathBuf::from(SELF),
             false => std::env::current_exe()?,
         };
-        Ok(Self(Some(Arc::new(OfItsOwn {
+        Ok(Self(Some(Arc::new(SeparateProcess {
             program,
             limits,
             memory_bytes,
@@ -120,7 +124,7 @@ impl Compiler {
         }))))
     }
 
-    /// Ends what is compiled now, and compiles nothing more.
+    /// Aborts a compilation in flight, and compiles nothing more.
     pub fn stop(&self) {
         if let Some(apart) = &self.0 {
             apart.is_stopped.store(true, Ordering::Release);
@@ -130,7 +134,7 @@ impl Compiler {
     /// The machine code of a component.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The reason why there is none.
     pub(super) fn code(&self, engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, CompileError> {
         match &self.0 {
             None => child::compile(engine, bytes),
@@ -139,12 +143,13 @@ impl Compiler {
     }
 }
 
-impl OfItsOwn {
+impl SeparateProcess {
     fn code(&self, bytes: &[u8]) -> Result<Vec<u8>, CompileError> {
         if self.is_stopped.load(Ordering::Acquire) {
             return Err(CompileError::Stopped);
         }
-        let mut process = Process::start(&mut self.command()).map_err(|error| lack(&error))?;
+        let mut process =
+            CompilerProcess::start(&mut self.command()).map_err(|error| lack(&error))?;
         let (stdin, stdout, stderr) = process.pipes().map_err(|error| lack(&error))?;
         let (done, is_done) = mpsc::channel();
         thread::scope(|scope| {
@@ -153,13 +158,13 @@ impl OfItsOwn {
             let saying = named(scope, move || said(stderr)).map_err(start)?;
             let reading = named(scope, move || {
                 let read = read(stdout);
-                // Whoever waits has gone where this fails.
+                // If sending fails, the receiver has gone.
                 let _ = done.send(());
                 read
             })
             .map_err(start)?;
             let ended = self.watch(&mut process, &is_done);
-            // The pipes end with it.
+            // The pipes end with the process.
             let status = match ended {
                 Ok(()) => process.wait(),
                 Err(_) => process.kill(),
@@ -176,10 +181,10 @@ impl OfItsOwn {
         })
     }
 
-    /// Waits until it has answered, as long as it may go on.
+    /// Waits for the answer, within the limits.
     fn watch(
         &self,
-        process: &mut Process,
+        process: &mut CompilerProcess,
         is_done: &mpsc::Receiver<()>,
     ) -> Result<(), CompileError> {
         let began = Instant::now();
@@ -213,9 +218,10 @@ impl OfItsOwn {
         ))
     }
 
-    /// Why a compiler ended that did not answer.
+    /// The error of a compiler that ended without an answer.
     fn broke(&self, status: io::Result<ExitStatus>, said: &str) -> CompileError {
-        // Rust says so, and aborts. Where memory of this process is not limited, the limit was the compiler's own.
+        // Rust prints this text and aborts. Unless this process itself is limited, the compiler's
+        // own limit was the cause.
         let has_none = |resource| getrlimit(resource).current.is_none();
         let is_out = status.is_ok() && said.contains("memory allocation of ");
         match is_out && has_none(Resource::As) && has_none(Resource::Data) {
@@ -232,16 +238,16 @@ impl OfItsOwn {
             .arg(self.memory_bytes.to_string())
             .arg(self.reservation.word())
             .arg(self.threads().to_string())
-            // Between two looks it may take as much again, and no more.
+            // Between two checks it may take as much again, and no more.
             .arg(self.limits.memory_bytes.saturating_mul(2).to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C is for the host, which ends the compiler.
+            // Ctrl-C is for the host, which kills the compiler.
             .process_group(0)
-            // It needs no settings and knows no secrets.
+            // It needs no settings and gets no secrets.
             .env_clear()
-            // The allocator would take a gigabyte at once, and keep what it has had.
+            // The allocator would reserve a gigabyte at once, and never return memory.
             .env("MIMALLOC_DISALLOW_ARENA_ALLOC", "1");
         if let Some(path) = std::env::var_os("LD_LIBRARY_PATH") {
             command.env("LD_LIBRARY_PATH", path);
@@ -249,7 +255,8 @@ impl OfItsOwn {
         command
     }
 
-    /// Threads that compile: those of the pool that this is called in, where it is called in one, as far as there is memory for them.
+    /// Number of compiler threads: that of the current rayon pool, if there is one, as far as
+    /// memory allows.
     fn threads(&self) -> usize {
         let threads = match rayon::current_thread_index() {
             Some(_) => rayon::current_num_threads(),
@@ -273,7 +280,8 @@ fn finish<T>(thread: ScopedJoinHandle<'_, T>) -> Option<T> {
     thread.join().ok()
 }
 
-/// Hands the component over. A compiler that ends before it has read all says why by itself.
+/// Writes the component. If the compiler ends before it has read all, its own answer has the
+/// reason.
 fn write(mut stdin: ChildStdin, bytes: &[u8]) -> io::Result<()> {
     match stdin.write_all(bytes) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -291,16 +299,16 @@ fn said(stderr: ChildStderr) -> String {
     let mut text = Vec::new();
     let mut stderr = stderr.take(SAID);
     if stderr.read_to_end(&mut text).is_ok() {
-        // A full pipe would hold it up.
+        // A full pipe would block the process.
         let _ = io::copy(&mut stderr.into_inner(), &mut io::sink());
     }
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// What the machine lacks, or what else the system said.
+/// A shortage of the machine, or another error of the system.
 fn lack(error: &io::Error) -> CompileError {
     CompileError::Machine(
-        machine::lack_in(error).unwrap_or_else(|| format!("a process that compiles: {error}")),
+        machine::shortage_in(error).unwrap_or_else(|| format!("a process that compiles: {error}")),
     )
 }
 
@@ -310,7 +318,7 @@ fn broke(status: io::Result<ExitStatus>, said: &str) -> CompileError {
         Ok(status) => status,
         Err(error) => return lack(&error),
     };
-    // Rust says so, and aborts.
+    // Rust prints this text and aborts.
     if said.contains("memory allocation of ") {
         return CompileError::Machine("memory: the compiler got none".into());
     }

@@ -1,15 +1,15 @@
-//! A process that ends with its handle.
+//! A process that is killed when its handle is dropped.
 
 use std::io;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
 
-/// A process. It is killed when it is dropped.
-pub(super) struct Process {
+/// A process, killed on drop.
+pub(super) struct CompilerProcess {
     child: Child,
     pipes: Option<(ChildStdin, ChildStdout, ChildStderr)>,
 }
 
-impl Process {
+impl CompilerProcess {
     /// Starts it; all its streams must be pipes.
     pub(super) fn start(command: &mut Command) -> io::Result<Self> {
         let mut child = command.spawn()?;
@@ -20,12 +20,12 @@ impl Process {
         Ok(Self { child, pipes })
     }
 
-    /// Its streams, once.
+    /// Its streams; available once.
     pub(super) fn pipes(&mut self) -> io::Result<(ChildStdin, ChildStdout, ChildStderr)> {
         (self.pipes.take()).ok_or_else(|| io::Error::other("a process without pipes"))
     }
 
-    /// Bytes of memory that it occupies; none where the system does not tell.
+    /// Resident memory in bytes; `None` if the system doesn't report it.
     pub(super) fn memory(&self) -> Option<u64> {
         let path = format!("/proc/{}/statm", self.child.id());
         let statm = std::fs::read_to_string(path).ok()?;
@@ -33,20 +33,20 @@ impl Process {
         pages.checked_mul(rustix::param::page_size() as u64)
     }
 
-    /// Lets it end by itself.
+    /// Waits for its end.
     pub(super) fn wait(&mut self) -> io::Result<ExitStatus> {
         self.child.wait()
     }
 
-    /// Ends it.
+    /// Kills it.
     pub(super) fn kill(&mut self) -> io::Result<ExitStatus> {
-        // One that has ended needs no killing.
+        // Fails if the process has ended, which is fine.
         let _ = self.child.kill();
         self.child.wait()
     }
 }
 
-impl Drop for Process {
+impl Drop for CompilerProcess {
     fn drop(&mut self) {
         let _ = self.kill();
     }

@@ -1,33 +1,35 @@
-//! Where two decisions on one message differ: in the state, an event, a timer, the reply.
+//! Differences between two decisions on one message: in the state, an event, a timer, the reply.
 
 use saga_contract::description::RefusalKind;
 use saga_core::outcome::{Event, Outcome, Refusal, Reply, StateChange, TimerChange};
 use serde_json::{Value, json};
 
-use super::super::report::Part;
+use super::super::report::DifferingPart;
 use super::json::differences;
-use super::trial::Answer;
+use super::trial::TrialAnswer;
 
-/// Parts of one decision that are told at most.
+/// Most differing parts of one decision in a report.
 const PARTS: usize = 256;
 
-/// Where an answer differs from what was decided; nowhere where both come to the same. Values of JSON are compared, not how
-/// they are written.
-pub(super) fn parts(decided: &Outcome, answer: &Answer) -> Vec<Part> {
-    let mut found = Found(Vec::new());
+/// The differences between an answer and a recorded decision. JSON is compared by value, not by its
+/// text.
+pub(super) fn parts(decided: &Outcome, answer: &TrialAnswer) -> Vec<DifferingPart> {
+    let mut found = DifferingParts(Vec::new());
     match answer {
-        Answer::Decided(outcome) => found.outcomes(decided, outcome),
-        Answer::Malformed(why) => found.differ("answer", "decided", &format!("malformed: {why}")),
-        Answer::RetryLater(why) => {
+        TrialAnswer::Decided(outcome) => found.outcomes(decided, outcome),
+        TrialAnswer::Malformed(why) => {
+            found.differ("answer", "decided", &format!("malformed: {why}"))
+        }
+        TrialAnswer::RetryLater(why) => {
             found.differ("answer", "decided", &format!("retry later: {why}"))
         }
     }
     found.0
 }
 
-struct Found(Vec<Part>);
+struct DifferingParts(Vec<DifferingPart>);
 
-impl Found {
+impl DifferingParts {
     fn outcomes(&mut self, one: &Outcome, other: &Outcome) {
         let (one_state, other_state) = (state(&one.state), state(&other.state));
         match (&one.state, &other.state) {
@@ -71,12 +73,13 @@ impl Found {
 
     fn values(&mut self, what: &str, one: Option<&Value>, other: Option<&Value>) {
         let room = PARTS.saturating_sub(self.0.len());
-        let part = |(pointer, one, other): (String, Option<&Value>, Option<&Value>)| Part {
-            what: what.to_owned(),
-            pointer,
-            decided: one.cloned(),
-            would_decide: other.cloned(),
-        };
+        let part =
+            |(pointer, one, other): (String, Option<&Value>, Option<&Value>)| DifferingPart {
+                what: what.to_owned(),
+                pointer,
+                decided: one.cloned(),
+                would_decide: other.cloned(),
+            };
         let differences = differences(one, other, room);
         self.0.extend(differences.into_iter().map(part));
     }
@@ -86,7 +89,7 @@ impl Found {
     }
 
     fn differ_as(&mut self, what: &str, one: Option<Value>, other: Option<Value>) {
-        self.0.push(Part {
+        self.0.push(DifferingPart {
             what: what.to_owned(),
             pointer: String::new(),
             decided: one,
@@ -103,7 +106,7 @@ fn state(change: &StateChange) -> Value {
     }
 }
 
-/// The names of the timers that are set or cancelled, each once.
+/// The names of the timers that are set or cancelled, without duplicates.
 fn names<'t>(one: &'t [TimerChange], other: &'t [TimerChange]) -> Vec<&'t str> {
     let mut names: Vec<_> = one.iter().chain(other).map(timer_name).collect();
     let mut seen = std::collections::BTreeSet::new();
@@ -111,7 +114,7 @@ fn names<'t>(one: &'t [TimerChange], other: &'t [TimerChange]) -> Vec<&'t str> {
     names
 }
 
-/// What becomes of a timer: the last change counts.
+/// The result for a timer: its last change counts.
 fn timer(changes: &[TimerChange], name: &str) -> Option<Value> {
     let mut changes = changes.iter().rev();
     let change = changes.find(|change| timer_name(change) == name)?;
@@ -149,7 +152,7 @@ fn reply(reply: &Reply) -> Value {
     }
 }
 
-/// JSON text as a value; what is none as a string.
+/// JSON text as a value; other text as a string.
 fn parsed(text: &str) -> Value {
     saga_contract::json::parse(text).unwrap_or_else(|_| text.into())
 }

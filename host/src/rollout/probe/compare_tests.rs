@@ -29,10 +29,10 @@ fn set(name: &str, due: u64) -> TimerChange {
     })
 }
 
-/// Where they differ: what, pointer, and both values as JSON.
+/// The differences: part, pointer, and both values as JSON.
 fn told(one: &Outcome, other: Outcome) -> Vec<String> {
     let text = |value: &Option<Value>| value.as_ref().map_or("-".into(), Value::to_string);
-    parts(one, &Answer::Decided(Box::new(other)))
+    parts(one, &TrialAnswer::Decided(Box::new(other)))
         .iter()
         .map(|part| {
             let (decided, would) = (text(&part.decided), text(&part.would_decide));
@@ -123,10 +123,13 @@ fn a_state_that_stays_goes_or_comes_differs_as_a_whole() {
 }
 
 #[test]
-fn what_is_not_decided_any_more_differs() {
+fn a_decision_that_becomes_a_failure_differs() {
     for (answer, says) in [
-        (Answer::Malformed("why".into()), "malformed: why"),
-        (Answer::RetryLater("not yet".into()), "retry later: not yet"),
+        (TrialAnswer::Malformed("why".into()), "malformed: why"),
+        (
+            TrialAnswer::RetryLater("not yet".into()),
+            "retry later: not yet",
+        ),
     ] {
         let parts = parts(&nothing(), &answer);
         assert_eq!(parts.len(), 1);

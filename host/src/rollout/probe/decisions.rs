@@ -1,18 +1,19 @@
-//! Recorded decisions: a candidate must be able to decide again, and where it decides otherwise is told.
+//! Recorded decisions: a candidate must be able to repeat them, and different decisions are
+//! reported.
 
 use saga_core::message::{Message, Origin};
 use saga_core::outcome::{Outcome, StateChange};
 
-use super::super::report::{Difference, Part};
-use super::trial::{Answer, Trial};
+use super::super::report::{Difference, DifferingPart};
+use super::trial::{TrialAnswer, TrialRun};
 use super::{Harm, Probing, compare};
 use crate::store::sample::Recorded;
 
-/// Bytes of differences that are told: those beyond are only counted (invariant 9).
+/// Bytes of reported differences; further ones are only counted (invariant 9).
 pub(super) const ROOM: usize = 1 << 20;
 
 impl Probing<'_> {
-    /// Offers it a recorded message on the state of then.
+    /// Offers a recorded message on the state of that time.
     pub(super) fn decision(&mut self, recorded: &Recorded) {
         let Ok(message) = serde_json::from_str::<Message>(&recorded.message) else {
             return;
@@ -35,7 +36,7 @@ impl Probing<'_> {
             };
             format!("can't decide on the recorded {origin} {id}, `{name}` of aggregate {key}")
         };
-        let answer = self.tried(harm, what, |trial| again(trial, recorded, &message));
+        let answer = self.tried(harm, what, |trial| decide_again(trial, recorded, &message));
         let Some(answer) = answer else {
             return;
         };
@@ -63,14 +64,20 @@ impl Probing<'_> {
         }
     }
 
-    fn otherwise(&mut self, message: Message, decided: String, answer: &Answer, parts: Vec<Part>) {
+    fn otherwise(
+        &mut self,
+        message: Message,
+        decided: String,
+        answer: &TrialAnswer,
+        parts: Vec<DifferingPart>,
+    ) {
         self.report.decided_otherwise += 1;
         let would_decide = match answer {
-            Answer::Decided(outcome) => serde_json::to_string(outcome).unwrap_or_default(),
-            Answer::Malformed(why) => format!("malformed: {why}"),
-            Answer::RetryLater(why) => format!("retry later: {why}"),
+            TrialAnswer::Decided(outcome) => serde_json::to_string(outcome).unwrap_or_default(),
+            TrialAnswer::Malformed(why) => format!("malformed: {why}"),
+            TrialAnswer::RetryLater(why) => format!("retry later: {why}"),
         };
-        // Whole outcomes hold what their parts hold.
+        // Each outcome contains its parts, hence the factor.
         let bytes = 2 * (decided.len() + would_decide.len()) + message.key.len() + message.id.len();
         let Some(room) = self.room.checked_sub(bytes) else {
             return;
@@ -87,15 +94,19 @@ impl Probing<'_> {
     }
 }
 
-/// What a build decides on a recorded message, its state decoded and encoded again.
-fn again(trial: &mut Trial<'_>, recorded: &Recorded, message: &Message) -> Result<Answer, String> {
+/// The decision of these rules on a recorded message, with its state decoded and encoded again.
+fn decide_again(
+    trial: &mut TrialRun<'_>,
+    recorded: &Recorded,
+    message: &Message,
+) -> Result<TrialAnswer, String> {
     let state = trial.shaped_if_any(recorded.state_version, recorded.state.as_deref())?;
     let mut answer = trial.decide(state.as_deref(), message)?;
-    // A client is told what is wrong with its command; of an event or a timer nobody would hear again.
+    // A malformed command is reported to its client; an event or a timer would be lost.
     if message.origin != Origin::Command {
         answer = answer.or_malformed()?;
     }
-    if let Answer::Decided(outcome) = &mut answer
+    if let TrialAnswer::Decided(outcome) = &mut answer
         && let StateChange::Put(state) = &outcome.state
     {
         let decoded = trial.decoded(trial.version(), state);

@@ -1,59 +1,59 @@
-//! What a candidate fails: whether it speaks against the candidate, and what would come of it where it is taken all the
-//! same.
+//! Failures of a candidate in the probe: reasons to refuse it, or notes if the operator overrides
+//! them.
 
 use std::collections::BTreeMap;
 
-/// Reasons that are told at most.
+/// Most reasons in a refusal.
 pub(super) const REASONS: usize = 3;
 
-/// What a candidate may fail, though the active build does not, and be taken all the same.
+/// Failures that are tolerated although the active generation does not share them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Allowed {
-    /// Nothing.
+pub enum Tolerance {
+    /// None.
     #[default]
     Nothing,
-    /// All but stored states: where there is no active build to tell what is new of it.
+    /// All except those on stored states: for when there is no active generation to compare with.
     AllButStates,
-    /// Everything.
+    /// All.
     Everything,
 }
 
-/// What would come of a failure.
+/// The consequence of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Harm {
     /// A stored state can't be read.
     Unread,
-    /// A stored state is of another shape than is described.
+    /// A stored state does not match the described schema.
     OtherShape,
     /// A stored state can't be shown.
     NotShown,
     /// A list finds nothing by one of its filters.
     NotFound,
-    /// A timer that is set can't be decided.
+    /// A set timer can't be decided.
     Timer,
-    /// An event that waits can't be decided.
+    /// A waiting event can't be decided.
     Waiting,
-    /// A command that was decided before can't be.
+    /// A recorded command can't be decided.
     RecordedCommand,
-    /// An event that was decided before can't be.
+    /// A recorded event can't be decided.
     RecordedEvent,
-    /// A timer that was decided before can't be.
+    /// A recorded timer can't be decided.
     RecordedTimer,
-    /// A state that was left by a decision can't be read.
+    /// A recorded state can't be read.
     RecordedState,
 }
 
-/// What a candidate fails.
+/// The failures of a candidate.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
-    allowed: Allowed,
+    allowed: Tolerance,
     reasons: Vec<String>,
-    /// What it fails and is taken all the same: how often, and the first in words.
+    /// Tolerated failures: their number, and the first one as text.
     taken: BTreeMap<Harm, (usize, String)>,
     as_before: (usize, String),
 }
 
-impl Allowed {
+impl Tolerance {
     fn takes(self, harm: Harm) -> bool {
         match self {
             Self::Nothing => false,
@@ -64,7 +64,7 @@ impl Allowed {
 }
 
 impl Harm {
-    /// What becomes of so many.
+    /// The consequence for a number of inputs.
     fn told(self) -> &'static str {
         match self {
             Self::Unread => "aggregates would be quarantined",
@@ -82,14 +82,14 @@ impl Harm {
 }
 
 impl Failures {
-    pub(super) fn new(allowed: Allowed) -> Self {
+    pub(super) fn new(allowed: Tolerance) -> Self {
         Self {
             allowed,
             ..Self::default()
         }
     }
 
-    /// Notes one that the active build does not share.
+    /// Adds a failure that the active generation does not share.
     pub(super) fn add(&mut self, harm: Harm, failure: String) {
         if self.allowed.takes(harm) {
             self.taken.entry(harm).or_insert((0, failure)).0 += 1;
@@ -98,7 +98,7 @@ impl Failures {
         }
     }
 
-    /// Notes one that the active build shares.
+    /// Adds a failure that the active generation shares.
     pub(super) fn add_as_before(&mut self, failure: String) {
         self.as_before.0 += 1;
         if self.as_before.0 == 1 {
@@ -106,15 +106,15 @@ impl Failures {
         }
     }
 
-    /// Whether there are as many reasons to refuse it as are told.
+    /// True if there are as many reasons as a refusal reports.
     pub(super) fn are_enough(&self) -> bool {
         self.reasons.len() >= REASONS
     }
 
-    /// What an operator should know of them.
+    /// Notes for the operator.
     ///
     /// # Errors
-    /// The reasons to refuse it.
+    /// The reasons to refuse the candidate.
     pub(super) fn weighed(self) -> Result<Vec<String>, Vec<String>> {
         if !self.reasons.is_empty() {
             return Err(self.reasons);

@@ -1,4 +1,4 @@
-//! Rules in a few lines, and inputs to try them on: for the tests.
+//! Minimal rules, and inputs for them: for the tests.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
@@ -9,8 +9,8 @@ use saga_core::outcome::{Disposition, Outcome, Reply, StateChange};
 use saga_core::rules::{Decision, Fault, FaultKind, Rules};
 use serde_json::{Value, json};
 
-use super::{Allowed, Inputs, NotPassed, Terms, probe};
-use crate::base::generation::Build;
+use super::{Inputs, NotPassed, Terms, Tolerance, probe};
+use crate::base::generation::CompiledRules;
 use crate::rollout::report;
 use crate::store::read::StoredAggregate;
 use crate::store::sample::{Keyed, Recorded};
@@ -18,17 +18,17 @@ use crate::store::sample::{Keyed, Recorded};
 pub(super) type Handle = fn(Option<&Value>, &Message) -> Result<Outcome, Disposition>;
 pub(super) type Migrate = fn(u32, Value) -> Result<Value, String>;
 
-/// Rules in a few lines: they trap on a state that they can't decode.
+/// Minimal rules; they trap on a state that they can't decode.
 #[derive(Clone)]
 pub(super) struct Fake {
     pub(super) description: Description,
     pub(super) handle: Handle,
     pub(super) migrate: Migrate,
-    /// Whether there is no instance of it to be had.
+    /// True if no instance can be created.
     pub(super) is_broken: bool,
 }
 
-impl Build for Fake {
+impl CompiledRules for Fake {
     fn digest(&self) -> &str {
         "fake"
     }
@@ -103,7 +103,7 @@ pub(super) fn done(state: StateChange) -> Result<Outcome, Disposition> {
     })
 }
 
-/// Rules that read every state, and change none.
+/// Rules that read every state and change none.
 pub(super) fn rules() -> Fake {
     Fake {
         description: description(1),
@@ -131,6 +131,7 @@ pub(super) fn keyed(key: &str, state: Option<Value>) -> Keyed {
             state: state.map(|state| state.to_string()),
             revision: 1,
             state_version: 1,
+            correlation: None,
         },
     }
 }
@@ -149,31 +150,31 @@ pub(super) fn try_on(
     candidate: &Fake,
     active: &Fake,
     inputs: &Inputs,
-) -> Result<report::Probe, Vec<String>> {
-    try_with(candidate, Some(active), Allowed::Nothing, inputs)
+) -> Result<report::ProbeReport, Vec<String>> {
+    try_with(candidate, Some(active), Tolerance::Nothing, inputs)
 }
 
-/// The same where it may fail something, or beside no active build.
+/// Probes with a tolerance, or without active rules.
 pub(super) fn try_with(
     candidate: &Fake,
     active: Option<&Fake>,
-    allowed: Allowed,
+    allowed: Tolerance,
     inputs: &Inputs,
-) -> Result<report::Probe, Vec<String>> {
+) -> Result<report::ProbeReport, Vec<String>> {
     let limits = TurnLimits::default();
     let terms = Terms {
         limits: &limits,
         allowed,
         is_over: &|| false,
     };
-    let active = active.map(|active| active as &dyn Build);
+    let active = active.map(|active| active as &dyn CompiledRules);
     probe(candidate, active, terms, inputs).map_err(|not_passed| match not_passed {
         NotPassed::NoInstance(why) => vec![why],
         NotPassed::Fails(reasons) => reasons,
     })
 }
 
-/// Why it is refused: one reason.
+/// The single reason of a refusal.
 pub(super) fn reason(candidate: &Fake, active: &Fake, inputs: &Inputs) -> String {
     let mut reasons = try_on(candidate, active, inputs).unwrap_err();
     assert_eq!(reasons.len(), 1, "{reasons:?}");
@@ -189,6 +190,7 @@ pub(super) fn message(origin: Origin, name: &str) -> Message {
         key: "k".into(),
         time: 1,
         correlation: "c".into(),
+        causation: None,
         parameters: Vec::new(),
         body: r#"{"key":"k"}"#.into(),
     }

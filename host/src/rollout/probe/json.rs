@@ -1,14 +1,14 @@
-//! Where two JSON values differ, and what one lacks of another.
+//! Differences between two JSON values, and members that one of them is missing.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Number, Value};
 
-/// A place in which two values differ: a JSON pointer, and what stands there in each.
+/// A JSON pointer at which two values differ, with both values there.
 type Differing<'v> = (String, Option<&'v Value>, Option<&'v Value>);
 
-/// The places in which two values differ, at most `most`. Numbers are the same where they have the same value, to the last digit:
-/// `1.50` and `15e-1`.
+/// The differences between two values, at most `most`. Numbers are compared by exact value: `1.50`
+/// equals `15e-1`.
 pub(super) fn differences<'v>(
     one: Option<&'v Value>,
     other: Option<&'v Value>,
@@ -23,7 +23,7 @@ pub(super) fn differences<'v>(
     found
 }
 
-/// The places of what one value has, and the other lacks: objects' members that are not `null`.
+/// The pointers of object members, other than `null`, that only the first value has.
 pub(super) fn missing(one: &Value, other: &Value) -> Vec<String> {
     let mut places = Vec::new();
     compare(&mut String::new(), Some(one), Some(other), &mut |(
@@ -38,7 +38,7 @@ pub(super) fn missing(one: &Value, other: &Value) -> Vec<String> {
     places
 }
 
-/// A place in a value, `*` for the number of each item: `/items/*/price`.
+/// A pointer with `*` in place of array indexes: `/items/*/price`.
 pub(super) fn of_any_item(value: &Value, pointer: &str) -> String {
     let mut place = String::new();
     let mut at = Some(value);
@@ -51,7 +51,7 @@ pub(super) fn of_any_item(value: &Value, pointer: &str) -> String {
     place
 }
 
-/// As deep as serde_json reads, which is bounded.
+/// Recurses as deep as serde_json parses, which is bounded.
 fn compare<'v>(
     pointer: &mut String,
     one: Option<&'v Value>,
@@ -92,7 +92,7 @@ fn is_same(one: &Number, other: &Number) -> bool {
     }
 }
 
-/// A number by its significant digits and the power of ten that they are times of.
+/// A number as its significant digits times a power of ten.
 #[derive(Debug, PartialEq, Eq)]
 struct Decimal {
     is_negative: bool,
@@ -101,7 +101,7 @@ struct Decimal {
 }
 
 impl Decimal {
-    /// Reads a number as JSON writes them; none where its exponent is beyond all reason.
+    /// Parses a JSON number; `None` if its exponent overflows.
     fn of(text: &str) -> Option<Self> {
         let (is_negative, text) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),

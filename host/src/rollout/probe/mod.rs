@@ -1,18 +1,19 @@
-//! A candidate is tried on what was recorded, what is stored and what is in flight: it must be able to do what the build
-//! before it can.
+//! The probe: a candidate is tried on recorded, stored and waiting inputs, and must succeed where
+//! the active generation does.
 //!
-//! That it decides otherwise is no reason to refuse it, for that is what a new rule is for; where it does is told. What
-//! the active build can't do either is none: the candidate is no worse. An operator may take it all the same ([`Allowed`]).
-//! Knows neither the store nor the pipeline: inputs come as they are, and nothing takes effect.
+//! A different decision is reported and no reason to refuse, since new rules are meant to decide
+//! differently. Nor is a failure that the active generation shares: the candidate is no worse. An
+//! operator may override the rest ([`Tolerance`]). Must not know: the store, the turn loop. Its
+//! inputs are given, and nothing takes effect.
 //!
 //! # Layout
 //!
-//! - this file: the order in which it is tried
-//! - `failures`: what is a reason to refuse it, and what is told of the rest
-//! - `trial`: a build that is called outside of any turn
-//! - `stored`: stored states, and what lists find in them
-//! - `waiting`: timers that are set, events that wait
-//! - `decisions`: recorded decisions; `compare`, `json`: where two of them differ
+//! - this file: the order of the probe
+//! - `failures`: reasons to refuse the candidate, and notes on other failures
+//! - `trial`: calls of rules outside of any turn
+//! - `stored`: stored states, and lists that find them
+//! - `waiting`: set timers and waiting events
+//! - `decisions`: recorded decisions; `compare`, `json`: differences between two of them
 
 mod compare;
 mod decisions;
@@ -28,21 +29,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use saga_core::limits::TurnLimits;
+use saga_core::message::Message;
+use saga_core::outcome::Outcome;
 use saga_core::record::Record;
 
-pub use self::failures::Allowed;
+pub use self::failures::Tolerance;
 use self::failures::{Failures, Harm};
-use self::stored::Looks;
-use self::trial::Trial;
+use self::stored::StateFindings;
+use self::trial::{TrialAnswer, TrialRun};
 use super::report;
 use crate::base::clock::now_ms;
-use crate::base::generation::Build;
-use crate::store::sample::{Keyed, Pending, Recorded};
+use crate::base::generation::CompiledRules;
+use crate::store::read::StoredAggregate;
+use crate::store::sample::{Keyed, PendingTimer, Recorded};
 
-/// Longest that a probe takes, but for the call that is under way: beyond it the rest is left out, and it is told how much.
+/// Longest time of a probe, not counting the last call. Remaining inputs are left out, and their
+/// number is reported.
 const LONGEST: Duration = Duration::from_secs(20);
 
-/// What a candidate is tried on.
+/// Inputs of a probe.
 #[derive(Debug, Default)]
 pub struct Inputs {
     /// Recorded decisions, the latest first.
@@ -51,78 +56,78 @@ pub struct Inputs {
     pub states: Vec<Keyed>,
     /// Quarantined aggregates.
     pub quarantined: Vec<Keyed>,
-    /// Timers that are set.
-    pub timers: Vec<Pending>,
-    /// Records that the participant has yet to take, in their order.
-    pub in_flight: Vec<InFlight>,
+    /// Set timers.
+    pub timers: Vec<PendingTimer>,
+    /// Records that wait for the participant, in order.
+    pub in_flight: Vec<PendingRecord>,
 }
 
-/// A record that a participant has yet to take.
+/// A record that waits for a participant, parked or unread.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InFlight {
-    /// Its topic, as the participant calls it.
+pub struct PendingRecord {
+    /// Its topic as declared by the participant.
     pub declared_topic: Arc<str>,
     /// The record.
     pub record: Record,
-    /// The aggregate that the candidate takes it for; none where it can't tell.
+    /// The aggregate that the candidate assigns it to; `None` if it can't.
     pub aggregate: Option<Keyed>,
 }
 
-/// How a candidate is tried.
+/// Terms of a probe.
 #[derive(Clone, Copy)]
 pub struct Terms<'t> {
-    /// Limits of its turns.
+    /// Limits of the candidate's turns.
     pub limits: &'t TurnLimits,
-    /// What it may fail.
-    pub allowed: Allowed,
-    /// Whether nobody waits for what comes of it any more: then the rest is left out.
+    /// Failures that are tolerated.
+    pub allowed: Tolerance,
+    /// Returns true once the result is not needed any more, which ends the probe.
     pub is_over: &'t dyn Fn() -> bool,
 }
 
-/// Why a candidate is not taken.
+/// The reason why a candidate did not pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotPassed {
-    /// It can't be tried at all.
+    /// No instance could be created.
     NoInstance(String),
     /// On what it failed, and how.
     Fails(Vec<String>),
 }
 
-/// Tries a candidate, and the active build, if there is one, on what the candidate fails.
+/// Probes a candidate. The active generation, if any, gets the inputs that the candidate fails.
 ///
 /// # Errors
 /// On what it failed, and how.
 pub fn probe(
-    candidate: &dyn Build,
-    active: Option<&dyn Build>,
+    candidate: &dyn CompiledRules,
+    active: Option<&dyn CompiledRules>,
     terms: Terms<'_>,
     inputs: &Inputs,
-) -> Result<report::Probe, NotPassed> {
+) -> Result<report::ProbeReport, NotPassed> {
     let now = now_ms();
     let trial = |build| {
-        Trial::new(build, terms.limits, now)
-            .map_err(|fault| format!("an instance can't be made: {fault}"))
+        TrialRun::new(build, terms.limits, now)
+            .map_err(|fault| format!("an instance can't be created: {fault}"))
     };
     let candidate = trial(candidate).map_err(NotPassed::NoInstance)?;
     let (active, untried) = match active.map(trial).transpose() {
         Ok(active) => (active, None),
-        // The candidate is none the worse for it.
+        // The candidate is not to blame.
         Err(why) => (None, Some(why)),
     };
     let mut probing = Probing {
         candidate,
         active,
         terms,
-        report: report::Probe::default(),
+        report: report::ProbeReport::default(),
         failures: Failures::new(terms.allowed),
-        looks: Looks::default(),
+        looks: StateFindings::default(),
         room: decisions::ROOM,
     };
     let untried =
         untried.map(|why| format!("the active build could not be tried beside it: {why}"));
     probing.report.notes.extend(untried);
     let began = Instant::now();
-    // None takes all of the time, unless the others leave it.
+    // Each kind gets a share of the time, plus what the kinds before left.
     let within = |part: u32| began + LONGEST * part / 4;
     probing.each(&inputs.states, within(1), Probing::state);
     probing.each(&inputs.quarantined, within(1), Probing::quarantined);
@@ -132,19 +137,37 @@ pub fn probe(
     probing.finish()
 }
 
+/// The decision of rules on one message for an aggregate as it is stored, without effect.
+///
+/// # Errors
+/// The reason why they don't decide: their answer, or how they fail.
+pub fn decision_on(
+    build: &dyn CompiledRules,
+    limits: &TurnLimits,
+    stored: &StoredAggregate,
+    message: &Message,
+) -> Result<Outcome, String> {
+    let mut trial = TrialRun::new(build, limits, now_ms()).map_err(|fault| fault.to_string())?;
+    match trial.answer(stored, message)? {
+        TrialAnswer::Decided(outcome) => Ok(*outcome),
+        TrialAnswer::Malformed(why) => Err(format!("malformed: {why}")),
+        TrialAnswer::RetryLater(why) => Err(format!("retry-later: {why}")),
+    }
+}
+
 struct Probing<'b> {
-    candidate: Trial<'b>,
-    active: Option<Trial<'b>>,
+    candidate: TrialRun<'b>,
+    active: Option<TrialRun<'b>>,
     terms: Terms<'b>,
-    report: report::Probe,
+    report: report::ProbeReport,
     failures: Failures,
-    looks: Looks,
-    /// Bytes of differences that may still be told.
+    looks: StateFindings,
+    /// Bytes of differences that may still be reported.
     room: usize,
 }
 
 impl<'b> Probing<'b> {
-    /// Tries it on each of these inputs, until a time.
+    /// Tries each of these inputs, until a deadline.
     fn each<T>(&mut self, inputs: &[T], until: Instant, mut on: impl FnMut(&mut Self, &T)) {
         for (number, input) in inputs.iter().enumerate() {
             if self.failures.are_enough() || (self.terms.is_over)() {
@@ -158,13 +181,13 @@ impl<'b> Probing<'b> {
         }
     }
 
-    /// What the candidate makes of something; none where it fails. That may be a reason to refuse it where the active build does
-    /// not fail.
+    /// The candidate's result; `None` if it fails. A failure that the active generation does not
+    /// share counts against the candidate.
     fn tried<T>(
         &mut self,
         harm: Harm,
         what: impl Fn() -> String,
-        attempt: impl Fn(&mut Trial<'b>) -> Result<T, String>,
+        attempt: impl Fn(&mut TrialRun<'b>) -> Result<T, String>,
     ) -> Option<T> {
         let failure = match attempt(&mut self.candidate) {
             Ok(made) => return Some(made),
@@ -179,8 +202,8 @@ impl<'b> Probing<'b> {
         None
     }
 
-    fn finish(mut self) -> Result<report::Probe, NotPassed> {
-        self.looks_told();
+    fn finish(mut self) -> Result<report::ProbeReport, NotPassed> {
+        self.report_findings();
         let mut report = self.report;
         let failed = self.failures.weighed().map_err(NotPassed::Fails)?;
         report.notes.extend(failed);

@@ -16,8 +16,8 @@ fn a_state_that_only_the_candidate_cannot_read_is_a_reason_that_names_it() {
         reason(&needing(), &rules(), &inputs),
         "can't read the state of k (version 1): missing field `credit`"
     );
-    // So it is without a build to compare with.
-    let alone = try_with(&needing(), None, Allowed::Nothing, &inputs);
+    // The same without active rules to compare with.
+    let alone = try_with(&needing(), None, Tolerance::Nothing, &inputs);
     assert!(alone.is_err());
     let report = try_on(&needing(), &rules(), &states(vec![json!({"credit": 5})])).unwrap();
     assert_eq!(
@@ -27,7 +27,7 @@ fn a_state_that_only_the_candidate_cannot_read_is_a_reason_that_names_it() {
 }
 
 #[test]
-fn what_the_active_build_cannot_do_either_is_no_reason_but_is_told() {
+fn failures_that_the_active_build_has_too_are_notes_and_not_reasons() {
     let inputs = states(vec![json!({"limit": 5}), json!({"credit": 5}), json!({})]);
     let report = try_on(&needing(), &needing(), &inputs).unwrap();
     assert_eq!((report.states, report.states_not_read), (3, 2));
@@ -48,7 +48,7 @@ fn a_state_that_is_given_back_unread_must_fit_the_schema_and_the_reads() {
     let said = reason(&candidate, &rules(), &inputs);
     assert!(said.contains("the state of k (version 1): "), "{said}");
     assert!(said.contains("\"credit\" is a required property"), "{said}");
-    // The active build says the same of its states, and lives with them.
+    // The active rules describe their states the same way, and work with them.
     try_on(&candidate, &candidate, &inputs).unwrap();
 
     let trapping = Fake {
@@ -70,7 +70,7 @@ fn a_state_that_is_given_back_unread_must_fit_the_schema_and_the_reads() {
 #[test]
 fn a_timer_that_would_be_given_up_is_a_reason_and_one_that_waits_is_none() {
     let inputs = Inputs {
-        timers: vec![Pending {
+        timers: vec![PendingTimer {
             timer: StoredTimer {
                 key: "k".into(),
                 name: "later".into(),
@@ -108,7 +108,7 @@ fn a_timer_that_would_be_given_up_is_a_reason_and_one_that_waits_is_none() {
 #[test]
 fn an_event_in_flight_is_offered_with_the_state_of_its_aggregate() {
     let inputs = Inputs {
-        in_flight: vec![InFlight {
+        in_flight: vec![PendingRecord {
             declared_topic: "sales".into(),
             record: Record {
                 position: Position {
@@ -177,7 +177,7 @@ fn a_recorded_event_that_would_be_given_up_is_a_reason_and_a_command_a_differenc
         report.differences.first().unwrap().would_decide,
         "malformed: missing field `shop`"
     );
-    // What it does not take was looked up already.
+    // Messages that it does not take were refused before.
     assert_eq!(
         try_on(&malformed, &rules(), &on(Origin::Event, "other"))
             .unwrap()
@@ -186,7 +186,7 @@ fn a_recorded_event_that_would_be_given_up_is_a_reason_and_a_command_a_differenc
     );
 }
 
-/// Rules whose states have the member `credit` since version 2, which was `limit`; each turn adds 1.
+/// Rules whose states have the member `credit` since version 2, formerly `limit`; each turn adds 1.
 fn renamed() -> Fake {
     Fake {
         description: description(2),
@@ -294,12 +294,12 @@ fn differences_are_told_as_far_as_there_is_room_and_all_are_counted() {
         "{}",
         report.differences.len()
     );
-    // What is told is told whole.
+    // Reported differences are complete.
     assert!(report.differences.first().unwrap().would_decide.len() > 100_000);
 }
 
 #[test]
-fn what_a_candidate_does_not_keep_of_a_state_is_told() {
+fn members_that_a_candidate_drops_from_a_state_are_reported() {
     let forgetful = Fake {
         migrate: |_, state| Ok(json!({"name": state["name"]})),
         ..rules()
@@ -315,7 +315,7 @@ fn what_a_candidate_does_not_keep_of_a_state_is_told() {
             "1 of 2 stored states that it was tried on lose /credit, such as that of k: it does not keep what stands there"
         ]
     );
-    // The active build does not keep it either.
+    // The active rules do not keep it either.
     assert!(
         try_on(&forgetful, &forgetful, &inputs)
             .unwrap()
@@ -344,7 +344,7 @@ fn a_list_that_would_find_nothing_any_more_is_a_reason() {
         "the listing at /shops would find nothing by `owner`: none of 3 stored states has a value at /owner, and 2 can be \
          found by it now, such as k"
     );
-    // Where nothing could be found before, nothing is lost.
+    // If nothing could be found before, nothing is lost.
     try_on(
         &renaming,
         &rules(),
@@ -367,7 +367,7 @@ fn a_quarantined_state_that_cannot_be_read_is_no_reason() {
 }
 
 #[test]
-fn it_stops_after_a_few_reasons() {
+fn the_probe_stops_after_a_few_reasons() {
     let inputs = states(vec![json!({}); 10]);
     let reasons = try_on(&needing(), &rules(), &inputs).unwrap_err();
     assert_eq!(reasons.len(), failures::REASONS);

@@ -1,46 +1,47 @@
-//! Stored states: whether a candidate reads them, shows them and finds them in its lists, and what of them it would lose.
+//! Stored states: a candidate must read, show and list them, and what it loses of them is reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use saga_contract::description::Listing;
 use serde_json::Value;
 
-use super::{Harm, Probing, Trial, json};
+use super::{Harm, Probing, TrialRun, json};
 use crate::store::sample::Keyed;
 
-/// Places in states that are told at most.
+/// Most places in states that are reported.
 const PLACES: usize = 8;
 
-/// What was found by looking into states.
+/// Findings over all states.
 #[derive(Debug, Default)]
-pub(super) struct Looks {
-    /// What a candidate does not keep of states of its own version: how many, by its place, and the key of the first.
+pub(super) struct StateFindings {
+    /// Members that the candidate drops from states of its own version: their number and the key of
+    /// the first, by place.
     lost: BTreeMap<String, (usize, String)>,
-    /// What its lists find, by the listing and the query parameter.
-    filters: BTreeMap<(String, String), Found>,
+    /// Findings per listing and query parameter.
+    filters: BTreeMap<(String, String), FilterFindings>,
 }
 
-/// What a filter of a list finds.
+/// Findings about a filter of a list.
 #[derive(Debug, Default)]
-struct Found {
+struct FilterFindings {
     /// States with a value.
     with: usize,
-    /// States in which the active build has one, and the candidate none.
+    /// States with a value for the active generation, but not for the candidate.
     only_before: usize,
-    /// Where the candidate looks for it.
+    /// The pointer of the candidate's filter.
     pointer: String,
     /// The key of the first of those.
     first: String,
 }
 
 impl Probing<'_> {
-    /// Tries it on a stored state.
+    /// Tries a stored state.
     pub(super) fn state(&mut self, aggregate: &Keyed) {
         let (key, version) = (&aggregate.key, aggregate.stored.state_version);
         let Some(state) = aggregate.stored.state.as_deref() else {
             return;
         };
-        // What it does not even say that it reads was looked up already.
+        // Versions that the candidate does not declare as readable were refused before.
         if !self.candidate.reads(version) {
             return;
         }
@@ -78,7 +79,7 @@ impl Probing<'_> {
         self.listed(aggregate, &decoded);
     }
 
-    /// Tries it on the state of a quarantined aggregate: one that it can't read either makes it no worse.
+    /// Tries the state of a quarantined aggregate; a failure makes the candidate no worse.
     pub(super) fn quarantined(&mut self, aggregate: &Keyed) {
         let (stored, trial) = (&aggregate.stored, &mut self.candidate);
         let Some(state) = stored.state.as_deref() else {
@@ -90,7 +91,7 @@ impl Probing<'_> {
         self.report.quarantined_read += usize::from(is_read);
     }
 
-    /// Notes what a candidate leaves out of a state, unless the active build does too.
+    /// Notes members that the candidate drops from a state, unless the active generation does too.
     fn lost(&mut self, key: &str, state: &str, decoded: &str) {
         if state == decoded {
             return;
@@ -119,7 +120,7 @@ impl Probing<'_> {
         }
     }
 
-    /// Looks whether lists that are narrowed down find an aggregate as they did.
+    /// Checks that filtered lists still find an aggregate.
     fn listed(&mut self, aggregate: &Keyed, decoded: &str) {
         let description = self.candidate.description;
         if description.listings.is_empty() {
@@ -153,8 +154,8 @@ impl Probing<'_> {
         }
     }
 
-    /// Says what was found by looking into all states.
-    pub(super) fn looks_told(&mut self) {
+    /// Reports the findings over all states.
+    pub(super) fn report_findings(&mut self) {
         let looks = std::mem::take(&mut self.looks);
         for (place, (count, first)) in looks.lost {
             self.report.notes.push(format!(
@@ -176,8 +177,8 @@ impl Probing<'_> {
     }
 }
 
-/// A stored state in the shape of a build; `null` where it can't read it.
-fn shape_of(trial: &mut Trial<'_>, aggregate: &Keyed) -> Value {
+/// A stored state, migrated by these rules; `null` if they can't read it.
+fn shape_of(trial: &mut TrialRun<'_>, aggregate: &Keyed) -> Value {
     let stored = &aggregate.stored;
     let state = stored.state.as_deref().unwrap_or("null");
     let shaped = trial.shaped(stored.state_version, state);
@@ -187,7 +188,7 @@ fn shape_of(trial: &mut Trial<'_>, aggregate: &Keyed) -> Value {
         .unwrap_or_default()
 }
 
-/// Where listings, of which one is at the same path, look for the value of a query parameter.
+/// The pointer of a query parameter in the listing with the same path.
 fn pointer_of<'l>(listings: &'l [Listing], same: &Listing, parameter: &str) -> Option<&'l str> {
     let listing = listings.iter().find(|listing| listing.path == same.path)?;
     let mut filters = listing.filters.iter();

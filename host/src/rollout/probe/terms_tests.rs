@@ -8,7 +8,7 @@ use super::fake::*;
 use super::*;
 
 #[test]
-fn what_it_may_fail_is_counted_and_told() {
+fn allowed_failures_are_counted_and_reported() {
     let mut inputs = states(vec![
         json!({}),
         json!({"credit": 1}),
@@ -18,7 +18,7 @@ fn what_it_may_fail_is_counted_and_told() {
     ]);
     let event = message(Origin::Event, "sold");
     inputs.recorded = vec![recorded(&event, Some(json!({})), &done(StateChange::Unchanged)); 5];
-    let report = try_with(&needing(), Some(&rules()), Allowed::Everything, &inputs).unwrap();
+    let report = try_with(&needing(), Some(&rules()), Tolerance::Everything, &inputs).unwrap();
     assert_eq!(
         report.notes,
         [
@@ -28,8 +28,8 @@ fn what_it_may_fail_is_counted_and_told() {
              `sold` of aggregate k: trap: missing field `credit`",
         ]
     );
-    // Where nothing is there to compare with, what is stored still has to be read.
-    let reasons = try_with(&needing(), None, Allowed::AllButStates, &inputs).unwrap_err();
+    // Without active rules to compare with, stored states must still be readable.
+    let reasons = try_with(&needing(), None, Tolerance::AllButStates, &inputs).unwrap_err();
     assert!(
         reasons
             .iter()
@@ -37,7 +37,7 @@ fn what_it_may_fail_is_counted_and_told() {
         "{reasons:?}"
     );
     inputs.states.clear();
-    try_with(&needing(), None, Allowed::AllButStates, &inputs).unwrap();
+    try_with(&needing(), None, Tolerance::AllButStates, &inputs).unwrap();
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn an_active_build_that_cannot_be_tried_does_not_stand_in_the_way() {
     };
     assert!(
         note.starts_with(
-            "the active build could not be tried beside it: an instance can't be made: "
+            "the active build could not be tried beside it: an instance can't be created: "
         ),
         "{note}"
     );
@@ -61,12 +61,12 @@ fn an_active_build_that_cannot_be_tried_does_not_stand_in_the_way() {
 }
 
 #[test]
-fn it_ends_where_nobody_waits_for_it() {
+fn a_probe_ends_when_its_caller_has_gone() {
     let limits = TurnLimits::default();
     let looked = std::cell::Cell::new(0);
     let terms = Terms {
         limits: &limits,
-        allowed: Allowed::Nothing,
+        allowed: Tolerance::Nothing,
         is_over: &|| {
             looked.set(looked.get() + 1);
             looked.get() > 2

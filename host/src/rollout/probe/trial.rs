@@ -1,4 +1,4 @@
-//! A build that is called outside of any turn: as a turn would call it, and nothing takes effect.
+//! Calls of rules outside of any turn: as a turn would call them, but without effect.
 
 use saga_contract::description::{CommandKind, Description, KeySource, Method, path_parameters};
 use saga_core::identity;
@@ -8,36 +8,36 @@ use saga_core::outcome::{Disposition, Outcome};
 use saga_core::rules::{Fault, FaultKind, Rules};
 use saga_core::settle::{self, Before};
 
-use crate::base::generation::Build;
+use crate::base::generation::CompiledRules;
 use crate::schema::Schema;
 use crate::store::read::StoredAggregate;
 
-/// A build that is tried.
-pub(super) struct Trial<'b> {
+/// Rules under trial.
+pub(super) struct TrialRun<'b> {
     pub(super) description: &'b Description,
     pub(super) limits: &'b TurnLimits,
-    /// Time of all its calls, in milliseconds since the Unix epoch.
+    /// Time of all calls, in milliseconds since the Unix epoch.
     pub(super) now: u64,
     rules: Box<dyn Rules + Send>,
-    /// Of the state; none where it is no schema.
+    /// Schema of the state; `None` if it can't be compiled.
     schema: Option<Schema>,
 }
 
-/// What a build answers to a message.
-pub(super) enum Answer {
-    /// It decides.
+/// The answer of rules to a message.
+pub(super) enum TrialAnswer {
+    /// Decided.
     Decided(Box<Outcome>),
-    /// It can never decide.
+    /// Can never be decided.
     Malformed(String),
-    /// It does not decide now.
+    /// Not decided now.
     RetryLater(String),
 }
 
-impl<'b> Trial<'b> {
+impl<'b> TrialRun<'b> {
     /// # Errors
-    /// That no instance can be made, and why.
+    /// If no instance can be created.
     pub(super) fn new(
-        build: &'b dyn Build,
+        build: &'b dyn CompiledRules,
         limits: &'b TurnLimits,
         now: u64,
     ) -> Result<Self, Fault> {
@@ -51,21 +51,21 @@ impl<'b> Trial<'b> {
         })
     }
 
-    /// Version of the shape of its states.
+    /// Version of the state's shape.
     pub(super) fn version(&self) -> u32 {
         self.description.state.version
     }
 
-    /// Whether it says that it reads states of this version.
+    /// True if states of this version are declared as readable.
     pub(super) fn reads(&self, version: u32) -> bool {
         let state = &self.description.state;
         (state.oldest_readable..=state.version).contains(&version)
     }
 
-    /// A state as a turn hands it to the rules: migrated where it is of an older version.
+    /// A state as a turn would pass it to the rules: migrated if its version is older.
     ///
     /// # Errors
-    /// Why it can't be.
+    /// If migration fails.
     pub(super) fn shaped(&mut self, version: u32, state: &str) -> Result<String, String> {
         if version == self.version() {
             return Ok(state.to_owned());
@@ -76,7 +76,7 @@ impl<'b> Trial<'b> {
     /// The same, decoded by the rules and encoded again.
     ///
     /// # Errors
-    /// Why it can't be.
+    /// If that fails.
     pub(super) fn decoded(&mut self, version: u32, state: &str) -> Result<String, String> {
         let shaped = self.shaped(version, state)?;
         self.migrated(self.version(), &shaped)
@@ -99,10 +99,10 @@ impl<'b> Trial<'b> {
         })
     }
 
-    /// Checks a state against the schema that the build gives for its states.
+    /// Checks a state against the schema in the description.
     ///
     /// # Errors
-    /// What does not fit, and where.
+    /// The mismatches and their places.
     pub(super) fn fits(&self, state: &str) -> Result<(), String> {
         let Some(schema) = &self.schema else {
             return Ok(());
@@ -121,10 +121,10 @@ impl<'b> Trial<'b> {
         })
     }
 
-    /// Answers every read that takes nothing but a key, on a state in its shape.
+    /// Calls every read that needs nothing but a key.
     ///
     /// # Errors
-    /// Which read fails, and how.
+    /// The read that fails, and its error.
     pub(super) fn shown(&mut self, key: &str, state: &str) -> Result<(), String> {
         let description = self.description;
         for read in &description.commands {
@@ -159,7 +159,7 @@ impl<'b> Trial<'b> {
         Ok(())
     }
 
-    /// A message as this host would make it.
+    /// A message as this host would create it.
     pub(super) fn message(
         &self,
         origin: Origin,
@@ -177,28 +177,29 @@ impl<'b> Trial<'b> {
             key: key.to_owned(),
             time: self.now,
             correlation: "probe".into(),
+            causation: None,
             parameters: Vec::new(),
             body: body.to_owned(),
         }
     }
 
-    /// What it answers to a message for an aggregate as it is stored.
+    /// The answer to a message for an aggregate as it is stored.
     ///
     /// # Errors
-    /// How it breaks, or why it can't read the state.
+    /// A fault, or the reason why the state can't be read.
     pub(super) fn answer(
         &mut self,
         stored: &StoredAggregate,
         message: &Message,
-    ) -> Result<Answer, String> {
+    ) -> Result<TrialAnswer, String> {
         let state = self.shaped_if_any(stored.state_version, stored.state.as_deref())?;
         self.decide(state.as_deref(), message)
     }
 
-    /// A state, if there is one, as a turn hands it to the rules.
+    /// An optional state as a turn would pass it to the rules.
     ///
     /// # Errors
-    /// That it can't be read, and why.
+    /// If it can't be read.
     pub(super) fn shaped_if_any(
         &mut self,
         version: u32,
@@ -208,22 +209,26 @@ impl<'b> Trial<'b> {
         shaped.map_err(|why| format!("its state (version {version}) can't be read: {why}"))
     }
 
-    /// What it answers to a message for an aggregate with a state in its shape.
+    /// The answer to a message for an aggregate with a migrated state.
     ///
     /// # Errors
-    /// How it breaks.
+    /// A fault.
     pub(super) fn decide(
         &mut self,
         state: Option<&str>,
         message: &Message,
-    ) -> Result<Answer, String> {
+    ) -> Result<TrialAnswer, String> {
         let (description, limits) = (self.description, self.limits);
         let envelope = Envelope {
             made_at: message.time,
             message: message.clone(),
             traceparent: None,
         };
-        let before = Before { state, revision: 0 };
+        let before = Before {
+            state,
+            revision: 0,
+            correlation: None,
+        };
         let settled = self.again_if_reused(|rules| {
             let decision = again_if_late(|| rules.handle(state, message))?;
             let fuel = decision.fuel;
@@ -235,17 +240,17 @@ impl<'b> Trial<'b> {
             }
         });
         match settled.map_err(|fault| fault.to_string())? {
-            // As it would be recorded.
+            // As the journal would record it.
             Ok(settlement) => serde_json::from_str(&settlement.journal.outcome)
-                .map(|outcome| Answer::Decided(Box::new(outcome)))
+                .map(|outcome| TrialAnswer::Decided(Box::new(outcome)))
                 .map_err(|error| error.to_string()),
-            Err(Disposition::Malformed(why)) => Ok(Answer::Malformed(why)),
-            Err(Disposition::RetryLater(why)) => Ok(Answer::RetryLater(why)),
+            Err(Disposition::Malformed(why)) => Ok(TrialAnswer::Malformed(why)),
+            Err(Disposition::RetryLater(why)) => Ok(TrialAnswer::RetryLater(why)),
         }
     }
 
-    /// Tries again on a fresh instance where one that had been called before breaks the contract: as in a turn, what
-    /// earlier calls left may be why.
+    /// Retries on a fresh instance if a reused one faults: as in a turn, leftovers of earlier calls
+    /// may be the cause.
     fn again_if_reused<T>(
         &mut self,
         attempt: impl Fn(&mut (dyn Rules + Send)) -> Result<T, Fault>,
@@ -256,7 +261,7 @@ impl<'b> Trial<'b> {
         }
     }
 
-    /// Whether it takes such messages at all.
+    /// True if the description lists such messages.
     pub(super) fn takes(&self, message: &Message) -> bool {
         let name = &message.name;
         match message.origin {
@@ -274,11 +279,11 @@ impl<'b> Trial<'b> {
     }
 }
 
-impl Answer {
-    /// Of a message that can't be answered by anybody: that it can't be decided is a failure, for it would be given up.
+impl TrialAnswer {
+    /// Turns `Malformed` into a failure for a message without a client, which would be given up.
     ///
     /// # Errors
-    /// What the rules said.
+    /// The reason that the rules gave.
     pub(super) fn or_malformed(self) -> Result<Self, String> {
         match self {
             Self::Malformed(why) => Err(format!("malformed: {why}")),
@@ -287,7 +292,7 @@ impl Answer {
     }
 }
 
-/// The clock is not the candidate's fault: what was late is tried once more.
+/// Retries a call that missed its deadline, which may be the machine's fault.
 fn again_if_late<T>(mut call: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
     match call() {
         Err(fault) if fault.may_pass() => call(),

@@ -1,18 +1,18 @@
-//! What waits to be decided: it would be given up, one by one, by rules that can't decide on it.
+//! Waiting inputs: rules that can't decide on them would give them up, one by one.
 
 use saga_core::admit::{self, Admission};
 use saga_core::message::Origin;
 
-use super::{Harm, InFlight, Probing};
+use super::{Harm, PendingRecord, Probing};
 use crate::store::read::StoredAggregate;
-use crate::store::sample::Pending;
+use crate::store::sample::PendingTimer;
 
 impl Probing<'_> {
-    /// Offers it a timer that is set, as if it were due.
-    pub(super) fn timer(&mut self, pending: &Pending) {
-        let Pending { timer, aggregate } = pending;
+    /// Offers a set timer as if it were due.
+    pub(super) fn timer(&mut self, pending: &PendingTimer) {
+        let PendingTimer { timer, aggregate } = pending;
         let timers = &self.candidate.description.timers;
-        // Whether one that it does not list is set was looked up already.
+        // A set timer that the candidate does not list was refused before.
         if !timers.iter().any(|listed| listed.name == timer.name) {
             return;
         }
@@ -35,9 +35,9 @@ impl Probing<'_> {
         );
     }
 
-    /// Offers it a record that waits.
-    pub(super) fn in_flight(&mut self, waiting: &InFlight) {
-        let InFlight {
+    /// Offers a waiting record.
+    pub(super) fn in_flight(&mut self, waiting: &PendingRecord) {
+        let PendingRecord {
             declared_topic,
             record,
             aggregate,

@@ -1,4 +1,4 @@
-//! Entries that are refused: what they were decided on does not hold.
+//! Refused entries: what they were decided on does not hold.
 
 use crossbeam_channel::bounded;
 use saga_core::commit::Link;
@@ -23,7 +23,7 @@ pub(crate) fn what_was_decided_after_a_duplicate_is_void_and_comes_again(rig: Ri
     assert_eq!((rig.progress.settled(), rig.broken()), (4, vec![2, 3]));
     let next = rig.put(5, "k", 2, "5").noticed(4);
     assert_eq!(rig.commit(next), Ok(()));
-    // A reading that was cancelled settles nothing more.
+    // A cancelled reading settles nothing more.
     let taken = rig.taken(9);
     taken.session.cancel();
     let late = rig.put(6, "k", 3, "6").noticed(5).takes(taken);
@@ -38,7 +38,7 @@ pub(crate) fn a_refused_entry_breaks_its_own_chain_only(rig: Rig) {
         .map(|fate| fate.recv_timeout(DEADLINE).unwrap().is_ok());
     assert!(refused.recv_timeout(DEADLINE).unwrap().is_err());
     assert_eq!(fates, [false, true, true]);
-    // In a later commit too, until its worker has taken notice.
+    // In a later commit too, until its worker has noticed.
     let behind = turn(5, "k").on(2).noticed(1);
     assert!(rig.commit(behind).is_err());
     let mut of_another_worker = turn(1, "foreign").on(5);

@@ -1,11 +1,12 @@
-//! Participants, generations and what they were asked; quarantine, samples and lists.
+//! Participants, generations and their last uses; quarantine, samples and lists.
 
 use saga_contract::listing::FilterValue;
 use saga_core::commit::Write;
 use saga_core::message::Origin;
 
-use super::{NOW, Rig, Turn, generation, journal, set};
-use crate::store::sample::Topic;
+use super::{NOW, Rig, SAGA, TestTurn, generation, journal, set};
+use crate::store::history::{ReleaseOutcome, ReleaseRequest};
+use crate::store::sample::SampledTopic;
 use crate::store::{Activation, Index, Page, Tally, Verdict, Wanted};
 
 impl Rig {
@@ -36,7 +37,7 @@ impl Rig {
     }
 }
 
-impl Turn {
+impl TestTurn {
     fn of_state_version(mut self, version: u32) -> Self {
         self.entry.state_version = version;
         self
@@ -104,7 +105,7 @@ pub(crate) fn an_activation_that_is_not_allowed_changes_nothing(rig: Rig) {
         .activate(&[rig.activation(rig.generation, "start")], &[])
         .unwrap();
     let second = rig.second(2);
-    // What is handed over before is seen.
+    // The check sees entries that were handed over before.
     let turn = rig.hand_in(rig.put(1, "k", 1, "{}"));
     let activate = |is_allowed| {
         let check = Box::new(move |reading: &dyn crate::store::ReadStore| {
@@ -185,6 +186,37 @@ pub(crate) fn quarantined_aggregates_leave_when_their_state_is_readable(rig: Rig
     assert_eq!(reader.state_versions_outside(of, 1, 2), Ok(None));
 }
 
+pub(crate) fn requests_to_release_an_aggregate_are_kept_with_their_outcomes(rig: Rig) {
+    let (reader, of) = (rig.reader(), rig.participant);
+    let note = |key: &str, time| rig.store.note_release(of, key, "ann", time).unwrap();
+    let request = |key: &str, time, outcome| ReleaseRequest {
+        key: key.into(),
+        by: "ann".into(),
+        time,
+        outcome,
+    };
+    let (failed, released) = (note("a", NOW), note("a", NOW + 1));
+    note("b", NOW + 2);
+    let why = ReleaseOutcome::Failed("no number".into());
+    let outcomes = [(failed, &why), (released, &ReleaseOutcome::Released)];
+    for (row, outcome) in outcomes {
+        (rig.store)
+            .note_release_outcome(row, outcome.clone())
+            .unwrap();
+    }
+    let expected = [
+        request("b", NOW + 2, ReleaseOutcome::Unknown),
+        request("a", NOW + 1, ReleaseOutcome::Released),
+        request("a", NOW, why),
+    ];
+    assert_eq!(reader.releases(of).unwrap(), expected);
+    for number in 0..200 {
+        note("c", NOW + 3 + number);
+    }
+    let kept = reader.releases(of).unwrap();
+    assert_eq!((kept.len(), kept[0].time), (100, NOW + 202));
+}
+
 pub(crate) fn samples_have_something_of_each_kind(rig: Rig) {
     let (reader, of) = (rig.reader(), rig.participant);
     for number in 1..=20 {
@@ -196,7 +228,7 @@ pub(crate) fn samples_have_something_of_each_kind(rig: Rig) {
     cancel.message = cancel.message.replace("place", "cancel");
     let rare = (rig.turn(21, "rare").of_state_version(2))
         .notes("event")
-        .write(Write::State(Some("{\"rare\":1}".into()), 1))
+        .write(Write::State(Some("{\"rare\":1}".into()), 1, SAGA.into()))
         .publishes(rig.row("out"))
         .timers(vec![set("rare", NOW + 5)])
         .write(Write::Journal(cancel));
@@ -212,7 +244,7 @@ pub(crate) fn samples_have_something_of_each_kind(rig: Rig) {
     assert!(timers.is_sorted_by_key(|one| one.timer.due));
     assert!(timers.iter().any(|one| one.timer.name == "rare"));
     let name = "t".into();
-    let topic = Topic {
+    let topic = SampledTopic {
         consumer: Some("log:owner/g"),
         row: rig.topic,
         name: &name,

@@ -1,36 +1,47 @@
 //! Parked messages and timers.
 
-use saga_core::commit::Write;
+use saga_core::commit::{Blocks, Write};
 use saga_core::record::{Attributes, Position, Record};
 
 use super::turns::fired;
-use super::{NOW, Rig, Turn, identity, journal, set};
-use crate::store::parked::{Parked, ParkedEvent, ParkedRow, ParkedTimer, Parking};
+use super::{NOW, Rig, TestTurn, identity, journal, set};
+use crate::store::parked::{Parked, ParkedEvent, ParkedKey, ParkedRow, ParkedTimer, Parking};
 use crate::store::{ParkedLimits, ParkedRoom};
 
-fn parking(id: &str) -> Parking {
-    let record = Record {
+pub(super) fn record(value: &str, offset: i64) -> Record {
+    Record {
         position: Position {
             topic: "t".into(),
             incarnation: None,
             partition: 0,
-            offset: 1,
+            offset,
         },
         timestamp: NOW,
         key: Some(b"k".to_vec()),
-        value: Some(id.into()),
+        value: Some(value.into()),
         attributes: Attributes::default(),
-    };
+    }
+}
+
+pub(super) fn parking(id: &str) -> Parking {
     Parking {
         message: Parked::Event(Box::new(ParkedEvent {
             identity: identity(id),
             name: "e".into(),
             group: "g".into(),
             declared_topic: "t".into(),
-            record,
+            record: record(id, 1),
         })),
         bytes: 10,
         time: NOW,
+    }
+}
+
+pub(super) fn parked_key(key: &str, messages: usize, is_blocked: bool) -> ParkedKey {
+    ParkedKey {
+        key: key.into(),
+        messages,
+        letter: is_blocked.then_some(Blocks::All),
     }
 }
 
@@ -38,7 +49,7 @@ pub(crate) fn parked_messages_wait_in_their_order_and_are_settled_once(rig: Rig)
     let room = ParkedRoom::new(ParkedLimits::default(), (0, 0));
     let park = |ticket, id| {
         let turn = rig.turn(ticket, "k").notes(id);
-        Turn {
+        TestTurn {
             place: Some(room.take(10, 0).unwrap()),
             ..turn.write(Write::Park(Box::new(parking(id))))
         }
@@ -53,7 +64,7 @@ pub(crate) fn parked_messages_wait_in_their_order_and_are_settled_once(rig: Rig)
     let reader = rig.reader();
     let of = rig.participant;
     assert_eq!(reader.parked_totals(of), Ok((2, 20)));
-    assert_eq!(reader.parked_keys(of), Ok(vec![("k".into(), 2)]));
+    assert_eq!(reader.parked_keys(of), Ok(vec![parked_key("k", 2, false)]));
     assert_eq!(reader.parked_events(of, "e"), Ok(2));
     assert_eq!(reader.was_applied(of, &identity("one")), Ok(true));
     assert_eq!(
@@ -72,7 +83,7 @@ pub(crate) fn parked_messages_wait_in_their_order_and_are_settled_once(rig: Rig)
     let settle = |ticket| {
         let turn = rig.put(ticket, "k", ticket, "{}");
         let turn = turn.write(Write::Unpark(first.id));
-        Turn {
+        TestTurn {
             leaves: Some((room.clone(), first.bytes)),
             ..turn.write(Write::InboxKept(identity("one"), NOW))
         }

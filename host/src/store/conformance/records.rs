@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{DEADLINE, NOW, Rig};
 use crate::base::session::Proof;
 use crate::store::streams::Backlog;
-use crate::store::{KnownTopic, OutboxReaders, OutboxRow, RELAY, StoredPlace};
+use crate::store::{OutboxReaders, OutboxRow, RELAY, StoredPlace};
 
 const KAFKA: &str = "kafka:owner/g";
 
@@ -95,7 +95,7 @@ pub(crate) fn what_consumers_and_the_relay_have_not_read_waits(rig: Rig) {
     assert_eq!(waiting(OutboxReaders::Relay), Some((2, 1, Some(NOW))));
     rig.store.write_offset(RELAY, rig.topic, 0, 3).unwrap();
     assert_eq!(reader.waiting_topics(), Ok(vec![]));
-    // A consumer that is there no more does not hold the backlog up.
+    // A consumer that no longer exists does not hold back the backlog.
     rig.store.note_consumers("owner", &[], NOW).unwrap();
     assert_eq!(waiting(consumers), Some((3, 0, None)));
     let own = [("log:owner/g".into(), rig.topic)];
@@ -115,7 +115,7 @@ pub(crate) fn invariant_1_an_offset_is_stored_with_its_turn(rig: Rig) {
     rig.refused(2, "k");
     assert!(rig.commit(turn(3, 5).on(2)).is_err());
     assert_eq!(stored(), Some(5), "it does not hold");
-    // What is written after a turn has the last word.
+    // An offset that is written after a turn takes precedence.
     let turn = rig.hand_in(turn(4, 8).noticed(3));
     rig.store
         .write_offset("log:owner/g", rig.topic, 0, 2)
@@ -160,7 +160,7 @@ pub(crate) fn offsets_are_written_and_kept_with_what_was_read_last(rig: Rig) {
 
 pub(crate) fn a_recreated_topic_is_read_from_its_beginning(rig: Rig) {
     let reader = rig.reader();
-    let known = || reader.known_topic(KAFKA, rig.topic).unwrap();
+    let known = || reader.topic_id(KAFKA, rig.topic).unwrap();
     let at = |partition| reader.offset(KAFKA, rig.topic, partition).unwrap();
     assert_eq!(known(), None);
     rig.store.write_offset(KAFKA, rig.topic, 0, 100).unwrap();
@@ -168,14 +168,10 @@ pub(crate) fn a_recreated_topic_is_read_from_its_beginning(rig: Rig) {
     rig.store
         .first_topic(KAFKA, rig.topic, "one", &starts)
         .unwrap();
-    let topic = |id: &str, is_first| KnownTopic {
-        id: id.into(),
-        is_first,
-    };
-    assert_eq!(known(), Some(topic("one", true)));
+    assert_eq!(known(), Some("one".into()));
     assert_eq!((at(0), at(1)), (Some(100), Some(30)), "what is known stays");
     rig.store.next_topic(KAFKA, rig.topic, "two").unwrap();
-    assert_eq!(known(), Some(topic("two", false)));
+    assert_eq!(known(), Some("two".into()));
     assert_eq!((at(0), at(1)), (Some(0), Some(0)));
-    assert_eq!(reader.known_topic("kafka:other/g", rig.topic), Ok(None));
+    assert_eq!(reader.topic_id("kafka:other/g", rig.topic), Ok(None));
 }

@@ -1,4 +1,4 @@
-//! Entries that are written, or known, and what they write: aggregates, timers, idempotency keys.
+//! Entries that are written or known, and their writes: aggregates, timers, idempotency keys.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use saga_core::commit::{Broken, Write};
 
-use super::{DEADLINE, NOW, Rig, identity, journal, set};
-use crate::base::changes::Watch;
+use super::{DEADLINE, NOW, Rig, SAGA, identity, journal, set};
+use crate::base::changes::AggregateWatch;
 use crate::store::{Claim, DeadLetter, FiredTimer, Known};
 
 pub(super) fn fired(key: &str, name: &str, due: u64) -> FiredTimer {
@@ -86,12 +86,11 @@ pub(crate) fn invariant_3_an_event_is_applied_once_and_its_record_is_settled(rig
 
 fn dead_letter() -> DeadLetter {
     DeadLetter {
-        consumer: "g".into(),
-        topic: "t".into(),
-        partition: 0,
-        offset: 0,
-        key: None,
-        value: None,
+        group: "g".into(),
+        declared_topic: "t".into(),
+        record: super::parked::record("e", 0),
+        identity: None,
+        is_parked: false,
         reason: "malformed".into(),
         detail: "no JSON".into(),
         attempts: 1,
@@ -107,7 +106,10 @@ pub(crate) fn invariant_10_what_was_told_is_there_after_a_restart(rig: Rig) {
     let rig = rig.restarted();
     assert_eq!(rig.store.identity(), identity);
     let stored = rig.reader().aggregate(rig.participant, "41").unwrap();
-    assert_eq!(stored.revision, 1);
+    assert_eq!(
+        (stored.revision, stored.correlation.as_deref()),
+        (1, Some(SAGA))
+    );
     let registered = rig.store.register_participant("owner");
     assert_eq!(registered, Ok((rig.participant, 41)));
     let known = rig.store.claim(rig.participant, "key", [7; 32]);
@@ -117,7 +119,7 @@ pub(crate) fn invariant_10_what_was_told_is_there_after_a_restart(rig: Rig) {
 pub(crate) fn a_removed_aggregate_keeps_its_revision_and_loses_its_timers(rig: Rig) {
     let turn = rig.put(1, "k", 1, "{}").timers(vec![set("one", NOW)]);
     rig.commit(turn).unwrap();
-    let gone = (rig.turn(2, "k").write(Write::State(None, 2)))
+    let gone = (rig.turn(2, "k").write(Write::State(None, 2, SAGA.into())))
         .timers(vec![set("other", NOW)])
         .write(Write::Journal(journal("k", 1)));
     rig.commit(gone).unwrap();
@@ -193,7 +195,7 @@ pub(crate) fn what_waits_is_counted(rig: Rig) {
     }
 }
 
-fn is_told(watch: &mut Watch) -> bool {
+fn is_told(watch: &mut AggregateWatch) -> bool {
     let changed = pin!(watch.changed());
     changed.poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
 }

@@ -1,18 +1,16 @@
-//! The choice of a sample among many rows: something of each kind, and of each kind what stands
-//! out.
+//! The choice of a sample among many rows: rows of each kind, and the extremes of each kind.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// In which order two rows stand out.
+/// An order of rows; the first ones stand out.
 pub(in crate::store) type Ranking<T> = fn(&T, &T) -> Ordering;
 
-/// Rows of one kind and order that stand out.
+/// Extremes that are chosen of one kind and order.
 const OUTSTANDING: usize = 3;
 
-/// Chooses at most `most` rows, in the order in which they came: in turn one of each kind, first
-/// those that are first in each of these rankings, then some that are spread evenly over the
-/// others.
+/// Chooses at most `most` rows, in their given order: one of each kind in turn, first the rows that
+/// come first in each of these rankings, then rows that are spread evenly over the others.
 pub(in crate::store) fn choose<T, K: Ord>(
     rows: Vec<T>,
     most: usize,
@@ -43,7 +41,7 @@ pub(in crate::store) fn choose<T, K: Ord>(
         .collect()
 }
 
-/// The rows of one kind, what stands out first.
+/// The rows of one kind, extremes first.
 fn queue<T>(members: &[(usize, &T)], most: usize, rankings: &[Ranking<T>]) -> VecDeque<usize> {
     let mut first: Vec<Vec<usize>> = Vec::new();
     for ranking in rankings {
@@ -59,7 +57,7 @@ fn queue<T>(members: &[(usize, &T)], most: usize, rankings: &[Ranking<T>]) -> Ve
     }
     let ranks = 0..OUTSTANDING;
     let outstanding = ranks.flat_map(|rank| first.iter().filter_map(move |list| list.get(rank)));
-    // However few are taken of them, they lie far from each other.
+    // However few are taken, they lie far apart.
     let spread = (0..most as u32).filter_map(|number| {
         let part = u64::from(number.reverse_bits()) * members.len() as u64;
         members.get((part >> u32::BITS) as usize)

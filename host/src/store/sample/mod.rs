@@ -1,8 +1,8 @@
-//! Samples of what is recorded, stored and in flight, on which a candidate is tried.
+//! Samples of data that is recorded, stored and in flight, for trials of a candidate.
 //!
-//! A store may hold millions of rows, beside turns that go on: each sample looks at a bounded
-//! number of rows, at places spread over the table, for a bounded time, and keeps a bounded number
-//! of bytes (invariant 9). [`choose`] says which of many rows make a good sample.
+//! A store may hold millions of rows and serve turns meanwhile: each sample reads a bounded number
+//! of rows, at places spread over the table, for a bounded time, and keeps a bounded number of
+//! bytes (invariant 9). [`choose`] selects a good sample from many rows.
 
 pub(super) mod choose;
 
@@ -11,18 +11,18 @@ use std::sync::Arc;
 use saga_core::record::Record;
 
 use super::parked::ParkedEvent;
-use super::read::{Answer, StoredAggregate, StoredTimer};
+use super::read::{StoreResult, StoredAggregate, StoredTimer};
 
-/// A decision as it was recorded.
+/// A recorded decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
-    /// Version of the shape of the state.
+    /// Version of the state shape.
     pub state_version: u32,
     /// The state that the rules saw.
     pub state: Option<String>,
     /// The message, as JSON.
     pub message: String,
-    /// What was decided, as JSON.
+    /// The outcome, as JSON.
     pub outcome: String,
 }
 
@@ -31,24 +31,24 @@ pub struct Recorded {
 pub struct Keyed {
     /// Its key.
     pub key: String,
-    /// What is stored of it.
+    /// The stored aggregate.
     pub stored: StoredAggregate,
 }
 
-/// A timer that is set, and its aggregate.
+/// A pending timer and its aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pending {
+pub struct PendingTimer {
     /// The timer.
     pub timer: StoredTimer,
     /// Its aggregate.
     pub aggregate: Keyed,
 }
 
-/// A topic of which records may wait.
+/// A topic whose records may wait.
 #[derive(Debug, Clone, Copy)]
-pub struct Topic<'t> {
-    /// The name under which the store keeps where the participant reads on in the embedded log;
-    /// none where records come by way of a broker, and any of the outbox may wait.
+pub struct SampledTopic<'t> {
+    /// The name under which the store keeps the participant's offsets in the embedded log. None if
+    /// records come from a broker, and any record of the outbox may wait.
     pub consumer: Option<&'t str>,
     /// Row of the topic.
     pub row: i64,
@@ -56,35 +56,39 @@ pub struct Topic<'t> {
     pub name: &'t Arc<str>,
 }
 
-/// Chooses at most `most` rows, in their order: in turn one of each kind, spread over those of the
-/// kind.
+/// Chooses at most `most` rows, in their order: one of each kind in turn, spread over the rows of
+/// the kind.
 pub fn evenly<T, K: Ord>(rows: Vec<T>, most: usize, kind: impl Fn(&T) -> K) -> Vec<T> {
     choose::choose(rows, most, kind, &[])
 }
 
-/// Samples.
+/// Queries for samples.
 pub trait ReadSamples {
-    /// Recorded decisions of a participant, the latest first, at most `most`: where there are more,
-    /// of each kind of message on aggregates that were there and on ones that were not the latest,
-    /// the oldest and the largest, and some between them.
-    fn sample_journal(&self, participant: i64, most: usize) -> Answer<Vec<Recorded>>;
+    /// Recorded decisions of a participant, latest first, at most `most`. If there are more: for
+    /// each kind of message, on existing and on missing aggregates, the latest, oldest and largest,
+    /// and some between them.
+    fn sample_journal(&self, participant: i64, most: usize) -> StoreResult<Vec<Recorded>>;
 
-    /// Stored states of a participant, at most `most`, but for those of quarantined aggregates.
-    fn sample_states(&self, participant: i64, most: usize) -> Answer<Vec<Keyed>>;
+    /// Stored states of a participant, at most `most`, except those of quarantined aggregates.
+    fn sample_states(&self, participant: i64, most: usize) -> StoreResult<Vec<Keyed>>;
 
-    /// Quarantined aggregates, those that are so longest first, at most `most`.
-    fn sample_quarantined(&self, participant: i64, most: usize) -> Answer<Vec<Keyed>>;
+    /// Quarantined aggregates, longest quarantined first, at most `most`.
+    fn sample_quarantined(&self, participant: i64, most: usize) -> StoreResult<Vec<Keyed>>;
 
-    /// Timers of a participant, in the order in which they are due, at most `most`: where there are
-    /// more, of each name those that are due first and last, and some between them.
-    fn sample_timers(&self, participant: i64, most: usize) -> Answer<Vec<Pending>>;
+    /// Timers of a participant, ordered by due time, at most `most`. If there are more: for each
+    /// name those that are due first and last, and some between them.
+    fn sample_timers(&self, participant: i64, most: usize) -> StoreResult<Vec<PendingTimer>>;
 
-    /// Records of a participant that are parked: of each key the first, of at most `most` keys.
-    fn sample_parked(&self, participant: i64, most: usize) -> Answer<Vec<ParkedEvent>>;
+    /// Parked records of a participant: the first of each key, of at most `most` keys.
+    fn sample_parked(&self, participant: i64, most: usize) -> StoreResult<Vec<ParkedEvent>>;
 
-    /// Records of a topic that a participant has yet to take, at most `most`, of each event type.
-    /// In the embedded log they are those that are next in each partition. What is on a broker is
-    /// not known here: then it is the latest of the outbox, but for those that were applied.
-    fn sample_unread(&self, participant: i64, topic: Topic<'_>, most: usize)
-    -> Answer<Vec<Record>>;
+    /// Records of a topic that a participant has not yet taken, at most `most`, of each event type.
+    /// In the embedded log these are the next ones of each partition. The records on a broker are
+    /// not known here: then these are the latest of the outbox, except those that were applied.
+    fn sample_unread(
+        &self,
+        participant: i64,
+        topic: SampledTopic<'_>,
+        most: usize,
+    ) -> StoreResult<Vec<Record>>;
 }

@@ -1,13 +1,14 @@
-//! One entry as SQL. Only the writer calls this, inside its transaction.
+//! The SQL of one entry. Only the writer calls this, inside its transaction.
 
 use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
-use saga_core::commit::{DeadLetter, Entry, Fate, FiredTimer, OutboxRow, Write};
+use saga_core::commit::{Entry, Fate, FiredTimer, OutboxRow, Write};
 use saga_core::identity::Identity;
 use saga_core::outcome::TimerChange;
 use saga_core::settle::{Cause, JournalEntry};
 
+use super::dead_letters;
 use super::idempotency;
 use super::offsets::write_place;
 use super::parked;
@@ -24,14 +25,15 @@ pub(super) struct Counters {
     partitions: HashMap<(i64, i32), i64>,
     /// Last generated key, by participant.
     last_keys: HashMap<i64, i64>,
-    /// Where a consumer reads on, and what it has read last, by consumer, topic and partition.
+    /// The offset at which a consumer resumes, and the proof of the last record, by consumer, topic
+    /// and partition.
     offsets: Places,
-    /// What the builds were asked.
+    /// The tallies of the generations.
     tallies: Tallies,
 }
 
 impl Counters {
-    /// Forgets everything: the batch is over, one way or the other.
+    /// Clears everything at the end of the batch, committed or not.
     pub(super) fn clear(&mut self) {
         self.partitions.clear();
         self.last_keys.clear();
@@ -87,10 +89,10 @@ impl Counters {
     }
 }
 
-/// Writes one entry, item by item. Where a guard is refused, what it guards is not written: only
-/// that the message was consumed. What is remembered so that nothing takes effect twice is kept as
-/// if it were of the time `trusted` at least: a clock that is behind would make it old as soon as
-/// it is set right.
+/// Writes one entry, item by item. If a guard is refused, the writes that it guards are skipped:
+/// only the consumption of the message is written. Rows that deduplicate messages get `trusted` as
+/// their earliest time: with a clock that is behind, they would become old as soon as it is set
+/// right.
 pub(super) fn apply(
     sql: &Connection,
     counters: &mut Counters,
@@ -105,7 +107,7 @@ pub(super) fn apply(
     Ok(Fate::Written)
 }
 
-/// Writes one item; false where it is a guard that is refused.
+/// Writes one item; returns false if it is a refused guard.
 fn apply_one(
     sql: &Connection,
     counters: &mut Counters,
@@ -127,7 +129,9 @@ fn apply_one(
             keep(sql, participant, identity, (*time).max(trusted))?;
         }
         Write::InboxForgotten(identity) => forget(sql, participant, identity)?,
-        Write::State(state, revision) => write_state(sql, entry, state.as_deref(), *revision)?,
+        Write::State(state, revision, saga) => {
+            write_state(sql, entry, state.as_deref(), (*revision, saga))?;
+        }
         Write::Migrated(state) => write_migrated(sql, entry, state)?,
         Write::Timers(changes, by) => write_timers(sql, entry, changes, by)?,
         Write::Fired(timer) => delete_timer(sql, participant, timer)?,
@@ -140,7 +144,11 @@ fn apply_one(
             let last = counters.last_keys.entry(participant).or_default();
             *last = (*key).max(*last);
         }
-        Write::DeadLetter(letter) => write_dead_letter(sql, participant, letter)?,
+        Write::DeadLetter(letter) => dead_letters::write(sql, entry, letter)?,
+        Write::LetterEnded(letter, end, time) => dead_letters::end(sql, *letter, *end, *time)?,
+        Write::FailedRedrive(failed) => dead_letters::failed(sql, failed)?,
+        Write::FailedAside(failed) => return dead_letters::failed_aside(sql, failed),
+        Write::ReturnedRecord(returned) => dead_letters::returned(sql, returned)?,
         Write::Park(parking) => return parked::write(sql, entry, parking),
         Write::ParkTimer(timer) => parked::mark_timer(sql, participant, timer)?,
         Write::Quarantine(reason, time) => quarantine::put(sql, entry, reason, *time)?,
@@ -154,8 +162,8 @@ fn apply_one(
     Ok(true)
 }
 
-/// Notes an identity; false where it is there already.
-fn remember(
+/// Notes an identity; returns false if it is there already.
+pub(super) fn remember(
     sql: &Connection,
     participant: i64,
     identity: &Identity,
@@ -170,7 +178,7 @@ fn remember(
     Ok(rows == 1)
 }
 
-/// Keeps an identity from this time on: a repetition is recognised for as long as one of a record
+/// Restarts the retention of an identity: a repeat is deduplicated for as long as that of a record
 /// that was decided at once.
 fn keep(
     sql: &Connection,
@@ -196,23 +204,31 @@ fn write_state(
     sql: &Connection,
     entry: &Entry,
     state: Option<&str>,
-    revision: u64,
+    (revision, saga): (u64, &str),
 ) -> rusqlite::Result<()> {
     if state.is_none() {
-        // Timers belong to the aggregate and go with it; the turn may set new ones.
+        // Timers belong to the aggregate and are deleted with it; the turn may set new ones.
         sql.prepare_cached("DELETE FROM timers WHERE participant = ?1 AND key = ?2")?
             .execute(params![entry.participant, entry.key])?;
     }
     sql.prepare_cached(
-        "INSERT INTO aggregates (participant, key, revision, state_version, state) VALUES (?1, ?2, ?3, ?4, ?5)
+        "INSERT INTO aggregates (participant, key, revision, state_version, state, correlation)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT DO UPDATE SET revision = excluded.revision, state_version = excluded.state_version,
-             state = excluded.state",
+             state = excluded.state, correlation = excluded.correlation",
     )?
-    .execute(params![entry.participant, entry.key, revision as i64, entry.state_version, state])?;
+    .execute(params![
+        entry.participant,
+        entry.key,
+        revision as i64,
+        entry.state_version,
+        state,
+        saga
+    ])?;
     Ok(())
 }
 
-/// A state in a new shape is the same state: its revision stays.
+/// A migrated state is the same state: its revision stays.
 fn write_migrated(sql: &Connection, entry: &Entry, state: &str) -> rusqlite::Result<()> {
     sql.prepare_cached(
         "UPDATE aggregates SET state = ?3, state_version = ?4 WHERE participant = ?1 AND key = ?2",
@@ -312,7 +328,7 @@ fn write_outbox(
     Ok(())
 }
 
-/// Deletes the timer that fired, unless it was set anew for another time.
+/// Deletes the fired timer, unless it was reset for another time.
 fn delete_timer(sql: &Connection, participant: i64, timer: &FiredTimer) -> rusqlite::Result<()> {
     sql.prepare_cached(
         "DELETE FROM timers WHERE participant = ?1 AND key = ?2 AND name = ?3 AND due = ?4",
@@ -322,33 +338,6 @@ fn delete_timer(sql: &Connection, participant: i64, timer: &FiredTimer) -> rusql
         timer.key,
         timer.name,
         timer.due as i64
-    ])?;
-    Ok(())
-}
-
-fn write_dead_letter(
-    sql: &Connection,
-    participant: i64,
-    letter: &DeadLetter,
-) -> rusqlite::Result<()> {
-    sql.prepare_cached(
-        "INSERT INTO dead_letters (participant, consumer, topic, partition, offset, key, value, reason, detail,
-             attempts, digest, time)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-    )?
-    .execute(params![
-        participant,
-        letter.consumer,
-        letter.topic,
-        letter.partition,
-        letter.offset,
-        letter.key,
-        letter.value,
-        letter.reason,
-        letter.detail,
-        letter.attempts,
-        letter.digest,
-        letter.time as i64
     ])?;
     Ok(())
 }

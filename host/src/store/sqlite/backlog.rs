@@ -1,8 +1,9 @@
-//! The backlog of the outbox by topic: records that wait, since when, and all that there ever were.
+//! The backlog of the outbox by topic: waiting records, the age of the oldest, and all records ever
+//! published.
 //!
-//! Offsets of the outbox have no gaps but where old rows were deleted, so what waits is a
-//! difference of two numbers, and its age is that of one row: no table is scanned but those with a
-//! row for each partition.
+//! Offsets of the outbox have no gaps except for deleted rows, so the number of waiting records is
+//! a difference of two offsets, and their age is that of one row: no table is scanned except those
+//! with one row for each partition.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::store::streams::{Backlog, OutboxReaders};
 
-/// The backlogs by the names of the topics. Records that nobody reads do not wait.
+/// The backlogs by topic name. Records that nobody reads do not wait.
 pub(super) fn backlogs(
     sql: &Connection,
     readers: OutboxReaders,
@@ -27,13 +28,13 @@ pub(super) fn backlogs(
         let (published, read) = match (readers, read) {
             (OutboxReaders::Consumers, read) => (next, read.unwrap_or(next)),
             (OutboxReaders::Relay, Some(read)) => (read, read),
-            // It is of a time when the log was embedded, and nobody publishes it now.
+            // It dates from the embedded log, and nobody publishes it now.
             (OutboxReaders::Relay, None) => continue,
         };
         let backlog = backlogs.entry(row.get(0)?).or_default();
         backlog.published += published as u64;
         if read < next {
-            // What was deleted before it was read does not wait.
+            // Records that were deleted before they were read do not wait.
             if let Some((first, time)) = oldest(sql, topic, partition, read)? {
                 backlog.waiting += u64::try_from(next - first).unwrap_or(0);
                 backlog.oldest = backlog.oldest.into_iter().chain([time]).min();
@@ -63,7 +64,7 @@ fn read_up_to(
     .collect()
 }
 
-/// The first record that is there from an offset on: its offset, and when it was made.
+/// The first existing record from an offset on: its offset and its creation time.
 fn oldest(
     sql: &Connection,
     topic: i64,
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
     use crate::store::sqlite::schema;
 
-    /// A topic `t` with ten records on partition 0 and four on 1, made at the times 100, 101, …,
+    /// A topic `t` with ten records on partition 0 and four on 1, created at the times 100, 101, …,
     /// and a topic without readers.
     fn store(offsets: &[(&str, i32, i64)]) -> Connection {
         let sql = Connection::open_in_memory().unwrap();
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_slowest_consumer_has_not_read_waits() {
+    fn records_wait_for_the_slowest_consumer() {
         let sql = store(&[
             ("log:a/g", 0, 9),
             ("log:b/g", 0, 7),
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_deleted_before_a_new_consumer_came_does_not_wait() {
+    fn deleted_records_do_not_wait_for_a_new_consumer() {
         let sql = store(&[("log:new/g", 0, 0), ("log:new/g", 1, 0)]);
         sql.execute("DELETE FROM outbox WHERE offset < 6", [])
             .unwrap();
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_relay_has_not_published_waits() {
+    fn unpublished_records_wait_for_the_relay() {
         let sql = store(&[("log:a/g", 0, 10), ("log:relay", 0, 8), ("log:relay", 1, 1)]);
         let found = backlogs(&sql, OutboxReaders::Relay).unwrap();
         assert_eq!(found["t"], backlog(9, 5, Some(101)));

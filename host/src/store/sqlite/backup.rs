@@ -1,7 +1,7 @@
-//! A copy of the store beside the host that may be running on it.
+//! A copy of the store, made beside a host that may be running on it.
 //!
-//! All pages are copied within one read transaction, so the time goes with the size of the store:
-//! what is written meanwhile goes to the log and starts nothing over.
+//! All pages are copied within one read transaction, so the time depends on the size of the store:
+//! concurrent writes go to the write-ahead log and do not restart the copy.
 
 use std::fs::File;
 use std::path::Path;
@@ -15,27 +15,26 @@ use super::file::{FILE_NAME, connect};
 use super::log_mark;
 use super::read::SqliteReader;
 use crate::store::backup::BackupError;
-use crate::store::fault::{FaultKind, StoreFault};
+use crate::store::fault::{StoreFault, StoreFaultKind};
 use crate::store::read::ReadStore;
 
-/// Wait before the copy is tried again where the store is locked for a moment, as it is while a log
-/// is recovered.
+/// Delay between attempts if the store is briefly locked, as it is while a log is recovered.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Attempts at it.
+/// Most attempts.
 const ATTEMPTS: u32 = 50;
 
-/// Copies the store of a data directory into another directory, on disk when this returns; gives
-/// the copy for a look.
+/// Copies the store of a data directory into another directory, durably; returns a reader of the
+/// copy.
 ///
 /// # Errors
-/// Why there is no copy; what was begun of it is left to the caller.
+/// The reason why there is no copy; the caller removes what was written of it.
 pub fn copy(data: &Path, into: &Path) -> Result<Box<dyn ReadStore>, BackupError> {
     let from = connect(data)?.ok_or_else(|| BackupError::NoStore(data.to_owned()))?;
     let store = data.join(FILE_NAME);
     let path = into.join(FILE_NAME);
     let cannot = |error: rusqlite::Error| match StoreFault::from(&error).kind() {
-        FaultKind::Damaged => BackupError::Damaged {
+        StoreFaultKind::Damaged => BackupError::Damaged {
             path: store.clone(),
             reason: error.to_string(),
         },
@@ -45,11 +44,11 @@ pub fn copy(data: &Path, into: &Path) -> Result<Box<dyn ReadStore>, BackupError>
         },
     };
     let mut to = Connection::open(&path).map_err(cannot)?;
-    // It is synced as a whole in the end.
+    // The whole file is synced at the end.
     to.pragma_update(None, "synchronous", "OFF")
         .map_err(cannot)?;
     copy_pages(&from, &mut to).map_err(cannot)?;
-    // One file, which needs no log.
+    // One file, without a log.
     to.pragma_update(None, "journal_mode", "DELETE")
         .map_err(cannot)?;
     log_mark::renew_copy(&to).map_err(cannot)?;

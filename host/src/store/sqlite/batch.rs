@@ -1,28 +1,28 @@
-//! What shares a commit: entries, steps of others, and those who wait for what was handed over
-//! before.
+//! The items that share a commit: entries, other steps, and callbacks that wait for earlier
+//! entries.
 
 use rusqlite::Connection;
-use saga_core::commit::{Fate, Handed as InBatch, Link};
-use saga_core::worker::Taken;
+use saga_core::commit::{Fate, InBatch, Link};
+use saga_core::worker::TakenRecord;
 
 use super::apply::{self, Counters};
 use crate::store::entry::{Done, Handed};
 
-/// A step of somebody else's in the batch's transaction, or without one where there is none: gives
-/// what is to be called when that is over.
-pub(super) type Step = Box<dyn FnOnce(Option<&Connection>) -> Done + Send>;
+/// A step in the batch's transaction; it gets no connection if there is no transaction. Returns the
+/// callback to call when the transaction is over.
+pub(super) type BatchStep = Box<dyn FnOnce(Option<&Connection>) -> Done + Send>;
 
-/// What shares a commit.
-pub(super) enum Item {
+/// An item of a batch.
+pub(super) enum BatchItem {
     Entry(Box<Handed>),
-    /// To be called when what it waits for is written.
+    /// A callback for when the entries that it waits for are written.
     After(Done, Link),
-    Step(Step),
-    /// A step that was taken.
+    Step(BatchStep),
+    /// A step that was run.
     Taken(Done),
 }
 
-impl InBatch for Item {
+impl InBatch for BatchItem {
     fn link(&self) -> Option<Link> {
         match self {
             Self::Entry(handed) => Some(handed.link),
@@ -33,20 +33,20 @@ impl InBatch for Item {
 
     fn is_cancelled(&self) -> bool {
         match self {
-            Self::Entry(handed) => handed.taken.as_ref().is_some_and(Taken::is_cancelled),
+            Self::Entry(handed) => handed.taken.as_ref().is_some_and(TakenRecord::is_cancelled),
             _ => false,
         }
     }
 
     fn cancel(&self) {
         if let Self::Entry(handed) = self {
-            handed.taken.iter().for_each(Taken::cancel);
+            handed.taken.iter().for_each(TakenRecord::cancel);
         }
     }
 }
 
-impl Item {
-    /// Takes the step that it is; without a connection where nothing is written.
+impl BatchItem {
+    /// Runs the item if it is a step; without a connection if nothing is written.
     pub(super) fn take_step(self, sql: Option<&Connection>) -> Self {
         match self {
             Self::Step(step) => Self::Taken(step(sql)),
@@ -54,7 +54,7 @@ impl Item {
         }
     }
 
-    /// Writes the entry that it is. `trusted` is the time by which old rows are deleted.
+    /// Writes the item if it is an entry. `trusted` is the time by which old rows are deleted.
     pub(super) fn write(
         &mut self,
         sql: &Connection,
@@ -75,7 +75,7 @@ impl Item {
     }
 }
 
-/// Runs this within the open transaction, as a whole or not at all.
+/// Runs `work` in a savepoint of the open transaction: all of it takes effect or nothing.
 pub(super) fn in_savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -87,16 +87,15 @@ pub(super) fn in_savepoint<T>(
             Ok(value)
         }
         Err(error) => {
-            // Where the error ended the whole transaction there is no savepoint any more; see
-            // `still_open`.
+            // If the error ended the whole transaction, the savepoint is gone; see `still_open`.
             let _ = connection.execute_batch("ROLLBACK TO step; RELEASE step");
             Err(error)
         }
     }
 }
 
-/// An error unless the transaction is still open: on a full disk, say, SQLite ends it by itself,
-/// and what is written after that would stand alone.
+/// An error unless the transaction is still open. SQLite may end it by itself, e.g. on a full disk,
+/// and later writes would be committed alone.
 pub(super) fn still_open(connection: &Connection) -> rusqlite::Result<()> {
     if !connection.is_autocommit() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The engine's calls: each is SQL in the transaction of the writer.
+//! The engine's calls, each as SQL in the writer's transaction.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,28 +11,33 @@ use saga_core::message::Origin;
 use super::file::StoreFile;
 use super::lock_holders;
 use super::read::SqliteReader;
-use super::writer::{Store, StoreSettings};
-use super::{explain, history, index, offsets, parked, registry, topic_ids};
+use super::writer::{SqliteWriter, StoreSettings};
+use super::{
+    dead_letters, explain, history, index, offsets, parked, quarantine, registry, topic_ids,
+};
 use crate::base::changes::Changes;
 use crate::base::notify::Notify;
 use crate::base::session::Proof;
 use crate::metrics::Commits;
 use crate::store::condition::Condition;
-use crate::store::engine::{Activation, Check, Engine, NewGeneration, Stopped};
+use crate::store::dead_letters::{LetterAnswer, NewLetterRequest};
+use crate::store::engine::{Activation, ActivationCheck, Engine, NewGeneration, Stopped};
 use crate::store::entry::{Done, Handed};
-use crate::store::fault::FaultKind;
+use crate::store::fault::StoreFaultKind;
+use crate::store::history::ReleaseOutcome;
 use crate::store::idempotency::{IdempotencySettings, Known};
 use crate::store::index::Index;
 use crate::store::open_error::OpenError;
-use crate::store::read::{Answer, ReadStore};
+use crate::store::parked_room::Place;
+use crate::store::read::{ReadStore, StoreResult};
 use crate::store::readers::{Reader, Readers};
 use crate::store::streams::{OutboxReaders, ReadPartition};
 use crate::store::tally::Tally;
 
-/// Opens, or makes, the store in this directory, and starts its writer.
+/// Opens the store in this directory, or creates it, and starts its writer.
 ///
 /// # Errors
-/// An [`OpenError`] where the store can't be used; or what the system said.
+/// An [`OpenError`] if the store can't be used; or the system's error.
 pub fn open(
     directory: &Path,
     settings: StoreSettings,
@@ -42,7 +47,7 @@ pub fn open(
 ) -> anyhow::Result<Arc<dyn Engine>> {
     let file = StoreFile::open(directory)?;
     let path = file.path().to_owned();
-    let writer = Store::start(file, settings, idempotency, readers, commits);
+    let writer = SqliteWriter::start(file, settings, idempotency, readers, commits);
     let writer = writer.map_err(|error| match error.downcast::<rusqlite::Error>() {
         Ok(error) => explain::explain(path, &error).into(),
         Err(error) => error,
@@ -50,11 +55,11 @@ pub fn open(
     Ok(Arc::new(Sqlite::new(writer)))
 }
 
-/// Opens the store in this directory for a look and a change while no host runs on it. None where
-/// there is none.
+/// Opens the store in this directory to read and change it while no host runs on it. None if there
+/// is none.
 ///
 /// # Errors
-/// An [`OpenError`] that names the file, the reason and what to do.
+/// An [`OpenError`] with the file, the reason and the remedy.
 pub fn own(directory: &Path) -> Result<Option<Box<dyn Stopped>>, OpenError> {
     if matches!(super::look(directory), Ok(None)) {
         return Ok(None);
@@ -70,12 +75,12 @@ pub fn own(directory: &Path) -> Result<Option<Box<dyn Stopped>>, OpenError> {
 
 /// A store that is open for a host.
 struct Sqlite {
-    writer: Store,
+    writer: SqliteWriter,
     readers: Readers,
 }
 
 impl Sqlite {
-    fn new(writer: Store) -> Self {
+    fn new(writer: SqliteWriter) -> Self {
         let (file, condition) = (writer.file.clone(), writer.condition.clone());
         let readers = Readers::new(move || {
             let connection = file.reading()?;
@@ -116,7 +121,7 @@ impl Engine for Sqlite {
         topic: i64,
         partition: i32,
         place: (i64, Option<Proof>),
-    ) -> Answer<()> {
+    ) -> StoreResult<()> {
         let consumer = consumer.to_owned();
         self.writer
             .run(move |sql| offsets::write_place(sql, &consumer, topic, partition, place))
@@ -126,7 +131,7 @@ impl Engine for Sqlite {
         &self,
         consumer: &str,
         offsets: Vec<(i64, i32, i64)>,
-    ) -> Receiver<Answer<()>> {
+    ) -> Receiver<StoreResult<()>> {
         let consumer = consumer.to_owned();
         self.writer.hand_in(move |sql| {
             for (topic, partition, next) in offsets {
@@ -142,13 +147,13 @@ impl Engine for Sqlite {
         topic: i64,
         id: &str,
         starts: &[(i32, i64)],
-    ) -> Answer<()> {
+    ) -> StoreResult<()> {
         let (consumer, id, starts) = (consumer.to_owned(), id.to_owned(), starts.to_vec());
         self.writer
             .run(move |sql| topic_ids::first_topic(sql, &consumer, topic, &id, &starts))
     }
 
-    fn next_topic(&self, consumer: &str, topic: i64, id: &str) -> Answer<()> {
+    fn next_topic(&self, consumer: &str, topic: i64, id: &str) -> StoreResult<()> {
         let (consumer, id) = (consumer.to_owned(), id.to_owned());
         self.writer
             .run(move |sql| topic_ids::next_topic(sql, &consumer, topic, &id))
@@ -159,65 +164,77 @@ impl Engine for Sqlite {
         participant: &str,
         consumers: &[(Arc<str>, i64)],
         now: u64,
-    ) -> Answer<()> {
+    ) -> StoreResult<()> {
         let (participant, consumers) = (participant.to_owned(), consumers.to_vec());
         self.writer
             .run(move |sql| registry::note_consumers(sql, &participant, &consumers, now))
     }
 
-    fn release_timers(&self, participant: i64) -> Answer<usize> {
+    fn release_timers(&self, participant: i64) -> StoreResult<usize> {
         self.writer
             .run(move |sql| parked::release_timers(sql, participant))
     }
 
-    fn register_participant(&self, name: &str) -> Answer<(i64, i64)> {
+    fn request_letter(&self, mut asked: NewLetterRequest) -> StoreResult<LetterAnswer> {
+        let (trusted, place) = (self.writer.trusted_now(), asked.place.take());
+        let answer = (self.writer).run(move |sql| dead_letters::request(sql, &asked, trusted))?;
+        if let LetterAnswer::Requested { is_new: true, .. } = answer {
+            place.iter().for_each(Place::keep);
+        }
+        Ok(answer)
+    }
+
+    fn register_participant(&self, name: &str) -> StoreResult<(i64, i64)> {
         let name = name.to_owned();
         self.writer
             .run(move |sql| registry::participant(sql, &name))
     }
 
-    fn register_generation(&self, participant: i64, generation: NewGeneration<'_>) -> Answer<i64> {
-        let NewGeneration {
-            digest,
-            version,
-            state_version,
-            now,
-        } = generation;
-        let (digest, version) = (digest.to_owned(), version.to_owned());
-        self.writer.run(move |sql| {
-            let generation = NewGeneration {
-                digest: &digest,
-                version: &version,
-                state_version,
-                now,
-            };
-            registry::generation(sql, participant, generation)
-        })
+    fn register_generation(&self, participant: i64, generation: NewGeneration) -> StoreResult<i64> {
+        self.writer
+            .run(move |sql| registry::generation(sql, participant, &generation))
     }
 
-    fn register_topic(&self, name: &str) -> Answer<i64> {
+    fn register_topic(&self, name: &str) -> StoreResult<i64> {
         let name = name.to_owned();
         self.writer.run(move |sql| registry::topic(sql, &name))
     }
 
-    fn note_refused(&self, participant: i64, way: &str, refused: &str, now: u64) -> Answer<()> {
+    fn note_refused(
+        &self,
+        participant: i64,
+        way: &str,
+        refused: &str,
+        now: u64,
+    ) -> StoreResult<()> {
         let (way, refused) = (way.to_owned(), refused.to_owned());
         self.writer
             .run(move |sql| history::add_refused(sql, participant, &way, &refused, now))
     }
 
-    fn create_indexes(&self, indexes: &[Index]) -> Answer<()> {
+    fn note_release(&self, participant: i64, key: &str, by: &str, now: u64) -> StoreResult<i64> {
+        let (key, by) = (key.to_owned(), by.to_owned());
+        self.writer
+            .run(move |sql| quarantine::add_release(sql, participant, &key, &by, now))
+    }
+
+    fn note_release_outcome(&self, row: i64, outcome: ReleaseOutcome) -> StoreResult<()> {
+        self.writer
+            .run(move |sql| quarantine::end_release(sql, row, &outcome))
+    }
+
+    fn create_indexes(&self, indexes: &[Index]) -> StoreResult<()> {
         let indexes = indexes.to_vec();
         self.writer.run(move |sql| index::create(sql, &indexes))
     }
 
-    fn drop_indexes(&self, participant: i64, keep: &[Index]) -> Answer<()> {
+    fn drop_indexes(&self, participant: i64, keep: &[Index]) -> StoreResult<()> {
         let keep = keep.to_vec();
         self.writer
             .run(move |sql| index::drop_others(sql, participant, &keep))
     }
 
-    fn activate(&self, activations: &[Activation], indexes: &[Index]) -> Answer<()> {
+    fn activate(&self, activations: &[Activation], indexes: &[Index]) -> StoreResult<()> {
         let (activations, indexes) = (activations.to_vec(), indexes.to_vec());
         self.writer.run(move |sql| {
             index::create(sql, &indexes)?;
@@ -225,12 +242,12 @@ impl Engine for Sqlite {
         })
     }
 
-    fn activate_if(&self, activation: Activation, check: Check) -> Answer<bool> {
+    fn activate_if(&self, activation: Activation, check: ActivationCheck) -> StoreResult<bool> {
         let condition = self.writer.condition.clone();
         let activated = self.writer.run(move |sql| {
             let allowed = check(&SqliteReader::new(sql, condition.clone()));
             if let Err(fault) = &allowed
-                && fault.kind() != FaultKind::Passing
+                && fault.kind() != StoreFaultKind::Passing
             {
                 condition.report("what is in use can't be read", fault);
             }
@@ -242,7 +259,7 @@ impl Engine for Sqlite {
         activated.and_then(|allowed| allowed)
     }
 
-    fn reader(&self) -> Answer<Reader> {
+    fn reader(&self) -> StoreResult<Reader> {
         self.readers.take()
     }
 
@@ -287,7 +304,7 @@ impl Engine for Sqlite {
     }
 
     fn close(&self) {
-        // The last connection leaves no log behind; that is the writer's.
+        // The last connection to close removes the log; that must be the writer's.
         self.readers.close();
         self.writer.close();
     }
@@ -296,12 +313,15 @@ impl Engine for Sqlite {
 /// A store that no host has open.
 struct StoppedStore {
     reader: SqliteReader,
-    /// Has the lock; released after the connection is closed.
+    /// Holds the lock; released after the connection is closed.
     file: StoreFile,
 }
 
 impl StoppedStore {
-    fn change(&mut self, change: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Answer<()> {
+    fn change(
+        &mut self,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> StoreResult<()> {
         let sql = self.reader.connection();
         let changed = sql.unchecked_transaction().and_then(|transaction| {
             change(&transaction)?;
@@ -316,11 +336,11 @@ impl Stopped for StoppedStore {
         &self.reader
     }
 
-    fn activate(&mut self, activation: &Activation) -> Answer<()> {
+    fn activate(&mut self, activation: &Activation) -> StoreResult<()> {
         self.change(|sql| activate(sql, activation))
     }
 
-    fn seek(&mut self, read: &ReadPartition, next: i64, log: Option<&str>) -> Answer<()> {
+    fn seek(&mut self, read: &ReadPartition, next: i64, log: Option<&str>) -> StoreResult<()> {
         self.change(|sql| offsets::seek(sql, read, next, log))
     }
 }
@@ -334,7 +354,7 @@ fn activate(sql: &Connection, activation: &Activation) -> rusqlite::Result<()> {
         renamed,
     } = activation;
     history::activate(sql, *participant, *generation, way, *now)?;
-    // A route that is in use stays so under another name.
+    // A route in use stays in use under another name.
     for (old, new) in renamed {
         history::carry_use(sql, *participant, *generation, Origin::Command, old, new)?;
     }
@@ -353,8 +373,8 @@ mod tests {
     use crate::store::conformance::{self, Rig};
     use crate::store::index::Wanted;
 
-    fn start(directory: &Path) -> Store {
-        Store::start(
+    fn start(directory: &Path) -> SqliteWriter {
+        SqliteWriter::start(
             StoreFile::open(directory).unwrap(),
             StoreSettings::default(),
             IdempotencySettings::default(),
@@ -382,7 +402,7 @@ mod tests {
         drop((one, other));
         assert_eq!(store.readers.idle(), 2);
         let reader = store.reader().unwrap();
-        // There is no such index.
+        // This index does not exist.
         let wanted = Wanted {
             participant: 1,
             filters: Vec::new(),

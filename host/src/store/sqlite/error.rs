@@ -2,7 +2,7 @@
 
 use rusqlite::{ErrorCode, ffi};
 
-use crate::store::fault::{FaultKind, StoreFault};
+use crate::store::fault::{StoreFault, StoreFaultKind};
 
 impl From<&rusqlite::Error> for StoreFault {
     fn from(error: &rusqlite::Error) -> Self {
@@ -16,11 +16,11 @@ impl From<rusqlite::Error> for StoreFault {
     }
 }
 
-/// A failed write may pass, a failed read does not: SQLite never sees a page again that the device
-/// can't give.
-fn kind_of(error: &rusqlite::Error) -> FaultKind {
+/// A failed write may pass, a failed read does not: a page that the device can't return never
+/// reaches SQLite again.
+fn kind_of(error: &rusqlite::Error) -> StoreFaultKind {
     let rusqlite::Error::SqliteFailure(failure, _) = error else {
-        return FaultKind::Passing;
+        return StoreFaultKind::Passing;
     };
     match (failure.code, failure.extended_code) {
         (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _)
@@ -30,8 +30,8 @@ fn kind_of(error: &rusqlite::Error) -> FaultKind {
             | ffi::SQLITE_IOERR_SHORT_READ
             | ffi::SQLITE_IOERR_DATA
             | ffi::SQLITE_IOERR_CORRUPTFS,
-        ) => FaultKind::Damaged,
-        _ => FaultKind::Passing,
+        ) => StoreFaultKind::Damaged,
+        _ => StoreFaultKind::Passing,
     }
 }
 
@@ -42,17 +42,17 @@ mod tests {
     #[test]
     fn damage_is_told_from_what_passes() {
         for (code, kind) in [
-            (ffi::SQLITE_CORRUPT, FaultKind::Damaged),
-            (ffi::SQLITE_CORRUPT_INDEX, FaultKind::Damaged),
-            (ffi::SQLITE_NOTADB, FaultKind::Damaged),
-            (ffi::SQLITE_IOERR_READ, FaultKind::Damaged),
-            (ffi::SQLITE_IOERR_WRITE, FaultKind::Passing),
-            (ffi::SQLITE_IOERR_FSYNC, FaultKind::Passing),
-            (ffi::SQLITE_FULL, FaultKind::Passing),
-            // A lack of the machine: memory, descriptors.
-            (ffi::SQLITE_NOMEM, FaultKind::Passing),
-            (ffi::SQLITE_CANTOPEN, FaultKind::Passing),
-            (ffi::SQLITE_IOERR_NOMEM, FaultKind::Passing),
+            (ffi::SQLITE_CORRUPT, StoreFaultKind::Damaged),
+            (ffi::SQLITE_CORRUPT_INDEX, StoreFaultKind::Damaged),
+            (ffi::SQLITE_NOTADB, StoreFaultKind::Damaged),
+            (ffi::SQLITE_IOERR_READ, StoreFaultKind::Damaged),
+            (ffi::SQLITE_IOERR_WRITE, StoreFaultKind::Passing),
+            (ffi::SQLITE_IOERR_FSYNC, StoreFaultKind::Passing),
+            (ffi::SQLITE_FULL, StoreFaultKind::Passing),
+            // The machine is out of memory or descriptors.
+            (ffi::SQLITE_NOMEM, StoreFaultKind::Passing),
+            (ffi::SQLITE_CANTOPEN, StoreFaultKind::Passing),
+            (ffi::SQLITE_IOERR_NOMEM, StoreFaultKind::Passing),
         ] {
             let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
             assert_eq!(StoreFault::from(error).kind(), kind, "{code}");

@@ -1,4 +1,4 @@
-//! Why a store can't be used, and what to do about it.
+//! Messages for a store that can't be used: the reason and the remedy.
 
 use std::path::PathBuf;
 

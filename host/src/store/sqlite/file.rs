@@ -1,4 +1,4 @@
-//! Opening the store's file: its version, its pragmas, and what can be wrong with it.
+//! Opening the store's file: its version, its pragmas, and its checks.
 
 use std::cmp::Ordering;
 use std::os::unix::fs::MetadataExt as _;
@@ -20,31 +20,31 @@ use super::schema;
 use crate::store::open_error::OpenError;
 use crate::store::read::ReadStore;
 
-/// Pragmas of every connection. Why: <https://www.sqlite.org/pragma.html>.
+/// Pragmas of every connection. Source: <https://www.sqlite.org/pragma.html>.
 const PRAGMAS: [(&str, &str); 5] = [
     ("journal_mode", "WAL"),
-    // A commit is on disk when it returns (invariant 10).
+    // A commit is durable when it returns (invariant 10).
     ("synchronous", "FULL"),
     ("temp_store", "MEMORY"),
     ("foreign_keys", "OFF"),
-    // Checkpoints are the writer's; see `log_mark`.
+    // The writer takes the checkpoints; see `log_mark`.
     ("wal_autocheckpoint", "0"),
 ];
 
-/// Bytes to which the log shrinks when somebody who kept it from being emptied is done.
+/// Bytes to which the log is truncated once the reader that kept it from being reset is done.
 const LOG_BYTES: i64 = log_mark::ORDINARY_PAGES as i64 * log_mark::LOG_PAGE;
 
-/// Looks, before the last one, that a file and a log that seem not to belong together are given.
+/// Checks before the last one that may find a file and a log that seem not to belong together.
 const LOOKS: u32 = 3;
 
-/// Wait between them.
+/// Delay between these checks.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
-/// Longest wait for a lock of SQLite's: two of them are less than a client waits ([http]
+/// Longest wait for a lock of SQLite: two of them are shorter than a client's wait ([http]
 /// answer_seconds).
 pub(super) const BUSY: Duration = Duration::from_secs(4);
 
-/// The same of what is done beside the commits, and tried again.
+/// The same for upkeep, which is not part of a commit and is retried.
 pub(super) const UPKEEP_BUSY: Duration = Duration::from_millis(50);
 
 /// Name of the file in the data directory.
@@ -58,17 +58,17 @@ pub(super) struct StoreFile {
     identity: String,
 }
 
-/// Opens the store in this directory for a look, beside the host that may own it. None where there
-/// is none.
+/// Opens the store in this directory for reading, beside the host that may own it. None if there is
+/// none.
 ///
 /// # Errors
-/// An [`OpenError`] that names the file, the reason and what to do.
+/// An [`OpenError`] with the file, the reason and the remedy.
 pub fn look(directory: &Path) -> Result<Option<Box<dyn ReadStore>>, OpenError> {
     let found = connect(directory)?;
     Ok(found.map(|sql| Box::new(SqliteReader::new(sql, Arc::default())) as Box<dyn ReadStore>))
 }
 
-/// The connection for a look.
+/// The connection of [`look`].
 pub(super) fn connect(directory: &Path) -> Result<Option<Connection>, OpenError> {
     let path = directory.join(FILE_NAME);
     if !path.exists() {
@@ -76,7 +76,7 @@ pub(super) fn connect(directory: &Path) -> Result<Option<Connection>, OpenError>
     }
     let unusable = |error: rusqlite::Error| explain(path.clone(), &error);
     check_mismatch(&path)?;
-    // Not opened read-only: who looks must be able to recover the log after a crash.
+    // Not opened read-only: a reader must be able to recover the log after a crash.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags).map_err(unusable)?;
     leave_log(&connection)
@@ -97,10 +97,10 @@ pub(super) fn connect(directory: &Path) -> Result<Option<Connection>, OpenError>
 }
 
 impl StoreFile {
-    /// Opens, or makes, `saga.db` in the directory and takes its lock.
+    /// Opens `saga.db` in the directory, or creates it, and takes its lock.
     ///
     /// # Errors
-    /// An [`OpenError`] that names the file, the reason and what to do.
+    /// An [`OpenError`] with the file, the reason and the remedy.
     pub(super) fn open(directory: &Path) -> Result<Self, OpenError> {
         let in_directory = |error: std::io::Error| OpenError::Directory {
             path: directory.to_owned(),
@@ -131,13 +131,13 @@ impl StoreFile {
         Ok(file)
     }
 
-    /// A name by which this store is told from all others, copies of it included: the copy of a
-    /// file is another file.
+    /// A name that tells this store from all others, including its copies: the copy of a file is
+    /// another file.
     pub(super) fn identity(&self) -> &str {
         &self.identity
     }
 
-    /// What it occupies on disk: the database and the log of its latest commits, in bytes.
+    /// Disk space in bytes: the database, and the log of its latest commits.
     pub(super) fn bytes(&self) -> Vec<(&'static str, u64)> {
         let log = log_mark::beside(&self.path, "-wal");
         let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
@@ -149,18 +149,18 @@ impl StoreFile {
         &self.path
     }
 
-    /// The index of the log, on whose bytes SQLite's locks are.
+    /// The shared-memory index of the log; SQLite's locks are on its bytes.
     pub(super) fn index(&self) -> PathBuf {
         log_mark::beside(&self.path, "-shm")
     }
 
-    /// Where the locks of other programs are looked for.
+    /// The file on which other programs' locks are looked up.
     pub(super) fn locks(&self) -> LockFile {
         LockFile::at(&self.index())
     }
 
-    /// Takes over the checkpoints of the store, and the look whether its files are still there, for
-    /// the one who writes.
+    /// Takes over the checkpoints of the store and the presence checks of its files, for the
+    /// writer.
     pub(super) fn guard(&self, writing: &mut Connection) -> anyhow::Result<(LogMark, Presence)> {
         writing.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, |_| Ok(()))?;
         let mark = LogMark::new(&self.path, writing)?;
@@ -214,7 +214,7 @@ impl StoreFile {
         leave_log(&connection)
             .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 0))
             .map_err(unusable)?;
-        // SQLite opens a file that it may not write for reading only, and says so at the first
+        // SQLite opens a file without write permission as read-only, and reports that at the first
         // write.
         if connection.is_readonly("main").map_err(unusable)? {
             return Err(OpenError::Unusable {
@@ -259,25 +259,24 @@ fn newer(path: PathBuf, found: i64) -> OpenError {
     }
 }
 
-/// Has a connection leave the log as it is when it is closed: checkpoints are the writer's.
+/// Keeps a connection from taking a checkpoint when it is closed: checkpoints are the writer's.
 fn leave_log(connection: &Connection) -> rusqlite::Result<()> {
     (connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)).map(drop)
 }
 
-/// Has a connection keep the plan of a cached statement. Otherwise SQLite compiles a statement anew
-/// whenever a bound value changes that might make for another plan, a limit or the start of a
-/// range.
+/// Makes a connection keep the plan of a cached statement. Otherwise SQLite recompiles a statement
+/// when a bound value changes that may affect the plan, such as a limit or the start of a range.
 fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
     (connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)).map(drop)
 }
 
-/// An error where the file and the log don't belong together.
+/// An error if the file and the log don't belong together.
 fn check_mismatch(path: &Path) -> Result<(), OpenError> {
     for _ in 0..LOOKS {
         if log_mark::judge(path).is_none() {
             return Ok(());
         }
-        // A host that runs may have taken a checkpoint between two looks.
+        // A running host may have taken a checkpoint between two checks.
         std::thread::sleep(BETWEEN_LOOKS);
     }
     match log_mark::judge(path) {
@@ -289,7 +288,7 @@ fn check_mismatch(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Closes the connection that writes, the last one as a rule: then nothing is left beside the file.
+/// Closes the writing connection, usually the last one: then the database file stands alone.
 pub(super) fn close(writing: Connection) -> rusqlite::Result<()> {
     writing.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     writing.close().map_err(|(_, error)| error)

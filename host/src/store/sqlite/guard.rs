@@ -9,27 +9,26 @@ use rusqlite::Connection;
 
 use super::lock_holders::{self, LockFile};
 use super::log_mark::LogMark;
-use super::presence::{Extent, Found, Presence};
+use super::presence::{FileExtent, FoundFiles, Presence};
 use super::trusted_time::{STEADY, Said, TrustedTime, last_open};
 use crate::base::clock::{now_ms, rfc3339};
 use crate::store::condition::Condition;
-use crate::store::fault::{FaultKind, StoreFault};
+use crate::store::fault::{StoreFault, StoreFaultKind};
 
-/// How often all names are looked at, at most; those of the store and its log are looked at after
-/// each commit.
+/// Shortest interval of the checks of all files; the store and its log are checked after each
+/// commit.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Looks in a row at which a file that somebody else has written can't be read, before it is given
-/// up.
+/// Failed reads in a row of a file that another process has written, before it is given up.
 const PATIENCE: u32 = 10;
 
-/// How often the trusted time is written down.
+/// Interval at which the trusted time is stored.
 const MARK: Duration = Duration::from_secs(60);
 
 /// Milliseconds of a day.
 const DAY: u64 = 86_400_000;
 
-/// Looks after a store.
+/// Takes care of a store's upkeep.
 pub(super) struct Guard {
     condition: Arc<Condition>,
     presence: Presence,
@@ -37,19 +36,18 @@ pub(super) struct Guard {
     unreadable: u32,
     log_mark: LogMark,
     time: TrustedTime,
-    /// The trusted time, for others to read.
+    /// The trusted time, for other threads.
     now: Arc<AtomicU64>,
     began: Instant,
     marked: Option<Instant>,
-    /// Bytes that the file may have, together with its log where that does not shrink; 0 for no
-    /// bound.
+    /// Bytes that the file may have, together with its log if that can't shrink; 0 for no bound.
     max_bytes: u64,
-    /// Where the locks of others are looked for.
+    /// The file on which other programs' locks are looked up.
     index: LockFile,
 }
 
 impl Guard {
-    /// Of the store that this connection writes.
+    /// The guard of the store that this connection writes.
     pub(super) fn new(
         sql: &Connection,
         condition: Arc<Condition>,
@@ -74,7 +72,7 @@ impl Guard {
         })
     }
 
-    /// With a bound of the bytes of the file and its log, whose locks are there.
+    /// Sets the bound of the bytes of the file and its log, and the file with the locks.
     pub(super) fn bounded(self, max_bytes: u64, index: LockFile) -> Self {
         Self {
             max_bytes,
@@ -83,8 +81,8 @@ impl Guard {
         }
     }
 
-    /// Why nothing more may be written for want of room, if it is so: a program that reads an old
-    /// state keeps the log from shrinking, and the log and the file are beyond the bound.
+    /// The reason why nothing more may be written for lack of room, if so: a program that reads an
+    /// old snapshot keeps the log from shrinking, and the log and the file exceed the bound.
     pub(super) fn lacks_room(&mut self) -> Option<StoreFault> {
         if self.max_bytes == 0 {
             return None;
@@ -103,20 +101,20 @@ impl Guard {
             log >> 20,
             readers.as_deref().unwrap_or("a program")
         );
-        Some(StoreFault::new(FaultKind::Passing, text))
+        Some(StoreFault::new(StoreFaultKind::Passing, text))
     }
 
-    /// To be called between a commit and its acknowledgement: an error where it must not be
-    /// acknowledged.
+    /// To be called between a commit and its acknowledgement. Returns an error if the commit must
+    /// not be acknowledged.
     pub(super) fn after_commit(&mut self) -> Result<(), StoreFault> {
         let is_time = self.is_time_to_look();
         self.look(is_time)
     }
 
-    /// To be called when nobody waits for an acknowledgement, and at least twice a second.
+    /// To be called when nothing waits for an acknowledgement, at least twice a second.
     pub(super) fn tend(&mut self, sql: &Connection, is_idle: bool) {
         if self.is_time_to_look() {
-            // It is logged, and said with the next commit.
+            // It is logged, and reported with the next commit.
             let _ = self.look(true);
         }
         if self.condition.refusal().is_some() {
@@ -145,19 +143,19 @@ impl Guard {
         Ok(self.time.now())
     }
 
-    /// The time that has come in any case, as of the last [`Self::time`], in milliseconds since the
-    /// Unix epoch: a clock that shows an earlier one is in doubt.
+    /// The lowest possible present time, as of the last [`Self::time`], in milliseconds since the
+    /// Unix epoch: a clock that shows an earlier time is in doubt.
     pub(super) fn passed(&self) -> u64 {
         self.time.mark()
     }
 
-    /// Leaves a store that stands by itself.
+    /// Leaves a database file that stands alone.
     pub(super) fn close(&mut self, sql: &Connection) {
         if self.look(true).is_err() || self.condition.refusal().is_some() {
             return;
         }
         self.time.look(now_ms(), self.began.elapsed());
-        // If they fail, the next start knows less, and recovers from the log.
+        // If these fail, the next start knows less, and recovers from the log.
         let _ = write_time(sql, self.time.mark());
         let _ = self.log_mark.close(sql);
     }
@@ -169,23 +167,23 @@ impl Guard {
     fn look(&mut self, at_all: bool) -> Result<(), StoreFault> {
         let extent = if at_all {
             self.looked = Some(Instant::now());
-            Extent::All
+            FileExtent::All
         } else {
-            Extent::Store
+            FileExtent::Store
         };
         match self.presence.look(extent) {
-            Found::AllThere => {
+            FoundFiles::AllThere => {
                 if at_all {
                     self.unreadable = 0;
                 }
                 Ok(())
             }
-            Found::Written => self.was_written(),
-            Found::Gone(reason) => Err(self.condition.is_gone(reason)),
+            FoundFiles::Written => self.was_written(),
+            FoundFiles::Gone(reason) => Err(self.condition.is_gone(reason)),
         }
     }
 
-    /// Somebody else wrote the store's file: a checkpoint, or another file was copied over it.
+    /// Another process wrote the store's file: a checkpoint, or another file was copied over it.
     fn was_written(&mut self) -> Result<(), StoreFault> {
         match self.log_mark.is_still_ours() {
             Some(true) => {
@@ -206,7 +204,7 @@ impl Guard {
     fn report(&self, what: &'static str, error: &anyhow::Error) {
         let fault = match error.downcast_ref::<rusqlite::Error>() {
             Some(error) => StoreFault::from(error),
-            None => StoreFault::new(FaultKind::Passing, error.to_string()),
+            None => StoreFault::new(StoreFaultKind::Passing, error.to_string()),
         };
         self.condition.report(what, &fault);
     }
@@ -223,7 +221,7 @@ fn write_time(sql: &Connection, time: u64) -> rusqlite::Result<()> {
 fn say(said: Said) {
     let minutes = STEADY.as_secs() / 60;
     match said {
-        // A host that stood for some hours is no cause for concern.
+        // A host that was down for some hours is no cause for concern.
         Said::Elsewhere { wall, trusted } if (trusted..trusted + DAY).contains(&wall) => {
             tracing::info!(
                 clock = %rfc3339(wall), last_open = %rfc3339(trusted),
@@ -238,10 +236,10 @@ fn say(said: Said) {
         ),
         Said::Leapt { wall, trusted } => tracing::warn!(
             clock = %rfc3339(wall), expected = %rfc3339(trusted),
-            "the clock leapt: it is {} {} the time that it should show; {}",
+            "the clock leapt: it is {} {} the expected time; {}",
             span(wall, trusted), side(wall, trusted), consequence(minutes)
         ),
-        Said::Back => tracing::info!("the clock shows the time again that it should"),
+        Said::Back => tracing::info!("the clock is right again"),
         Said::Believed => {
             tracing::info!("the clock has kept its pace; old rows are deleted by it again");
         }
@@ -259,7 +257,7 @@ fn side(wall: u64, trusted: u64) -> &'static str {
     if wall > trusted { "ahead of" } else { "behind" }
 }
 
-/// How far the clock is off, in a unit that says it.
+/// The offset of the clock, in a suitable unit.
 fn span(wall: u64, trusted: u64) -> String {
     let minutes = wall.abs_diff(trusted) / 60_000;
     match minutes {

@@ -1,6 +1,6 @@
-//! Participants and their generations: activations, what they did, what is in use, what was
-//! refused.
+//! Participants and their generations: activations, activity, uses, refusals.
 
+use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, params};
 use saga_core::message::Origin;
 
@@ -8,10 +8,10 @@ use super::tally;
 use crate::store::history::{GenerationRow, PastGeneration, Quarantined};
 use crate::store::tally::{Tally, Verdict, word};
 
-/// Activations that are kept of a participant.
+/// Activations kept of a participant.
 const ACTIVATIONS: i64 = 10_000;
 
-/// Refused components that are kept of a participant.
+/// Refused components kept of a participant.
 const REFUSED: i64 = 20;
 
 /// The row of a participant that has run on this store.
@@ -34,7 +34,7 @@ pub(super) fn active(
     participant: i64,
 ) -> rusqlite::Result<Option<GenerationRow>> {
     sql.prepare_cached(
-        "SELECT g.id, g.digest, g.version, g.state_version
+        "SELECT g.id, g.digest, g.component, g.settings, g.version, g.state_version
          FROM activations a JOIN generations g ON g.id = a.generation
          WHERE a.participant = ?1 ORDER BY a.id DESC LIMIT 1",
     )?
@@ -42,9 +42,9 @@ pub(super) fn active(
     .optional()
 }
 
-/// Makes a generation the active one. Aggregates whose states it reads as they are leave the
-/// quarantine: none of its turns will migrate them. Those for which messages are parked leave it
-/// when the first of these is decided.
+/// Activates a generation. Aggregates whose states it can read unmigrated leave the quarantine,
+/// since none of its turns will migrate them. Those with parked messages leave it when the first of
+/// these is decided.
 pub(super) fn activate(
     sql: &Connection,
     participant: i64,
@@ -56,11 +56,7 @@ pub(super) fn activate(
         "INSERT INTO activations (participant, generation, time, way) VALUES (?1, ?2, ?3, ?4)",
     )?
     .execute(params![participant, generation, now as i64, way])?;
-    sql.prepare_cached(
-        "DELETE FROM activations WHERE participant = ?1 AND id <= (
-             SELECT id FROM activations WHERE participant = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-    )?
-    .execute(params![participant, ACTIVATIONS])?;
+    keep_latest(sql, "activations", participant, ACTIVATIONS)?;
     sql.prepare_cached(
         "DELETE FROM quarantine WHERE participant = ?1 AND key IN (
              SELECT key FROM aggregates WHERE participant = ?1
@@ -72,7 +68,7 @@ pub(super) fn activate(
     Ok(())
 }
 
-/// The activations of a participant, the first one first: row of the generation, and the way.
+/// The activations of a participant, oldest first: row of the generation, and trigger.
 pub(super) fn activations(
     sql: &Connection,
     participant: i64,
@@ -84,13 +80,13 @@ pub(super) fn activations(
     .collect()
 }
 
-/// Everything that was active, the latest first.
+/// The generations that were active, latest first.
 pub(super) fn generations(
     sql: &Connection,
     participant: i64,
 ) -> rusqlite::Result<Vec<PastGeneration>> {
     sql.prepare_cached(
-        "SELECT g.id, g.digest, g.version, g.state_version, a.time, a.way, l.activations,
+        "SELECT g.id, g.digest, g.component, g.settings, g.version, g.state_version, a.time, a.way, l.activations,
                 coalesce(sum(t.decisions), 0), coalesce(sum(t.refusals), 0), coalesce(sum(t.faults), 0)
          FROM (SELECT generation, max(id) AS last, count(*) AS activations FROM activations
                WHERE participant = ?1 GROUP BY generation) l
@@ -102,27 +98,34 @@ pub(super) fn generations(
     .query_map([participant], |row| {
         Ok(PastGeneration {
             generation: generation(row)?,
-            since: row.get::<_, i64>(4)? as u64,
-            way: row.get(5)?,
-            activations: row.get::<_, i64>(6)? as u64,
-            decisions: row.get::<_, i64>(7)? as u64,
-            refusals: row.get::<_, i64>(8)? as u64,
-            faults: row.get::<_, i64>(9)? as u64,
+            since: row.get::<_, i64>(6)? as u64,
+            way: row.get(7)?,
+            activations: row.get::<_, i64>(8)? as u64,
+            decisions: row.get::<_, i64>(9)? as u64,
+            refusals: row.get::<_, i64>(10)? as u64,
+            faults: row.get::<_, i64>(11)? as u64,
         })
     })?
     .collect()
 }
 
 fn generation(row: &rusqlite::Row<'_>) -> rusqlite::Result<GenerationRow> {
+    const SETTINGS: usize = 3;
+    let settings: Option<String> = row.get(SETTINGS)?;
+    let settings = settings.map(|text| serde_json::from_str(&text)).transpose();
     Ok(GenerationRow {
         id: row.get(0)?,
         digest: row.get(1)?,
-        version: row.get(2)?,
-        state_version: row.get(3)?,
+        component: row.get(2)?,
+        settings: settings.map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(SETTINGS, Type::Text, error.into())
+        })?,
+        version: row.get(4)?,
+        state_version: row.get(5)?,
     })
 }
 
-/// When a participant was last asked this, by whichever generation it had, in milliseconds since
+/// The last time that a participant got this message, with any generation, in milliseconds since
 /// the Unix epoch.
 pub(super) fn last_asked(
     sql: &Connection,
@@ -139,8 +142,7 @@ pub(super) fn last_asked(
     Ok(last.map(|last| last as u64))
 }
 
-/// Has what a participant was last asked under one name count under another one too, for a
-/// generation that calls it so.
+/// Makes the last use of one name count for another one too, for a generation that renames it.
 pub(super) fn carry_use(
     sql: &Connection,
     participant: i64,
@@ -163,8 +165,8 @@ pub(super) fn carry_use(
     Ok(())
 }
 
-/// How many records of this type a consumer of the embedded log has yet to read. What waits on a
-/// broker is not known here.
+/// The number of records of this type that a consumer of the embedded log has not yet read. Records
+/// on a broker are not known here.
 pub(super) fn unread(
     sql: &Connection,
     consumer: &str,
@@ -182,14 +184,14 @@ pub(super) fn unread(
     .map(|count| count as u64)
 }
 
-/// How many timers of this name are set.
+/// The number of pending timers of this name.
 pub(super) fn timers_set(sql: &Connection, participant: i64, name: &str) -> rusqlite::Result<u64> {
     sql.prepare_cached("SELECT count(*) FROM timers WHERE participant = ?1 AND name = ?2")?
         .query_row(params![participant, name], |row| row.get::<_, i64>(0))
         .map(|count| count as u64)
 }
 
-/// Notes a component that was not taken.
+/// Notes a refused component.
 pub(super) fn add_refused(
     sql: &Connection,
     participant: i64,
@@ -201,15 +203,25 @@ pub(super) fn add_refused(
         "INSERT INTO refused_components (participant, time, way, refused) VALUES (?1, ?2, ?3, ?4)",
     )?
     .execute(params![participant, now as i64, way, refused])?;
-    sql.prepare_cached(
-        "DELETE FROM refused_components WHERE participant = ?1 AND id <= (
-             SELECT id FROM refused_components WHERE participant = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-    )?
-    .execute(params![participant, REFUSED])?;
-    Ok(())
+    keep_latest(sql, "refused_components", participant, REFUSED)
 }
 
-/// The components that were refused lately, the latest first: when, by which way, and why (JSON).
+/// Deletes the rows of a participant in a table but for the latest `most`.
+pub(super) fn keep_latest(
+    sql: &Connection,
+    table: &str,
+    participant: i64,
+    most: i64,
+) -> rusqlite::Result<()> {
+    sql.prepare_cached(&format!(
+        "DELETE FROM {table} WHERE participant = ?1 AND id <= (
+             SELECT id FROM {table} WHERE participant = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)"
+    ))?
+    .execute(params![participant, most])
+    .map(drop)
+}
+
+/// The components that were refused lately, latest first: time, trigger, and reason (JSON).
 pub(super) fn refused(
     sql: &Connection,
     participant: i64,
@@ -223,7 +235,38 @@ pub(super) fn refused(
     .collect()
 }
 
-/// How many aggregates are quarantined, and those that are so longest, at most `most`.
+/// The number of stored states of a version before this one.
+pub(super) fn older_states(
+    sql: &Connection,
+    participant: i64,
+    version: u32,
+) -> rusqlite::Result<u64> {
+    sql.prepare_cached(
+        "SELECT count(*) FROM aggregates WHERE participant = ?1 AND state IS NOT NULL AND state_version < ?2",
+    )?
+    .query_row(params![participant, version], |row| {
+        row.get::<_, i64>(0).map(|count| count as u64)
+    })
+}
+
+/// The keys of stored states of a version before this one, after this key, at most `most`.
+pub(super) fn older_state_keys(
+    sql: &Connection,
+    participant: i64,
+    version: u32,
+    after: &str,
+    most: usize,
+) -> rusqlite::Result<Vec<String>> {
+    sql.prepare_cached(
+        "SELECT key FROM aggregates WHERE participant = ?1 AND key > ?3 AND state IS NOT NULL AND state_version < ?2
+         ORDER BY key LIMIT ?4",
+    )?
+    .query_map(params![participant, version, after, most as i64], |row| row.get(0))?
+    .collect()
+}
+
+/// The number of quarantined aggregates, and those that have been quarantined longest, at most
+/// `most`.
 pub(super) fn quarantined(
     sql: &Connection,
     participant: i64,
@@ -247,7 +290,7 @@ pub(super) fn quarantined(
     Ok((count as u64, rows))
 }
 
-/// How many aggregates are quarantined, counted up to `most`.
+/// The number of quarantined aggregates, counted up to `most`.
 pub(super) fn quarantined_up_to(
     sql: &Connection,
     participant: i64,
@@ -261,7 +304,7 @@ pub(super) fn quarantined_up_to(
     })
 }
 
-/// The keys of aggregates that are quarantined, at most `most`.
+/// The keys of quarantined aggregates, at most `most`.
 pub(super) fn quarantined_keys(
     sql: &Connection,
     participant: i64,

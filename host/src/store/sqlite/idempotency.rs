@@ -1,4 +1,4 @@
-//! Replies to commands that may be repeated, as rows of `idempotency_keys`.
+//! Replies to repeatable commands, as rows of `idempotency_keys`.
 
 use std::sync::Arc;
 
@@ -23,8 +23,7 @@ pub(super) fn load(
     Ok(Arc::new(known))
 }
 
-/// Deletes replies that are older than they are kept, `most` at most; says whether there may be
-/// more.
+/// Deletes replies past their retention, at most `most`; returns true if there may be more.
 pub(super) fn prune(
     sql: &Connection,
     (known, sweep): (&KnownKeys, &mut Sweep),
@@ -39,7 +38,7 @@ pub(super) fn prune(
         part: "true",
         of: &[],
     };
-    // A look costs a read; only what is there to delete costs a commit.
+    // Checking costs a read; only rows to delete cost a commit.
     let first = match sweep.oldest(sql, &rows, before, now as i64)? {
         Oldest::From(first) => first,
         Oldest::Later => return Ok(true),
@@ -59,8 +58,8 @@ pub(super) fn prune(
     Ok(gone.len() as i64 == most)
 }
 
-/// Writes a reply. That a key has one already can't be; if it were, the table would refuse the
-/// whole commit.
+/// Writes a reply. The key can't have one already; if it had, the table would refuse the whole
+/// commit.
 pub(super) fn write(
     sql: &Connection,
     participant: i64,
@@ -69,8 +68,8 @@ pub(super) fn write(
     time: u64,
 ) -> rusqlite::Result<()> {
     sql.prepare_cached(
-        "INSERT INTO idempotency_keys (participant, key, fingerprint, aggregate, reply, time)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO idempotency_keys (participant, key, fingerprint, aggregate, reply, correlation, time)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
     .execute(params![
         participant,
@@ -78,25 +77,27 @@ pub(super) fn write(
         kept.fingerprint.as_slice(),
         aggregate,
         kept.reply,
+        kept.correlation,
         time as i64
     ])?;
     Ok(())
 }
 
-/// The reply to the command with this key; none where that was deleted.
+/// The reply to the command with this key. None if that was deleted.
 pub(super) fn read(
     sql: &Connection,
     participant: i64,
     key: &str,
 ) -> rusqlite::Result<Option<FirstReply>> {
     sql.prepare_cached(
-        "SELECT fingerprint, aggregate, reply FROM idempotency_keys WHERE participant = ?1 AND key = ?2",
+        "SELECT fingerprint, aggregate, reply, correlation FROM idempotency_keys WHERE participant = ?1 AND key = ?2",
     )?
     .query_row(params![participant, key], |row| {
         Ok(FirstReply {
             fingerprint: row.get(0)?,
             aggregate: row.get(1)?,
             reply: row.get(2)?,
+            correlation: row.get(3)?,
         })
     })
     .optional()
@@ -141,6 +142,7 @@ mod tests {
     fn kept(claim: &Claim) -> KeptReply {
         let (key, fingerprint) = claim.request();
         KeptReply {
+            correlation: "saga".into(),
             key,
             fingerprint,
             reply: "{}".into(),

@@ -1,13 +1,14 @@
-//! Indexes over what is in the states: by them listings find aggregates.
+//! Indexes over the contents of states, by which listings find aggregates.
 //!
-//! SQLite keeps them in the transaction of each turn, so no turn knows of them. Each is an index of
-//! one participant on an expression (the value at a pointer of the state) and, within one value, in
-//! the order of listings: the length of the key, then the key, so that generated numbers come in
-//! the order in which they were given. A state of an older shape is indexed by what it holds until
-//! it is migrated.
+//! SQLite maintains them in the transaction of each turn, so turns need not know them. Each is an
+//! index of one participant on an expression (the value at a pointer of the state) and, within one
+//! value, in list order: the length of the key, then the key, so that generated numbers come in the
+//! order of their generation. A state of an older shape is indexed by its present content until it
+//! is migrated.
 //!
-//! An index is named for its definition: one that is there need not be compared, and a host that
-//! defines it otherwise makes another. To build one on a large table holds the writer up.
+//! The name of an index is derived from its definition: an existing one need not be compared, and a
+//! host with another definition creates another index. Building one on a large table blocks the
+//! writer.
 
 use std::borrow::Borrow;
 
@@ -19,11 +20,11 @@ use sha2::{Digest as _, Sha256};
 use super::read::SqliteReader;
 use crate::store::index::{Index, Page, Wanted};
 
-/// Aggregates that are looked at for one page, removed ones included: beyond it a page holds what
-/// was found so far (invariant 9).
+/// Most aggregates read for one page, removed ones included: beyond it a page holds those found so
+/// far (invariant 9).
 const LOOKED_AT: usize = 10_000;
 
-/// The name of an index and its text in SQL.
+/// The name and the SQL of an index.
 struct Definition {
     name: String,
     text: String,
@@ -49,7 +50,7 @@ impl Definition {
     }
 }
 
-/// Makes those of these indexes that are not there.
+/// Creates those of these indexes that are missing.
 pub(super) fn create(sql: &Connection, indexes: &[Index]) -> rusqlite::Result<()> {
     for Definition { name, text } in indexes.iter().map(Definition::of) {
         let create = format!("CREATE INDEX IF NOT EXISTS {name} {text}");
@@ -58,7 +59,7 @@ pub(super) fn create(sql: &Connection, indexes: &[Index]) -> rusqlite::Result<()
     Ok(())
 }
 
-/// Drops the participant's indexes that are none of these.
+/// Drops all other indexes of the participant.
 pub(super) fn drop_others(
     sql: &Connection,
     participant: i64,
@@ -73,7 +74,7 @@ pub(super) fn drop_others(
     Ok(())
 }
 
-/// Compares the participant's indexes: all of these are there; others are.
+/// Compares the participant's indexes: true if all of these exist; true if others exist.
 pub(super) fn compare(
     sql: &Connection,
     participant: i64,
@@ -128,13 +129,13 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
     }
 }
 
-/// A stretch of an index. What follows a key is two: SQLite finds no place in an index by a pair of
-/// which one is an expression.
+/// A range of an index. The keys after a key take two ranges: SQLite can't seek in an index by a
+/// pair that contains an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// Everything.
+    /// All keys.
     All,
-    /// Keys of the same length that follow.
+    /// Later keys of the same length.
     SameLength,
     /// Longer keys.
     Longer,
@@ -148,13 +149,13 @@ impl Part {
         }
     }
 
-    /// The statement: which keys, and whether there is a state for which all filters but the first
-    /// hold too.
+    /// The statement. It selects the keys, and for each if there is a state that passes all filters
+    /// but the first.
     fn text(self, wanted: &Wanted) -> String {
         let mut filters = wanted.filters.iter();
         let first = filters.next().map(|(pointer, _)| pointer.as_str());
         let index = Definition::of(&Index::of(wanted.participant, first));
-        // Values are numbered in the order of `values`: the filters', then the key.
+        // Parameters are numbered in the order of `values`: the filters', then the key.
         let others: String = (filters.zip(2..))
             .map(|((pointer, _), number)| format!(" AND {} = ?{number}", value_at(pointer)))
             .collect();
@@ -162,7 +163,8 @@ impl Part {
         let after = wanted.filters.len() + 1;
         let (from, order) = match self {
             Self::All => (String::new(), "length(key), key"),
-            // By the length too, SQLite would sort: it does not see that it is the same for all.
+            // With the length in the order, SQLite would sort: it does not see that all lengths are
+            // equal.
             Self::SameLength => (
                 format!(" AND length(key) = length(?{after}) AND key > ?{after}"),
                 "key",
@@ -184,7 +186,7 @@ impl Part {
         let filters = wanted.filters.iter().map(|(_, value)| match value {
             FilterValue::Text(text) => Value::Text(text.clone()),
             FilterValue::Integer(number) => Value::Integer(*number),
-            // As json_extract gives them.
+            // In the form that json_extract returns.
             FilterValue::Boolean(is_so) => Value::Integer((*is_so).into()),
         });
         let after = wanted.after.clone().map(Value::Text);
@@ -192,9 +194,9 @@ impl Part {
     }
 }
 
-/// The condition of an index, in the words of its definition: SQLite takes an index for a statement
-/// that says the same. Removed aggregates are in it, because a condition on the state would have
-/// every change of a state touch every index.
+/// The condition of an index, with the same text as its definition: SQLite uses an index only for a
+/// statement that repeats its condition. Removed aggregates are included, since with a condition on
+/// the state every change of a state would touch every index.
 fn belongs_to(participant: i64) -> String {
     format!("participant = {participant}")
 }
@@ -211,7 +213,7 @@ fn value_at(pointer: &str) -> String {
         if is_place(&token) {
             path.push_str(&format!("[{token}]"));
         } else {
-            // Within quotes SQLite reads a name as JSON text.
+            // SQLite reads a quoted name as JSON text.
             let name = serde_json::Value::String(token);
             path.push_str(&format!(".{name}"));
         }
@@ -219,7 +221,7 @@ fn value_at(pointer: &str) -> String {
     format!("json_extract(state, '{}')", path.replace('\'', "''"))
 }
 
-/// Whether a token is a place in an array.
+/// True if a token is an array index.
 fn is_place(token: &str) -> bool {
     let is_number = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_digit());
     is_number && token.len() <= 9 && (token == "0" || !token.starts_with('0'))

@@ -1,4 +1,4 @@
-//! Pages over a table in memory, the plans that SQLite makes of them, and pointers of all kinds.
+//! Pages over a table in memory, SQLite's plans for them, and pointers of all kinds.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,7 +32,7 @@ fn indexed(pointers: &[&str]) -> SqliteReader {
 }
 
 fn put(store: &SqliteReader, participant: i64, key: &str, state: Option<&str>) {
-    let put = "INSERT OR REPLACE INTO aggregates VALUES (?1, ?2, 1, 1, ?3)";
+    let put = "INSERT OR REPLACE INTO aggregates VALUES (?1, ?2, 1, 1, ?3, NULL)";
     let sql = store.connection();
     sql.execute(put, params![participant, key, state]).unwrap();
 }
@@ -83,7 +83,7 @@ fn keys_come_in_the_order_of_their_numbers_page_by_page() {
         .map(|number| number.to_string())
         .collect();
     assert_eq!(seen, all);
-    // Where the last page is full, nothing follows all the same.
+    // If the last page is full, still nothing follows.
     let whole = store.page(&wanted(&[], None, 24)).unwrap();
     assert_eq!((whole.keys.len(), whole.next), (24, None));
     let none = store.page(&wanted(&[], Some("25"), 4)).unwrap();
@@ -141,7 +141,7 @@ fn whole_numbers_are_told_apart_to_the_last_digit() {
             Some(&format!(r#"{{"n":{number}}}"#)),
         );
     }
-    // Beyond 64 bits SQLite keeps the nearest float.
+    // Beyond 64 bits SQLite stores the nearest float.
     put(&store, OWN, "4", Some(r#"{"n":9223372036854775808}"#));
     put(&store, OWN, "5", Some(r#"{"n":1e400}"#));
     for (key, number) in (1..).zip(numbers) {
@@ -211,7 +211,7 @@ fn every_stretch_of_a_page_is_read_from_an_index_in_its_order() {
     }
 }
 
-/// What lies at a pointer is what the expression gives, whatever the names are.
+/// The expression returns the value at the pointer, for any names.
 #[test]
 fn a_pointer_leads_where_it_says_and_no_name_leaves_its_quotes() {
     let names = [
@@ -279,7 +279,8 @@ fn a_pointer_leads_where_it_says_and_no_name_leaves_its_quotes() {
     );
 }
 
-/// The index must take whatever a turn may put: an error would be that of all turns of the commit.
+/// The index must accept every state that a turn may put: an error would fail all turns of the
+/// commit.
 #[test]
 fn every_state_that_the_host_takes_can_be_indexed() {
     let deep = format!("{}1{}", "[".repeat(120), "]".repeat(120));

@@ -1,23 +1,23 @@
-//! Other programs that hold locks of the store: they are named where one keeps the writer, or the
-//! log's shrinking, waiting.
+//! Other programs that hold locks of the store: they are named if they block the writer, or keep
+//! the log from shrinking.
 //!
 //! SQLite's locks in WAL mode are locks on single bytes of the log's index (`saga.db-shm`); the
-//! system lists them with their processes. Nothing is opened but `/proc`. Where the system tells
-//! nothing, nobody is named.
+//! system lists them with their processes. Only `/proc` is read. If the system reports nothing, no
+//! program is named.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rustix::fs::{major, minor};
 
-use crate::store::fault::{FaultKind, StoreFault};
+use crate::store::fault::{StoreFault, StoreFaultKind};
 
-/// The file on whose bytes the locks are: the index of a store's log, by its number. Known
-/// beforehand, so that nobody has to ask a disk that stands still.
+/// The file whose bytes carry the locks: the index of a store's log, by its inode. Read in advance,
+/// so that a hanging disk need not be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LockFile(Option<Numbers>);
 
-/// A file by its device, major and minor, and its inode.
+/// A file by its device (major and minor) and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Numbers {
     device: (u32, u32),
@@ -25,8 +25,9 @@ struct Numbers {
 }
 
 impl Numbers {
-    /// Whether a lock on a file of these numbers is meant. File systems without a device of their
-    /// own (major 0: overlay, btrfs) tell another one in the list of locks than for the file.
+    /// True if a lock on a file of these numbers is on this file. File systems without a device of
+    /// their own (major 0: overlay, btrfs) report another device in the list of locks than for the
+    /// file.
     fn is(self, other: Self) -> bool {
         let is_alike = self.device == other.device || self.device.0 == 0;
         self.inode == other.inode && is_alike
@@ -34,12 +35,12 @@ impl Numbers {
 }
 
 impl LockFile {
-    /// None, of which nothing is told.
+    /// No file; no locks are found on it.
     pub(super) fn none() -> Self {
         Self(None)
     }
 
-    /// The one at this path.
+    /// The file at this path.
     pub(super) fn at(index: &Path) -> Self {
         let file = std::fs::metadata(index).ok();
         Self(file.map(|file| Numbers {
@@ -49,34 +50,34 @@ impl LockFile {
     }
 }
 
-/// The byte that who writes has locked, and those of who reads an old state. Why:
+/// The byte of SQLite's write lock, and those of its read locks. Source:
 /// <https://www.sqlite.org/walformat.html>.
 const WRITES: u64 = 120;
 const READS: std::ops::RangeInclusive<u64> = 123..=127;
 
-/// Programs that are named at most.
+/// Most programs to name.
 const MOST: usize = 4;
 
-/// The programs that have the lock for writing, beside this process: `process 4711 (sqlite3)`.
+/// Other processes that hold the write lock: `process 4711 (sqlite3)`.
 #[must_use]
 pub(super) fn writers(index: LockFile) -> Option<String> {
     holders(index, |first, last| (first..=last).contains(&WRITES))
 }
 
-/// The fault of an error; it names the program that has locked the store, where that is the reason.
+/// The fault of an error; it names the program that has locked the store, if that is the reason.
 pub(super) fn fault(error: &rusqlite::Error, index: LockFile) -> StoreFault {
     let fault = StoreFault::from(error);
     let is_locked = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
     match is_locked.then(|| writers(index)).flatten() {
         Some(holder) => StoreFault::new(
-            FaultKind::Passing,
+            StoreFaultKind::Passing,
             format!("{fault}: {holder} has locked it; end that program, or its transaction"),
         ),
         None => fault,
     }
 }
 
-/// The programs that read an old state of the store, beside this process.
+/// Other processes that read an old snapshot of the store.
 #[must_use]
 pub(super) fn readers(index: LockFile) -> Option<String> {
     holders(index, |first, last| {
@@ -102,16 +103,16 @@ fn holders(LockFile(index): LockFile, is_meant: impl Fn(u64, u64) -> bool) -> Op
 
 /// A lock that a process holds.
 #[derive(Debug, PartialEq, Eq)]
-struct Held {
+struct HeldLock {
     process: u32,
     file: Numbers,
     first: u64,
     last: u64,
 }
 
-/// `7: POSIX  ADVISORY  READ 4711 fd:01:9876 123 123`; none of other lines, those of who waits for
-/// a lock (`7: -> …`) among them.
-fn held(line: &str) -> Option<Held> {
+/// `7: POSIX  ADVISORY  READ 4711 fd:01:9876 123 123`. None for other lines, such as those of
+/// waiting processes (`7: -> …`).
+fn held(line: &str) -> Option<HeldLock> {
     let mut words = line.split_ascii_whitespace().skip(1);
     if words.next()? != "POSIX" {
         return None;
@@ -124,7 +125,7 @@ fn held(line: &str) -> Option<Held> {
     let inode = numbers.next()?.parse().ok()?;
     let first = words.next()?.parse().ok()?;
     let last = words.next()?.parse().unwrap_or(u64::MAX);
-    Some(Held {
+    Some(HeldLock {
         process,
         file: Numbers { device, inode },
         first,
@@ -157,7 +158,7 @@ mod tests {
         sql.query_row(count, [], |_| Ok(())).unwrap();
         let index = LockFile::at(&file.index());
         assert_ne!(index, LockFile(None));
-        // Its own locks are not meant.
+        // The process's own locks are not reported.
         sql.execute_batch("BEGIN IMMEDIATE").unwrap();
         assert_eq!((writers(index), readers(index)), (None, None));
     }
@@ -165,7 +166,7 @@ mod tests {
     #[test]
     fn a_lock_is_read_with_its_process_and_bytes() {
         let line = "7: POSIX  ADVISORY  READ 4711 fd:01:9876 123 124";
-        let lock = Held {
+        let lock = HeldLock {
             process: 4711,
             file: Numbers {
                 device: (0xfd, 1),

@@ -1,14 +1,14 @@
-//! The mark by which the store's file and its log are known to belong together.
+//! The mark that tells if the store's file and its write-ahead log belong together.
 //!
-//! A log (`saga.db-wal`) that lies beside another file than the one it was written for, a restored
-//! backup, say, would be replayed onto it without a word. So the store has a mark, a row that is
-//! written anew before and after each checkpoint: a program that reads the store reads the newest
-//! mark, and a backup carries that; the file by itself, without the log, has the one of its
-//! checkpoint. Which marks it may have is noted beside it, in `saga.db-mark`. At the next start a
-//! file with another mark is not the one that the log was written for.
+//! SQLite would silently replay a log (`saga.db-wal`) onto a file that it was not written for, such
+//! as a restored backup. So the store has a mark, a row that is changed before and after each
+//! checkpoint. A program that reads the store reads the newest mark, and a backup contains it; the
+//! file by itself, without the log, has the mark of its checkpoint. A note beside the file,
+//! `saga.db-mark`, lists the marks that the file may have. If the file has another mark at the next
+//! start, the log was not written for it.
 //!
-//! For this all checkpoints are taken here. Whatever a crash leaves behind is allowed by the note,
-//! which is on disk before a checkpoint touches the file.
+//! All checkpoints are therefore taken here. The note allows every state that a crash can leave,
+//! since it is durable before a checkpoint touches the file.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -23,63 +23,63 @@ use super::file::BUSY;
 use super::lock_holders::{self, LockFile};
 use super::log_note::Note;
 
-/// Pages of the log, 16 MiB, after which there is a checkpoint. Each costs some fsyncs.
+/// Pages of the log, 16 MiB, after which a checkpoint is taken. Each costs some fsyncs.
 const CHECKPOINT_PAGES: u32 = 4_000;
 
-/// Pages of the log, 32 MiB, from which on a checkpoint waits for those who read the log, so that
-/// it can begin anew. Below that it begins anew with any commit that finds nobody reading.
+/// Pages of the log, 32 MiB, beyond which a checkpoint waits for readers, so that the log can be
+/// reset. Below that, it is reset by any commit that meets no reader.
 const LONG_PAGES: u32 = 8_000;
 
-/// Pages of the log, 64 MiB, from which on it is said that it can't shrink.
+/// Pages of the log, 64 MiB, beyond which a warning says that it can't shrink.
 const LARGE_PAGES: u32 = 16_000;
 
-/// Pages that the log has at most while checkpoints take all: one is due before the last batch of
+/// Most pages of the log while checkpoints are complete: one is due before the last batch of
 /// commits.
 pub(super) const ORDINARY_PAGES: u32 = CHECKPOINT_PAGES + CHECKPOINT_PAGES / 4;
 
-/// Bytes of a page in the log, with its head.
+/// Bytes of a page in the log, with its header.
 pub(super) const LOG_PAGE: i64 = 4_096 + 24;
 
-/// Longest wait for those who read the log.
+/// Longest wait for readers of the log.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Wait before a checkpoint that could not take all is tried again.
+/// Delay before an incomplete checkpoint is retried.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// The mark of a file that has none: an older store, or none yet.
+/// The mark of a file without one: an older store, or a new one.
 const NONE: &str = "";
 
-/// Takes the checkpoints of a store, and keeps the note.
+/// Takes the checkpoints of a store, and maintains the note.
 pub(super) struct LogMark {
     db: PathBuf,
     sidecar: File,
     note: Note,
     /// The newest mark.
     current: String,
-    /// Pages of the log, as the last commit left it.
+    /// Pages of the log after the last commit.
     pages: Arc<AtomicU32>,
-    /// Pages of the log when a checkpoint was tried last.
+    /// Pages of the log at the last checkpoint attempt.
     tried: u32,
-    /// When another checkpoint is to be tried, whatever the log has: the last one could not take
-    /// all.
+    /// Time at which to retry a checkpoint whatever the size of the log. None if the last one was
+    /// complete.
     again: Option<Instant>,
     is_large: bool,
     locks: LockFile,
 }
 
-/// Why the file and the log can't be used together.
+/// The reason why the file and the log can't be used together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mismatch {
     /// The log was written for another file.
     OtherFile,
-    /// There was a log, and what is in it did not get into the file.
+    /// There was a log, and its content is not in the file.
     LogMissing,
     /// There is a log without a file. SQLite would remove it.
     FileMissing,
 }
 
-/// Checks that the file and the log in a directory belong together, as far as can be told. Opens
-/// the file: not to be called while this process has a connection to it.
+/// Checks, as far as possible, that the file and the log in a directory belong together. Opens the
+/// file: not to be called while this process has a connection to it.
 pub(super) fn judge(db: &Path) -> Option<Mismatch> {
     let log = std::fs::metadata(beside(db, "-wal")).map_or(0, |log| log.len());
     if log > 0 && !db.exists() {
@@ -98,8 +98,8 @@ pub(super) fn judge(db: &Path) -> Option<Mismatch> {
 }
 
 impl LogMark {
-    /// Of the store that this connection is to, which has its tables, and whose log nobody else
-    /// empties.
+    /// The log mark of the store of this connection, whose tables exist, and whose log nobody else
+    /// resets.
     pub(super) fn new(db: &Path, sql: &mut Connection) -> anyhow::Result<Self> {
         let sidecar = File::options()
             .create(true)
@@ -108,8 +108,8 @@ impl LogMark {
             .write(true)
             .open(beside(db, "-mark"))?;
         let current = read_mark(sql)?;
-        // What is found in the file need not be on disk yet: after a power loss it has a mark that
-        // it had before.
+        // The mark found in the file may not be durable yet: after a power loss the file has an
+        // earlier one.
         let before = Note::read(&sidecar).unwrap_or_default();
         let pages = Arc::<AtomicU32>::default();
         let counted = pages.clone();
@@ -137,14 +137,14 @@ impl LogMark {
             mark.note.add(found);
         }
         mark.checkpoint(sql)?;
-        // The name of the note, too, is to outlast a power loss.
+        // The directory entry of the note must survive a power loss too.
         let directory = db.parent().filter(|path| !path.as_os_str().is_empty());
         File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
         Ok(mark)
     }
 
-    /// Takes a checkpoint, if it is time. To be called after a commit, and now and then; says
-    /// whether the file may have been written.
+    /// Takes a checkpoint if one is due. To be called after a commit, and periodically. Returns
+    /// true if the file may have been written.
     pub(super) fn checkpoint_if_due(
         &mut self,
         sql: &Connection,
@@ -152,13 +152,13 @@ impl LogMark {
     ) -> anyhow::Result<bool> {
         let pages = self.pages.load(Ordering::Relaxed);
         if pages < self.tried {
-            // The log began anew.
+            // The log was reset.
             self.tried = 0;
             self.is_large = false;
         }
         let mut is_again = is_idle && self.again.is_some_and(|at| Instant::now() >= at);
         if is_again && lock_holders::readers(self.locks).is_some() {
-            // Each attempt adds to the log, and this one would take no more than the last.
+            // Each attempt adds to the log, and this one would transfer no more than the last.
             self.again = Some(Instant::now() + AGAIN);
             is_again = false;
         }
@@ -179,20 +179,20 @@ impl LogMark {
         Ok(true)
     }
 
-    /// Bytes of the log, as far as something is in it, where it has more than it ordinarily has: a
-    /// checkpoint could not take all.
+    /// Bytes of the used part of the log. None unless it exceeds its ordinary size after an
+    /// incomplete checkpoint.
     pub(super) fn surplus(&self) -> Option<u64> {
         let pages = self.pages.load(Ordering::Relaxed);
         let is_ordinary = pages < ORDINARY_PAGES;
         (!is_ordinary && self.again.is_some()).then(|| u64::from(pages) * LOG_PAGE as u64)
     }
 
-    /// Has the next look try another checkpoint.
+    /// Makes the next call retry an incomplete checkpoint.
     pub(super) fn try_soon(&mut self) {
         self.again = self.again.map(|_| Instant::now());
     }
 
-    /// Takes the last checkpoint: leaves a file that stands by itself, and an empty log.
+    /// Takes the last checkpoint: leaves a database file that stands alone, and an empty log.
     pub(super) fn close(&mut self, sql: &Connection) -> anyhow::Result<()> {
         self.renew(sql)?;
         self.allow_current()?;
@@ -205,21 +205,20 @@ impl LogMark {
         Ok(())
     }
 
-    /// Whether the file, which somebody else has written, is still the store's: a program of
-    /// somebody else's may take a checkpoint. None where that can't be told at the moment.
+    /// True if the file is still the store's after another process wrote it: another program may
+    /// take a checkpoint. None if that can't be told at the moment.
     pub(super) fn is_still_ours(&mut self) -> Option<bool> {
         let found = mark_in_file(&self.db)?;
         if found == self.current && !self.note.file.contains(&found) {
             self.allow_current().ok()?;
-            // A backup may have this mark too. The next checkpoint gives the file one that none
-            // has.
+            // A backup may have this mark too. The next checkpoint gives the file a unique one.
             self.again = Some(Instant::now());
         }
         Some(self.note.file.is_empty() || self.note.file.contains(&found))
     }
 
-    /// The mark is written anew before too: a backup that was made earlier must not have what the
-    /// file has afterwards.
+    /// The mark is changed before the checkpoint too: an earlier backup must not have the mark that
+    /// the file has afterwards.
     fn checkpoint(&mut self, sql: &Connection) -> anyhow::Result<()> {
         let before = self.note.file.clone();
         self.renew(sql)?;
@@ -231,7 +230,7 @@ impl LogMark {
             self.note.file = vec![self.current.clone()];
         } else {
             self.again = Some(Instant::now() + AGAIN);
-            // The file is not synced: after a power loss it may have again what it had before.
+            // The file is not synced: after a power loss it may have its earlier mark again.
             if let Some(found) = mark_in_file(&self.db) {
                 self.note.file = before;
                 self.note.add(found);
@@ -239,27 +238,27 @@ impl LogMark {
         }
         self.renew(sql)?;
         self.note.log = Some(self.current.clone());
-        // A power loss may take this back: then the note allows more than it had to.
+        // A power loss may undo this: then the note allows more than necessary.
         self.write()?;
         Ok(())
     }
 
-    /// Brings the log into the file. Gives the frames of the log, and how many of them are in the
-    /// file now.
+    /// Transfers the log into the file. Returns the frames of the log, and the number of
+    /// transferred ones.
     fn write_file(&self, sql: &Connection) -> rusqlite::Result<(i64, i64)> {
         let run = |statement| sql.query_row(statement, [], |row| Ok((row.get(1)?, row.get(2)?)));
         if self.pages.load(Ordering::Relaxed) < LONG_PAGES {
             return run("PRAGMA wal_checkpoint(PASSIVE)");
         }
-        // The next commit is to begin the log anew. That takes a moment in which nobody reads it,
-        // for which there is a wait, but not for somebody who keeps reading.
+        // The next commit is to reset the log. That needs a moment without readers, which is waited
+        // for, but not for a permanent reader.
         sql.busy_timeout(PATIENCE)?;
         let taken = run("PRAGMA wal_checkpoint(RESTART)");
         sql.busy_timeout(BUSY)?;
         taken
     }
 
-    /// Commits another mark.
+    /// Commits a new mark.
     fn renew(&mut self, sql: &Connection) -> rusqlite::Result<()> {
         let next = new_mark();
         sql.execute("UPDATE log_mark SET mark = ?1", [&next])?;
@@ -267,7 +266,7 @@ impl LogMark {
         Ok(())
     }
 
-    /// Notes, on disk, that the newest mark may be in the file from now on.
+    /// Notes durably that the newest mark may be in the file from now on.
     fn allow_current(&mut self) -> std::io::Result<()> {
         self.note.add(self.current.clone());
         self.note.log = None;
@@ -280,7 +279,7 @@ impl LogMark {
     }
 }
 
-/// The mark that the file has by itself, without its log. None where it can't be read so.
+/// The mark of the file by itself, without its log. None if it can't be read that way.
 fn mark_in_file(db: &Path) -> Option<String> {
     match std::fs::metadata(db) {
         Ok(file) if file.len() > 0 => {}
@@ -296,7 +295,7 @@ fn mark_in_file(db: &Path) -> Option<String> {
             other => vec![other],
         })
         .collect();
-    // Of an immutable file SQLite reads no log.
+    // SQLite reads no log of an immutable file.
     let uri = format!("file:{path}?immutable=1");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_URI
@@ -315,7 +314,7 @@ fn mark_in_file(db: &Path) -> Option<String> {
     read_mark(&sql).ok()
 }
 
-/// Gives a copy of a store a mark of its own, so that no log of another file fits it.
+/// Gives a copy of a store its own mark, so that no log of another file fits it.
 pub(super) fn renew_copy(sql: &Connection) -> rusqlite::Result<()> {
     sql.execute("UPDATE log_mark SET mark = ?1", [new_mark()])?;
     Ok(())
@@ -330,7 +329,7 @@ fn new_mark() -> String {
     random.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The file beside the store's whose name goes on so.
+/// The file beside the store's with this suffix.
 pub(super) fn beside(db: &Path, end: &str) -> PathBuf {
     let mut path = db.to_owned().into_os_string();
     path.push(end);

@@ -1,4 +1,4 @@
-//! States that a crash leaves behind, backups of every moment, and readers that stay.
+//! States after crashes, backups at every moment, and permanent readers.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +14,7 @@ use crate::store::sqlite::log_note::MOST;
 
 struct Rig {
     data: TempDir,
-    /// Holds the lock, and is where connections come from.
+    /// Holds the lock and opens connections.
     file: StoreFile,
     sql: Connection,
     mark: LogMark,
@@ -45,14 +45,14 @@ impl Rig {
         for end in ["", "-wal", "-mark"] {
             let from = beside(&self.data.path().join(FILE_NAME), end);
             let to = beside(&copy.path().join(FILE_NAME), end);
-            // By another process: ours must not close the file, for its locks would end.
+            // Copied by another process: if ours closed the file, its locks would end.
             let copied = std::process::Command::new("cp").arg(from).arg(to).status();
             assert!(copied.unwrap().success());
         }
         copy
     }
 
-    /// A checkpoint as such, of what no reader holds back.
+    /// A passive checkpoint: it transfers as much as readers allow.
     fn checkpoint_passively(&self) {
         let passive = "PRAGMA wal_checkpoint(PASSIVE)";
         self.sql.query_row(passive, [], |_| Ok(())).unwrap();
@@ -62,7 +62,7 @@ impl Rig {
         mark_in_file(&self.data.path().join(FILE_NAME)).unwrap()
     }
 
-    /// What reads the store now: a backup.
+    /// A backup of the present content.
     fn backup(&self) -> TempDir {
         let copy = tempfile::tempdir().unwrap();
         let to = copy.path().join(FILE_NAME);
@@ -77,7 +77,7 @@ fn judged(directory: &Path) -> Option<Mismatch> {
     judge(&directory.join(FILE_NAME))
 }
 
-/// A checkpoint in the steps that it has, with a look after each.
+/// A checkpoint in its single steps, with a call of `look` after each.
 fn checkpoint_by_steps(rig: &mut Rig, mut look: impl FnMut(&Rig, &str)) {
     rig.commit();
     look(rig, "commit");
@@ -102,7 +102,7 @@ fn no_state_that_a_crash_leaves_is_refused() {
         checkpoint_by_steps(&mut rig, |rig, step| {
             let crashed = rig.crashed();
             assert_eq!(judged(crashed.path()), None, "{round}, {step}");
-            // And the next start goes on from it.
+            // The next start continues from it.
             let file = StoreFile::open(crashed.path()).unwrap();
             let mut sql = file.writing().unwrap();
             file.guard(&mut sql).unwrap();
@@ -121,7 +121,7 @@ fn a_note_that_a_power_loss_takes_back_allows_more_and_not_less() {
     rig.mark.allow_current().unwrap();
     let synced = rig.crashed();
     rig.checkpoint_passively();
-    // As after a checkpoint that took all, which `checkpoint` does not sync.
+    // As after a complete checkpoint, which `checkpoint` does not sync.
     rig.mark.note.file = vec![rig.mark.current.clone()];
     rig.mark.renew(&rig.sql).unwrap();
     rig.mark.note.log = Some(rig.mark.current.clone());
@@ -141,7 +141,7 @@ fn a_backup_of_any_moment_does_not_fit_the_log_of_a_later_one() {
     let mut refused = 0;
     for _ in 0..3 {
         checkpoint_by_steps(&mut rig, |rig, step| {
-            // While a checkpoint is under way the file may be as any reader sees it.
+            // During a checkpoint the file may be as any reader sees it.
             if step != "commit" && step != "commit with it" {
                 return;
             }
@@ -166,7 +166,7 @@ fn an_older_file_without_a_mark_does_not_fit_a_log() {
     rig.commit();
     let crashed = rig.crashed();
     let db = crashed.path().join(FILE_NAME);
-    // SQLite would remove the log of a file that is not there.
+    // SQLite would remove the log of a missing file.
     let old = crashed.path().join("old.db");
     let sql = Connection::open(&old).unwrap();
     sql.execute_batch("CREATE TABLE participants (id)").unwrap();
@@ -175,7 +175,7 @@ fn an_older_file_without_a_mark_does_not_fit_a_log() {
     assert_eq!(judged(crashed.path()), Some(Mismatch::FileMissing));
     std::fs::rename(old, &db).unwrap();
     assert_eq!(judged(crashed.path()), Some(Mismatch::OtherFile));
-    // Where nothing is noted nothing is judged.
+    // Without a note nothing is detected.
     std::fs::write(beside(&db, "-mark"), "torn").unwrap();
     assert_eq!(judged(crashed.path()), None);
 }
@@ -206,7 +206,7 @@ fn a_reader_that_stays_holds_the_log_back_for_as_long_only() {
     assert!(!rig.mark.checkpoint_if_due(&rig.sql, true).unwrap());
 }
 
-/// A program that keeps reading what there is now.
+/// A program that keeps reading the present snapshot.
 fn reader(rig: &Rig) -> Connection {
     let reader = rig.file.reading().unwrap();
     reader.execute_batch("BEGIN").unwrap();
@@ -219,8 +219,7 @@ fn topics(sql: &Connection) -> i64 {
         .unwrap()
 }
 
-/// The files as a power loss would leave them that takes back what was not synced of the store's
-/// file.
+/// The files after a power loss that undoes the unsynced writes of the store's file.
 fn taken_back(rig: &Rig, synced: &TempDir) -> TempDir {
     let crashed = rig.crashed();
     let name = |directory: &TempDir| directory.path().join(FILE_NAME);
@@ -228,7 +227,7 @@ fn taken_back(rig: &Rig, synced: &TempDir) -> TempDir {
     crashed
 }
 
-/// The next start goes on from what a crash left, and has this many topics.
+/// The next start recovers from a crash, and finds this many topics.
 fn goes_on(crashed: &TempDir, expected: i64, step: usize) {
     assert_eq!(judged(crashed.path()), None, "{step}");
     let file = StoreFile::open(crashed.path()).unwrap();
@@ -241,7 +240,7 @@ fn goes_on(crashed: &TempDir, expected: i64, step: usize) {
 fn a_file_that_a_power_loss_takes_back_while_somebody_reads_is_not_refused() {
     let mut rig = rig();
     rig.commit();
-    // Somebody reads all the time, so no checkpoint takes all, and none syncs the file.
+    // A permanent reader, so no checkpoint is complete, and none syncs the file.
     let mut reading = reader(&rig);
     let mut earlier = vec![rig.crashed()];
     for attempt in 0..2 * MOST {
@@ -251,7 +250,7 @@ fn a_file_that_a_power_loss_takes_back_while_somebody_reads_is_not_refused() {
         for file in &earlier {
             goes_on(&taken_back(&rig, file), topics(&rig.sql), attempt);
         }
-        // Another program takes a checkpoint of what the next one that reads has seen.
+        // Another program takes a checkpoint up to the snapshot of the next reader.
         reading = reader(&rig);
         rig.commit();
         rig.checkpoint_passively();
@@ -275,7 +274,7 @@ fn a_start_does_not_take_what_it_finds_for_synced() {
     rig.commit();
     rig.checkpoint_passively();
     assert_eq!(rig.mark.is_still_ours(), Some(true));
-    // The process ends, and somebody reads when the next one starts.
+    // The process ends, and a reader is active when the next one starts.
     let data = rig.crashed();
     let file = StoreFile::open(data.path()).unwrap();
     let mut sql = file.writing().unwrap();

@@ -1,34 +1,34 @@
 //! The note beside the store's file: the marks that the file may have.
 //!
-//! One line, with a checksum: a note that is not whole says nothing. See [`super::log_mark`].
+//! One line with a checksum: a damaged note counts as empty. See [`super::log_mark`].
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
 use sha2::{Digest as _, Sha256};
 
-/// Bytes of the note. One sector holds it, so it is written as a whole.
+/// Bytes of the note. It fits one sector, so it is written as a whole.
 const NOTE_BYTES: usize = 512;
 
-/// Marks that the file may have, as far as the note can hold them. There are several only while a
-/// program keeps reading and others take checkpoints: where there are more, nothing is judged until
-/// a checkpoint takes all.
+/// Marks of the file that the note can hold. There are several only while a program keeps reading
+/// and others take checkpoints. If there are more, nothing is checked until a checkpoint is
+/// complete.
 pub(super) const MOST: usize = 16;
 
 /// The note beside the store's file. Without marks nothing is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Note {
-    /// The marks that the file by itself may have: none are known where it may be any.
+    /// The marks that the file by itself may have. Empty if it may have any.
     pub(super) file: Vec<String>,
-    /// The mark that is in the log for certain.
+    /// The mark that is certainly in the log.
     pub(super) log: Option<String>,
-    /// Number of the file.
+    /// Inode of the file.
     pub(super) inode: u64,
 }
 
 impl Note {
-    /// Notes that the file may have this mark too. Where it is not known what the file has, it
-    /// stays so.
+    /// Adds a mark that the file may have. An empty list stays empty, since the file may have any
+    /// mark.
     pub(super) fn add(&mut self, mark: String) {
         if self.file.is_empty() || self.file.contains(&mark) {
             return;
@@ -39,7 +39,7 @@ impl Note {
         }
     }
 
-    /// The note in this file, if it is whole.
+    /// The note in this file, if it is valid.
     pub(super) fn read(file: &File) -> Option<Self> {
         let mut bytes = [0; NOTE_BYTES];
         file.read_exact_at(&mut bytes, 0).ok()?;
@@ -60,7 +60,7 @@ impl Note {
         })
     }
 
-    /// The note as it is written.
+    /// The note in its written form.
     pub(super) fn bytes(&self) -> [u8; NOTE_BYTES] {
         let mut bytes = [b' '; NOTE_BYTES];
         if self.file.is_empty() {

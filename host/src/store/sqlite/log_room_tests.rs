@@ -1,28 +1,28 @@
-//! A program that reads an old state keeps the log from shrinking: what it has beyond its ordinary
+//! A program that reads an old snapshot keeps the log from shrinking: its excess over the ordinary
 //! size counts against the bound of the store.
 
 use std::time::{Duration, Instant};
 
 use super::file::StoreFile;
-use super::writer::{Store, StoreSettings};
+use super::writer::{SqliteWriter, StoreSettings};
 use crate::metrics::Commits;
 use crate::store::fault::StoreFault;
 use crate::store::{IdempotencySettings, OutboxReaders};
 
 const MIB: usize = 1 << 20;
 
-fn store(data: &std::path::Path, max_bytes: u64) -> Store {
+fn store(data: &std::path::Path, max_bytes: u64) -> SqliteWriter {
     let settings = StoreSettings {
         max_bytes,
         ..StoreSettings::default()
     };
     let file = StoreFile::open(data).unwrap();
     let (keys, readers) = (IdempotencySettings::default(), OutboxReaders::Relay);
-    Store::start(file, settings, keys, readers, Commits::default()).unwrap()
+    SqliteWriter::start(file, settings, keys, readers, Commits::default()).unwrap()
 }
 
-/// Writes the same two mebibytes anew.
-fn write(store: &Store) -> Result<(), StoreFault> {
+/// Overwrites the same two mebibytes.
+fn write(store: &SqliteWriter) -> Result<(), StoreFault> {
     store.run(|sql| {
         sql.execute_batch("CREATE TABLE IF NOT EXISTS blobs (id INTEGER PRIMARY KEY, blob)")?;
         let write = "INSERT OR REPLACE INTO blobs VALUES (1, randomblob(?1))";
@@ -30,7 +30,7 @@ fn write(store: &Store) -> Result<(), StoreFault> {
     })
 }
 
-fn log_bytes(store: &Store) -> u64 {
+fn log_bytes(store: &SqliteWriter) -> u64 {
     let of = |(file, bytes): (&str, u64)| (file == "wal").then_some(bytes);
     store.bytes().into_iter().find_map(of).unwrap()
 }
@@ -58,7 +58,7 @@ fn a_log_that_a_reader_keeps_from_shrinking_counts_against_the_bound_until_the_r
         log > 20 * MIB as u64 && log < bound + 8 * MIB as u64,
         "{log}"
     );
-    // Reading does not end it: its transaction does.
+    // Only the end of the reader's transaction ends it.
     assert!(write(&store).is_err());
     drop(reader);
     let began = Instant::now();
@@ -71,7 +71,7 @@ fn a_log_that_a_reader_keeps_from_shrinking_counts_against_the_bound_until_the_r
         std::thread::sleep(Duration::from_millis(20));
     }
     let log = log_bytes(&store);
-    // 16 MiB until a checkpoint is due, and a quarter more.
+    // 16 MiB until a checkpoint is due, plus a quarter.
     assert!(log <= 21 * MIB as u64, "it shrinks: {log}");
     store.close();
 }

@@ -1,25 +1,26 @@
-//! The engine on SQLite: one file, of which one process is the owner.
+//! The engine on SQLite: one file, owned by one process.
 //!
 //! # Layout
 //!
 //! - `engine`: [`Engine`](super::Engine) and [`Stopped`](super::Stopped), each call as SQL in the
 //!   writer's transaction
-//! - `file`: opening the file, its pragmas; `ownership`: its lock; `explain`: what can be wrong
-//!   with it; `own_files`: the modes of what is in the directory
+//! - `file`: opening the file, its pragmas; `ownership`: its lock; `explain`: its errors;
+//!   `own_files`: the modes of the files in the directory
 //! - `schema`: the tables, and the version of their shape
-//! - `writer`: the one thread that writes; what waits shares a commit; `batch`: what shares it;
-//!   `apply`: one entry as SQL
-//! - `error`: what follows from what SQLite says
-//! - `guard`: what the writer looks after besides: `presence`, whether the files are still there;
-//!   `log_mark`, whether file and log belong together (`log_note`: what is noted beside them);
-//!   `trusted_time`, by which old rows are deleted
-//! - `lock_holders`: which other programs have locked the store
-//! - `reading`: the questions of [`ReadStore`](super::ReadStore); `read`: one connection that reads,
-//!   and what is asked often
-//! - tables: `offsets`, `topic_ids`, `registry`, `history`, `parked`, `idempotency`, `quarantine`,
-//!   `tally`, `backlog`, `sample`, `index` (indexes over what is in the states)
-//! - `prune`: what is old goes, so that no table grows without end; `sweep` finds it
-//! - `backup`: a copy beside the host that runs
+//! - `writer`: the one writing thread, with group commit; `batch`: the items of a commit; `apply`:
+//!   the SQL of one entry
+//! - `error`: the consequences of SQLite's errors
+//! - `guard`: the writer's upkeep: `presence`, that the files are still there; `log_mark`, that
+//!   file and log belong together (`log_note`: the note beside them); `trusted_time`, by which old
+//!   rows are deleted
+//! - `lock_holders`: other programs that have locked the store
+//! - `reading`: the queries of [`ReadStore`](super::ReadStore); `read`: one reading connection, and
+//!   frequent queries
+//! - tables: `offsets`, `topic_ids`, `registry`, `history`, `parked`, `dead_letters` (queries: `letter_queries`),
+//!   `idempotency`, `quarantine`, `tally`, `backlog`, `sample`, `index` (indexes over the contents
+//!   of states)
+//! - `prune`: deletes old rows, so that no table grows without bound; `sweep` finds them
+//! - `backup`: a copy, made beside a running host
 //!
 //! Nothing else in the host names SQLite. Invariants 1, 2, 3 and 10 are kept by `apply` and
 //! `writer`.
@@ -28,6 +29,7 @@ mod apply;
 mod backlog;
 mod backup;
 mod batch;
+mod dead_letters;
 mod engine;
 mod error;
 mod explain;
@@ -36,6 +38,7 @@ mod guard;
 mod history;
 mod idempotency;
 mod index;
+mod letter_queries;
 mod lock_holders;
 mod log_mark;
 mod log_note;

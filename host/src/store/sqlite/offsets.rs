@@ -1,11 +1,11 @@
-//! Offsets of consumers, with what they have read last.
+//! Offsets of consumers, with the proofs of the last records that they read.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::base::session::Proof;
 use crate::store::streams::{ReadPartition, StoredPlace};
 
-/// Where a consumer reads a partition on; none where it has never read.
+/// The position at which a consumer resumes a partition. None if it has never read.
 pub(super) fn place(
     sql: &Connection,
     consumer: &str,
@@ -31,7 +31,7 @@ pub(super) fn place(
     .optional()
 }
 
-/// Writes where a consumer reads on. What was before is not known.
+/// Writes the offset at which a consumer resumes, without a proof of the record before it.
 pub(super) fn write_offset(
     sql: &Connection,
     consumer: &str,
@@ -42,7 +42,7 @@ pub(super) fn write_offset(
     write_place(sql, consumer, topic, partition, (next, None))
 }
 
-/// Writes where a consumer reads on, and what the record before that was.
+/// Writes the offset at which a consumer resumes, and the proof of the record before it.
 pub(super) fn write_place(
     sql: &Connection,
     consumer: &str,
@@ -88,8 +88,8 @@ pub(super) fn read_partitions(sql: &Connection) -> rusqlite::Result<Vec<ReadPart
     .collect()
 }
 
-/// Has a partition read on from this offset, whatever was read before. With `log`, what is read
-/// from there on are other records than those that were at the same offsets before.
+/// Makes a partition resume at this offset, whatever was read before. With `log`, the records from
+/// there on are other ones than those that had the same offsets before.
 pub(super) fn seek(
     sql: &Connection,
     read: &ReadPartition,
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn who_seeks_reads_from_there_and_keeps_the_name_of_the_log_until_it_is_another_one() {
+    fn a_seek_sets_the_offset_and_keeps_the_identity_of_the_log() {
         let sql = store();
         write_place(&sql, READER, 7, 0, (100, Some(Proof { time: 5, print: 6 }))).unwrap();
         write_offset(&sql, "log:relay", 7, 0, 9).unwrap();

@@ -1,24 +1,24 @@
-//! The modes of a data directory: it is for the host's own user only.
+//! The modes of a data directory: only the host's own user has access.
 //!
-//! Files that the host makes have these modes because the program sets its umask. Others, made by
-//! hand or under another umask, are changed when the store is opened. Compiled code and its key are
-//! left to `plugin`: where others could write them, it deletes them.
+//! Files that the host creates have these modes because the program sets its umask. Others, created
+//! by hand or under another umask, are changed when the store is opened. Compiled code and its key
+//! are left to `plugin`, which deletes them if others could write them.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-/// Bits of a mode by which others may do something.
+/// Mode bits that grant others any access.
 const OTHERS: u32 = 0o077;
 
-/// Bits of a mode by which others may write.
+/// Mode bits that let others write.
 const WRITE: u32 = 0o022;
 
-/// The bit of directories such as `/tmp`.
+/// The sticky bit of directories such as `/tmp`.
 const STICKY: u32 = 0o1000;
 
-/// Files in a data directory, but for compiled code and its key.
+/// Files in a data directory, except compiled code and its key.
 const FILES: [&str; 7] = [
     "saga.db",
     "saga.db-wal",
@@ -29,18 +29,18 @@ const FILES: [&str; 7] = [
     "admin.json",
 ];
 
-/// Other things that may be in a directory that nobody but a host uses: compiled code, and what
-/// file systems have at their root.
+/// Other entries of a directory that only a host uses: compiled code, and those that file systems
+/// have at their root.
 const BESIDE: [&str; 3] = ["code", "code.key", "lost+found"];
 
 /// The directory of the components.
 const COMPONENTS: &str = "components";
 
-/// Makes a data directory where there is none, and takes it from others who could read or write it.
+/// Creates a data directory if there is none, and denies others read and write access.
 ///
 /// # Errors
-/// What the system said; or that it is a directory for everybody, such as `/tmp`, or one that
-/// others may write other things to.
+/// The system's error; or the directory is a shared one, such as `/tmp`, or one with other contents
+/// that others may write to.
 pub(super) fn directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let mode = fs::metadata(path)?.mode();
@@ -73,7 +73,7 @@ pub(super) fn directory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a directory has something that is not a host's.
+/// True if a directory has entries that are not a host's.
 fn has_other_things(path: &Path) -> io::Result<bool> {
     let own: Vec<_> = (FILES.iter()).chain(&BESIDE).chain([&COMPONENTS]).collect();
     for entry in fs::read_dir(path)? {
@@ -85,7 +85,7 @@ fn has_other_things(path: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Takes the files of a data directory from others who could read or write them.
+/// Denies others read and write access to the files of a data directory.
 pub(super) fn tighten(data: &Path) {
     FILES.iter().for_each(|name| take(&data.join(name), OTHERS));
     let components = data.join(COMPONENTS);
@@ -95,10 +95,9 @@ pub(super) fn tighten(data: &Path) {
     }
 }
 
-/// Takes what these bits of a mode allow from others. Says so where that can't be done; a host that
-/// can work goes on.
+/// Clears these mode bits. Logs a failure; a host that can work goes on.
 fn take(path: &Path, bits: u32) {
-    // A link is not followed: what it leads to may be anybody's.
+    // Links are not followed: their targets may be anybody's.
     let Ok(metadata) = fs::symlink_metadata(path) else {
         return;
     };
@@ -113,7 +112,7 @@ fn take(path: &Path, bits: u32) {
         Ok(()) => tracing::info!(
             %path,
             mode = %format_args!("{:04o}", mode & 0o7777),
-            "other users could use this; now the host's own user alone can"
+            "other users had access to this; now only the host's own user has"
         ),
         Err(error) => tracing::warn!(
             %path,
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_could_use_is_taken_from_them_but_for_compiled_code() {
+    fn access_of_other_users_is_removed_except_for_compiled_code() {
         let place = tempfile::tempdir().unwrap();
         let data = place.path().join("one/two");
         directory(&data).unwrap();
@@ -173,7 +172,7 @@ mod tests {
         assert_eq!(becomes(0o775), (Some(true), 0o775));
         assert_eq!(becomes(0o757), (Some(true), 0o757));
         assert_eq!(becomes(0o700), (None, 0o700));
-        // Where a store is, others may not write.
+        // Others may not write to a directory with a store.
         fs::write(data.join("saga.db"), "x").unwrap();
         assert_eq!(becomes(0o775), (None, 0o755));
         fs::remove_file(data.join("notes.txt")).unwrap();

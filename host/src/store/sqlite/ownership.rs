@@ -1,7 +1,7 @@
 //! The lock by which one process owns a store.
 //!
-//! It is a file beside the store's, because SQLite's own locks would let a second host in between
-//! two transactions.
+//! It is a separate file, because SQLite's own locks would let a second host in between two
+//! transactions.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -9,23 +9,23 @@ use std::time::{Duration, Instant};
 
 use crate::store::open_error::OpenError;
 
-/// Name of the file that is locked.
+/// Name of the lock file.
 pub(super) const LOCK_NAME: &str = "saga.lock";
 
-/// Longest wait for the lock of a store, and between two tries.
+/// Longest wait for the lock of a store, and delay between two attempts.
 const LOCKING: Duration = Duration::from_millis(200);
 const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
 /// Held as long as this process owns the store.
 pub(super) struct Ownership {
     lock: File,
-    /// Held too, so that no second process comes in where the lock file was removed. None where the
-    /// file system has no locks on directories.
+    /// Locked too, so that no second process gets in if the lock file was removed. None if the file
+    /// system has no locks on directories.
     _directory: Option<File>,
 }
 
 impl Ownership {
-    /// Of the store at this path in a directory.
+    /// Takes the ownership of the store at this path in a directory.
     pub(super) fn take(directory: &Path, store: &Path) -> Result<Self, OpenError> {
         let in_directory = |error: std::io::Error| OpenError::Directory {
             path: directory.to_owned(),
@@ -61,13 +61,13 @@ impl Ownership {
 
 impl Drop for Ownership {
     fn drop(&mut self) {
-        // Closing the file would do; said aloud, because it is what the lock is for.
+        // Closing the file would unlock it too; explicit, because that is the purpose of the lock.
         let _ = self.lock.unlock();
     }
 }
 
-/// Locks a file for this process. A process that is being started has its parent's locks for a
-/// moment, until it runs its own program.
+/// Locks a file for this process. A process that is being started holds its parent's locks for a
+/// moment, until it executes its own program.
 fn locked(file: &File) -> Result<(), TryLockError> {
     let until = Instant::now() + LOCKING;
     loop {

@@ -1,14 +1,17 @@
-//! Messages that are parked, as rows of `parked` and `timers`.
+//! Parked messages, as rows of `parked` and `timers`.
 
 use rusqlite::{Connection, OptionalExtension, params};
-use saga_core::commit::{Entry, FiredTimer};
+use saga_core::commit::{Blocks, Entry, FiredTimer};
 use saga_core::identity::Identity;
 use saga_core::record::{Position, Record};
 
-use crate::store::parked::{Parked, ParkedEvent, ParkedRow, ParkedTimer, ParkedTimerRow, Parking};
+use super::letter_queries;
+use crate::store::parked::{
+    Parked, ParkedEvent, ParkedKey, ParkedRow, ParkedTimer, ParkedTimerRow, Parking,
+};
 use crate::store::read::StoredTimer;
 
-/// Parks a message; false where its identity is known: it was applied, or is parked.
+/// Parks a message; returns false if its identity is known: it was applied, or is parked.
 pub(super) fn write(sql: &Connection, entry: &Entry, parking: &Parking) -> rusqlite::Result<bool> {
     let bytes = parking.bytes as i64;
     let time = parking.time as i64;
@@ -21,7 +24,7 @@ pub(super) fn write(sql: &Connection, entry: &Entry, parking: &Parking) -> rusql
         Parked::Event(event) => {
             let (identity, record) = (&event.identity, &event.record);
             let position = &record.position;
-            // Texts always have a form in JSON.
+            // Strings always have a JSON form.
             let attributes = serde_json::to_string(&record.attributes).unwrap_or_default();
             sql.prepare_cached(
                 "INSERT OR IGNORE INTO parked (participant, key, name, event_id, source, consumer_group, topic,
@@ -52,7 +55,7 @@ pub(super) fn write(sql: &Connection, entry: &Entry, parking: &Parking) -> rusql
     Ok(rows == 1)
 }
 
-/// Takes a parked message out, for a turn that settles it; false where it is not parked any more.
+/// Removes a parked message, for a turn that settles it; returns false if it is no longer parked.
 pub(super) fn take(sql: &Connection, participant: i64, id: i64) -> rusqlite::Result<bool> {
     let rows = sql
         .prepare_cached("DELETE FROM parked WHERE id = ?1 AND participant = ?2")?
@@ -60,7 +63,7 @@ pub(super) fn take(sql: &Connection, participant: i64, id: i64) -> rusqlite::Res
     Ok(rows == 1)
 }
 
-/// Marks a timer as parked, unless it was cancelled or set anew.
+/// Marks a timer as parked, unless it was cancelled or reset.
 pub(super) fn mark_timer(
     sql: &Connection,
     participant: i64,
@@ -85,8 +88,8 @@ pub(super) fn mark_timer(
     Ok(())
 }
 
-/// Has the parked timers of a participant offered again, but for those that have a place among the
-/// messages of their key; says how many.
+/// Releases the parked timers of a participant to be offered again, except those with a place among
+/// the messages of their key. Returns their number.
 pub(super) fn release_timers(sql: &Connection, participant: i64) -> rusqlite::Result<usize> {
     sql.prepare_cached(
         "UPDATE timers SET parked = NULL WHERE participant = ?1 AND parked IS NOT NULL AND NOT EXISTS (
@@ -96,7 +99,7 @@ pub(super) fn release_timers(sql: &Connection, participant: i64) -> rusqlite::Re
     .execute([participant])
 }
 
-/// How many messages of a participant are parked, and how many bytes they have.
+/// The number of parked messages of a participant, and their bytes.
 pub(super) fn totals(sql: &Connection, participant: i64) -> rusqlite::Result<(usize, usize)> {
     sql.prepare_cached(
         "SELECT count(*), coalesce(sum(bytes), 0) FROM parked WHERE participant = ?1",
@@ -107,34 +110,47 @@ pub(super) fn totals(sql: &Connection, participant: i64) -> rusqlite::Result<(us
     })
 }
 
-/// The keys of a participant for which messages are parked, and how many for each.
-pub(super) fn keys(sql: &Connection, participant: i64) -> rusqlite::Result<Vec<(String, usize)>> {
+/// The keys of a participant with parked messages.
+pub(super) fn keys(sql: &Connection, participant: i64) -> rusqlite::Result<Vec<ParkedKey>> {
     sql.prepare_cached(
-        "SELECT key, count(*) FROM parked WHERE participant = ?1 GROUP BY key ORDER BY key",
+        "SELECT key, count(*), (
+             SELECT d.reason = 'retries-exhausted' FROM dead_letters d
+             WHERE d.participant = ?1 AND d.aggregate = p.key AND d.parked IS NOT NULL AND NOT d.is_aside)
+         FROM parked p WHERE participant = ?1 GROUP BY key ORDER BY key",
     )?
     .query_map([participant], |row| {
-        Ok((row.get(0)?, row.get::<_, i64>(1)?.max(0) as usize))
+        Ok(ParkedKey {
+            key: row.get(0)?,
+            messages: row.get::<_, i64>(1)?.max(0) as usize,
+            letter: row.get::<_, Option<bool>>(2)?.map(|is_exhausted| match is_exhausted {
+                true => Blocks::Messages,
+                false => Blocks::All,
+            }),
+        })
     })?
     .collect()
 }
 
-/// The message that is parked longest for another attempt: its key, and when it was parked.
-/// Messages of quarantined aggregates are not, and no more are records that the rules don't take:
-/// `taken` has those that they do, by topic (as the participant calls it) and event type.
+/// The message that has been parked longest for another attempt: its key, and the time when it was
+/// parked. It excludes messages of quarantined aggregates, messages behind a dead letter, and
+/// records that the rules don't take: `taken` lists those that they do, by topic (the participant's
+/// name for it) and event type.
 pub(super) fn oldest_retried(
     sql: &Connection,
     participant: i64,
     taken: &[(&str, &str)],
 ) -> rusqlite::Result<Option<(String, u64)>> {
-    // Texts always have a form in JSON.
+    // Strings always have a JSON form.
     let taken = serde_json::to_string(taken).unwrap_or_default();
-    // A timer has no topic. The `+` has the rows read in the order of their numbers, up to the
-    // first that counts; by the index, all would be read and sorted.
+    // A timer has no topic. The `+` makes SQLite read the rows in the order of their numbers, up to
+    // the first that counts; by the index, it would read and sort all.
     sql.prepare_cached(
         "SELECT key, time FROM parked p WHERE +participant = ?1
              AND (declared_topic IS NULL
                  OR (declared_topic, name) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?2)))
              AND NOT EXISTS (SELECT 1 FROM quarantine q WHERE q.participant = ?1 AND q.key = p.key)
+             AND NOT EXISTS (SELECT 1 FROM dead_letters d
+                 WHERE d.participant = ?1 AND d.aggregate = p.key AND d.parked IS NOT NULL)
          ORDER BY id LIMIT 1",
     )?
     .query_row(params![participant, taken], |row| {
@@ -143,7 +159,7 @@ pub(super) fn oldest_retried(
     .optional()
 }
 
-/// The first message parked for a key after the one with this number.
+/// The first message parked for a key after this number.
 pub(super) fn next(
     sql: &Connection,
     participant: i64,
@@ -151,9 +167,11 @@ pub(super) fn next(
     after: i64,
 ) -> rusqlite::Result<Option<ParkedRow>> {
     sql.prepare_cached(
-        "SELECT id, bytes, name, due, event_id, source, consumer_group, topic, declared_topic, incarnation, partition,
-             offset, record_key, value, attributes, made
-         FROM parked WHERE participant = ?1 AND key = ?2 AND id > ?3 ORDER BY id LIMIT 1",
+        "SELECT p.id, p.bytes, p.name, p.due, p.event_id, p.source, p.consumer_group, p.topic, p.declared_topic,
+             p.incarnation, p.partition, p.offset, p.record_key, p.value, p.attributes, p.made, d.id, d.request, d.requests,
+             d.reason = 'retries-exhausted', d.is_aside
+         FROM parked p LEFT JOIN dead_letters d ON d.parked = p.id
+         WHERE p.participant = ?1 AND p.key = ?2 AND p.id > ?3 ORDER BY p.id LIMIT 1",
     )?
     .query_row(params![participant, key, after], |row| {
         let due: Option<i64> = row.get(3)?;
@@ -165,6 +183,7 @@ pub(super) fn next(
             id: row.get(0)?,
             bytes: row.get::<_, i64>(1)?.max(0) as usize,
             message,
+            letter: letter_queries::of_parked(row, 16)?,
         })
     })
     .optional()
@@ -213,7 +232,7 @@ pub(super) fn timer(
     .optional()
 }
 
-/// How many events of this type are parked for a participant.
+/// The number of parked events of this type of a participant.
 pub(super) fn of_name(
     sql: &Connection,
     participant: i64,
@@ -227,7 +246,7 @@ pub(super) fn of_name(
     })
 }
 
-/// How many timers of a participant are parked, counted up to `most`.
+/// The number of parked timers of a participant, counted up to `most`.
 pub(super) fn timers_up_to(
     sql: &Connection,
     participant: i64,
@@ -242,7 +261,7 @@ pub(super) fn timers_up_to(
     })
 }
 
-/// The timers of a participant that are parked longest, at most `most`.
+/// The timers of a participant that have been parked longest, at most `most`.
 pub(super) fn timers(
     sql: &Connection,
     participant: i64,

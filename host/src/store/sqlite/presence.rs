@@ -1,8 +1,8 @@
-//! Presence of the store's files: those that are open are still the ones at its path.
+//! Presence checks of the store's files: the open files must still be the ones at its path.
 //!
-//! Files that were unlinked or moved can be written on, and everything would be gone at the next
-//! start. So the names are looked at again: the store's file and its log after each commit, before
-//! anybody is told of it, and the rest now and then. Only names are looked at: SQLite's locks end
+//! Files that were unlinked or moved can still be written, and everything would be gone at the next
+//! start. So their names are checked: the store's file and its log after each commit, before its
+//! outcome is reported, and the others periodically. Only names are checked: SQLite's locks end
 //! when any descriptor of its file is closed.
 
 use std::cell::Cell;
@@ -13,39 +13,39 @@ use std::time::SystemTime;
 
 use rustix::io::Errno;
 
-/// The files of a store, as they were when they were opened.
+/// The files of a store, as they were when opened.
 #[derive(Debug)]
 pub(super) struct Presence {
     /// The store's file and its log come first.
-    places: Vec<Place>,
-    /// When the store's file was written last, as far as that is known.
+    places: Vec<FilePlace>,
+    /// The last write of the store's file, as far as it is known.
     written: Option<SystemTime>,
-    /// Bytes of the store's file at the last look.
+    /// Bytes of the store's file at the last check.
     bytes: Cell<u64>,
 }
 
-/// A name, and the file that it stood for.
+/// A name and its file.
 #[derive(Debug)]
-struct Place {
+struct FilePlace {
     path: PathBuf,
     device: u64,
     inode: u64,
 }
 
-/// The find at the names.
+/// The result of a check.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// What was there before.
+pub(super) enum FoundFiles {
+    /// All files are unchanged.
     AllThere,
     /// The store's file was written since the last [`Presence::note_written`].
     Written,
-    /// Something else, or nothing: this is what is wrong.
+    /// A file was replaced or is missing; contains the problem.
     Gone(String),
 }
 
-/// How much is looked at.
+/// The files to check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Extent {
+pub(super) enum FileExtent {
     /// The store's file and its log.
     Store,
     /// These, the index of the log, the lock and the directory.
@@ -53,11 +53,12 @@ pub(super) enum Extent {
 }
 
 impl Presence {
-    /// Of the files in this directory, of which the first two are the store's file and its log.
+    /// The presence of the files in this directory, of which the first two are the store's file and
+    /// its log.
     pub(super) fn new(directory: &Path, files: &[PathBuf]) -> std::io::Result<Self> {
         let place = |path: &Path| {
             let found = std::fs::metadata(path)?;
-            Ok(Place {
+            Ok(FilePlace {
                 path: path.to_owned(),
                 device: found.dev(),
                 inode: found.ino(),
@@ -74,34 +75,34 @@ impl Presence {
         Ok(presence)
     }
 
-    /// Looks at the names.
-    pub(super) fn look(&self, extent: Extent) -> Found {
+    /// Checks the names.
+    pub(super) fn look(&self, extent: FileExtent) -> FoundFiles {
         let count = match extent {
-            Extent::Store => 2,
-            Extent::All => self.places.len(),
+            FileExtent::Store => 2,
+            FileExtent::All => self.places.len(),
         };
-        let is_gone = |place: &&Place| matches!(place.is_there(), Ok(false));
+        let is_gone = |place: &&FilePlace| matches!(place.is_there(), Ok(false));
         if let Some(gone) = self.places.iter().take(count).find(is_gone) {
-            return Found::Gone(format!(
+            return FoundFiles::Gone(format!(
                 "{} is not the file any more that this host has open: it was removed, moved or replaced",
                 gone.path.display()
             ));
         }
         match extent {
-            // What can't be looked at says nothing here either.
-            Extent::All if self.modified().is_ok_and(|at| Some(at) != self.written) => {
-                Found::Written
+            // A file that can't be checked counts as unchanged here too.
+            FileExtent::All if self.modified().is_ok_and(|at| Some(at) != self.written) => {
+                FoundFiles::Written
             }
-            Extent::All | Extent::Store => Found::AllThere,
+            FileExtent::All | FileExtent::Store => FoundFiles::AllThere,
         }
     }
 
-    /// Bytes of the store's file at the last look.
+    /// Bytes of the store's file at the last check.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.get()
     }
 
-    /// The store's file was written by its owner: what is there now is as it should be.
+    /// Notes that the owner wrote the store's file: its present state is right.
     pub(super) fn note_written(&mut self) {
         self.written = self.modified().ok();
     }
@@ -114,9 +115,9 @@ impl Presence {
     }
 }
 
-impl Place {
-    /// Whether it still stands for the file. What can't be looked at says nothing: a lack of the
-    /// machine, a parent that may not be entered.
+impl FilePlace {
+    /// True if the name still stands for the file. A failed check counts as true: the machine may
+    /// be out of a resource, or a parent not accessible.
     fn is_there(&self) -> rustix::io::Result<bool> {
         match numbers(&self.path) {
             Ok(numbers) => Ok(numbers == (self.device, self.inode)),
@@ -128,9 +129,9 @@ impl Place {
 
 /// The device and the inode of the file at this path.
 ///
-/// The times of the file are not asked for. If they were, the next write would have to note a new
-/// one (multigrain timestamps, since Linux 6.13), and the sync after it would bring that to disk
-/// too: with each commit.
+/// The times of the file are not queried. If they were, the next write would have to record a new
+/// one (multigrain timestamps, since Linux 6.13), and the sync after it would write that too: with
+/// each commit.
 #[cfg(target_os = "linux")]
 fn numbers(path: &Path) -> rustix::io::Result<(u64, u64)> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
@@ -139,7 +140,7 @@ fn numbers(path: &Path) -> rustix::io::Result<(u64, u64)> {
             let device = makedev(found.stx_dev_major, found.stx_dev_minor);
             Ok((device, found.stx_ino))
         }
-        // Older kernels, and containers that allow only what those have.
+        // Older kernels, and containers that allow only their system calls.
         Err(Errno::NOSYS | Errno::PERM) => numbers_by_stat(path),
         Err(error) => Err(error),
     }
@@ -160,7 +161,7 @@ fn numbers_by_stat(path: &Path) -> rustix::io::Result<(u64, u64)> {
 mod tests {
     use super::*;
 
-    /// Of files that are open, as they are in a host: their numbers are not given to others.
+    /// The presence of open files, as in a host: their inodes are not reused.
     fn presence(directory: &Path) -> (Presence, [std::fs::File; 3]) {
         let files = ["saga.db", "saga.db-wal", "saga.lock"].map(|name| directory.join(name));
         let open = files.each_ref().map(|file| {
@@ -170,8 +171,8 @@ mod tests {
         (Presence::new(directory, &files).unwrap(), open)
     }
 
-    fn is_gone(found: Found, name: &str) -> bool {
-        matches!(found, Found::Gone(reason) if reason.contains(name))
+    fn is_gone(found: FoundFiles, name: &str) -> bool {
+        matches!(found, FoundFiles::Gone(reason) if reason.contains(name))
     }
 
     #[test]
@@ -181,21 +182,21 @@ mod tests {
         for name in ["saga.db", "saga.db-wal"] {
             std::fs::create_dir_all(&directory).unwrap();
             let (presence, _open) = presence(&directory);
-            assert_eq!(presence.look(Extent::Store), Found::AllThere);
-            assert_eq!(presence.look(Extent::All), Found::AllThere);
+            assert_eq!(presence.look(FileExtent::Store), FoundFiles::AllThere);
+            assert_eq!(presence.look(FileExtent::All), FoundFiles::AllThere);
             std::fs::remove_file(directory.join(name)).unwrap();
-            assert!(is_gone(presence.look(Extent::Store), name));
+            assert!(is_gone(presence.look(FileExtent::Store), name));
             std::fs::copy(directory.join("saga.lock"), directory.join(name)).unwrap();
-            assert!(is_gone(presence.look(Extent::Store), name), "replaced");
+            assert!(is_gone(presence.look(FileExtent::Store), name), "replaced");
         }
         let (presence, _open) = presence(&directory);
         std::fs::remove_file(directory.join("saga.lock")).unwrap();
-        assert_eq!(presence.look(Extent::Store), Found::AllThere);
-        assert!(is_gone(presence.look(Extent::All), "saga.lock"));
+        assert_eq!(presence.look(FileExtent::Store), FoundFiles::AllThere);
+        assert!(is_gone(presence.look(FileExtent::All), "saga.lock"));
         std::fs::rename(&directory, parent.path().join("else")).unwrap();
-        assert!(is_gone(presence.look(Extent::Store), "saga.db"));
+        assert!(is_gone(presence.look(FileExtent::Store), "saga.db"));
         std::fs::create_dir(&directory).unwrap();
-        assert!(is_gone(presence.look(Extent::Store), "saga.db"));
+        assert!(is_gone(presence.look(FileExtent::Store), "saga.db"));
     }
 
     #[test]
@@ -207,9 +208,9 @@ mod tests {
             .open(directory.path().join("saga.db"))
             .unwrap();
         file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
-        assert_eq!(presence.look(Extent::Store), Found::AllThere);
-        assert_eq!(presence.look(Extent::All), Found::Written);
+        assert_eq!(presence.look(FileExtent::Store), FoundFiles::AllThere);
+        assert_eq!(presence.look(FileExtent::All), FoundFiles::Written);
         presence.note_written();
-        assert_eq!(presence.look(Extent::All), Found::AllThere);
+        assert_eq!(presence.look(FileExtent::All), FoundFiles::AllThere);
     }
 }

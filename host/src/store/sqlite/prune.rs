@@ -1,10 +1,10 @@
-//! Old rows are deleted, so that no table grows without end (invariant 9).
+//! Deletion of old rows, so that no table grows without bound (invariant 9).
 //!
-//! Deleting is spread over many small steps between commits. An event may go when it is older than
-//! the retention and every consumer of this store has read it; an identity when it is older than
-//! the retention, for that is how long a repeated event is recognised. Replies for repeated
-//! commands have a time of their own, and so have dead letters: they are an operator's to deal
-//! with, and stay for long.
+//! Deletion is spread over many small steps between commits. An event may be deleted when it is
+//! older than the retention and every consumer of this store has read it; an identity when it is
+//! older than the retention, since repeated events are deduplicated for that long. Replies of
+//! repeatable commands have their own retention, and so have dead letters: operators must handle
+//! those, and they are kept for long.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use super::writer::StoreSettings;
 pub(super) use crate::store::streams::OutboxReaders;
 
 impl OutboxReaders {
-    /// Names in `offsets.consumer`; ?1 is the end of the retention. What read it on another
-    /// transport, earlier, reads it no more.
+    /// A condition on `offsets.consumer`; ?1 is the end of the retention. Consumers of another,
+    /// earlier transport no longer read.
     fn condition(self) -> &'static str {
         match self {
             Self::Consumers => {
@@ -35,7 +35,7 @@ pub(super) struct Pruner {
     dead_letters_ms: u64,
     readers: OutboxReaders,
     known_keys: Arc<KnownKeys>,
-    /// Where the sweep through the inbox goes on; the inbox has no order by time.
+    /// Identity at which the sweep through the inbox continues; the inbox has no order by time.
     inbox: (i64, String, String),
     idempotency_keys: Sweep,
     journal: Sweep,
@@ -63,14 +63,19 @@ impl Pruner {
         }
     }
 
-    /// One step, at this time (milliseconds since the Unix epoch). Says whether there is more to be
-    /// deleted.
+    /// Runs one step at this time (milliseconds since the Unix epoch). Returns true if there is
+    /// more to delete.
     pub(super) fn step(&mut self, sql: &Connection, now: u64) -> rusqlite::Result<bool> {
         let before = now.saturating_sub(self.retention_ms) as i64;
         let read = (before, now as i64);
-        let journal = prune_by_age(sql, &mut self.journal, ("journal", "seq"), read)?;
+        let journal = prune_by_age(sql, &mut self.journal, ("journal", "seq", "true"), read)?;
         let read = (now.saturating_sub(self.dead_letters_ms) as i64, now as i64);
-        let letters = prune_by_age(sql, &mut self.dead_letters, ("dead_letters", "id"), read)?;
+        let letters = prune_by_age(
+            sql,
+            &mut self.dead_letters,
+            ("dead_letters", "id", "parked IS NULL"),
+            read,
+        )?;
         let outbox = self.prune_outbox(sql, before, now as i64)?;
         let inbox = self.sweep_inbox(sql, before)?;
         let keys = idempotency::prune(
@@ -107,7 +112,9 @@ impl Pruner {
         let transaction = sql.unchecked_transaction()?;
         for (participant, id, source, _) in old {
             sql.prepare_cached(
-                "DELETE FROM inbox WHERE participant = ?1 AND id = ?2 AND source = ?3",
+                // A parked record is recognised by its own.
+                "DELETE FROM inbox WHERE participant = ?1 AND id = ?2 AND source = ?3 AND NOT EXISTS (
+                     SELECT 1 FROM parked p WHERE p.participant = ?1 AND p.event_id = ?2 AND p.source = ?3)",
             )?
             .execute(params![participant, id, source])?;
         }
@@ -115,8 +122,8 @@ impl Pruner {
         Ok(true)
     }
 
-    /// Deletes old events that everybody who reads the outbox has read. A topic without a reader
-    /// here keeps them for the retention only.
+    /// Deletes old events that all readers of the outbox have read. A topic without a reader here
+    /// keeps them for the retention only.
     fn prune_outbox(&mut self, sql: &Connection, before: i64, now: i64) -> rusqlite::Result<bool> {
         let partitions: Vec<(i64, i32, i64)> = sql
             .prepare_cached(&format!(
@@ -161,20 +168,20 @@ impl Pruner {
     }
 }
 
-/// Deletes the oldest rows of a table that is numbered in the order of its times.
+/// Deletes the oldest rows of this part of a table whose numbers are in the order of its times.
 fn prune_by_age(
     sql: &Connection,
     sweep: &mut Sweep,
-    (table, number): (&'static str, &'static str),
+    (table, number, part): (&'static str, &'static str, &'static str),
     (before, now): (i64, i64),
 ) -> rusqlite::Result<bool> {
     let rows = Numbered {
         table,
         number,
-        part: "true",
+        part,
         of: &[],
     };
-    // A look costs a read; only what is there to delete costs a commit.
+    // Checking costs a read; only rows to delete cost a commit.
     let first = match sweep.oldest(sql, &rows, before, now)? {
         Oldest::From(first) => first,
         Oldest::Later => return Ok(true),
@@ -183,7 +190,8 @@ fn prune_by_age(
     let deleted = sql
         .prepare_cached(&format!(
             "DELETE FROM {table} WHERE time < ?1
-                 AND {number} IN (SELECT {number} FROM {table} WHERE {number} >= ?2 ORDER BY {number} LIMIT ?3)"
+                 AND {number} IN (SELECT {number} FROM {table} WHERE {number} >= ?2 AND {part}
+                     ORDER BY {number} LIMIT ?3)"
         ))?
         .execute(params![before, first, STEP])?;
     Ok(deleted as i64 == STEP)
@@ -221,8 +229,9 @@ mod tests {
             )
             .unwrap();
             sql.execute(
-                "INSERT INTO dead_letters (participant, consumer, topic, partition, offset, reason, detail, attempts, digest, time)
-                 VALUES (1, 'g', 't', 0, 0, '', '', 1, '', ?1)",
+                "INSERT INTO dead_letters (participant, consumer, topic, declared_topic, partition, offset, made,
+                     attributes, reason, detail, attempts, digest, time)
+                 VALUES (1, 'g', 't', 't', 0, 0, 0, '', '', '', 1, '', ?1)",
                 [time],
             )
             .unwrap();
@@ -261,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_older_than_the_retention_goes() {
+    fn rows_older_than_the_retention_are_deleted() {
         let sql = store("log:p/g");
         prune(&sql, OutboxReaders::Consumers, 6 * HOUR);
         let counts = ["journal", "inbox", "outbox"].map(|table| left(&sql, table));
@@ -270,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_has_read_yet_stays_however_old() {
+    fn unread_rows_stay_whatever_their_age() {
         let sql = store("log:p/g");
         prune(&sql, OutboxReaders::Consumers, 1_000 * HOUR);
         assert_eq!(left(&sql, "outbox"), 5, "the offsets 5 to 9 are unread");
@@ -278,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_dropped_holds_rows_back_for_the_retention() {
+    fn a_removed_consumer_holds_rows_back_for_the_retention() {
         let sql = store("log:p/g");
         sql.execute("UPDATE offsets SET dropped = ?1", [20 * HOUR as i64])
             .unwrap();
@@ -289,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn who_read_on_another_transport_holds_nothing_back() {
+    fn consumers_of_another_transport_hold_no_rows_back() {
         for (consumer, readers) in [
             ("log:relay", OutboxReaders::Consumers),
             ("log:p/g", OutboxReaders::Relay),
@@ -301,7 +310,7 @@ mod tests {
         }
     }
 
-    /// Gives the rows of these hours a time far ahead.
+    /// Moves the rows of these hours far into the future.
     fn move_ahead(sql: &Connection, hours: std::ops::Range<i64>) {
         let (from, to) = (hours.start * HOUR as i64, hours.end * HOUR as i64);
         for table in ["journal", "outbox", "dead_letters", "inbox"] {

@@ -1,4 +1,4 @@
-//! One connection that reads, and the questions that turns, the log and the relay ask often.
+//! One reading connection, and the frequent queries of turns, the log and the relay.
 
 use std::borrow::Borrow;
 use std::cell::{Cell, RefCell};
@@ -16,28 +16,27 @@ use crate::store::condition::Condition;
 use crate::store::idempotency::FirstReply;
 use crate::store::read::{StoredAggregate, StoredTimer};
 
-/// Generations that are remembered for the records they made. There are few, and each is asked for
-/// again and again.
+/// Cached generations of records. There are few, and each is queried repeatedly.
 const AUTHORS: usize = 64;
 
 /// A connection that only reads, for one thread.
 pub(super) struct SqliteReader<C = Connection> {
     sql: C,
-    /// The generations whose records were read, by their rows.
+    /// The generations of the records read so far, by row.
     authors: RefCell<HashMap<i64, Author>>,
     pub(super) condition: Arc<Condition>,
-    /// Whether nothing went wrong so far.
+    /// True if it has had no error.
     pub(super) is_sound: Cell<bool>,
 }
 
-/// The generation that made a record, as the record says it.
+/// The generation that made a record, as the record names it.
 #[derive(Debug, Clone)]
 struct Author {
     source: String,
     digest: String,
 }
 
-/// A timer of a row of key, name, due, body, set_by, correlation, traceparent.
+/// A timer from a row of key, name, due, body, set_by, correlation, traceparent.
 pub(super) fn timer_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredTimer> {
     Ok(StoredTimer {
         key: row.get(0)?,
@@ -48,6 +47,28 @@ pub(super) fn timer_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredTimer>
         correlation: row.get(5)?,
         traceparent: row.get(6)?,
     })
+}
+
+/// The aggregate of this key; an empty one if it never existed.
+pub(super) fn aggregate(
+    sql: &Connection,
+    participant: i64,
+    key: &str,
+) -> rusqlite::Result<StoredAggregate> {
+    let found = sql
+        .prepare_cached(
+            "SELECT state, revision, state_version, correlation FROM aggregates WHERE participant = ?1 AND key = ?2",
+        )?
+        .query_row(params![participant, key], |row| {
+            Ok(StoredAggregate {
+                state: row.get(0)?,
+                revision: row.get::<_, i64>(1)? as u64,
+                state_version: row.get(2)?,
+                correlation: row.get(3)?,
+            })
+        })
+        .optional()?;
+    Ok(found.unwrap_or_default())
 }
 
 impl<C: Borrow<Connection>> SqliteReader<C> {
@@ -70,23 +91,10 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
         participant: i64,
         key: &str,
     ) -> rusqlite::Result<StoredAggregate> {
-        let found = self
-            .connection()
-            .prepare_cached(
-                "SELECT state, revision, state_version FROM aggregates WHERE participant = ?1 AND key = ?2",
-            )?
-            .query_row(params![participant, key], |row| {
-                Ok(StoredAggregate {
-                    state: row.get(0)?,
-                    revision: row.get::<_, i64>(1)? as u64,
-                    state_version: row.get(2)?,
-                })
-            })
-            .optional()?;
-        Ok(found.unwrap_or_default())
+        aggregate(self.connection(), participant, key)
     }
 
-    /// Whether an event was applied to the participant before.
+    /// True if the participant applied an event before.
     pub(super) fn was_applied(
         &self,
         participant: i64,
@@ -99,14 +107,14 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
             .exists(params![participant, identity.id, identity.source])
     }
 
-    /// Whether an aggregate is quarantined.
+    /// True if an aggregate is quarantined.
     pub(super) fn is_quarantined(&self, participant: i64, key: &str) -> rusqlite::Result<bool> {
         self.connection()
             .prepare_cached("SELECT 1 FROM quarantine WHERE participant = ?1 AND key = ?2")?
             .exists(params![participant, key])
     }
 
-    /// What was replied to the command with this idempotency key; none where that was deleted.
+    /// The reply to the command with this idempotency key. None if it was deleted.
     pub(super) fn first_reply(
         &self,
         participant: i64,
@@ -115,7 +123,7 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
         idempotency::read(self.connection(), participant, key)
     }
 
-    /// Where a consumer reads on; none where it has never read.
+    /// The offset at which a consumer resumes. None if it has never read.
     pub(super) fn offset(
         &self,
         consumer: &str,
@@ -128,7 +136,7 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
             .optional()
     }
 
-    /// How many partitions of a topic hold or held records.
+    /// The number of partitions of a topic that hold or held records.
     pub(super) fn partitions(&self, topic: i64) -> rusqlite::Result<i32> {
         self.connection()
             .prepare_cached(
@@ -137,9 +145,9 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
             .query_row([topic], |row| row.get(0))
     }
 
-    /// Where the partitions of a topic that hold or held records begin, were nothing deleted, and
-    /// end; and the first record that is there of those that a consumer has not settled: what was
-    /// before it was deleted, and never comes.
+    /// The partitions of a topic that hold or held records: the offset where each begins (as if
+    /// nothing were deleted), where it ends, and the first existing record that a consumer has not
+    /// settled. Unsettled records before that were deleted and never come.
     pub(super) fn extents(&self, topic: i64, consumer: &str) -> rusqlite::Result<Vec<Extent>> {
         self.connection()
             .prepare_cached(
@@ -160,8 +168,8 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
             .collect()
     }
 
-    /// Published records of a partition from `from` on, at most `most`, and none after those whose
-    /// keys and values have `bytes` bytes together.
+    /// Published records of a partition from `from` on, at most `most`, ending with the one at
+    /// which their keys and values reach `bytes` bytes together.
     pub(super) fn records_within(
         &self,
         topic: &(i64, Arc<str>),
@@ -252,7 +260,7 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
         Ok(found)
     }
 
-    /// Whether a timer is set, and for that time.
+    /// True if a timer is set for that time.
     pub(super) fn timer_is_set(
         &self,
         participant: i64,
@@ -263,8 +271,8 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
             .exists(params![participant, timer.key, timer.name, timer.due as i64])
     }
 
-    /// The timers that are due and not parked, the longest due first, at most `most`; and when the
-    /// next one after `now` is due.
+    /// The due timers that are not parked, longest due first, at most `most`; and the due time of
+    /// the next one after `now`.
     pub(super) fn due_timers(
         &self,
         participant: i64,
@@ -288,8 +296,8 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
         Ok((due, next.map(|next| next as u64)))
     }
 
-    /// The first timer of a participant that is not parked, in the order in which they are due:
-    /// when it is or was due, its key and its name.
+    /// The first timer of a participant that is not parked, ordered by due time: due time, key and
+    /// name.
     pub(super) fn first_timer(
         &self,
         participant: i64,

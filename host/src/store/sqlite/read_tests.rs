@@ -13,9 +13,9 @@ fn reader(rows: &str) -> SqliteReader {
 }
 
 #[test]
-fn what_was_deleted_before_a_consumer_came_is_settled() {
-    // All of partition 0 is deleted; 1 begins at 6, and what was made while the clock was ahead is
-    // left in 2 and 3.
+fn records_deleted_before_a_consumer_came_are_settled() {
+    // All of partition 0 is deleted; 1 begins at 6; in 2 and 3 rows are left that were made while
+    // the clock was ahead.
     let reader = reader(
         "INSERT INTO partitions VALUES (1, 0, 10), (1, 1, 10), (1, 2, 10), (1, 3, 10), (2, 0, 3);
          WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 9)

@@ -1,5 +1,5 @@
-//! The rows that participants, generations and topics are known by. Read and written at start and
-//! when rules are loaded, never in a turn.
+//! The rows of participants, generations and topics. Read and written at start and when rules are
+//! loaded, never in a turn.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -22,17 +22,23 @@ pub(super) fn participant(sql: &Connection, name: &str) -> rusqlite::Result<(i64
 pub(super) fn generation(
     sql: &Connection,
     participant: i64,
-    generation: NewGeneration<'_>,
+    generation: &NewGeneration,
 ) -> rusqlite::Result<i64> {
+    let settings = (generation.settings.as_ref()).map(serde_json::to_string);
+    let settings = settings
+        .transpose()
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     sql.execute(
-        "INSERT OR IGNORE INTO generations (participant, digest, version, state_version, since)
-         VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT OR IGNORE INTO generations (participant, digest, version, state_version, since, component, settings)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
             participant,
             generation.digest,
             generation.version,
             generation.state_version,
-            generation.now as i64
+            generation.now as i64,
+            generation.component,
+            settings
         ],
     )?;
     sql.query_row(
@@ -72,7 +78,7 @@ pub(super) fn topic(sql: &Connection, name: &str) -> rusqlite::Result<i64> {
     })
 }
 
-/// The topics of which the outbox holds something that the relay has not published: names and rows.
+/// The topics with records in the outbox that the relay has not published: names and rows.
 pub(super) fn waiting_topics(
     sql: &Connection,
 ) -> rusqlite::Result<Vec<(std::sync::Arc<str>, i64)>> {
@@ -86,8 +92,8 @@ pub(super) fn waiting_topics(
     .collect()
 }
 
-/// Notes which consumers of the embedded log there are, by name and topic: those that are there no
-/// more hold back no rows of the outbox for longer than these are kept anyway.
+/// Notes the existing consumers of the embedded log, by name and topic. Others no longer hold back
+/// rows of the outbox beyond the retention.
 pub(super) fn note_consumers(
     sql: &Connection,
     participant: &str,
@@ -108,7 +114,7 @@ pub(super) fn note_consumers(
     Ok(())
 }
 
-/// Whether any state of a participant is stored.
+/// True if any state of a participant is stored.
 pub(super) fn holds_states(sql: &Connection, participant: i64) -> rusqlite::Result<bool> {
     sql.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM aggregates WHERE participant = ?1 AND state IS NOT NULL)",
@@ -117,14 +123,14 @@ pub(super) fn holds_states(sql: &Connection, participant: i64) -> rusqlite::Resu
 }
 
 /// The oldest and the newest version among the stored states of a participant that lie outside
-/// these bounds; none where all states lie within.
+/// these bounds. None if all states lie within.
 pub(super) fn state_versions_outside(
     sql: &Connection,
     participant: i64,
     oldest: u32,
     newest: u32,
 ) -> rusqlite::Result<Option<(u32, u32)>> {
-    // Only generations that ran can have left such states: most starts need not look at the
+    // Only generations that ran can have left such states: most starts need not read the
     // aggregates.
     let may_be: bool = sql.query_row(
         "SELECT EXISTS (SELECT 1 FROM generations
@@ -156,8 +162,8 @@ mod tests {
         let (row, _) = participant(&sql, "p").unwrap();
         for (digest, version) in [("a", 1), ("b", 2), ("c", 3)] {
             sql.execute(
-                "INSERT INTO generations (participant, digest, version, state_version, since)
-                 VALUES (?1, ?2, '', ?3, 0)",
+                "INSERT INTO generations (participant, digest, component, version, state_version, since)
+                 VALUES (?1, ?2, ?2, '', ?3, 0)",
                 params![row, digest, version],
             )
             .unwrap();
@@ -173,7 +179,7 @@ mod tests {
             ("gone", 3, None),
         ] {
             sql.execute(
-                "INSERT INTO aggregates VALUES (?1, ?2, 1, ?3, ?4)",
+                "INSERT INTO aggregates VALUES (?1, ?2, 1, ?3, ?4, NULL)",
                 params![row, key, version, state],
             )
             .unwrap();

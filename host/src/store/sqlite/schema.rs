@@ -1,26 +1,27 @@
 //! The tables, and the version of their shape.
 //!
-//! The version stands in `PRAGMA user_version`. A file of another version than this build's is
-//! refused and not touched. Once a version was released, the next one comes with a step that leads
-//! to it, in one transaction.
+//! The version is in `PRAGMA user_version`. A file of another version than this build's is refused
+//! and not changed. Once a version has been released, the next one comes with a migration step to
+//! it, in one transaction.
 
 use rusqlite::Connection;
 
 /// Version of the shape that this build reads and writes.
 pub(super) const VERSION: i64 = 1;
 
-/// Marks the file as ours (`PRAGMA application_id`): "SAGA" in ASCII.
+/// Marks the file as a store (`PRAGMA application_id`): "SAGA" in ASCII.
 pub(super) const APPLICATION_ID: i64 = 0x5341_4741;
 
-/// Makes the tables in an empty file. To be called in a transaction.
+/// Creates the tables in an empty file. To be called in a transaction.
 pub(super) fn create(sql: &Connection) -> rusqlite::Result<()> {
     sql.execute_batch(TABLES)?;
     sql.pragma_update(None, "user_version", VERSION)?;
     sql.pragma_update(None, "application_id", APPLICATION_ID)
 }
 
-/// Rows are kept small, for bytes are what a commit costs. Names that repeat (participants, topics,
-/// generations) are numbers in the rows. Text is UTF-8; JSON is kept as the text it arrived as.
+/// Rows are small, since a commit costs by its bytes. Repeated names (participants, topics,
+/// generations) are numbers in the rows. Text is UTF-8; JSON is stored as the text in which it
+/// arrived.
 const TABLES: &str = "
 -- Participants that have run on this store, and the last key that was generated for each.
 CREATE TABLE participants (
@@ -28,11 +29,13 @@ CREATE TABLE participants (
     name     TEXT NOT NULL UNIQUE,
     last_key INTEGER NOT NULL DEFAULT 0
 );
--- Generations: components that have decided.
+-- Generations: components that have decided, with the settings of their rules.
 CREATE TABLE generations (
     id            INTEGER PRIMARY KEY,
     participant   INTEGER NOT NULL REFERENCES participants,
-    digest        TEXT NOT NULL,
+    digest        TEXT NOT NULL,      -- of component and settings
+    component     TEXT NOT NULL,      -- digest of the component alone
+    settings      TEXT,               -- what the operator gave, a JSON object; NULL for none
     version       TEXT NOT NULL,
     state_version INTEGER NOT NULL,
     since         INTEGER NOT NULL,
@@ -49,6 +52,7 @@ CREATE TABLE aggregates (
     revision      INTEGER NOT NULL,
     state_version INTEGER NOT NULL,
     state         TEXT,               -- NULL once it was removed: the revision lives on
+    correlation   TEXT,               -- of the message that created it
     PRIMARY KEY (participant, key)
 ) WITHOUT ROWID;
 -- Identities of the events that were applied.
@@ -127,21 +131,54 @@ CREATE TABLE journal (
     fuel       INTEGER NOT NULL,
     time       INTEGER NOT NULL
 );
+-- Records that could not be decided. Operators name them by their numbers, of which none is given twice.
 CREATE TABLE dead_letters (
-    id          INTEGER PRIMARY KEY,
-    participant INTEGER NOT NULL,
-    consumer    TEXT NOT NULL,        -- the group, or `timer`
-    topic       TEXT NOT NULL,
-    partition   INTEGER NOT NULL,
-    offset      INTEGER NOT NULL,
-    key         BLOB,
-    value       BLOB,
-    reason      TEXT NOT NULL,        -- malformed, retries-exhausted, or the kind of fault
-    detail      TEXT NOT NULL,
-    attempts    INTEGER NOT NULL,
-    digest      TEXT NOT NULL,
-    time        INTEGER NOT NULL
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    participant     INTEGER NOT NULL,
+    aggregate       TEXT,             -- key of the aggregate; NULL where the record could not be admitted
+    consumer        TEXT NOT NULL,    -- the group
+    topic           TEXT NOT NULL,
+    declared_topic  TEXT NOT NULL,    -- as the participant calls it
+    incarnation     TEXT,
+    partition       INTEGER NOT NULL,
+    offset          INTEGER NOT NULL,
+    made            INTEGER NOT NULL, -- time of the record
+    attributes      TEXT NOT NULL,    -- what its headers say, JSON
+    key             BLOB,             -- of the record
+    value           BLOB,
+    event_id        TEXT,             -- with source, the identity of the message; NULL where it could not be admitted
+    source          TEXT,
+    reason          TEXT NOT NULL,    -- malformed, retries-exhausted, parking-full, or the kind of fault
+    detail          TEXT NOT NULL,
+    attempts        INTEGER NOT NULL,
+    digest          TEXT NOT NULL,
+    time            INTEGER NOT NULL,
+    parked          INTEGER,          -- number of the parked message that it is; NULL for one that holds nothing back
+    corrected       BLOB,             -- the value with which it is redriven instead of its own
+    failed_redrives INTEGER NOT NULL DEFAULT 0,
+    is_aside        INTEGER NOT NULL DEFAULT 0, -- parked only to be redriven; it holds nothing back once that failed
+    request         TEXT,             -- redrive or discard, until that is done
+    requests        INTEGER NOT NULL DEFAULT 0, -- how many there were, the present one included
+    ended           INTEGER,          -- when
+    ended_as        TEXT              -- decided or discarded
 );
+CREATE INDEX open_dead_letters ON dead_letters (participant, reason) WHERE ended IS NULL;
+CREATE UNIQUE INDEX parked_dead_letters ON dead_letters (parked) WHERE parked IS NOT NULL;
+CREATE INDEX blocked_aggregates ON dead_letters (participant, aggregate) WHERE parked IS NOT NULL;
+-- What was done with dead letters, by whom.
+CREATE TABLE dead_letter_acts (
+    id     INTEGER PRIMARY KEY,
+    letter INTEGER NOT NULL,
+    time   INTEGER NOT NULL,
+    by     TEXT NOT NULL,             -- the name of an operator's token, a record, or `host`
+    act    TEXT NOT NULL,             -- redrive, discard, returned, failed, decided, discarded
+    detail TEXT NOT NULL,
+    value  BLOB                       -- of a redrive with another value
+);
+CREATE INDEX acts_by_letter ON dead_letter_acts (letter, id);
+CREATE TRIGGER acts_go_with_their_letter AFTER DELETE ON dead_letters BEGIN
+    DELETE FROM dead_letter_acts WHERE letter = OLD.id;
+END;
 -- Which generation became active when; the last row of a participant is the active one.
 CREATE TABLE activations (
     id          INTEGER PRIMARY KEY,
@@ -179,6 +216,16 @@ CREATE TABLE quarantine (
     time        INTEGER NOT NULL,
     PRIMARY KEY (participant, key)
 ) WITHOUT ROWID;
+-- The latest requests of operators to release a quarantined aggregate.
+CREATE TABLE quarantine_releases (
+    id          INTEGER PRIMARY KEY,
+    participant INTEGER NOT NULL,
+    key         TEXT NOT NULL,
+    by          TEXT NOT NULL,        -- the operator
+    time        INTEGER NOT NULL,
+    reason      TEXT                  -- why it was not released, empty if it was; NULL until that is known
+);
+CREATE INDEX releases_by_participant ON quarantine_releases (participant, id);
 -- By which name others know this store.
 CREATE TABLE identity (
     id TEXT NOT NULL
@@ -190,7 +237,6 @@ CREATE TABLE topic_ids (
     consumer TEXT NOT NULL,
     topic    INTEGER NOT NULL,
     id       TEXT NOT NULL,
-    is_first INTEGER NOT NULL,
     PRIMARY KEY (consumer, topic)
 ) WITHOUT ROWID;
 -- In the order of their commits, so that the oldest go first and new ones lie side by side.
@@ -201,6 +247,7 @@ CREATE TABLE idempotency_keys (
     fingerprint BLOB NOT NULL,        -- of the request, SHA-256
     aggregate   TEXT NOT NULL,        -- key of the aggregate
     reply       TEXT NOT NULL,        -- JSON: done, pending, refused
+    correlation TEXT NOT NULL,
     time        INTEGER NOT NULL,
     UNIQUE (participant, key)
 );

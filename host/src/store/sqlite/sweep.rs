@@ -1,52 +1,53 @@
-//! The oldest rows of a table whose rows are numbered in the order in which they were written.
+//! The oldest rows of a table whose rows are numbered in the order of their writing.
 //!
-//! Their times rise with their numbers, but for those that were written while the clock was ahead:
-//! these are passed over, so that what lies behind them goes in its time, and go themselves when
-//! theirs has come.
+//! Their times rise with their numbers, except for rows that were written while the clock was
+//! ahead: these are skipped, so that later rows are deleted in time, and are deleted themselves
+//! once they are old.
 
 use rusqlite::{Connection, OptionalExtension as _, ToSql};
 
-/// Rows that one step looks at, or deletes, in each table. A step keeps the writer from committing
-/// for some milliseconds.
+/// Rows that one step reads or deletes in each table. A step keeps the writer from committing for
+/// some milliseconds.
 pub(super) const STEP: i64 = 2_000;
 
-/// Steps after which the rows that were passed over are looked at again: about an hour, if there is
-/// nothing else to delete.
+/// Steps after which skipped rows are read again: about an hour, if there is nothing else to
+/// delete.
 const ROUND: u32 = 7_200;
 
-/// A table, or a part of it, by the texts of SQL.
+/// A table or a part of it, in SQL.
 pub(super) struct Numbered<'t> {
     /// The table.
     pub(super) table: &'t str,
-    /// The column with the numbers.
+    /// The number column.
     pub(super) number: &'t str,
-    /// Which rows, as a condition over the parameters from ?3 on.
+    /// A condition that selects the rows, over the parameters from ?3 on.
     pub(super) part: &'t str,
     /// Those parameters.
     pub(super) of: &'t [&'t dyn ToSql],
 }
 
-/// How far a table was swept.
+/// The progress of the sweep of a table.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Sweep {
-    /// The rows below this number were passed over, or deleted.
+    /// The rows below this number were skipped or deleted.
     from: i64,
     steps: u32,
 }
 
-/// The find of one step.
+/// The result of one step.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Oldest {
-    /// The row of this number is old, and those that follow it may be.
+    /// The row of this number is old, and later ones may be.
     From(i64),
-    /// None is old so far, but there are rows to be looked at yet.
+    /// None is old so far, but there are more rows to read.
     Later,
     /// None is old.
     Nothing,
 }
 
 impl Sweep {
-    /// Finds the first row that is older than `before`. Rows later than `now` are ahead of time.
+    /// Finds the first row that is older than `before`. Rows later than `now` were written while
+    /// the clock was ahead.
     pub(super) fn oldest(
         &mut self,
         sql: &Connection,

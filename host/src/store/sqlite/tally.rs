@@ -6,7 +6,7 @@ use saga_core::message::Origin;
 pub(super) use crate::store::tally::Tally;
 use crate::store::tally::{Verdict, word};
 
-/// Sums that are not written yet. A handful of names, so a list is quicker than a map.
+/// Unwritten sums. There are few names, so a list is faster than a map.
 #[derive(Debug, Default)]
 pub(super) struct Tallies(Vec<Sum>);
 

@@ -1,31 +1,24 @@
-//! Identities of the topics that consumers read. A recreated topic is another one: what is stored
-//! of the first (offsets, identities made from positions) must not be taken for it.
+//! Identities of the topics that consumers read. A recreated topic is another one: data of the
+//! earlier topic (offsets, identities derived from positions) must not be taken for its own.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::store::streams::KnownTopic;
-
-/// The topic that a consumer is known to read under the name in this row.
-pub(super) fn known_topic(
+/// The id of the topic that a consumer is known to read under the name in this row.
+pub(super) fn topic_id(
     sql: &Connection,
     consumer: &str,
     topic: i64,
-) -> rusqlite::Result<Option<KnownTopic>> {
+) -> rusqlite::Result<Option<String>> {
     sql.query_row(
-        "SELECT id, is_first FROM topic_ids WHERE consumer = ?1 AND topic = ?2",
+        "SELECT id FROM topic_ids WHERE consumer = ?1 AND topic = ?2",
         params![consumer, topic],
-        |row| {
-            Ok(KnownTopic {
-                id: row.get(0)?,
-                is_first: row.get(1)?,
-            })
-        },
+        |row| row.get(0),
     )
     .optional()
 }
 
-/// A consumer reads its first topic of this name, the partitions from where `starts` says unless it
-/// is known better.
+/// Records that a consumer reads its first topic of this name. The partitions start at `starts`
+/// unless offsets are stored.
 pub(super) fn first_topic(
     sql: &Connection,
     consumer: &str,
@@ -34,7 +27,7 @@ pub(super) fn first_topic(
     starts: &[(i32, i64)],
 ) -> rusqlite::Result<()> {
     sql.execute(
-        "INSERT INTO topic_ids (consumer, topic, id, is_first) VALUES (?1, ?2, ?3, 1)",
+        "INSERT INTO topic_ids (consumer, topic, id) VALUES (?1, ?2, ?3)",
         params![consumer, topic, id],
     )?;
     for (partition, offset) in starts {
@@ -46,7 +39,7 @@ pub(super) fn first_topic(
     Ok(())
 }
 
-/// A consumer reads another topic of this name, from its beginning.
+/// Records that a consumer reads another topic of this name, from its beginning.
 pub(super) fn next_topic(
     sql: &Connection,
     consumer: &str,
@@ -54,7 +47,7 @@ pub(super) fn next_topic(
     id: &str,
 ) -> rusqlite::Result<()> {
     sql.execute(
-        "UPDATE topic_ids SET id = ?3, is_first = 0 WHERE consumer = ?1 AND topic = ?2",
+        "UPDATE topic_ids SET id = ?3 WHERE consumer = ?1 AND topic = ?2",
         params![consumer, topic, id],
     )?;
     sql.execute(
@@ -93,20 +86,14 @@ mod tests {
             sql.query_row(query, [consumer], |row| row.get(0)).unwrap()
         };
         for consumer in ["a", "b"] {
-            assert_eq!(known_topic(&sql, consumer, 7).unwrap(), None);
+            assert_eq!(topic_id(&sql, consumer, 7).unwrap(), None);
             write_offset(&sql, consumer, 7, 0, 100).unwrap();
             first_topic(&sql, consumer, 7, "one", &[(0, 90)]).unwrap();
         }
         next_topic(&sql, "a", 7, "two").unwrap();
-        let known = |id: &str, is_first| KnownTopic {
-            id: id.into(),
-            is_first,
-        };
-        assert_eq!(
-            known_topic(&sql, "a", 7).unwrap(),
-            Some(known("two", false))
-        );
-        assert_eq!(known_topic(&sql, "b", 7).unwrap(), Some(known("one", true)));
+        let known = |consumer| topic_id(&sql, consumer, 7).unwrap();
+        assert_eq!(known("a"), Some("two".into()));
+        assert_eq!(known("b"), Some("one".into()));
         assert_eq!((offset("a"), offset("b")), (0, 100));
     }
 }

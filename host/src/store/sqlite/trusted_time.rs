@@ -1,21 +1,21 @@
-//! The time by which old rows are deleted: it does not trust one reading of the wall clock.
+//! The time by which old rows are deleted: it does not depend on one reading of the wall clock.
 //!
-//! Within a process it passes as the monotonic clock does; from one process to the next a mark in
-//! the store carries it on. A wall clock that stands elsewhere is in doubt: it is believed when it
-//! has kept its pace for [`STEADY`], and until then the time goes on from where it was. Nothing is
-//! old by a time that the wall clock has not reached either.
+//! Within a process it follows the monotonic clock; from one process to the next a mark in the
+//! store carries it on. A wall clock that shows another time is in doubt: it is believed once it
+//! has kept its pace for [`STEADY`], and until then the trusted time continues from its last value.
+//! Nothing counts as old by a time that the wall clock has not reached either.
 
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-/// How far the wall clock may be off before it is in doubt. What lies within is caught up slowly.
+/// Deviation of the wall clock beyond which it is in doubt. Smaller ones are corrected slowly.
 const TOLERANCE: u64 = 5 * 60 * 1_000_000;
 
-/// How long a wall clock that is in doubt must keep its pace before it is believed.
+/// Time for which a wall clock in doubt must keep its pace before it is believed.
 pub(super) const STEADY: Duration = Duration::from_secs(3_600);
 
-/// The most that is caught up, as a part of the time that passes.
+/// Fastest correction: one part in this many of the elapsed time.
 const SLEW: u64 = 100;
 
 /// The time by which old rows are deleted. In microseconds, so that short steps lose nothing.
@@ -23,38 +23,38 @@ const SLEW: u64 = 100;
 pub(super) struct TrustedTime {
     trusted: u64,
     wall: u64,
-    /// The monotonic clock at the last look.
+    /// The monotonic clock at the last reading.
     looked: Duration,
     doubt: Option<Doubt>,
 }
 
-/// A wall clock that stands elsewhere.
+/// A wall clock that shows another time.
 #[derive(Debug)]
 struct Doubt {
     since: Duration,
-    /// How far the wall clock is ahead of the monotonic one.
+    /// Lead of the wall clock over the monotonic one.
     ahead: i128,
 }
 
-/// A remark on the wall clock; times are in milliseconds since the Unix epoch.
+/// A report on the wall clock; times are in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said {
-    /// At the start it stands elsewhere than when the store was last open.
+    /// At the start it does not follow the time when the store was last open.
     Elsewhere { wall: u64, trusted: u64 },
-    /// It leapt while the process ran.
+    /// It jumped while the process ran.
     Leapt { wall: u64, trusted: u64 },
-    /// It is back where it was expected.
+    /// It shows the expected time again.
     Back,
     /// It kept its pace for long enough, and is believed.
     Believed,
 }
 
 impl TrustedTime {
-    /// Goes on from this mark, if there is one, at these readings of the clocks.
+    /// Continues from this mark, if there is one, at these readings of the clocks.
     pub(super) fn new(mark: Option<u64>, wall: u64, monotonic: Duration) -> (Self, Option<Said>) {
         let wall = wall.saturating_mul(1_000);
         let mark = mark.map_or(wall, |mark| mark.saturating_mul(1_000));
-        // A short stop is as if it had not been.
+        // A short stop is ignored.
         let is_near = wall >= mark && wall - mark <= TOLERANCE;
         let mut time = Self {
             trusted: if is_near { wall } else { mark },
@@ -69,7 +69,7 @@ impl TrustedTime {
         (time, said)
     }
 
-    /// Takes in a reading of the clocks.
+    /// Processes a reading of the clocks.
     pub(super) fn look(&mut self, wall: u64, monotonic: Duration) -> Option<Said> {
         let passed = monotonic.saturating_sub(self.looked);
         let passed = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX);
@@ -108,27 +108,28 @@ impl TrustedTime {
         }
     }
 
-    /// What is older than the retention by this time may be deleted (milliseconds since the Unix
-    /// epoch).
+    /// The trusted time, in milliseconds since the Unix epoch. Rows older than the retention by
+    /// this time may be deleted.
     pub(super) fn now(&self) -> u64 {
         self.trusted.min(self.wall) / 1_000
     }
 
-    /// What is kept for the next process.
+    /// The mark to store for the next process.
     pub(super) fn mark(&self) -> u64 {
         self.trusted / 1_000
     }
 }
 
-/// The time by which old rows are deleted of a store that is opened at this reading of the wall
-/// clock; both are in milliseconds since the Unix epoch. For one that is not open for writing:
-/// [`Engine::trusted_now`](crate::store::Engine::trusted_now) tells it of one that is.
+/// The time by which old rows of a store are deleted, if it is opened at this reading of the wall
+/// clock; both are in milliseconds since the Unix epoch. For a store that is not open for writing:
+/// [`Engine::trusted_now`](crate::store::Engine::trusted_now) returns the time of an open one.
 pub(super) fn trusted_now(sql: &Connection, wall: u64) -> rusqlite::Result<u64> {
     let (time, _) = TrustedTime::new(last_open(sql)?, wall, Duration::ZERO);
     Ok(time.now())
 }
 
-/// When a store was last open, as far as it says so, in milliseconds since the Unix epoch.
+/// The time when a store was last open, as far as it is recorded, in milliseconds since the Unix
+/// epoch.
 pub(super) fn last_open(sql: &Connection) -> rusqlite::Result<Option<u64>> {
     let first = |select: &str| {
         sql.query_row(select, [], |row| {
@@ -139,7 +140,7 @@ pub(super) fn last_open(sql: &Connection) -> rusqlite::Result<Option<u64>> {
     let marked = first("SELECT time FROM trusted_time")?;
     match marked {
         Some(marked) => Ok(Some(marked)),
-        // It was closed by force before the first mark: what it decided last is the best there is.
+        // It was killed before the first mark: its last decision is the best estimate.
         None => first("SELECT time FROM journal ORDER BY seq DESC LIMIT 1"),
     }
 }
@@ -157,8 +158,8 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// Lets so many milliseconds pass by looks that are half a second apart, with the wall clock
-    /// off by so much.
+    /// Advances by this many milliseconds in readings half a second apart, with the wall clock off
+    /// by `off`.
     fn pass(time: &mut TrustedTime, from: u64, ms: u64, off: i64) -> Vec<Said> {
         (1..=ms / 500)
             .filter_map(|step| {
@@ -174,7 +175,7 @@ mod tests {
         assert_eq!((time.now(), said), (T, None), "a short stop");
         assert_eq!(pass(&mut time, 0, 60 * SECOND, 0), []);
         assert_eq!(time.now(), T + 60 * SECOND);
-        // Set ahead by a second: it takes a hundred.
+        // One second ahead: the correction takes a hundred.
         assert_eq!(pass(&mut time, 60 * SECOND, 50 * SECOND, 1_000), []);
         assert_eq!(time.now(), T + 110 * SECOND + 500);
         assert_eq!(pass(&mut time, 110 * SECOND, 60 * SECOND, 1_000), []);
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_store_that_is_not_open_the_time_goes_on_from_where_it_was() {
+    fn the_trusted_time_continues_after_the_store_was_closed() {
         let sql = Connection::open_in_memory().unwrap();
         sql.execute_batch(
             "CREATE TABLE journal (seq INTEGER PRIMARY KEY, time INTEGER);

@@ -1,13 +1,13 @@
-//! The one thread that writes.
+//! The one writing thread.
 //!
-//! It takes every entry that waits, applies them in one transaction, commits once, and only then
-//! tells those who wait (group commit, invariant 10). While one commit is on its way to disk the next
-//! batch gathers by itself; nothing waits for a timer.
+//! It takes all waiting entries, applies them in one transaction, commits once, and only then
+//! notifies their workers (group commit, invariant 10). While one commit is being synced, the next
+//! batch gathers; nothing waits for a timer.
 //!
-//! When a commit fails (disk full, device gone), everything in it is undone, and so is what was decided on it
-//! ([`saga_core::commit::chain`]): which entries hold is decided there. Nothing is
-//! tried again here: who handed an entry over knows whether its message will come again. What others
-//! want to write now and then shares the commits of the turns.
+//! If a commit fails (disk full, device gone), everything in it is rolled back, and the entries
+//! that were decided on it are void: [`saga_core::commit::chain`] decides which entries hold.
+//! Nothing is retried here: the worker that handed over an entry knows if its message will come
+//! again. Other occasional writes share the commits of the turns.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rusqlite::Connection;
-use saga_core::commit::{Batch, Chains, Ended, Entry, Fate, Link, Outcome};
+use saga_core::commit::{Batch, Chains, CommitOutcome, Ended, Entry, Fate, Link};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::apply::Counters;
-use super::batch::{Item, Step, in_savepoint, still_open};
+use super::batch::{BatchItem, BatchStep, in_savepoint, still_open};
 use super::file::{BUSY, StoreFile, UPKEEP_BUSY};
 use super::guard::Guard;
 use super::idempotency::{self, IdempotencySettings, Known, KnownKeys};
@@ -34,35 +34,41 @@ use crate::metrics::Commits;
 use crate::stages::Flow;
 use crate::store::condition::Condition;
 use crate::store::entry::{Done, Handed};
-use crate::store::fault::{FaultKind, StoreFault};
+use crate::store::fault::{StoreFault, StoreFaultKind};
 
-/// Entries that wait for the writer. Beyond it, workers wait (invariant 9).
+/// Entries that wait for the writer. Beyond it, workers block (invariant 9).
 const QUEUE: usize = 8_192;
 
-/// How often the writer looks for old rows when nothing else is to be done.
+/// Interval at which the idle writer searches for old rows.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// How often it does so while there is more to be deleted: old rows must go as fast as new ones come.
+/// The interval while there is more to delete: old rows must be deleted as fast as new ones arrive.
 const BEHIND: Duration = Duration::from_millis(20);
 
-/// What is written to find out whether a commit goes through: enough to need room in the file and in the log, and nothing that stays.
+/// A trial write that tells if a commit would succeed: large enough to need room in the file and in
+/// the log, and without lasting effect.
 const TRIAL: &str = "INSERT INTO log_mark SELECT printf('%.*c', 65536, '-');
     DELETE FROM log_mark WHERE length(mark) = 65536";
 
-/// How the store behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+/// Settings of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoreSettings {
-    /// Entries in one commit at most.
+    /// Most entries in one commit.
+    #[schemars(range(min = 1, max = 100_000))]
     pub batch: usize,
     /// Hours after which published events, identities and recorded decisions may be deleted.
+    #[schemars(range(min = 1, max = 876_000))]
     pub retention_hours: u64,
     /// Hours after which dead letters are deleted.
+    #[schemars(range(min = 1, max = 876_000))]
     pub dead_letter_hours: u64,
-    /// Bytes that the file may grow to, together with its log where a program keeps that from shrinking; 0 for no bound. Beyond it
-    /// writing fails as on a full disk.
+    /// Bytes that the file may grow to, together with its log if a program keeps that from
+    /// shrinking; 0 for no bound. Beyond it writes fail as on a full disk.
+    #[schemars(range(min = 0, max = i64::MAX))]
     pub max_bytes: u64,
-    /// Seconds for which a commit may wait for the disk or for a lock. From then on the host is not ready, and commands are
-    /// refused until the store goes on.
+    /// Seconds that a commit may wait for the disk or for a lock. After that the host is not ready,
+    /// and commands are refused until the store goes on.
+    #[schemars(range(min = 1, max = 3_600))]
     pub standstill_seconds: u64,
 }
 
@@ -78,7 +84,7 @@ impl Default for StoreSettings {
     }
 }
 
-/// What the writer is asked to do.
+/// A request to the writer.
 enum Request {
     Commit(Box<Handed>),
     /// Count this, with the next commit.
@@ -86,38 +92,38 @@ enum Request {
     /// Call back when the entry that the link is based on is committed.
     After(Done, Link),
     /// Run this in the batch's transaction.
-    Run(Step),
+    Run(BatchStep),
     Stop,
 }
 
 /// The store: hands entries to the writer and opens readers.
-pub(super) struct Store {
+pub(super) struct SqliteWriter {
     pub(super) file: Arc<StoreFile>,
-    /// Where the locks of others are looked for.
+    /// The file on which other programs' locks are looked up.
     pub(super) index: LockFile,
     requests: Sender<Request>,
-    thread: std::sync::Mutex<Option<JoinHandle<()>>>,
+    thread: parking_lot::Mutex<Option<JoinHandle<()>>>,
     /// Notified after every commit that published something.
     published: Notify,
     /// Notified after every commit that set a timer.
     timers: Notify,
-    /// Tells after every commit which aggregates it changed.
+    /// Reports after every commit the aggregates that it changed.
     changes: Changes,
     pub(super) condition: Arc<Condition>,
     /// The time by which old rows are deleted.
     trusted_now: Arc<AtomicU64>,
     known_keys: Arc<KnownKeys>,
     flow: Arc<Flow>,
-    /// Numbers of workers that were given.
+    /// The last worker number that was given out.
     workers: AtomicU64,
     retention_hours: u64,
 }
 
-impl Store {
+impl SqliteWriter {
     /// Starts the writer on an opened file.
     ///
     /// # Errors
-    /// What SQLite or the system said.
+    /// The error of SQLite or the system.
     pub(super) fn start(
         file: StoreFile,
         settings: StoreSettings,
@@ -165,7 +171,7 @@ impl Store {
             file,
             index,
             requests,
-            thread: std::sync::Mutex::new(Some(thread)),
+            thread: parking_lot::Mutex::new(Some(thread)),
             published,
             timers,
             changes,
@@ -178,32 +184,33 @@ impl Store {
         })
     }
 
-    /// Hours for which an event that comes again is recognised.
+    /// Hours during which a repeated event is deduplicated.
     pub(super) fn retention_hours(&self) -> u64 {
         self.retention_hours
     }
 
-    /// How much was ever handed over to be written, and how much of it is over.
+    /// The number of items ever handed over to be written, and the number of finished ones.
     pub(super) fn flow(&self) -> (u64, u64) {
         self.flow.counts(|| self.requests.len())
     }
 
-    /// A name by which this store is told from all others; see [`StoreFile::identity`].
+    /// A name that tells this store from all others; see [`StoreFile::identity`].
     pub(super) fn identity(&self) -> &str {
         self.file.identity()
     }
 
-    /// What its files occupy; see [`StoreFile::bytes`].
+    /// Disk space of its files; see [`StoreFile::bytes`].
     pub(super) fn bytes(&self) -> Vec<(&'static str, u64)> {
         self.file.bytes()
     }
 
-    /// What it is good for at the moment. Who meets a fault in reading reports it there.
+    /// The present condition of the store. Callers report faults of reads there.
     pub(super) fn condition(&self) -> &Condition {
         &self.condition
     }
 
-    /// The time by which old rows are deleted, in milliseconds since the Unix epoch: it does not trust one reading of the clock.
+    /// The time by which old rows are deleted, in milliseconds since the Unix epoch. It does not
+    /// depend on one reading of the clock.
     pub(super) fn trusted_now(&self) -> u64 {
         self.trusted_now.load(Ordering::Relaxed)
     }
@@ -223,7 +230,7 @@ impl Store {
         self.workers.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Hands over an entry. Waits while the queue is full.
+    /// Hands over an entry. Blocks while the queue is full.
     pub(super) fn commit(&self, handed: Box<Handed>) {
         self.send(Request::Commit(handed));
     }
@@ -233,11 +240,11 @@ impl Store {
         self.send(Request::After(done, link));
     }
 
-    /// Runs something of the caller's in the writer, as a whole or not at all, and gives its result when it is committed. It
-    /// shares a commit with what waits beside it, and must be short. Blocks.
+    /// Runs a step in the writer, as a whole or not at all, and returns its result once it is
+    /// committed. It shares a commit with other waiting items, and must be short. Blocks.
     ///
     /// # Errors
-    /// What SQLite said; or that the store is closed.
+    /// SQLite's error; or the store is closed.
     pub(super) fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -246,7 +253,8 @@ impl Store {
         result.unwrap_or_else(|_| Err(StoreFault("the store is closed".into())))
     }
 
-    /// The same without waiting: the result comes by the channel, which is closed without one if the store is.
+    /// The same without blocking: the result comes through the channel, which closes without one if
+    /// the store closes.
     pub(super) fn hand_in<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -257,14 +265,14 @@ impl Store {
             let result = match connection {
                 Some(connection) => in_savepoint(connection, work).map_err(|error| {
                     let fault = StoreFault::from(error);
-                    if fault.kind() != FaultKind::Passing {
+                    if fault.kind() != StoreFaultKind::Passing {
                         condition.report("something can't be written", &fault);
                     }
                     fault
                 }),
                 None => Err(StoreFault("was not tried".into())),
             };
-            // If the caller is gone, so is the need for the result.
+            // If the caller is gone, nobody needs the result.
             Box::new(move |committed| drop(give.send(committed.and(result))))
         })));
         take
@@ -272,13 +280,13 @@ impl Store {
 
     /// Blocks until everything handed over before is committed or has failed.
     pub(super) fn settle_up(&self) {
-        // Whether it went well is told to those who handed it over.
+        // Each outcome is reported to the caller that handed it over.
         let _ = self.run(|_| Ok(()));
     }
 
     fn send(&self, request: Request) {
-        // The writer ends only on `Stop`, after which nobody may send; a late request is dropped, and
-        // with it its callback, which its owner sees.
+        // The writer ends only on `Stop`, after which nobody may send. A late request is dropped
+        // with its callback, which its owner notices.
         let _ = self.requests.send(request);
     }
 
@@ -292,7 +300,7 @@ impl Store {
         &self.timers
     }
 
-    /// Tells after every commit which aggregates it changed.
+    /// Reports after every commit the aggregates that it changed.
     pub(super) fn changes(&self) -> &Changes {
         &self.changes
     }
@@ -300,7 +308,7 @@ impl Store {
     /// Commits what is queued and ends the writer. Nothing may be handed over afterwards.
     pub(super) fn close(&self) {
         self.send(Request::Stop);
-        let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
+        let thread = self.thread.lock().take();
         if let Some(thread) = thread
             && thread.join().is_err()
         {
@@ -317,12 +325,12 @@ struct Writer {
     changes: Changes,
     condition: Arc<Condition>,
     guard: Guard,
-    /// Where the locks of others are looked for.
+    /// The file on which other programs' locks are looked up.
     index: LockFile,
     counters: Counters,
-    /// What was not written, and what was decided on it.
+    /// The unwritten entries, and those that were decided on them.
     chains: Chains,
-    /// What was counted besides entries, and is written with the next commit.
+    /// Counts without an entry, to be written with the next commit.
     uncommitted: Tallies,
     pruner: Pruner,
     batch: usize,
@@ -345,18 +353,18 @@ impl Writer {
             let is_one = request.is_ok();
             self.flow.begin(is_one.into());
             match request {
-                Ok(Request::Commit(handed)) => next = self.commit(Item::Entry(handed), began),
+                Ok(Request::Commit(handed)) => next = self.commit(BatchItem::Entry(handed), began),
                 Ok(Request::After(done, link)) => after(done, self.chains.holds(link)),
-                Ok(Request::Run(step)) => next = self.commit(Item::Step(step), began),
+                Ok(Request::Run(step)) => next = self.commit(BatchItem::Step(step), began),
                 Ok(Request::Count(tally)) => self.uncommitted.add(&tally),
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.flow.over(is_one.into());
-            // Under load too: what is old must go then most of all.
+            // Under load too: then deletion is needed most.
             let is_time = looked.elapsed() >= pause;
             if is_time {
-                // Turns do not wait for what can be done later.
+                // Turns do not wait for work that can be done later.
                 let _ = self.connection.busy_timeout(UPKEEP_BUSY);
             }
             self.guard.tend(&self.connection, is_time);
@@ -374,21 +382,21 @@ impl Writer {
         if self.condition.refusal().is_none() {
             self.write_tallies();
         }
-        // A clean end leaves no log behind to be recovered.
+        // A clean end leaves no log to recover.
         self.guard.close(&self.connection);
         let _ = super::file::close(self.connection);
         self.condition.work().end();
     }
 
-    /// Commits a batch that starts with this item; gives back the request that ended the batch.
-    fn commit(&mut self, first: Item, began: Instant) -> Option<Request> {
+    /// Commits a batch that starts with this item; returns the request that ended the batch.
+    fn commit(&mut self, first: BatchItem, began: Instant) -> Option<Request> {
         let mut batch = vec![first];
         let mut left = None;
         while batch.len() < self.batch {
             batch.push(match self.queue.try_recv() {
-                Ok(Request::Commit(handed)) => Item::Entry(handed),
-                Ok(Request::After(done, link)) => Item::After(done, link),
-                Ok(Request::Run(step)) => Item::Step(step),
+                Ok(Request::Commit(handed)) => BatchItem::Entry(handed),
+                Ok(Request::After(done, link)) => BatchItem::After(done, link),
+                Ok(Request::Run(step)) => BatchItem::Step(step),
                 Ok(Request::Count(tally)) => {
                     self.uncommitted.add(&tally);
                     continue;
@@ -411,10 +419,10 @@ impl Writer {
         let now = self.commits.over(entries, began, result.is_ok());
         self.counters.clear();
         let outcome = match &result {
-            Ok(()) => Outcome::Committed,
-            Err(_) => Outcome::Failed,
+            Ok(()) => CommitOutcome::Committed,
+            Err(_) => CommitOutcome::Failed,
         };
-        // SQLite knows what became of a commit.
+        // SQLite knows the outcome of a commit.
         if let Ended::Over(items) = batch.end(&mut self.chains, outcome) {
             tell_workers(&items);
             match result {
@@ -426,8 +434,8 @@ impl Writer {
         left
     }
 
-    /// Writes a batch in one transaction; gives its items, all of them in any case.
-    fn write(&mut self, items: Vec<Item>) -> (Batch<Item>, Result<(), StoreFault>) {
+    /// Writes a batch in one transaction; returns all its items in any case.
+    fn write(&mut self, items: Vec<BatchItem>) -> (Batch<BatchItem>, Result<(), StoreFault>) {
         let sql = &self.connection;
         let trusted = self.guard.passed();
         let (counters, chains) = (&mut self.counters, &mut self.chains);
@@ -436,8 +444,9 @@ impl Writer {
             .prepare_cached("BEGIN IMMEDIATE")
             .and_then(|mut begin| begin.execute([]).map(drop));
         for mut item in items {
-            if matches!(item, Item::Step(_)) {
-                // It may write what entries before it wrote too, where to read on, for example, and comes after them.
+            if matches!(item, BatchItem::Step(_)) {
+                // It may also write rows of the entries before it, such as offsets, and comes after
+                // them.
                 result = result.and_then(|()| counters.flush(sql));
                 counters.clear();
                 item = item.take_step(result.is_ok().then_some(sql));
@@ -445,7 +454,7 @@ impl Writer {
             }
             match result {
                 Ok(()) => {
-                    let write = |item: &mut Item| item.write(sql, counters, trusted);
+                    let write = |item: &mut BatchItem| item.write(sql, counters, trusted);
                     result = batch.add(chains, item, write);
                 }
                 Err(_) => batch.add_failed(chains, item),
@@ -457,20 +466,20 @@ impl Writer {
             sql.prepare_cached("COMMIT")?.execute([]).map(drop)
         });
         if result.is_err() && !sql.is_autocommit() {
-            // The rollback can fail only where the transaction is gone already.
+            // The rollback can fail only if the transaction is already gone.
             let _ = sql.execute_batch("ROLLBACK");
         }
         let result = result.map_err(|error| self.fault(&error));
         if result.is_ok() {
             self.uncommitted.clear();
         }
-        // What was committed to files that are gone is lost with them.
+        // Commits to files that are gone are lost with them.
         let result = result.and_then(|()| self.guard.after_commit());
         (batch, result)
     }
 
-    /// A batch of which nothing is tried.
-    fn untried(&mut self, items: Vec<Item>) -> Batch<Item> {
+    /// A batch that is not attempted.
+    fn untried(&mut self, items: Vec<BatchItem>) -> Batch<BatchItem> {
         let mut batch = Batch::with_capacity(items.len());
         for item in items {
             batch.add_failed(&mut self.chains, item.take_step(None));
@@ -478,34 +487,36 @@ impl Writer {
         batch
     }
 
-    /// What a commit failed of; with who has locked the store, where that is it.
+    /// The fault of a failed commit; it names the program that has locked the store, if that is the
+    /// reason.
     fn fault(&self, error: &rusqlite::Error) -> StoreFault {
         lock_holders::fault(error, self.index)
     }
 
-    fn committed(&mut self, items: Vec<(Item, Fate)>, now: Option<Instant>) {
-        // A commit with nothing in it goes through on a full disk too.
+    fn committed(&mut self, items: Vec<(BatchItem, Fate)>, now: Option<Instant>) {
+        // An empty commit succeeds even on a full disk.
         let is_written = |fate: Fate| matches!(fate, Fate::Written | Fate::Duplicate);
-        let has_written =
-            |(item, fate): &(Item, Fate)| matches!(item, Item::Entry(_)) && is_written(*fate);
+        let has_written = |(item, fate): &(BatchItem, Fate)| {
+            matches!(item, BatchItem::Entry(_)) && is_written(*fate)
+        };
         if items.iter().any(has_written) {
             self.condition.has_committed();
         }
         let mut notified = Notified::default();
         for (item, fate) in items {
             match item {
-                Item::Entry(handed) if is_written(fate) => {
+                BatchItem::Entry(handed) if is_written(fate) => {
                     notified.add(&handed.entry);
                     self.written(*handed, fate == Fate::Written, now);
                 }
-                Item::Entry(handed) => {
+                BatchItem::Entry(handed) => {
                     let why = "was decided on a state that did not come to be; try again";
                     void(*handed, &StoreFault(why.into()));
                 }
-                Item::After(done, _) => after(done, fate == Fate::Written),
-                Item::Taken(done) => done(Ok(())),
-                // All were taken when the batch was written.
-                Item::Step(_) => {}
+                BatchItem::After(done, _) => after(done, fate == Fate::Written),
+                BatchItem::Taken(done) => done(Ok(())),
+                // All steps ran when the batch was written.
+                BatchItem::Step(_) => {}
             }
         }
         if notified.published {
@@ -516,7 +527,7 @@ impl Writer {
         }
     }
 
-    /// An entry is on disk; or it was applied before, and that it was consumed is.
+    /// An entry is durable; or it was applied before, and its consumption is durable.
     fn written(&self, mut handed: Handed, is_new: bool, now: Option<Instant>) {
         if is_new {
             handed
@@ -543,20 +554,20 @@ impl Writer {
         (handed.done)(Ok(()));
     }
 
-    fn failed(&mut self, items: Vec<(Item, Fate)>, fault: &StoreFault) {
+    fn failed(&mut self, items: Vec<(BatchItem, Fate)>, fault: &StoreFault) {
         self.condition.commit_failed(fault);
         for (item, _) in items {
             match item {
-                Item::Entry(handed) => void(*handed, fault),
-                Item::After(done, _) => after(done, false),
-                Item::Taken(done) => done(Err(fault.clone())),
-                Item::Step(_) => {}
+                BatchItem::Entry(handed) => void(*handed, fault),
+                BatchItem::After(done, _) => after(done, false),
+                BatchItem::Taken(done) => done(Err(fault.clone())),
+                BatchItem::Step(_) => {}
             }
         }
     }
 
-    /// After a commit that failed: finds out whether one would go through now, for nobody may send another command to a host that is not
-    /// ready.
+    /// After a failed commit: tests if one would succeed now, since an unready host may get no
+    /// further command.
     fn try_again(&mut self) {
         if !self.condition.is_failing() || self.guard.lacks_room().is_some() {
             return;
@@ -567,7 +578,7 @@ impl Writer {
         }
     }
 
-    /// Writes what was counted besides entries. Where that fails it is kept for the next commit.
+    /// Writes the counts without an entry. If that fails, they are kept for the next commit.
     fn write_tallies(&mut self) {
         if self.uncommitted.is_empty() {
             return;
@@ -582,7 +593,7 @@ impl Writer {
         }
     }
 
-    /// Deletes some of what is old; says whether there is more.
+    /// Deletes some old rows; returns true if there are more.
     fn prune(&mut self) -> bool {
         let time = self.guard.time(&self.connection);
         let pruned = time.and_then(|now| self.pruner.step(&self.connection, now));
@@ -594,17 +605,17 @@ impl Writer {
     }
 }
 
-/// Tells the workers what became of their entries, once the store shows what was committed: sooner, they would read states that
-/// are about to be replaced.
-fn tell_workers(items: &[(Item, Fate)]) {
+/// Reports the fates of their entries to the workers, once the commit is visible in the store:
+/// sooner, they would read states that are about to be replaced.
+fn tell_workers(items: &[(BatchItem, Fate)]) {
     for (item, fate) in items {
-        if let Item::Entry(handed) = item {
+        if let BatchItem::Entry(handed) = item {
             (handed.progress).tell(&handed.entry, handed.link.ticket, *fate);
         }
     }
 }
 
-/// Who is to be woken after a commit.
+/// The notifications due after a commit.
 #[derive(Default)]
 struct Notified {
     published: bool,
@@ -620,7 +631,7 @@ impl Notified {
 
 /// An entry that is not written: its record is read again.
 fn void(mut handed: Handed, fault: &StoreFault) {
-    // Before its client is told: it may repeat the command at once.
+    // Released before its client is notified, which may repeat the command at once.
     handed.claim = None;
     if let Some(measured) = handed.measured {
         measured.is_void();

@@ -6,8 +6,8 @@
 
 use super::*;
 
-fn store(directory: &std::path::Path, settings: StoreSettings) -> Store {
-    Store::start(
+fn store(directory: &std::path::Path, settings: StoreSettings) -> SqliteWriter {
+    SqliteWriter::start(
         StoreFile::open(directory).unwrap(),
         settings,
         IdempotencySettings::default(),
@@ -17,8 +17,8 @@ fn store(directory: &std::path::Path, settings: StoreSettings) -> Store {
     .unwrap()
 }
 
-/// Keeps the writer at one step until the sender is used or dropped.
-fn occupied(store: &Store) -> (Sender<()>, Receiver<Result<(), StoreFault>>) {
+/// Keeps the writer busy with one step until the sender is used or dropped.
+fn occupied(store: &SqliteWriter) -> (Sender<()>, Receiver<Result<(), StoreFault>>) {
     let (begun, has_begun) = bounded(1);
     let (go_on, gate) = bounded::<()>(1);
     let step = store.hand_in(move |_| {
@@ -30,14 +30,14 @@ fn occupied(store: &Store) -> (Sender<()>, Receiver<Result<(), StoreFault>>) {
     (go_on, step)
 }
 
-/// Hands over what shares a commit: the writer is busy until all of it waits.
-fn together(store: &Store, steps: &[&'static str]) -> Vec<Result<(), StoreFault>> {
+/// Hands over steps that share a commit: the writer is busy until all of them wait.
+fn together(store: &SqliteWriter, steps: &[&'static str]) -> Vec<Result<(), StoreFault>> {
     let (go_on, _step) = occupied(store);
     std::thread::scope(|scope| {
         let mut results = Vec::new();
         for (number, sql) in steps.iter().copied().enumerate() {
             results.push(scope.spawn(move || store.run(move |step| step.execute_batch(sql))));
-            // In this order: the next one is handed over when this one waits.
+            // In order: the next one is handed over once this one waits.
             while store.requests.len() <= number {
                 std::thread::yield_now();
             }
@@ -108,7 +108,7 @@ fn a_step_has_the_last_word_on_what_entries_before_it_wrote() {
 }
 
 #[test]
-fn what_waits_for_the_writer_is_known_without_asking_it() {
+fn the_queue_of_the_writer_is_known_without_the_writer() {
     let data = tempfile::tempdir().unwrap();
     let store = store(data.path(), StoreSettings::default());
     let (go_on, first) = occupied(&store);
@@ -120,12 +120,12 @@ fn what_waits_for_the_writer_is_known_without_asking_it() {
     second.recv().unwrap().unwrap();
     store.close();
     let (given, over) = store.flow();
-    // The end itself is the one more.
+    // The request to stop is the additional one.
     assert!(given - over <= 1, "{given} {over}");
 }
 
 #[test]
-fn what_shares_a_commit_with_a_step_that_fills_the_store_is_undone_with_it() {
+fn entries_in_the_commit_of_a_step_that_fills_the_store_are_undone_with_it() {
     let data = tempfile::tempdir().unwrap();
     let settings = StoreSettings {
         max_bytes: 1 << 20,
@@ -144,13 +144,13 @@ fn what_shares_a_commit_with_a_step_that_fills_the_store_is_undone_with_it() {
         ],
     );
     assert!(results.iter().all(Result::is_err), "{results:?}");
-    let notes = |store: &Store| -> i64 {
+    let notes = |store: &SqliteWriter| -> i64 {
         let reader = store.file.reading().unwrap();
         let count = "SELECT count(*) FROM notes";
         (reader.query_row(count, [], |row| row.get(0))).unwrap()
     };
     assert_eq!(notes(&store), 0);
-    // A step that is merely wrong costs nobody else anything.
+    // A step that merely fails affects no other.
     let results = together(
         &store,
         &[
@@ -168,7 +168,7 @@ fn what_shares_a_commit_with_a_step_that_fills_the_store_is_undone_with_it() {
 fn a_store_that_takes_commits_again_is_found_out_without_a_command() {
     let data = tempfile::tempdir().unwrap();
     let store = store(data.path(), StoreSettings::default());
-    let fault = StoreFault::new(FaultKind::Passing, "database is locked");
+    let fault = StoreFault::new(StoreFaultKind::Passing, "database is locked");
     store.condition().commit_failed(&fault);
     assert!(store.condition().trouble().is_some());
     let begun = Instant::now();
@@ -177,7 +177,7 @@ fn a_store_that_takes_commits_again_is_found_out_without_a_command() {
         std::thread::sleep(Duration::from_millis(10));
     }
     store.close();
-    // What was written for it is gone.
+    // Its writes were rolled back.
     let sql = Connection::open(data.path().join("saga.db")).unwrap();
     let count = "SELECT count(*), max(length(mark)) FROM log_mark";
     let left = sql.query_row(count, [], |row| Ok((row.get(0)?, row.get(1)?)));

@@ -1,9 +1,8 @@
-//! What a swap of rules asks of a transport: topics are published and sources come and go while the rest
-//! runs on.
+//! Swaps of rules: topics are published, and sources come and go, while the rest runs on.
 
 use super::*;
 
-fn rows(rig: &Rig, topic: i64, numbers: std::ops::Range<usize>) -> Vec<OutboxRow> {
+fn rows(rig: &TransportRig, topic: i64, numbers: std::ops::Range<usize>) -> Vec<OutboxRow> {
     let row = |number: usize| OutboxRow {
         topic,
         ..rig.row("k", &number.to_string())
@@ -15,7 +14,9 @@ fn numbers(numbers: std::ops::Range<usize>) -> Vec<String> {
     numbers.map(|number| number.to_string()).collect()
 }
 
-pub(crate) fn a_topic_added_later_is_published_with_what_the_outbox_held(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn a_topic_added_later_is_published_with_what_the_outbox_held(
+    rig: impl Fn(i32) -> TransportRig,
+) {
     let rig = rig(1);
     let _relay = rig.publishing();
     let consumer = rig.consuming();
@@ -35,7 +36,7 @@ pub(crate) fn a_topic_added_later_is_published_with_what_the_outbox_held(rig: im
     let of_later = rig.consuming_from(&rig.source_of(&later, "of-later"));
     assert_eq!(of_later.values(200), numbers(0..200));
     assert_eq!(consumer.values(499), numbers(1..500));
-    // Had anything been published twice, it would come before these.
+    // Any record published twice would come before these.
     rig.publish(rows(&rig, later.1, 200..201));
     rig.publish(rows(&rig, rig.source.topic_row, 500..501));
     assert_eq!(of_later.values(1), ["200"]);
@@ -45,7 +46,7 @@ pub(crate) fn a_topic_added_later_is_published_with_what_the_outbox_held(rig: im
 }
 
 pub(crate) fn topics_may_be_added_before_the_relay_runs_and_after_it_ended(
-    rig: impl Fn(i32) -> Rig,
+    rig: impl Fn(i32) -> TransportRig,
 ) {
     let rig = rig(1);
     let later = rig.topic(LATER);
@@ -65,7 +66,9 @@ pub(crate) fn topics_may_be_added_before_the_relay_runs_and_after_it_ended(
     assert_eq!(of_later.values(1), ["3"]);
 }
 
-pub(crate) fn a_source_is_stopped_alone_and_another_group_goes_on(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn a_source_is_stopped_alone_and_another_group_goes_on(
+    rig: impl Fn(i32) -> TransportRig,
+) {
     let rig = rig(1);
     let topic = (rig.source.topic.clone(), rig.source.topic_row);
     let _relay = rig.publishing();
@@ -81,7 +84,7 @@ pub(crate) fn a_source_is_stopped_alone_and_another_group_goes_on(rig: impl Fn(i
     let took = leaving.stop();
     assert!(took < PROMPTLY, "{took:?}");
     assert!(!rig.stop.is_cancelled());
-    // What was in flight may still be settled.
+    // Records in flight may still be settled.
     rig.settle(&in_flight.1);
     assert_eq!(rig.stored(0), Some(2));
 
@@ -94,16 +97,16 @@ pub(crate) fn a_source_is_stopped_alone_and_another_group_goes_on(rig: impl Fn(i
     );
 }
 
-pub(crate) fn a_stopped_source_delivers_no_further_record(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn a_stopped_source_delivers_no_further_record(rig: impl Fn(i32) -> TransportRig) {
     let rig = rig(1);
     let _relay = rig.publishing();
     rig.publish(rows(&rig, rig.source.topic_row, 0..100));
-    // All of them have come from the broker, where there is one, when the second reader has them.
+    // Once the second reader has them, all of them have come from the broker, if there is one.
     let topic = (rig.source.topic.clone(), rig.source.topic_row);
     let other = rig.consuming_from(&rig.source_of(&topic, "other"));
     assert_eq!(other.values(100).len(), 100);
 
-    // A sink that is slow: it takes a record only when it is asked for.
+    // A slow sink: takes a record only on request.
     let slow = rig.consuming_by(&rig.source, crossbeam_channel::bounded(0));
     let first = slow.next();
     slow.running.stop.cancel();
@@ -117,7 +120,9 @@ pub(crate) fn a_stopped_source_delivers_no_further_record(rig: impl Fn(i32) -> R
     assert_eq!(rig.consuming().values(99), numbers(1..100));
 }
 
-pub(crate) fn a_source_started_again_goes_on_from_the_stored_offset(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn a_source_started_again_goes_on_from_the_stored_offset(
+    rig: impl Fn(i32) -> TransportRig,
+) {
     let rig = rig(1);
     let _relay = rig.publishing();
     rig.publish(rows(&rig, rig.source.topic_row, 0..10));
@@ -149,7 +154,7 @@ pub(crate) fn a_source_started_again_goes_on_from_the_stored_offset(rig: impl Fn
     assert_eq!(consumer.values(1), ["12"], "nothing twice");
 }
 
-pub(crate) fn sources_end_with_the_parent_of_their_tokens(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn sources_end_with_the_parent_of_their_tokens(rig: impl Fn(i32) -> TransportRig) {
     let rig = rig(1);
     let consumer = rig.consuming();
     let relay = rig.publishing();

@@ -1,10 +1,11 @@
-//! What a worker wants done: entries for the writer, answers for clients, what is counted and what
-//! is logged.
+//! Performs the actions of a worker: entries for the writer, answers for clients, counters and
+//! logs.
 
-use saga_core::commit::{DeadLetter, ParkedTimer, Write};
-use saga_core::worker::{Action, Bound, Commit, ReadAnswer, Report, TurnEnd};
+use saga_core::commit::{DeadLetter, LetterPlace, ParkedTimer, Write};
+use saga_core::record::Position;
+use saga_core::worker::{Action, Bound, Commit, ReadAnswer, TurnEnd, WorkerReport};
 
-use super::super::this_host::{Answer, Client, ThisHost};
+use super::super::this_host::{Answer, ThisHost, WaitingClient};
 use super::Thread;
 use crate::metrics::turns::{Measured, Since};
 use crate::store::{Handed, StoreFault};
@@ -17,7 +18,7 @@ impl Thread {
                 if let Some(end) = end {
                     self.ended(end);
                 }
-                client.answer(answer.into());
+                client.answer(answer);
             }
             Action::AnswerAfter(then, link) => {
                 let ReadAnswer {
@@ -33,7 +34,7 @@ impl Thread {
                         Some(measured) => measured.is_void(),
                         None => {}
                     }
-                    client.answer(result.map_or_else(Answer::StoreFailed, |()| answer.into()));
+                    client.answer(result.map_or_else(Answer::StoreFailed, |()| answer));
                 };
                 self.shared.store.after(link, Box::new(done));
             }
@@ -44,13 +45,13 @@ impl Thread {
         }
     }
 
-    /// A turn is over that leaves nothing to commit.
+    /// Counts a turn that leaves nothing to commit.
     fn ended(&self, end: TurnEnd<Since>) {
         (self.counted).ended(end.origin, &end.name, end.end, end.since);
         self.count(end);
     }
 
-    /// Counts a turn in the store that leaves nothing to commit.
+    /// Counts in the store a turn that leaves nothing to commit.
     fn count(&self, end: TurnEnd<Since>) {
         let generation = self.worker.active().generation.id;
         if let Some(tally) = end.into_tally(generation) {
@@ -58,7 +59,7 @@ impl Thread {
         }
     }
 
-    /// What counts a turn when it is committed.
+    /// The measurement that counts a turn when it is committed.
     fn measured(&self, end: &TurnEnd<Since>) -> Option<Measured> {
         (self.counted).to_commit(end.origin, &end.name, end.end, end.since, end.dead_letter)
     }
@@ -91,28 +92,35 @@ impl Thread {
             progress: self.progress.clone(),
             measured,
             done: match (client, over) {
-                (Some((client, answer)), _) => answers(client, answer.into()),
+                (Some((client, answer)), _) => answers(client, answer),
                 (None, Some(over)) => Box::new(move |_| drop(over)),
                 (None, None) => Box::new(|_| {}),
             },
         }));
     }
 
-    fn report(&self, report: Report) {
+    fn report(&self, report: WorkerReport) {
         let participant = &self.shared.name;
         match report {
-            Report::Fault(kind) => self.shared.turns.broke(kind),
-            Report::Broke(command, id, fault) => tracing::error!(
+            WorkerReport::Fault(kind) => self.shared.turns.broke(kind),
+            WorkerReport::Broke(command, id, fault) => tracing::error!(
                 %participant, %command, %id, digest = %self.worker.active().digest(), %fault,
                 "the rules broke on a command; nothing was changed"
             ),
-            Report::Quarantined(key, fault) => tracing::warn!(
+            WorkerReport::Quarantined(key, fault) => tracing::warn!(
                 %participant, %key, digest = %self.worker.active().digest(), %fault,
                 "an aggregate is quarantined: its state can't be read; its messages are parked until other rules, or a restart, can read it"
             ),
-            Report::DeadLetter(letter) => tell_dead_letter(participant, &letter),
-            Report::TimerParked(timer) => tell_parked(participant, &timer),
-            Report::NoRoom {
+            WorkerReport::DeadLetter(letter) => tell_dead_letter(participant, &letter),
+            WorkerReport::FailedRedrive(key, failed) => tracing::warn!(
+                %participant, %key, letter = failed.letter, reason = %failed.reason, detail = %failed.detail,
+                digest = %failed.digest, "a redriven dead letter failed again"
+            ),
+            WorkerReport::DroppedForLetter(key, position, letter) => {
+                tell_dropped(participant, &key, &position, &letter);
+            }
+            WorkerReport::TimerParked(timer) => tell_parked(participant, &timer),
+            WorkerReport::NoRoom {
                 key,
                 bound: bound @ Bound::AggregateMessages,
                 messages,
@@ -121,7 +129,7 @@ impl Thread {
                 %participant, key, messages, setting = bound.setting(),
                 "no further message of this aggregate can be parked; if it is quarantined, its records become dead letters"
             ),
-            Report::NoRoom {
+            WorkerReport::NoRoom {
                 key,
                 bound,
                 messages,
@@ -134,8 +142,8 @@ impl Thread {
     }
 }
 
-/// Answers a client when the fate of its entry is known.
-fn answers(client: Client, answer: Answer) -> crate::store::entry::Done {
+/// Answers a client once the outcome of its entry is known.
+fn answers(client: WaitingClient, answer: Answer) -> crate::store::entry::Done {
     Box::new(move |result| {
         client.answer(match result {
             Ok(()) => answer,
@@ -160,14 +168,30 @@ fn tell_decided(writes: &[Write]) {
 }
 
 fn tell_dead_letter(participant: &str, letter: &DeadLetter) {
+    let position = &letter.record.position;
     tracing::warn!(
-        %participant, topic = %letter.topic, partition = letter.partition, offset = letter.offset,
+        %participant, topic = %position.topic, partition = position.partition, offset = position.offset,
         reason = %letter.reason, detail = %letter.detail, digest = %letter.digest,
-        "dead letter"
+        blocks = letter.is_parked, "dead letter"
     );
 }
 
-/// Says that a timer could not be decided.
+/// Logs that a record with the identity of a dead letter was dropped.
+fn tell_dropped(participant: &str, key: &str, position: &Position, letter: &LetterPlace) {
+    let advice = match letter.key == key {
+        true => "the dead letter is being redriven; if it fails again, publish the record again",
+        false => {
+            "a record takes the place of a dead letter only if it has the same aggregate key: publish it with an id of its own"
+        }
+    };
+    tracing::warn!(
+        %participant, key, topic = %position.topic, partition = position.partition, offset = position.offset,
+        letter = letter.letter, letter_key = %letter.key,
+        "a record with the id of an open dead letter was dropped as a repetition; {advice}"
+    );
+}
+
+/// Logs a timer that could not be decided.
 fn tell_parked(participant: &str, timer: &ParkedTimer) {
     let fired = &timer.fired;
     tracing::error!(

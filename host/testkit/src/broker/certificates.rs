@@ -3,7 +3,7 @@
 //! Keys are ECDSA P-256 in PKCS#8, which OpenSSL and Java both read. A broker's certificate names
 //! `localhost` and 127.0.0.1; a client's name is the principal under which the broker knows it.
 //!
-//! Must not know: who listens.
+//! Must not know: listeners.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -18,14 +18,15 @@ use crate::broker::error::Error;
 /// The validity of a certificate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Validity {
-    /// All it should be, from 2020 to 2120.
+    /// Valid, from 2020 to 2120.
     #[default]
     Valid,
-    /// Nothing any more: it was good during 2020.
+    /// Expired: valid during 2020.
     Expired,
-    /// Another host than this one. A client's is good all the same: clients are known by their names.
+    /// Valid, but for another host. Clients are identified by their names, so a client's is
+    /// accepted.
     OtherName,
-    /// Nothing: an authority signed it that nobody knows.
+    /// Signed by an unknown authority.
     OtherAuthority,
 }
 
@@ -47,7 +48,7 @@ pub struct Authority {
 
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Not the key.
+        // Without the key.
         f.debug_struct("Authority")
             .field("file", &self.file)
             .finish_non_exhaustive()
@@ -55,7 +56,7 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// A new one, with files in this directory. `name` is its name, and of its certificate: `NAME.pem`.
+    /// A new authority, with its files in this directory. Its certificate is `NAME.pem`.
     ///
     /// # Errors
     /// The files can't be written.
@@ -72,13 +73,13 @@ impl Authority {
         })
     }
 
-    /// Its own certificate: whoever trusts this file trusts what it signs.
+    /// Its own certificate: a trust store for what it signs.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
     }
 
-    /// A certificate of a client, `NAME.pem` and `NAME.key`; what was there is replaced.
+    /// Issues a certificate for a client: `NAME.pem` and `NAME.key`. Existing files are replaced.
     ///
     /// # Errors
     /// The files can't be written.
@@ -95,7 +96,8 @@ impl Authority {
         Ok(files)
     }
 
-    /// Certificate and key of a server on this machine, in one file, as Kafka wants it.
+    /// Issues a certificate for a server on this machine: one file with certificate and key, as
+    /// Kafka wants it.
     ///
     /// # Errors
     /// The file can't be written.

@@ -1,15 +1,15 @@
-//! Errors of brokers, for people: the step, its place, and the words of the program.
+//! Errors of brokers, as text: the step, its place, and the message of the program.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The programs that this machine lacks; each in one line, with how to get it.
+/// Programs that this machine lacks. Each message is one line and says how to get it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// There is no `java`.
     #[error("no Java 17 found; install a JDK (17 or later) and Maven")]
     NoJava,
-    /// It is too old, or does not say its version.
+    /// It is too old, or doesn't report its version.
     #[error(
         "{} is of version {found}, and Kafka needs 17; install a JDK of version 17 or later, or set JAVA_HOME",
         java.display()
@@ -17,7 +17,7 @@ pub enum Unavailable {
     OldJava {
         /// The program.
         java: PathBuf,
-        /// Its version, in its own words.
+        /// Its version, as it reports it.
         found: String,
     },
     /// The jars have not been fetched, and there is no `mvn` to do it.
@@ -25,7 +25,7 @@ pub enum Unavailable {
     NoMaven,
 }
 
-/// Why a broker or a tool does not do what it should.
+/// The errors of brokers and tools.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The machine lacks something.
@@ -36,10 +36,10 @@ pub enum Error {
     Io {
         /// The step, with the path.
         what: String,
-        /// Why it failed.
+        /// The error.
         source: io::Error,
     },
-    /// Maven did not get the jars.
+    /// Maven could not get the jars.
     #[error("Maven could not get Kafka's jars; is its registry reachable? It said:\n{said}")]
     Fetch {
         /// Its output.
@@ -50,7 +50,7 @@ pub enum Error {
     Tool {
         /// Name of the tool.
         name: String,
-        /// How it ended.
+        /// Its exit status.
         status: String,
         /// Its output.
         said: String,
@@ -58,26 +58,26 @@ pub enum Error {
     /// There is no tool of this name.
     #[error("`{0}` is none of Kafka's tools that are known here")]
     UnknownTool(String),
-    /// The broker ended, or did not get ready or stop in time.
+    /// The broker ended, or did not start or stop in time.
     #[error("the broker {what}; the end of its log, {}:\n{tail}", log.display())]
     Broker {
-        /// The step that it failed at.
+        /// The step at which it failed.
         what: String,
-        /// Where its log is.
+        /// Path of its log.
         log: PathBuf,
-        /// The last lines of it.
+        /// The last lines of its log.
         tail: String,
     },
     /// A certificate could not be made.
     #[error("a certificate could not be made: {0}")]
     Certificate(#[from] rcgen::Error),
-    /// The broker was started without what is asked for.
+    /// The broker was started without the wanted settings.
     #[error("the broker has no {0}; ask for it in `Settings::security`")]
     NotConfigured(&'static str),
 }
 
 impl Error {
-    /// Names what was tried with a path, to be used with `map_err`.
+    /// Adds the step and the path to an error, for `map_err`.
     pub(crate) fn at(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let what = format!("{what} {}", path.display());
         move |source| Self::Io { what, source }

@@ -1,11 +1,11 @@
-//! An issuer of tokens, for OAUTHBEARER: OpenID Connect's client credentials, and the keys that its tokens are checked
-//! with.
+//! An issuer of tokens for OAUTHBEARER: the client credentials grant of OpenID Connect, and the
+//! keys that verify its tokens.
 //!
-//! A few lines of HTTP on loopback: `POST /token` gives a token to the one client that there is, `GET /keys` gives the
-//! JSON Web Key Set. Tokens are signed with ES256. It serves one request at a time, which is plenty for a
-//! broker and its clients.
+//! It is a small HTTP server on loopback: `POST /token` returns a token to its only client, `GET
+//! /keys` the JSON Web Key Set. Tokens are signed with ES256. It serves one request at a time,
+//! which suffices for a broker and its clients.
 //!
-//! Must not know: who listens to tokens.
+//! Must not know: listeners.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -22,34 +22,34 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as 
 use crate::broker::error::Error;
 use crate::broker::settings::Tokens;
 
-/// A client that sends nothing is hung up on.
+/// Time after which a silent client is disconnected.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Longest request that is read, in bytes.
+/// Most bytes of a request.
 const REQUEST_MAX: u64 = 16 * 1024;
 
-/// A client of an issuer, and its scope.
+/// The client of an issuer, and its scope.
 #[derive(Debug, Clone)]
-pub struct Client {
-    /// Its name; the principal is `User:ID`.
+pub struct IssuerClient {
+    /// Its id; the principal is `User:ID`.
     pub id: String,
     /// Its secret.
     pub secret: String,
-    /// Seconds for which a token is good.
+    /// Validity of a token, in seconds.
     pub lifetime_s: u64,
 }
 
-/// An issuer that serves until it is dropped.
+/// An issuer. It serves until it is dropped.
 #[derive(Debug)]
 pub struct Issuer {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<IssuerState>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    client: Client,
+struct IssuerState {
+    client: IssuerClient,
     url: String,
     key: EcdsaKeyPair,
     issued: AtomicU64,
@@ -60,18 +60,18 @@ struct Shared {
 const AUDIENCE: &str = "kafka";
 
 impl Issuer {
-    /// Starts one on a free port of loopback.
+    /// Starts an issuer on a free port of loopback.
     ///
     /// # Errors
-    /// The port can't be had, or there is no randomness.
-    pub fn start(client: Client) -> Result<Self, Error> {
+    /// There is no free port, or no randomness.
+    pub fn start(client: IssuerClient) -> Result<Self, Error> {
         let failed = |source| Error::Io {
             what: "can't start the issuer of tokens".to_owned(),
             source,
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(IssuerState {
             client,
             url: format!("http://{address}"),
             key: key().map_err(failed)?,
@@ -90,13 +90,13 @@ impl Issuer {
         })
     }
 
-    /// URL where tokens are asked for.
+    /// The URL for tokens.
     #[must_use]
     pub fn token_endpoint(&self) -> String {
         format!("{}/token", self.shared.url)
     }
 
-    /// The settings of a broker that takes its tokens.
+    /// The settings of a broker that accepts its tokens.
     #[must_use]
     pub fn tokens(&self) -> Tokens {
         Tokens {
@@ -106,7 +106,7 @@ impl Issuer {
         }
     }
 
-    /// How many tokens it has given.
+    /// Number of tokens issued so far.
     #[must_use]
     pub fn issued(&self) -> u64 {
         self.shared.issued.load(Ordering::Relaxed)
@@ -116,7 +116,7 @@ impl Issuer {
 impl Drop for Issuer {
     fn drop(&mut self) {
         self.shared.is_over.store(true, Ordering::Relaxed);
-        // Wakes it.
+        // Wakes the thread, which waits for a connection.
         drop(TcpStream::connect(self.address));
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -135,13 +135,13 @@ fn refused(error: impl std::fmt::Display) -> io::Error {
     io::Error::other(error.to_string())
 }
 
-impl Shared {
+impl IssuerState {
     fn serve(&self, listener: &TcpListener) {
         for stream in listener.incoming() {
             if self.is_over.load(Ordering::Relaxed) {
                 return;
             }
-            // Who hangs up early gets no answer.
+            // A client that hangs up early gets no answer.
             let _ = stream.and_then(|stream| self.answer(&stream));
         }
     }
@@ -163,7 +163,7 @@ impl Shared {
                 _ => {}
             }
         }
-        // What it asks for is not looked at, but has to be read.
+        // The body must be read, but is not examined.
         io::copy(&mut reader.take(length), &mut io::sink())?;
         let (status, body) = if request.starts_with("GET /keys ") {
             ("200 OK", self.keys())
@@ -184,7 +184,7 @@ impl Shared {
     }
 
     fn is_known(&self, authorization: &str) -> bool {
-        let Client { id, secret, .. } = &self.client;
+        let IssuerClient { id, secret, .. } = &self.client;
         authorization == format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
     }
 
@@ -200,7 +200,7 @@ impl Shared {
     }
 
     fn token(&self) -> io::Result<String> {
-        let Client { id, lifetime_s, .. } = &self.client;
+        let IssuerClient { id, lifetime_s, .. } = &self.client;
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_err(io::Error::other)?

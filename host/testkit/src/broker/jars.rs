@@ -1,12 +1,13 @@
 //! Java on this machine, and the jars of Kafka.
 //!
-//! The jars are fetched once, by Maven, into a directory of `target/kafka` that is named for the content of
-//! `pom.xml`: another version is another directory. Several processes may come at once. Each fetches into a
-//! directory of its own and moves it into place; the first one wins, and a fetch that was cut
-//! short leaves nothing that looks complete.
+//! Maven fetches the jars once, into a directory of `target/kafka` that is named after the content
+//! of `pom.xml`, so each version has its own. Several processes may fetch at once: each fetches
+//! into a directory of its own and moves it into place. The first one wins, and an aborted fetch
+//! leaves nothing that looks complete.
 //!
-//! Must not know: what the jars are used for.
+//! Must not know: the use of the jars.
 
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -16,27 +17,27 @@ use crate::broker::error::{Error, Unavailable};
 /// The list of jars to fetch.
 const POM: &str = include_str!("pom.xml");
 
-/// Kafka 4 runs on this version of Java and later ones.
+/// Kafka 4 needs at least this version of Java.
 const JAVA: u32 = 17;
 
-/// Checks that a broker can be run here.
+/// Checks that a broker can run here.
 ///
 /// # Errors
-/// Names what is missing. Maven's way to its registry is not tried.
+/// Names the missing program. It is not tested if Maven can reach its registry.
 pub fn available() -> Result<(), Unavailable> {
     find().map(drop)
 }
 
-/// The Java that runs Kafka's classes.
+/// Java with the class path of Kafka.
 #[derive(Debug, Clone)]
 pub(crate) struct Java {
     program: PathBuf,
-    /// For `-cp`.
+    /// The class path.
     class_path: String,
 }
 
 impl Java {
-    /// With the jars, which are fetched if they are not there yet.
+    /// Finds Java and the jars; fetches the jars if they are missing.
     ///
     /// # Errors
     /// Something is missing, or Maven failed.
@@ -52,8 +53,8 @@ impl Java {
         })
     }
 
-    /// A command that runs a class, to be given its arguments. These options suit short lives
-    /// on few cores.
+    /// The command that runs a class, without its arguments. Its options suit processes that live
+    /// shortly, on few cores.
     pub(crate) fn class(&self, class: &str, options: &[String]) -> Command {
         let mut command = Command::new(&self.program);
         command
@@ -111,7 +112,7 @@ fn on_path(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Where the jars are, or will be.
+/// The directory of the jars, which may not exist yet.
 fn place() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"),
@@ -127,6 +128,13 @@ fn place() -> PathBuf {
 fn fetch(jars: &Path) -> Result<(), Error> {
     let parent = jars.parent().unwrap_or(jars);
     std::fs::create_dir_all(parent).map_err(Error::at("can't make", parent))?;
+    // Maven's own repository can't take two downloads of a file at a time.
+    let lock = parent.join("fetching.lock");
+    let held = File::create(&lock).map_err(Error::at("can't make", &lock))?;
+    held.lock().map_err(Error::at("can't lock", &lock))?;
+    if jars.is_dir() {
+        return Ok(());
+    }
     let scratch = tempfile::Builder::new()
         .prefix("fetching-")
         .tempdir_in(parent)
@@ -146,7 +154,7 @@ fn fetch(jars: &Path) -> Result<(), Error> {
         });
     }
     match std::fs::rename(&fetched, jars) {
-        // Another process was first: its jars are the same.
+        // Another process was faster; its jars are the same.
         Err(_) if jars.is_dir() => Ok(()),
         moved => moved.map_err(Error::at("can't move the jars to", jars)),
     }
@@ -156,7 +164,7 @@ fn run(command: &mut Command) -> std::io::Result<Output> {
     command.stdin(Stdio::null()).output()
 }
 
-/// Everything that a program said.
+/// Standard output and standard error of a program.
 fn text(output: &Output) -> String {
     let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
     String::from_utf8_lossy(&said).into_owned()

@@ -1,8 +1,8 @@
-//! A broker's life.
+//! A broker: start, stop, crash, pause.
 //!
-//! Owns: its directory (`server.properties`, `data/`, `broker.log`, certificates), its ports and its JVM.
-//! A directory that was used before is used again: topics and offsets are still there, on other ports.
-//! Every call may come from any thread.
+//! Owns: its directory (`server.properties`, `data/`, `broker.log`, certificates), its ports and
+//! its JVM. An existing directory is used again: its topics and offsets are kept, on other ports.
+//! All calls may come from any thread.
 //!
 //! Must not know: topics, clients.
 
@@ -18,40 +18,40 @@ use crate::broker::certificates::{Authority, Validity};
 use crate::broker::error::Error;
 use crate::broker::jars::Java;
 use crate::broker::ports;
-use crate::broker::process::Process;
+use crate::broker::process::BrokerProcess;
 use crate::broker::properties::{self, Ports, Stores};
 use crate::broker::settings::Settings;
 use crate::broker::tools;
 
-/// A start takes 2 to 4 seconds on two cores, and longer where others compile.
+/// Longest start. It takes 2 to 4 seconds on two cores, and longer while other programs compile.
 const READY_WITHIN: Duration = Duration::from_secs(90);
 
-/// A stop takes less than a second.
+/// Longest stop. It takes less than a second.
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 
-/// The log line of a broker that takes requests.
+/// The log line of a broker that is ready.
 const READY: &str = "Kafka Server started";
 
-/// Its log line of each network thread that takes another certificate.
+/// The log line of each network thread that has loaded another certificate.
 const CERTIFIED: &str = "Created new SERVER SSL engine builder";
 
-/// That takes a second.
+/// Longest wait for that, which takes a second.
 const CERTIFIED_WITHIN: Duration = Duration::from_secs(30);
 
 /// The listeners with TLS.
 const LISTENERS: [&str; 3] = ["tls", "mutual", "sasltls"];
 
-/// Its log line where another program has one of its ports.
+/// The log line of a broker whose port is in use.
 const IN_USE: &str = "Address already in use";
 
-/// So often other ports are tried.
+/// Number of starts with other ports.
 const STARTS: usize = 3;
 
-/// A broker. Dropped, it is killed, and a temporary directory goes with it.
+/// A broker. On drop it is killed, and a temporary directory is removed.
 #[derive(Debug)]
 pub struct Broker {
     // Dropped before the directory, which it writes to.
-    process: Mutex<Option<Process>>,
+    process: Mutex<Option<BrokerProcess>>,
     java: Java,
     settings: Settings,
     ports: Ports,
@@ -62,7 +62,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts one and waits until it takes requests.
+    /// Starts a broker and waits until it is ready.
     ///
     /// # Errors
     /// Java or the jars are missing, or it does not start; with the end of its log.
@@ -103,14 +103,14 @@ impl Broker {
         Ok(broker)
     }
 
-    /// Starts it on the same ports and data, after [`kill`](Self::kill) or [`stop`](Self::stop), and waits
-    /// until it takes requests. Where it runs, it is killed first.
+    /// Starts it on the same ports and data, after [`kill`](Self::kill) or [`stop`](Self::stop),
+    /// and waits until it is ready. If it runs, it is killed first.
     ///
     /// # Errors
     /// It does not start; with the end of its log.
     pub fn start_again(&self) -> Result<(), Error> {
         let mut process = self.lock();
-        // Two on the same data would both fail.
+        // Two JVMs on the same data would both fail.
         *process = None;
         let mut options = vec![
             "-Xms128m".to_owned(),
@@ -130,7 +130,7 @@ impl Broker {
         options.extend(self.settings.jvm.clone());
         let mut command = self.java.class("kafka.Kafka", &options);
         command.arg(self.home.join(PROPERTIES));
-        let mut started = Process::start(&command, &self.home.join(LOG))?;
+        let mut started = BrokerProcess::start(&command, &self.home.join(LOG))?;
         started.until_it_says(READY, 1, READY_WITHIN)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.plain));
         TcpStream::connect(address).map_err(|source| Error::Io {
@@ -155,7 +155,7 @@ impl Broker {
         self.secured(|[tls, ..]| tls)
     }
 
-    /// The listener with TLS that wants a certificate of the client.
+    /// The listener with TLS that requires a certificate of the client.
     ///
     /// # Errors
     /// The broker is not secured.
@@ -179,7 +179,7 @@ impl Broker {
         self.secured(|[.., sasl_tls]| sasl_tls)
     }
 
-    /// The authority that signed the broker's certificate, and signs those of clients that it takes.
+    /// The authority of the broker's certificate, and of the client certificates that it accepts.
     ///
     /// # Errors
     /// The broker is not secured.
@@ -187,15 +187,15 @@ impl Broker {
         self.authority.as_ref().ok_or(Error::NotConfigured("TLS"))
     }
 
-    /// Gives the broker another certificate; connections that are open stay so. One that runs takes
-    /// it at once, any other with its next start.
+    /// Replaces the broker's certificate. Open connections stay. A running broker loads it at once,
+    /// any other at its next start.
     ///
     /// # Errors
-    /// The broker is not secured, or does not take it.
+    /// The broker is not secured, or doesn't load it.
     pub fn certify(&self, validity: Validity) -> Result<(), Error> {
         let file = self.home.join(SERVER);
         self.authority()?.server(&file, validity)?;
-        let taken = |process: &Process| process.times_it_said(CERTIFIED);
+        let taken = |process: &BrokerProcess| process.times_it_said(CERTIFIED);
         let Some(before) = self.lock().as_ref().map(taken) else {
             return Ok(());
         };
@@ -209,7 +209,8 @@ impl Broker {
         let broker = ["--entity-type", "brokers", "--entity-name", "1"];
         let change = ["--alter", "--add-config", &config];
         self.tool("kafka-configs", &[broker.as_slice(), &change].concat(), "")?;
-        // The tool is done when it is written down; each network thread of each listener takes it later.
+        // The tool ends when the setting is stored; each network thread of each listener loads it
+        // later.
         let threads = self.settings.properties.get("num.network.threads");
         let threads = threads
             .and_then(|threads| threads.parse().ok())
@@ -221,13 +222,13 @@ impl Broker {
         }
     }
 
-    /// Ends it at once, as a crash would.
+    /// Kills it, which is like a crash.
     pub fn kill(&self) {
         *self.lock() = None;
     }
 
-    /// Ends it at once, and its disk is gone with all that was on it. The next start is on an empty one, at the same address and as the
-    /// same cluster.
+    /// Kills it and empties its disk. The next start is at the same address and as the same
+    /// cluster.
     ///
     /// # Errors
     /// The disk can't be emptied.
@@ -238,32 +239,32 @@ impl Broker {
         self.configure()
     }
 
-    /// Asks it to end, and waits.
+    /// Sends SIGTERM and waits for its end.
     ///
     /// # Errors
-    /// It does not end in time; it is killed then.
+    /// It does not end in time, and is killed.
     pub fn stop(&self) -> Result<(), Error> {
         let process = self.lock().take();
         process.map_or(Ok(()), |process| process.stop(STOPPED_WITHIN))
     }
 
-    /// Makes it stand still: connections stay, nobody answers.
+    /// Pauses it: connections stay open, but nothing is answered.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on after [`pause`](Self::pause).
+    /// Resumes it after [`pause`](Self::pause).
     pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
-    /// Number of its process; none while it is down.
+    /// Its process id; None while it is down.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.lock().as_ref().map(Process::id)
+        self.lock().as_ref().map(BrokerProcess::id)
     }
 
-    /// Its log, over all starts.
+    /// Its log of all starts.
     #[must_use]
     pub fn log(&self) -> String {
         let bytes = std::fs::read(self.home.join(LOG)).unwrap_or_default();
@@ -276,16 +277,16 @@ impl Broker {
         &self.home
     }
 
-    /// Runs one of Kafka's own tools (`kafka-topics`, `kafka-console-consumer`, ...) on the plain listener; gives
-    /// what it says on standard output.
+    /// Runs one of Kafka's own tools (`kafka-topics`, `kafka-console-consumer`, ...) on the plain
+    /// listener; returns its standard output.
     ///
     /// # Errors
-    /// It is unknown, failed, or did not end within a minute; with everything it said.
+    /// The tool is unknown, failed, or did not end within a minute; with its output.
     pub fn tool(&self, name: &str, arguments: &[&str], stdin: &str) -> Result<String, Error> {
         tools::run_with(&self.java, Some(&self.bootstrap), name, arguments, stdin)
     }
 
-    /// Writes the configuration, and formats the storage where that has not been done.
+    /// Writes the configuration, and formats the storage if that has not been done.
     fn configure(&self) -> Result<(), Error> {
         let (data, file) = (self.home.join("data"), self.home.join(PROPERTIES));
         let key = self.home.join(SERVER);
@@ -333,7 +334,7 @@ impl Broker {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Process>> {
+    fn lock(&self) -> MutexGuard<'_, Option<BrokerProcess>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -343,13 +344,13 @@ const PROPERTIES: &str = "server.properties";
 const LOG: &str = "broker.log";
 const SERVER: &str = "server.pem";
 
-/// Any 16 bytes in base64 will do; each broker is a cluster alone.
+/// Any 16 bytes in Base64. Each broker is a cluster of its own.
 const CLUSTER: &str = "MkU3OEVBNTcwNTJENDM2Qg";
 
 fn home(settings: &Settings) -> Result<(PathBuf, Option<TempDir>), Error> {
     if let Some(directory) = &settings.directory {
         std::fs::create_dir_all(directory).map_err(Error::at("can't make", directory))?;
-        // The JVM reads paths of the configuration from its own working directory.
+        // The JVM resolves paths in the configuration against its own working directory.
         let home = std::path::absolute(directory).map_err(Error::at("can't find", directory))?;
         return Ok((home, None));
     }

@@ -1,22 +1,21 @@
 //! Free ports of loopback.
 //!
-//! They are taken from below the range that the system gives to whoever asks for any port: a broker
-//! that is down for a while must find its ports free again, whatever starts in the meantime. Two
-//! programs may still choose the same port at the same time; the one that comes late can't start, and
-//! its start is tried with others.
+//! They are below the range of ephemeral ports: a broker that is down for a while must find its
+//! ports free again. Two programs may still choose the same port at the same time; then the later
+//! one can't start, and retries with other ports.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::{Ipv4Addr, TcpListener};
 
-/// Linux gives away 32768 to 60999, others 49152 to 65535.
+/// The range of ports. Ephemeral ports begin at 32768 on Linux, and at 49152 on other systems.
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
 
-/// So many ports of these are not all in use.
+/// Most ports that are tried; not all of these are in use.
 const TRIES: usize = 1_000;
 
-/// Free ports, as many as asked for, none twice; fewer where the machine has none left.
+/// This many different free ports; fewer if the machine has none left.
 pub(crate) fn free(count: usize) -> Vec<u16> {
     let mut held: Vec<(u16, TcpListener)> = Vec::new();
     for _ in 0..TRIES {
@@ -24,7 +23,7 @@ pub(crate) fn free(count: usize) -> Vec<u16> {
             break;
         }
         let port = random();
-        // Held until all are found, so that none is found twice.
+        // Bound until all are found, so that each is found once.
         if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
             held.push((port, listener));
         }
@@ -33,7 +32,7 @@ pub(crate) fn free(count: usize) -> Vec<u16> {
 }
 
 fn random() -> u16 {
-    // Each has a random key of its own: the only source of chance in the standard library.
+    // Each hasher has a random key: the only source of randomness in the standard library.
     let random = RandomState::new().build_hasher().finish() % u64::from(COUNT);
     FIRST + u16::try_from(random).unwrap_or_default()
 }
@@ -43,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_as_asked_for_and_none_twice() {
+    fn the_wanted_number_of_different_ports_is_found() {
         let mut ports = free(50);
         ports.sort_unstable();
         ports.dedup();

@@ -1,10 +1,11 @@
-//! The JVM of a broker: started, waited for, signalled, ended.
+//! The JVM of a broker: start, wait, signals, end.
 //!
-//! Its output goes to a file, which is how it is known to be ready. On Linux it is killed when the program that
-//! started it ends in whatever way (`setpriv --pdeathsig`). What counts there is the end of the
-//! starting *thread*, so that one thread starts them all and lasts as long as the program.
+//! Its output goes to a file; a line in it shows that it is ready. On Linux the JVM is killed when
+//! the program that started it ends for whatever reason (`setpriv --pdeathsig`). The system watches
+//! the *thread* that started it, so all are started by one thread that lasts as long as the
+//! program.
 //!
-//! Must not know: what the JVM runs.
+//! Must not know: the class that the JVM runs.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -18,24 +19,24 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::broker::error::Error;
 
-/// How often a file or a process is looked at that can't be waited for.
+/// Interval at which files and processes are polled.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// So much of the log's end is shown.
+/// Number of lines of the log's end in an error.
 const TAIL_LINES: usize = 30;
 const TAIL_BYTES: u64 = 32 * 1024;
 
-/// A process with a log. It is killed when it is dropped.
+/// A process with a log. It is killed on drop.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub(crate) struct BrokerProcess {
     child: Child,
     log: PathBuf,
-    /// Where the log of this start begins.
+    /// Position in the log at which this start begins.
     begins: u64,
 }
 
-impl Process {
-    /// Starts it; what it says is appended to the log.
+impl BrokerProcess {
+    /// Starts it; its output is appended to the log.
     ///
     /// # Errors
     /// It can't be started, or the log can't be written.
@@ -59,7 +60,7 @@ impl Process {
         })
     }
 
-    /// Waits until its log, since it was started, holds this text so many times.
+    /// Waits until its log, since this start, contains a text this many times.
     ///
     /// # Errors
     /// It ended, or the time is over; with the end of its log.
@@ -85,19 +86,19 @@ impl Process {
         }
     }
 
-    /// How often its log, since it was started, holds this text.
+    /// Number of times that its log, since this start, contains a text.
     pub(crate) fn times_it_said(&self, text: &str) -> usize {
         let said = read_from(&self.log, self.begins).unwrap_or_default();
         said.matches(text).count()
     }
 
-    /// Asks it to end, and waits.
+    /// Sends SIGTERM and waits for its end.
     ///
     /// # Errors
-    /// It does not end in time; it is killed then.
+    /// It does not end in time, and is killed.
     pub(crate) fn stop(mut self, within: Duration) -> Result<(), Error> {
         self.signal(Signal::TERM);
-        // Whoever is paused hears nothing else.
+        // A paused process takes no other signal.
         self.signal(Signal::CONT);
         let until = Instant::now() + within;
         while self.ended().is_none() {
@@ -109,17 +110,17 @@ impl Process {
         Ok(())
     }
 
-    /// Sends it a signal; nothing where it has ended.
+    /// Sends it a signal, unless it has ended.
     pub(crate) fn signal(&mut self, signal: Signal) {
         if self.ended().is_none()
             && let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
         {
-            // It may end in between, and is not reaped before the next call.
+            // It may have ended; its id is still its own, since only this thread reaps it.
             let _ = kill_process(pid, signal);
         }
     }
 
-    /// Its number.
+    /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -145,7 +146,7 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for BrokerProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -160,7 +161,7 @@ fn read_from(log: &Path, position: u64) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The same command, to be killed when the thread that starts it ends, where the system can do that.
+/// The same command; on systems that support it, killed when the thread that starts it ends.
 pub(crate) fn bound(command: &Command) -> Command {
     static SETPRIV: OnceLock<bool> = OnceLock::new();
     let there = *SETPRIV.get_or_init(|| {
@@ -213,22 +214,22 @@ pub(crate) fn spawn(command: Command) -> io::Result<Child> {
 mod tests {
     use super::*;
 
-    fn shell(script: &str) -> (Process, tempfile::TempDir) {
+    fn shell(script: &str) -> (BrokerProcess, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        let process = Process::start(&command, &directory.path().join("log")).unwrap();
+        let process = BrokerProcess::start(&command, &directory.path().join("log")).unwrap();
         (process, directory)
     }
 
     #[test]
-    fn what_an_earlier_start_said_is_not_taken_for_this_one() {
+    fn log_lines_of_an_earlier_start_are_ignored() {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
         std::fs::write(&log, "ready\n").unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "echo broken; exit 3"]);
-        let mut process = Process::start(&command, &log).unwrap();
+        let mut process = BrokerProcess::start(&command, &log).unwrap();
         let error = process
             .until_it_says("ready", 1, Duration::from_secs(30))
             .unwrap_err()
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn it_outlives_the_thread_that_asked_for_it_and_stops_even_if_it_is_paused() {
+    fn a_process_outlives_the_requesting_thread_and_can_be_stopped_while_paused() {
         let asked = std::thread::spawn(|| shell("echo ready; while :; do sleep 0.01; done"));
         let (mut process, _directory) = asked.join().unwrap();
         process

@@ -1,10 +1,10 @@
 //! The broker's configuration file: one node that is broker and controller, for tests.
 //!
-//! Listeners are named for what they ask for: PLAIN nothing, TLS encryption, MUTUAL a certificate of the
-//! client too, SASL a user, SASLTLS a user over TLS. The names are Kafka's prefix for the properties
-//! of one listener, in lower case.
+//! Listeners are named after what they require: PLAIN nothing, TLS encryption, MUTUAL a client
+//! certificate, SASL a user, SASLTLS a user over TLS. In lower case, the names are the prefixes of
+//! Kafka's properties for a listener.
 //!
-//! Must not know: how the JVM is run.
+//! Must not know: the JVM.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ use crate::broker::settings::{Security, Settings, User};
 pub(crate) struct Ports {
     pub(crate) controller: u16,
     pub(crate) plain: u16,
-    /// TLS, MUTUAL, SASL, SASLTLS.
+    /// The ports of TLS, MUTUAL, SASL and SASLTLS.
     pub(crate) secured: [u16; 4],
 }
 
@@ -26,11 +26,11 @@ pub(crate) struct Ports {
 pub(crate) struct Stores<'a> {
     /// Key and certificate of the broker.
     pub(crate) key: &'a Path,
-    /// The authority of the clients' certificates.
+    /// The authority of client certificates.
     pub(crate) trust: &'a Path,
 }
 
-/// The listeners of a secured broker: name, protocol, and what clients need a certificate for.
+/// The listeners of a secured broker: name, protocol, and Kafka's setting for client certificates.
 const SECURED: [(&str, &str, &str); 4] = [
     ("TLS", "SSL", "none"),
     ("MUTUAL", "SSL", "required"),
@@ -38,13 +38,13 @@ const SECURED: [(&str, &str, &str); 4] = [
     ("SASLTLS", "SASL_SSL", "none"),
 ];
 
-/// Where Kafka's classes for logging in are.
+/// Package of Kafka's login classes.
 const PACKAGE: &str = "org.apache.kafka.common.security";
 
 /// Threads of each listener; Kafka's default.
 pub(crate) const NETWORK_THREADS: usize = 3;
 
-/// Settings that suit a node alone and tests: no waits, no replicas, few files.
+/// Settings for a single node in tests: no waits, no replicas, few files.
 const ALONE: [(&str, &str); 17] = [
     ("process.roles", "broker,controller"),
     ("node.id", "1"),
@@ -59,7 +59,7 @@ const ALONE: [(&str, &str); 17] = [
     ("share.coordinator.state.topic.min.isr", "1"),
     ("group.initial.rebalance.delay.ms", "0"),
     ("group.min.session.timeout.ms", "1000"),
-    // As Kafka has it where nobody says otherwise: clients must not make use of it.
+    // Kafka's default, so that clients can't rely on another value.
     ("auto.create.topics.enable", "true"),
     ("log.retention.check.interval.ms", "500"),
     ("log.initial.task.delay.ms", "500"),
@@ -113,13 +113,13 @@ pub(crate) fn text(
 
 fn secured(security: &Security, stores: &Stores<'_>) -> Vec<(String, String)> {
     let mut properties = vec![
-        // Whose certificate names CN=ann is User:ann.
+        // A certificate for CN=ann is the principal User:ann.
         (
             "ssl.principal.mapping.rules".to_owned(),
             "RULE:^CN=([^,]+).*$/$1/,DEFAULT".to_owned(),
         ),
         ("super.users".to_owned(), "User:ANONYMOUS".to_owned()),
-        // A broker that runs takes a certificate for another host too.
+        // A running broker accepts a certificate for another host too.
         ("ssl.allow.dn.changes".to_owned(), "true".to_owned()),
         ("ssl.allow.san.changes".to_owned(), "true".to_owned()),
     ];
@@ -147,7 +147,7 @@ fn secured(security: &Security, stores: &Stores<'_>) -> Vec<(String, String)> {
         }
     }
     if let Some(tokens) = &security.tokens {
-        // The default one of Kafka 4.1 takes whatever looks like a token, whoever signed it.
+        // Kafka 4.1's default accepts unsigned tokens.
         properties.push((
             "sasl.oauthbearer.jwt.validator.class".to_owned(),
             format!("{PACKAGE}.oauthbearer.BrokerJwtValidator"),

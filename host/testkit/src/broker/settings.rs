@@ -10,18 +10,18 @@ use crate::broker::certificates::Validity;
 /// Settings of a broker.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where data, log and certificates go; what is there is kept and used again. None for a temporary directory,
-    /// which goes with the broker.
+    /// Directory for data, log and certificates; existing content is kept and used. None for a
+    /// temporary directory, which is removed with the broker.
     pub directory: Option<PathBuf>,
-    /// Port of the plain listener; none for a free one.
+    /// Port of the plain listener; None for a free one.
     pub port: Option<u16>,
-    /// Partitions of a topic whose creator does not say.
+    /// Default number of partitions of a topic.
     pub partitions: u32,
-    /// TLS, users and permissions; none for the plain listener alone.
+    /// TLS, users and permissions; None for the plain listener only.
     pub security: Option<Security>,
-    /// Further lines of `server.properties`; they replace what is set here.
+    /// Further lines of `server.properties`; they take precedence.
     pub properties: BTreeMap<String, String>,
-    /// Further options of the JVM; they replace what is set here. The defaults suit tests on few cores; a
+    /// Further options of the JVM; they take precedence. The defaults suit tests on few cores; a
     /// benchmark wants `-XX:TieredStopAtLevel=4`.
     pub jvm: Vec<String>,
 }
@@ -39,34 +39,34 @@ impl Default for Settings {
     }
 }
 
-/// The security of the listeners beside the plain one.
+/// The security of the listeners other than the plain one.
 ///
-/// The plain listener stays, for whoever runs the broker: its clients are `User:ANONYMOUS` and may do
+/// The plain listener is for the owner of the broker: its clients are `User:ANONYMOUS` and may do
 /// everything.
 #[derive(Debug, Clone, Default)]
 pub struct Security {
-    /// Users that come by a password: with PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512 alike. SCRAM users are
-    /// written when the storage is formatted; add later ones with `kafka-configs`.
+    /// Users with a password, for PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512. SCRAM users are written
+    /// when the storage is formatted; add later ones with `kafka-configs`.
     pub users: Vec<User>,
-    /// Users may do only what `kafka-acls` allows; otherwise everything.
+    /// True if users may do only what `kafka-acls` allows; otherwise they may do everything.
     pub authorize: bool,
     /// The broker's certificate.
     pub certificate: Validity,
-    /// Whose tokens are taken (OAUTHBEARER); none for nobody's.
+    /// The issuer of accepted tokens (OAUTHBEARER); None if no tokens are accepted.
     pub tokens: Option<Tokens>,
 }
 
-/// Somebody with a password.
+/// A user with a password.
 #[derive(Debug, Clone)]
 pub struct User {
-    /// The principal is `User:NAME`.
+    /// The user name; the principal is `User:NAME`.
     pub name: String,
-    /// Of letters, digits and `-`: it stands in files that quote other characters in ways of their own.
+    /// The password: letters, digits and `-` only, since files quote other characters differently.
     pub password: String,
 }
 
 impl User {
-    /// Somebody of this name.
+    /// A user of this name.
     #[must_use]
     pub fn new(name: &str, password: &str) -> Self {
         Self {
@@ -76,13 +76,13 @@ impl User {
     }
 }
 
-/// Whose tokens are taken: JSON Web Tokens of this issuer for this audience. The principal is the token's `sub`.
+/// The issuer of accepted JSON Web Tokens, and their audience. The principal is the token's `sub`.
 #[derive(Debug, Clone)]
 pub struct Tokens {
-    /// Where the issuer's keys are: the URL of a JSON Web Key Set.
+    /// URL of the issuer's keys, a JSON Web Key Set.
     pub keys: String,
-    /// `iss` of a token.
+    /// The `iss` of accepted tokens.
     pub issuer: String,
-    /// `aud` of a token.
+    /// The `aud` of accepted tokens.
     pub audience: String,
 }

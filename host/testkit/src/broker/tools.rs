@@ -1,9 +1,9 @@
 //! Kafka's own command line tools, from the same jars.
 //!
-//! They are told where the broker is, unless the caller says otherwise; each is a JVM and takes about a second
-//! of processor time.
+//! They get the broker's address, unless the caller gives one. Each is a JVM and takes about a
+//! second of processor time.
 //!
-//! Must not know: what is asked.
+//! Must not know: the callers.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -16,10 +16,10 @@ use crate::broker::error::Error;
 use crate::broker::jars::Java;
 use crate::broker::process;
 
-/// A tool that takes longer hangs.
+/// Longest run of a tool.
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// By their usual names.
+/// Kafka's tools by their usual names.
 const TOOLS: [(&str, &str); 10] = [
     ("kafka-acls", "org.apache.kafka.tools.AclCommand"),
     ("kafka-configs", "kafka.admin.ConfigCommand"),
@@ -47,15 +47,15 @@ const TOOLS: [(&str, &str); 10] = [
 
 const STORAGE: &str = "kafka.tools.StorageTool";
 
-/// Runs a tool on the cluster at `bootstrap` (`HOST:PORT`); gives what it says on standard output.
+/// Runs a tool on the cluster at `bootstrap` (`HOST:PORT`); returns its standard output.
 ///
 /// # Errors
-/// It is unknown, can't be run, failed, or did not end within a minute; with everything it said.
+/// The tool is unknown, can't be run, failed, or did not end within a minute; with its output.
 pub fn run(bootstrap: &str, name: &str, arguments: &[&str], stdin: &str) -> Result<String, Error> {
     run_with(&Java::with_jars()?, Some(bootstrap), name, arguments, stdin)
 }
 
-/// The same, with jars that are at hand; without `bootstrap` for a tool that works on files.
+/// The same, with jars that are there already; without `bootstrap` for a tool that works on files.
 pub(crate) fn run_with(
     java: &Java,
     bootstrap: Option<&str>,
@@ -85,7 +85,7 @@ pub(crate) fn run_with(
     let mut child = process::spawn(command).map_err(failed)?;
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let (input, said) = (child.stdin.take(), stdin.to_owned());
-    // Both ways at once: a tool may say much before it has read all.
+    // In both directions at once: a tool may write much before it has read everything.
     std::thread::spawn(move || {
         // A tool that ends early has read enough.
         let _ = input.map(|mut input| input.write_all(said.as_bytes()));
@@ -101,7 +101,7 @@ pub(crate) fn run_with(
             }
             Err(_) => {
                 is_late = true;
-                // Nobody has waited for it yet, so that the number is still its own.
+                // It has not been reaped, so the id is still its own.
                 pid.map(|pid| kill_process(pid, Signal::KILL));
             }
         }

@@ -1,4 +1,4 @@
-//! How to start a host: its program, participants, data directory, settings.
+//! The command line of a host: its program, participants, data directory, settings.
 //!
 //! Owns: the command line and the environment of the process. A host has one participant or several.
 //!
@@ -7,34 +7,34 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// How to start one host.
+/// A host to start.
 #[derive(Debug, Clone)]
 pub struct Launch {
     /// The host's program.
     pub program: PathBuf,
     /// The participants that it serves.
-    pub participants: Vec<Participant>,
-    /// Directory for the state and the log; made if missing.
+    pub participants: Vec<LaunchedParticipant>,
+    /// Directory for state and log; created if missing.
     pub data: PathBuf,
     /// Further arguments.
     pub arguments: Vec<String>,
     /// Settings in the environment: name and value.
     pub environment: Vec<(String, String)>,
-    /// Further settings, as the text of a settings file; empty for none.
+    /// Further settings, as the text of a settings file; may be empty.
     pub settings: String,
-    /// The process gets a process group of its own. Ctrl-C in a terminal goes to a whole
+    /// True to give the process a process group of its own. Ctrl-C in a terminal is sent to a whole
     /// group, so a program that drains its hosts by itself keeps them apart.
     pub own_group: bool,
 }
 
 /// A participant of a host.
 #[derive(Debug, Clone)]
-pub struct Participant {
+pub struct LaunchedParticipant {
     /// Its name.
     pub name: String,
     /// The component with its rules.
     pub component: PathBuf,
-    /// Where it listens on 127.0.0.1; 0 takes a free port.
+    /// Its port on 127.0.0.1; 0 for a free one.
     pub port: u16,
 }
 
@@ -52,9 +52,9 @@ impl Launch {
         }
     }
 
-    /// With one participant more, on this port of 127.0.0.1; 0 takes a free one.
+    /// Adds a participant, on this port of 127.0.0.1; 0 for a free one.
     pub fn participant(mut self, name: &str, component: &Path, port: u16) -> Self {
-        self.participants.push(Participant {
+        self.participants.push(LaunchedParticipant {
             name: name.to_owned(),
             component: component.to_owned(),
             port,
@@ -62,26 +62,26 @@ impl Launch {
         self
     }
 
-    /// With further arguments.
+    /// Adds arguments.
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned());
         self.arguments.extend(arguments);
         self
     }
 
-    /// With a setting in the environment: `store.max_bytes`.
+    /// Adds a setting in the environment: `store.max_bytes`.
     pub fn setting(mut self, path: &str, value: impl ToString) -> Self {
         let name = format!("SAGA__{}", path.to_uppercase().replace('.', "__"));
         self.environment.push((name, value.to_string()));
         self
     }
 
-    /// The same over the Kafka at `HOST:PORT`.
+    /// Uses the Kafka at `HOST:PORT`.
     pub fn over(self, kafka: &str) -> Self {
         self.arguments(&["--kafka", kafka])
     }
 
-    /// The name of the host for people: after its participant, where it has only one.
+    /// The name of the host in messages: that of its participant, if it has only one.
     pub fn title(&self) -> String {
         match self.participants.as_slice() {
             [only] => format!("the {} host", only.name),
@@ -89,21 +89,21 @@ impl Launch {
         }
     }
 
-    /// The command line, for people.
+    /// The command line as text.
     pub fn command_line(&self) -> String {
         let mut words = vec![self.program.display().to_string()];
         words.extend(self.words());
         words.join(" ")
     }
 
-    /// The process to start. Settings in the environment of the caller are not its.
+    /// The command that starts it, without the caller's `SAGA__` environment.
     pub fn command(&self) -> Command {
         let mut command = program(&self.program);
         command.args(self.words()).envs(self.environment.clone());
         command
     }
 
-    /// Where [`Launch::settings`] go.
+    /// The file for [`Launch::settings`].
     pub fn settings_file(&self) -> PathBuf {
         self.data.join("settings.toml")
     }
@@ -112,7 +112,7 @@ impl Launch {
         let mut words = vec!["run".to_owned()];
         let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
         add("--data", self.data.display().to_string());
-        for Participant {
+        for LaunchedParticipant {
             name,
             component,
             port,
@@ -129,7 +129,7 @@ impl Launch {
     }
 }
 
-/// The host's program, to be given arguments. Settings in the environment of the caller are not its.
+/// The host's program without arguments and without the caller's `SAGA__` environment.
 pub fn program(path: &Path) -> Command {
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {

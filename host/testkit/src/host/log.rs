@@ -1,9 +1,9 @@
-//! The file that a host's stderr goes to.
+//! The file with a host's standard error.
 //!
-//! Owns: appending to it, and showing the end of what one start wrote when that start failed. What
-//! earlier starts wrote stays in the file and is not shown.
+//! Owns: appending to it, and the end of the log of a failed start. Text of earlier starts stays in
+//! the file and is not shown.
 //!
-//! Must not know: what is logged.
+//! Must not know: the content.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -12,24 +12,25 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result};
 
-/// So many lines are shown.
+/// Most lines that are shown.
 const LINES_MAX: usize = 20;
-/// So much of the end is looked at; 20 lines of a log are far less.
+/// Most bytes of the end that are read; 20 lines of a log are far less.
 const BYTES_MAX: u64 = 16 * 1024;
 
 /// The log of one start of a host.
 #[derive(Debug)]
 pub struct Log {
     path: PathBuf,
-    /// Where the log of this start begins; what is before it belongs to earlier starts.
+    /// Position at which this start begins; earlier text belongs to earlier starts.
     begins: u64,
 }
 
 impl Log {
-    /// Opens the log for appending, and makes it if it is missing; gives a process's stderr with it.
+    /// Opens the log for appending, creating it if necessary; returns it with a standard error for
+    /// a process.
     ///
     /// # Errors
-    /// It can't be written; names the path.
+    /// It can't be written; with the path.
     pub fn open(path: &Path) -> Result<(Self, Stdio)> {
         let open = || -> io::Result<(File, u64)> {
             let mut file = OpenOptions::new().create(true).append(true).open(path)?;
@@ -45,7 +46,7 @@ impl Log {
         Ok((log, file.into()))
     }
 
-    /// A log that somebody else writes to this path.
+    /// A log that another program writes to this path.
     pub fn elsewhere(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
@@ -53,12 +54,12 @@ impl Log {
         }
     }
 
-    /// Where the log is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The last lines that this start wrote, with the path, for people.
+    /// The last lines of this start, with the path, as text.
     pub fn tail(&self) -> String {
         let read = || -> io::Result<Vec<u8>> {
             let mut file = File::open(&self.path)?;

@@ -1,14 +1,14 @@
-//! One host as a child process: started, awaited until it is ready, asked to end, or killed.
+//! A host as a child process: start, readiness, drain, kill.
 //!
-//! Owns: what stdout promises (`listening NAME URL` and `admin URL`, then `ready`), the log file that
-//! stderr goes to, and the signals.
+//! Owns: the lines that a host promises on standard output (`listening NAME URL` and `admin URL`,
+//! then `ready`), the log file for standard error, and the signals.
 //!
 //! # Layout
 //!
-//! - [`launch`]: how a host is started
+//! - [`launch`]: the command line
 //! - [`log`]: its log; `process`: its process
 //!
-//! Must not know: anything of the host but its command line and these promises.
+//! Must not know: anything of the host but its command line and these lines.
 
 pub mod launch;
 pub mod log;
@@ -25,27 +25,27 @@ use tokio::sync::mpsc;
 use crate::http::BaseUrl;
 use crate::usage;
 
-pub use launch::{Launch, Participant};
+pub use launch::{Launch, LaunchedParticipant};
 pub use log::Log;
-use process::Process;
+use process::HostProcess;
 
-/// A host that compiles its components takes about a second; slow machines take longer.
+/// Longest start. A host compiles its components in about a second; slow machines take longer.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// A host that is ready. Dropped while it runs, it is killed.
+/// A host that is ready. It is killed on drop.
 #[derive(Debug)]
 pub struct Host {
-    /// Its name for people: `the host`, `the order host`.
+    /// Its name in messages: `the host`, `the order host`.
     pub title: String,
-    /// Its participants and where they listen.
+    /// Its participants and their addresses.
     pub services: Vec<(String, BaseUrl)>,
-    /// The admin interface, where the host has one.
+    /// The URL of the admin interface, if the host has one.
     pub admin: Option<BaseUrl>,
-    /// Lines on stdout that were not promised.
+    /// Lines on standard output that are not promised.
     pub other_lines: Vec<String>,
-    /// From the start of the process to `ready`.
+    /// Time from the start of the process to `ready`.
     pub ready_after: Duration,
-    process: Process,
+    process: HostProcess,
     log: Log,
 }
 
@@ -54,7 +54,7 @@ impl Host {
     /// ready.
     ///
     /// # Errors
-    /// The host ended or did not get ready; the error says which host and holds the end of its log.
+    /// The host ended or did not get ready; with its name and the end of its log.
     pub async fn start(launch: &Launch) -> Result<Self> {
         let (title, data) = (launch.title(), &launch.data);
         std::fs::create_dir_all(data)
@@ -67,7 +67,7 @@ impl Host {
         let (log, stderr) = Log::open(&data.join("host.log"))?;
         let command = launch.command();
         let host = Self::spawn(command, launch.own_group, title, stderr, log).await?;
-        for Participant { name, .. } in &launch.participants {
+        for LaunchedParticipant { name, .. } in &launch.participants {
             if host.service(name).is_none() {
                 bail!(
                     "{} is ready but did not say `listening {name} URL`",
@@ -90,8 +90,8 @@ impl Host {
         log: Log,
     ) -> Result<Self> {
         let start = Instant::now();
-        let (process, mut lines) = Process::spawn(command, own_group, stderr)?;
-        let told = tokio::time::timeout(READY_WITHIN, Told::read(&mut lines)).await;
+        let (process, mut lines) = HostProcess::spawn(command, own_group, stderr)?;
+        let told = tokio::time::timeout(READY_WITHIN, ReadyLines::read(&mut lines)).await;
         let told = match told {
             Ok(Ok(Some(told))) => Ok(told),
             Ok(Ok(None)) => {
@@ -116,7 +116,7 @@ impl Host {
         })
     }
 
-    /// Its process, which is called after the participant, where it has only one.
+    /// Its process, named after the participant if there is only one.
     pub fn in_system(&self) -> usage::Process {
         let name = match self.services.as_slice() {
             [(only, _)] => only.clone(),
@@ -128,13 +128,13 @@ impl Host {
         }
     }
 
-    /// Where a participant listens, if the host serves it.
+    /// The URL of a participant, if the host serves it.
     pub fn service(&self, name: &str) -> Option<&BaseUrl> {
         let found = self.services.iter().find(|(service, _)| service == name);
         found.map(|(_, url)| url)
     }
 
-    /// Where the host's log goes.
+    /// The log of the host.
     pub fn log_path(&self) -> &Path {
         self.log.path()
     }
@@ -144,37 +144,37 @@ impl Host {
         self.log.tail()
     }
 
-    /// Asks it to finish what is in flight and end; asked a second time, it ends at once.
+    /// Sends SIGTERM: it drains and ends. The second time, it ends at once.
     pub fn ask_to_end(&self) {
         self.process.signal(Signal::TERM);
     }
 
-    /// Ends it at once, as a crash would.
+    /// Kills it, which is like a crash.
     pub fn kill(&self) {
         self.process.signal(Signal::KILL);
     }
 
-    /// Returns when the process has ended, whatever made it. Giving up the wait loses nothing.
+    /// Returns when the process has ended, for whatever reason. Cancel-safe.
     pub async fn exited(&self) -> ExitStatus {
         self.process.exited().await
     }
 
-    /// How the process ended; none while it runs.
+    /// Its exit status; None while it runs.
     pub fn status(&self) -> Option<ExitStatus> {
         self.process.status()
     }
 }
 
-/// The lines of a host on stdout until it is ready.
+/// The lines of a host on standard output until it is ready.
 #[derive(Debug, Default)]
-struct Told {
+struct ReadyLines {
     services: Vec<(String, BaseUrl)>,
     admin: Option<BaseUrl>,
     other_lines: Vec<String>,
 }
 
-impl Told {
-    /// None where the lines end before `ready`.
+impl ReadyLines {
+    /// None if the output ends before `ready`.
     async fn read(lines: &mut mpsc::Receiver<String>) -> Result<Option<Self>> {
         let mut told = Self::default();
         while let Some(line) = lines.recv().await {
@@ -196,7 +196,7 @@ impl Told {
 mod tests {
     use super::*;
 
-    /// A shell that does this in the place of a host.
+    /// A shell script that stands in for a host.
     async fn spawn(script: &str, data: &Path) -> Result<Host> {
         let mut command = Command::new("sh");
         command.args(["-c", script]);

@@ -1,6 +1,6 @@
-//! The process of a host: its lines on stdout, signals, and its end.
+//! The process of a host: its lines on standard output, signals, and its end.
 //!
-//! Must not know: what the lines mean.
+//! Must not know: the meaning of the lines.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
@@ -12,12 +12,12 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::sync::{mpsc, watch};
 
-/// Lines that wait to be read; a host writes a handful.
+/// Most lines that wait to be read; a host writes a handful.
 const LINES_MAX: usize = 64;
 
-/// A process that was started. Dropped while it runs, it is killed.
+/// A started process. It is killed on drop.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(super) struct HostProcess {
     pid: Pid,
     has_own_group: bool,
     status: watch::Receiver<Option<ExitStatus>>,
@@ -25,8 +25,8 @@ pub(super) struct Process {
     waiter: Option<AssertUnwindSafe<JoinHandle<()>>>,
 }
 
-impl Process {
-    /// Starts it; gives the lines of its stdout.
+impl HostProcess {
+    /// Starts it; returns the lines of its standard output.
     pub(super) fn spawn(
         mut command: Command,
         own_group: bool,
@@ -51,7 +51,7 @@ impl Process {
             .name("host-stdout".to_owned())
             .spawn(move || {
                 for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                    // Nobody listens any more once the host is ready; the pipe must be emptied all the same.
+                    // After `ready` nothing reads the lines, but the pipe must be emptied.
                     let _ = send_line.blocking_send(line);
                 }
             })?;
@@ -59,7 +59,7 @@ impl Process {
         let waiter = thread::Builder::new()
             .name("host-end".to_owned())
             .spawn(move || {
-                // An error means that the process is gone already.
+                // An error means that the process is gone.
                 let ended = child.wait().unwrap_or_default();
                 send_status.send_replace(Some(ended));
             })?;
@@ -72,12 +72,12 @@ impl Process {
         Ok((process, lines))
     }
 
-    /// Its number.
+    /// Its process id.
     pub(super) fn id(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// How it ended; none while it runs.
+    /// Its exit status; None while it runs.
     pub(super) fn status(&self) -> Option<ExitStatus> {
         *self.status.borrow()
     }
@@ -90,22 +90,22 @@ impl Process {
         }
     }
 
-    /// The id can't belong to another process: it is given again only after the child was waited for,
-    /// and then a status is known.
+    /// The id can't belong to another process: it becomes free only when the child is reaped, and
+    /// then the status is known.
     pub(super) fn signal(&self, signal: Signal) {
         if self.status().is_none() {
-            // Fails only if the process ended just now, which is what was wanted.
+            // Fails only if the process has just ended.
             let _ = kill_process(self.pid, signal);
         }
     }
 }
 
-impl Drop for Process {
+impl Drop for HostProcess {
     fn drop(&mut self) {
         if self.status().is_some() {
             return;
         }
-        // The whole group, so that nothing that the host may have started outlives it.
+        // The whole group, in case the host has started processes.
         let _ = if self.has_own_group {
             kill_process_group(self.pid, Signal::KILL)
         } else {

@@ -1,9 +1,10 @@
-//! An HTTP/1.1 client with one connection to one service, and what to do when it breaks.
+//! An HTTP/1.1 client with one connection to one service, and its retries.
 //!
-//! Owns: connecting, sending, reading the whole answer, and telling apart a request that was never sent (safe
-//! to send again) from one whose fate is unknown (never sent again if it is a POST); bounds on time and size of
-//! an answer; retries. The connection is driven by the task that uses it, not by a task of its own: every switch
-//! between tasks is time taken from the host on the same machine.
+//! Owns: connecting, sending, reading the whole answer, the bounds on its time and size, and
+//! retries. It distinguishes a request that was never sent (safe to send again) from one whose
+//! outcome is unknown (a POST is not sent again). The connection is driven by the task that uses it
+//! and not by a task of its own: each switch between tasks takes time from the host on the same
+//! machine.
 //!
 //! # Layout
 //!
@@ -31,18 +32,18 @@ use tokio::net::TcpStream;
 
 pub use url::{BadUrl, BaseUrl};
 
-/// An answer that takes longer is a failure: nothing that is asked here is slow.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a client that retries keeps trying one request: longer than any restart of a host.
+/// Longest wait for an answer: no request of the callers is slow.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
+/// Time for which a client with retries repeats one request: longer than any restart of a host.
 const RETRY_FOR: Duration = Duration::from_secs(60);
-/// The waits between tries start here and double up to [`RETRY_WAIT_MAX`].
+/// The first wait between retries; it doubles up to [`RETRY_WAIT_MAX`].
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(10);
-/// The longest wait between tries: short against a restart, so that little of it is missed.
+/// The longest wait between retries: short, compared with a restart.
 const RETRY_WAIT_MAX: Duration = Duration::from_millis(200);
-/// The longest answer is a page of documentation or of metrics.
+/// Most bytes of an answer; the longest is a page of documentation or of metrics.
 const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// The answer of a service, whatever the status.
+/// An answer, of any status.
 #[derive(Debug, Clone, Default)]
 pub struct Response {
     /// Status of the answer.
@@ -59,7 +60,7 @@ impl Response {
         (200..300).contains(&self.status)
     }
 
-    /// The first header of this name, in lower case; none where it is no text.
+    /// The first header of this name, in lower case; None if it is not text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -72,7 +73,7 @@ impl Response {
     /// The body as JSON.
     ///
     /// # Panics
-    /// It is none.
+    /// The body is no JSON.
     #[expect(clippy::panic, reason = "for tests, which end there")]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
@@ -80,25 +81,25 @@ impl Response {
     }
 }
 
-/// Why there is no answer, by what may be done next.
+/// The reason why there is no answer.
 #[derive(Debug, Error)]
 pub enum RequestError {
-    /// The request did not leave this process: it may be sent again.
+    /// The request was not sent: it may be sent again.
     #[error(
         "{authority} can't be reached ({reason}); is the host running, and is this its address?"
     )]
     NotSent {
         /// Host and port.
         authority: String,
-        /// The words of the system or of hyper.
+        /// The error of the system or of hyper.
         reason: String,
     },
-    /// The request was sent and no whole answer came: it may have taken effect.
+    /// The request was sent, but there is no complete answer: it may have taken effect.
     #[error("{authority} took the request and gave no whole answer ({reason})")]
     Lost {
         /// Host and port.
         authority: String,
-        /// The words of the system or of hyper.
+        /// The error of the system or of hyper.
         reason: String,
     },
 }
@@ -112,8 +113,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that connects when first used. With `retry` it waits for a service that is away:
-    /// GETs are repeated, POSTs are repeated only if they were not sent.
+    /// A client that connects at its first request. With `retry` it waits for a service that is
+    /// away: GETs are repeated, and POSTs that were not sent.
     pub fn new(url: BaseUrl, retry: bool) -> Self {
         Self {
             url,
@@ -122,17 +123,17 @@ impl Client {
         }
     }
 
-    /// The service that is asked.
+    /// The URL of the service.
     pub fn url(&self) -> &BaseUrl {
         &self.url
     }
 
-    /// True if this client waits for a service that is away.
+    /// True if this client retries.
     pub fn retries(&self) -> bool {
         self.retry
     }
 
-    /// Connects now, so that the first request does not have to.
+    /// Connects now, to save time at the first request.
     ///
     /// # Errors
     /// The service can't be reached.
@@ -143,10 +144,10 @@ impl Client {
         Ok(())
     }
 
-    /// GETs a path.
+    /// Sends a GET.
     ///
     /// # Errors
-    /// No answer, for a client that retries: not within a minute.
+    /// There is no answer; with retries, not within a minute.
     pub async fn get(&mut self, path: &str) -> Result<Response, RequestError> {
         let mut tries = Tries::new(self.retry);
         loop {
@@ -158,10 +159,10 @@ impl Client {
         }
     }
 
-    /// POSTs a JSON body. A request that may have taken effect is never sent again.
+    /// Sends a POST with a JSON body. A request that may have taken effect is not repeated.
     ///
     /// # Errors
-    /// No answer; [`RequestError::Lost`] says that it may have taken effect all the same.
+    /// There is no answer; after [`RequestError::Lost`] the request may have taken effect.
     pub async fn post(&mut self, path: &str, body: Bytes) -> Result<Response, RequestError> {
         let mut tries = Tries::new(self.retry);
         let key = self.url.fresh_key();
@@ -176,12 +177,20 @@ impl Client {
         }
     }
 
-    /// PUTs a component. Never repeated: what it replaced the first time may be something else by then.
+    /// PUTs a component. It is not repeated, since another component may be active by then.
     ///
     /// # Errors
-    /// No answer; [`RequestError::Lost`] says that it may have taken effect all the same.
+    /// There is no answer; after [`RequestError::Lost`] the request may have taken effect.
     pub async fn put(&mut self, path: &str, body: Bytes) -> Result<Response, RequestError> {
         self.once(Method::PUT, path, body, None).await
+    }
+
+    /// Sends a PATCH with a JSON body. It is not repeated.
+    ///
+    /// # Errors
+    /// There is no answer; after [`RequestError::Lost`] the request may have taken effect.
+    pub async fn patch(&mut self, path: &str, body: Bytes) -> Result<Response, RequestError> {
+        self.once(Method::PATCH, path, body, None).await
     }
 
     async fn once(
@@ -195,7 +204,7 @@ impl Client {
         loop {
             let mut builder = Request::builder().method(method.clone()).uri(path);
             let content_type = match method {
-                Method::POST => Some("application/json"),
+                Method::POST | Method::PATCH => Some("application/json"),
                 Method::PUT => Some("application/wasm"),
                 _ => None,
             };
@@ -208,7 +217,7 @@ impl Client {
             let was_open = self.connection.is_some();
             let asked = exchange(&mut self.connection, authority, builder, body.clone()).await;
             match asked {
-                // The service closed the idle connection, as it may at any time.
+                // The service may close an idle connection at any time.
                 Err(Failure::NotSent(_)) if was_open => {}
                 asked => return asked.map_err(|failure| failure.of(authority)),
             }
@@ -216,11 +225,11 @@ impl Client {
     }
 }
 
-/// Sends one request on a connection of its own. A body, and any POST, is announced as JSON, unless
+/// Sends one request on a connection of its own. A body, and any POST, has the type JSON, unless
 /// the headers say otherwise.
 ///
 /// # Errors
-/// The connection broke, or the request is none that a client of HTTP can send.
+/// The connection broke, or an HTTP client can't send the request.
 pub async fn request(
     method: &str,
     url: &str,
@@ -235,7 +244,7 @@ pub async fn request(
         .uri(path)
         .header("connection", "close");
     for (name, value) in headers {
-        // Of bytes, since a test may send values that are no text.
+        // Bytes, since a test may send values that are not text.
         builder = builder.header(*name, value.as_bytes());
     }
     let is_typed = builder
@@ -248,7 +257,8 @@ pub async fn request(
     answer.map_err(|failure| failure.of(authority))
 }
 
-/// Sends a request, over a new connection where there is none. The connection is kept if the answer is whole.
+/// Sends a request, on a new connection if there is none. The connection is kept if the answer is
+/// complete.
 async fn exchange(
     connection: &mut Option<Connection>,
     authority: &str,
@@ -283,7 +293,7 @@ async fn exchange(
         })
 }
 
-/// How often one request is tried.
+/// The retries of one request.
 struct Tries {
     until: Option<Instant>,
     wait: Duration,
@@ -297,7 +307,7 @@ impl Tries {
         }
     }
 
-    /// Waits before another try; false if there shall be none.
+    /// Waits before a retry; returns false if there is none left.
     async fn another(&mut self) -> bool {
         if self.until.is_none_or(|until| Instant::now() >= until) {
             return false;
@@ -323,13 +333,13 @@ impl Failure {
     }
 }
 
-type Wire = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
+type HttpConnection = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
 
 #[derive(Debug)]
 struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     /// None once the connection is closed.
-    wire: Option<Pin<Box<Wire>>>,
+    wire: Option<Pin<Box<HttpConnection>>>,
 }
 
 impl Connection {
@@ -355,7 +365,7 @@ impl Connection {
         let response = drive(wire, sender.try_send_request(request))
             .await
             .map_err(|mut error| {
-                // The request comes back only if not one byte of it was written.
+                // The request is returned only if no byte of it was sent.
                 match error.take_message() {
                     Some(_) => Failure::NotSent(reason(error.error())),
                     None => Failure::Lost(reason(error.error())),
@@ -374,9 +384,9 @@ impl Connection {
     }
 }
 
-/// Polls `part` to its end and the connection along with it. The connection is dropped when it
-/// closes, which wakes `part` with an error if it still waited for it.
-async fn drive<F: Future>(wire: &mut Option<Pin<Box<Wire>>>, part: F) -> F::Output {
+/// Polls `part` to its end, and the connection with it. The connection is dropped when it closes;
+/// if `part` still waits for it, it gets an error.
+async fn drive<F: Future>(wire: &mut Option<Pin<Box<HttpConnection>>>, part: F) -> F::Output {
     let mut part = pin!(part);
     poll_fn(|cx| {
         if let Some(open) = wire
@@ -387,7 +397,7 @@ async fn drive<F: Future>(wire: &mut Option<Pin<Box<Wire>>>, part: F) -> F::Outp
         match part.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(output),
             Poll::Pending => {
-                // `part` may have just given the connection something to do.
+                // `part` may have given the connection work.
                 if let Some(open) = wire
                     && open.as_mut().poll(cx).is_ready()
                 {
@@ -400,7 +410,7 @@ async fn drive<F: Future>(wire: &mut Option<Pin<Box<Wire>>>, part: F) -> F::Outp
     .await
 }
 
-/// An error with all its causes; hyper's own text names only the outermost.
+/// An error with all its causes; hyper's text has only the outermost.
 fn reason(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -422,9 +432,9 @@ mod tests {
 
     const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-    /// A server that answers as many requests per connection as the list says, then closes it; a
-    /// request beyond that is read and dropped without an answer if `swallow`. Tells how many
-    /// connections it has closed.
+    /// A server that answers the listed number of requests on each connection, then closes it; with
+    /// `swallow` it reads one more request and closes without an answer. Sends the number of closed
+    /// connections.
     async fn server(answers: Vec<usize>, swallow: bool) -> (BaseUrl, watch::Receiver<usize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -518,7 +528,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_there_means_not_sent() {
+    async fn a_refused_connection_is_a_request_that_was_not_sent() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);

@@ -1,6 +1,6 @@
-//! The base URL of a service, and the idempotency keys that its POSTs may carry.
+//! The base URL of a service, and idempotency keys for its POSTs.
 //!
-//! Must not know: how a request travels.
+//! Must not know: how a request is sent.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,14 +20,14 @@ pub struct BaseUrl {
     keys: Option<Arc<FreshKeys>>,
 }
 
-/// Idempotency keys, each given once. Those of two runs differ.
+/// Idempotency keys, each used once. Two runs have different ones.
 #[derive(Debug)]
 struct FreshKeys {
     run: u64,
     next: AtomicU64,
 }
 
-/// A URL that names no HTTP service.
+/// A text that is not the URL of an HTTP service.
 #[derive(Debug, Error)]
 #[error(
     "{url} is not a URL such as http://127.0.0.1:8081/customer-order/customer-service: {problem}"
@@ -38,10 +38,11 @@ pub struct BadUrl {
 }
 
 impl BaseUrl {
-    /// Reads a URL: a base path without a query; the port is 80 if none is given. [`super::Client`] speaks no TLS.
+    /// Parses a URL with a base path and without a query; the default port is 80. [`super::Client`]
+    /// has no TLS.
     ///
     /// # Errors
-    /// Says what is wrong with the URL.
+    /// Describes the problem with the URL.
     pub fn parse(url: &str) -> Result<Self, BadUrl> {
         let bad = |problem: &str| BadUrl {
             url: url.to_owned(),
@@ -71,7 +72,7 @@ impl BaseUrl {
         })
     }
 
-    /// The URL as text, without a slash at its end.
+    /// The URL as text, without a final slash.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -81,7 +82,7 @@ impl BaseUrl {
         &self.authority
     }
 
-    /// The same, where every POST is to carry an idempotency key of its own.
+    /// The same, but each POST gets an idempotency key of its own.
     pub fn with_fresh_keys(self) -> Self {
         let keys = FreshKeys {
             run: fastrand::u64(..),
@@ -96,7 +97,7 @@ impl BaseUrl {
     pub(crate) fn fresh_key(&self) -> Option<HeaderValue> {
         let keys = self.keys.as_ref()?;
         let number = keys.next.fetch_add(1, Ordering::Relaxed);
-        // As long as a UUID, which is what clients send.
+        // As long as a UUID, as clients send.
         HeaderValue::from_str(&format!("{:016x}-load-{number:014}", keys.run)).ok()
     }
 
@@ -105,7 +106,7 @@ impl BaseUrl {
         format!("{}{resource}", self.base_path)
     }
 
-    /// The full URL of a path, for people.
+    /// The full URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.authority)
     }
@@ -114,7 +115,7 @@ impl BaseUrl {
 impl FromStr for BaseUrl {
     type Err = BadUrl;
 
-    /// Reads a URL for a client: http only.
+    /// Parses a URL for a client: http only.
     fn from_str(url: &str) -> Result<Self, BadUrl> {
         if url.starts_with("https://") {
             return Err(BadUrl {

@@ -29,7 +29,7 @@ fn generations(host: &Host) -> Value {
 }
 
 #[test]
-fn what_is_applied_decides_and_can_be_gone_back_from() {
+fn an_applied_component_decides_and_can_be_rolled_back() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path()).start();
     let (first, second) = (Chameleon::new(), second());
@@ -92,7 +92,7 @@ fn what_is_applied_decides_and_can_be_gone_back_from() {
 }
 
 #[test]
-fn what_is_refused_leaves_everything_as_it_is_and_is_told_of() {
+fn a_refused_component_changes_nothing_and_is_reported() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path()).start();
     count(&host, "k");
@@ -153,7 +153,7 @@ fn what_is_refused_leaves_everything_as_it_is_and_is_told_of() {
 }
 
 #[test]
-fn where_there_is_a_token_only_who_shows_it_may_ask() {
+fn a_configured_token_is_required() {
     let data = tempfile::tempdir().unwrap();
     let file = data.path().join("token");
     std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
@@ -208,7 +208,7 @@ fn where_there_is_a_token_only_who_shows_it_may_ask() {
 }
 
 #[test]
-fn web_pages_may_not_ask_where_there_is_no_token() {
+fn web_pages_may_not_use_an_admin_interface_without_a_token() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path()).start();
     let url = host.admin();
@@ -262,7 +262,7 @@ fn web_pages_may_not_ask_where_there_is_no_token() {
 }
 
 #[test]
-fn what_cannot_be_asked_is_said() {
+fn invalid_requests_are_refused_with_a_reason() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path()).start();
     for path in [
@@ -392,7 +392,7 @@ fn while_it_drains_the_host_is_alive_but_not_ready() {
 }
 
 #[test]
-fn the_data_directory_says_where_to_ask_as_long_as_the_host_runs() {
+fn admin_json_names_the_admin_interface_while_the_host_runs() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path()).start();
     let path = data.path().join("admin.json");

@@ -176,7 +176,7 @@ fn figures_equal_what_was_done() {
 }
 
 #[test]
-fn what_goes_wrong_is_counted_once_for_each_attempt() {
+fn faults_are_counted_once_for_each_attempt() {
     let data = tempfile::tempdir().unwrap();
     Start::new(&["mischief"], data.path()).run_once();
     let act = |act: &str| record(json!({"key": "r", "do": act}).to_string());
@@ -195,6 +195,7 @@ fn what_goes_wrong_is_counted_once_for_each_attempt() {
     );
     let host = Start::new(&["mischief"], data.path())
         .setting("retry.attempts", 3)
+        .setting("retry.then", "skip")
         .setting("retry.first_delay_ms", 1)
         .start();
     let command = |body: Value| host.post("mischief", "/acts/k", &body).status;
@@ -351,7 +352,7 @@ fn swaps_are_counted_and_series_of_what_is_gone_go() {
 }
 
 #[test]
-fn what_clients_ask_for_makes_no_series() {
+fn requests_of_clients_create_no_series() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["customer"], data.path()).start();
     assert_eq!(host.get("customer", "/nothing").status, 404);
@@ -374,7 +375,7 @@ fn what_clients_ask_for_makes_no_series() {
 }
 
 #[test]
-fn who_may_ask_gets_the_format_that_he_asks_for_until_the_end_of_the_drain() {
+fn authorized_scrapers_get_their_format_until_the_end_of_the_drain() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().join("chameleon.wasm");
     chameleon::taking_bodies().write(&path);
@@ -427,7 +428,7 @@ fn who_may_ask_gets_the_format_that_he_asks_for_until_the_end_of_the_drain() {
 }
 
 #[test]
-fn where_metrics_are_off_none_are_told() {
+fn disabled_metrics_are_not_served() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["customer"], data.path())
         .setting("metrics.enabled", false)
@@ -441,7 +442,7 @@ fn where_metrics_are_off_none_are_told() {
 }
 
 #[test]
-fn a_store_that_takes_no_commits_is_told_and_what_it_refused_counts_as_void() {
+fn a_store_without_commits_is_reported_and_its_turns_count_as_void() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().join("chameleon.wasm");
     Chameleon::new().write(&path);
@@ -471,7 +472,7 @@ fn a_store_that_takes_no_commits_is_told_and_what_it_refused_counts_as_void() {
 }
 
 #[test]
-fn the_page_on_operation_and_the_alerts_name_exactly_what_is_told() {
+fn the_page_on_operation_and_the_alerts_name_exactly_the_metrics() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["customer", "order"], data.path())
         .setting("store.max_bytes", 1 << 30)

@@ -214,7 +214,7 @@ fn invariant_11_an_outbox_that_does_not_shrink_makes_the_host_unready() {
 }
 
 #[test]
-fn a_stage_without_a_bound_leaves_the_host_ready_and_is_told_all_the_same() {
+fn a_stage_without_a_bound_leaves_the_host_ready_and_is_still_reported() {
     let data = tempfile::tempdir().unwrap();
     prepare(data.path(), &[event(1)]);
     let host = paused(data.path())

@@ -98,7 +98,7 @@ fn settings_are_printed_as_json_too_and_every_one_is_explained() {
 }
 
 #[test]
-fn a_host_is_asked_whether_it_is_ready() {
+fn ready_reports_the_readiness_of_a_host() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().to_str().unwrap();
     let ready = |json: bool| {
@@ -144,7 +144,7 @@ fn a_host_is_asked_whether_it_is_ready() {
 }
 
 #[test]
-fn a_stranger_is_told_of_readiness_in_a_word() {
+fn readiness_without_a_token_is_one_word() {
     let data = tempfile::tempdir().unwrap();
     let token = "a-token-of-24-characters";
     let host = Start::new(&["order"], data.path())
@@ -176,7 +176,7 @@ fn colours_are_for_terminals_unless_they_are_asked_for() {
 }
 
 #[test]
-fn where_a_partition_is_read_on_is_chosen_for_a_host_that_is_stopped() {
+fn seek_sets_the_offset_of_a_partition_of_a_stopped_host() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().to_str().unwrap();
     let seek = |further: &[&str]| {

@@ -20,7 +20,7 @@ fn written(directory: &Path, name: &str, build: &Chameleon) -> String {
 }
 
 #[test]
-fn a_component_is_applied_listed_and_gone_back_from() {
+fn a_component_is_applied_listed_and_rolled_back() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let host = start(data).start();
@@ -90,7 +90,7 @@ fn a_component_can_come_from_standard_input() {
 }
 
 #[test]
-fn what_is_not_done_has_its_exit_code_and_says_why() {
+fn failed_commands_have_their_exit_codes_and_reasons() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let host = start(data).start();
@@ -171,7 +171,7 @@ fn what_is_not_done_has_its_exit_code_and_says_why() {
 }
 
 #[test]
-fn a_host_that_cannot_be_reached_is_said() {
+fn an_unreachable_host_is_reported() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let path = written(data, "second.wasm", &second());
@@ -200,7 +200,7 @@ fn a_host_that_cannot_be_reached_is_said() {
 }
 
 #[test]
-fn a_token_is_shown_from_a_file_or_the_environment() {
+fn a_token_is_read_from_a_file_or_the_environment() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let host = start(data).setting("admin.token", TOKEN).start();
@@ -263,7 +263,7 @@ fn active(data: &Path) -> Value {
 }
 
 #[test]
-fn a_hangup_reads_the_files_again() {
+fn sighup_reads_the_files_again() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let host = start(data).start();
@@ -288,7 +288,7 @@ fn a_hangup_reads_the_files_again() {
 }
 
 #[test]
-fn a_start_takes_the_file_instead_of_what_was_active_only_when_told_so() {
+fn a_start_activates_the_file_only_with_apply() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let by = |host: &Host| count(host, "k")["by"].clone();
@@ -361,7 +361,7 @@ fn a_component_is_verified_without_a_host() {
 }
 
 #[test]
-fn what_a_store_has_of_its_generations_is_told_where_no_host_runs() {
+fn generations_are_read_from_the_store_of_a_stopped_host() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let (code, err) = fails(&mut asks(data, &["generations"]));

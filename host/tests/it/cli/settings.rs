@@ -26,7 +26,7 @@ fn write(directory: &Path, text: &str) -> String {
 }
 
 #[test]
-fn what_is_printed_is_read_back_alike() {
+fn printed_settings_can_be_used_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     let (code, first, err) = call(
         saga()
@@ -93,6 +93,7 @@ fn every_setting_that_is_printed_can_be_given_in_the_environment() {
                 toml::Value::String(text) if text == "127.0.0.1:0" => "off".to_owned(),
                 toml::Value::String(text) if text == "text" => "json".to_owned(),
                 toml::Value::String(text) if text == "info" => "debug".to_owned(),
+                toml::Value::String(text) if text == "park" => "skip".to_owned(),
                 toml::Value::String(text) => format!("{text}-2"),
                 toml::Value::Array(_) if path == "http.hosts" => "shop.example".to_owned(),
                 toml::Value::Array(_) => "https://shop.example".to_owned(),
@@ -301,7 +302,10 @@ fn help_and_version_go_to_standard_output() {
                 "--apply",
             ][..],
         ),
-        ("apply", &["<NAME>", "<PATH>", "--drop-used"]),
+        (
+            "apply",
+            &["<NAME>", "[PATH]", "--set <NAME=VALUE>", "--drop-used"],
+        ),
         ("rollback", &["<NAME>", "[DIGEST]"]),
         ("generations", &["[NAME]"]),
     ] {
@@ -414,7 +418,7 @@ fn two_participants_cannot_share_a_port() {
 }
 
 #[test]
-fn base_path_topics_and_groups_can_be_called_otherwise() {
+fn base_path_topics_and_groups_can_be_renamed() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let participant = |name: &str, more: &str| {
@@ -480,6 +484,8 @@ fn base_path_topics_and_groups_can_be_called_otherwise() {
     assert_eq!(
         topics,
         [
+            "cancellationTopic",
+            "cancellationTopic.cancellation.dlq",
             "shop.credit",
             "shop.credit.customer.dlq",
             "shop.orders",

@@ -60,7 +60,7 @@ fn nothing_was_created(host: &Host) {
 }
 
 #[test]
-fn what_is_no_json_is_refused() {
+fn bodies_that_are_not_json_are_refused() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data);
     let deep = "[".repeat(100_000);
@@ -454,7 +454,7 @@ fn a_body_that_breaks_off_creates_nothing() {
 }
 
 #[test]
-fn strange_but_legal_names_come_back_as_they_are() {
+fn unusual_but_legal_names_are_unchanged() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data);
     for (number, name) in (1..).zip([

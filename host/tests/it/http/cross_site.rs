@@ -18,7 +18,7 @@ fn customers(host: &Host) -> usize {
 }
 
 #[test]
-fn a_page_of_another_site_makes_nothing() {
+fn pages_of_other_sites_can_not_send_commands() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data);
     let url = format!("{}/customers", host.url("customer"));
@@ -78,7 +78,7 @@ fn a_page_of_another_site_makes_nothing() {
 }
 
 #[test]
-fn a_page_that_is_listed_may_command() {
+fn pages_of_listed_origins_may_send_commands() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["customer"], data.path())
         .setting("http.cors_origins", "https://shop.example")
@@ -94,7 +94,7 @@ fn a_page_that_is_listed_may_command() {
 }
 
 #[test]
-fn a_post_without_a_body_needs_what_no_form_can_send() {
+fn a_post_without_a_body_needs_a_header_that_forms_can_not_send() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["booking"], data.path()).start();
     let room = r#"{"code":"A","seats":4}"#;
@@ -141,7 +141,7 @@ fn a_post_without_a_body_needs_what_no_form_can_send() {
 }
 
 #[test]
-fn a_name_that_was_rebound_to_loopback_reads_nothing() {
+fn a_rebound_dns_name_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["customer"], data.path())
         .setting("http.hosts", "shop.example")

@@ -32,7 +32,7 @@ fn ask(host: &Host, method: &str, path: &str, headers: &[(&str, &str)]) -> Respo
 }
 
 #[test]
-fn a_read_that_the_client_has_already_is_not_sent_again() {
+fn an_unchanged_read_is_answered_304() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path());
     let read = host.get("customer", "/customer/1");
@@ -82,7 +82,7 @@ fn a_read_that_the_client_has_already_is_not_sent_again() {
 }
 
 #[test]
-fn head_says_what_get_says_without_the_body() {
+fn head_is_answered_like_get_without_the_body() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path());
     let get = host.get("customer", "/customer/1");

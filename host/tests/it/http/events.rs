@@ -33,7 +33,7 @@ fn etag(url: &str) -> String {
 }
 
 #[test]
-fn a_stream_tells_the_state_and_the_decision_and_ends() {
+fn a_stream_sends_the_state_and_the_decision_and_ends() {
     let data = tempfile::tempdir().unwrap();
     let (host, url) = pending(data.path());
     let mut stream = Stream::open(&url);
@@ -64,7 +64,7 @@ fn a_stream_tells_the_state_and_the_decision_and_ends() {
 }
 
 #[test]
-fn who_comes_again_is_not_told_twice() {
+fn a_reconnecting_client_gets_no_event_twice() {
     let data = tempfile::tempdir().unwrap();
     let (host, url) = pending(data.path());
     let first = Stream::open(&url).next().unwrap();
@@ -76,7 +76,7 @@ fn who_comes_again_is_not_told_twice() {
 }
 
 #[test]
-fn what_is_never_pending_is_told_until_the_client_leaves() {
+fn a_state_that_is_never_pending_is_streamed_until_the_client_leaves() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["customer", "order"], data.path()).start();
     let customer = json!({"name": "Ann", "creditLimit": {"amount": 1000}});
@@ -158,7 +158,7 @@ fn a_read_that_fails_is_a_problem_and_no_stream() {
 }
 
 #[test]
-fn a_stream_says_from_time_to_time_that_it_is_there() {
+fn a_stream_sends_keep_alives() {
     let data = tempfile::tempdir().unwrap();
     let host = decider::start(data.path())
         .setting("http.heartbeat_seconds", 1)
@@ -177,7 +177,7 @@ fn a_stream_says_from_time_to_time_that_it_is_there() {
 }
 
 #[test]
-fn a_slow_client_is_told_the_newest_state_and_nothing_is_gathered_for_it() {
+fn a_slow_client_gets_the_newest_state_and_nothing_is_queued_for_it() {
     const CHANGES: u64 = 1_600;
     let data = tempfile::tempdir().unwrap();
     let path = data.path().join("chameleon.wasm");
@@ -226,7 +226,7 @@ fn a_stream_outlives_a_swap_of_the_rules() {
 }
 
 #[test]
-fn rules_that_read_otherwise_are_told_and_those_that_read_no_more_end_the_stream() {
+fn a_swap_to_rules_with_another_read_updates_or_ends_the_stream() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().join("chameleon.wasm");
     let reading = |answer: &str| {
@@ -252,7 +252,7 @@ fn rules_that_read_otherwise_are_told_and_those_that_read_no_more_end_the_stream
 }
 
 #[test]
-fn an_aggregate_that_goes_ends_its_stream() {
+fn a_removed_aggregate_ends_its_stream() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["booking"], data.path()).start();
     assert_eq!(

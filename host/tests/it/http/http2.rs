@@ -113,7 +113,7 @@ fn many_requests_share_a_connection() {
 }
 
 #[test]
-fn bodies_have_the_bound_that_they_have_on_http1() {
+fn bodies_on_http2_have_the_same_bound_as_on_http1() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data);
     let url = format!("{}/customers", host.url("customer"));
@@ -170,7 +170,7 @@ fn requests_over_all_connections_are_as_many_as_connections_may_be() {
 }
 
 #[test]
-fn what_one_client_may_ask_for_is_bounded_and_announced() {
+fn the_streams_of_one_connection_are_bounded_and_announced() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data);
     let url = host.url("customer");
@@ -208,7 +208,7 @@ fn what_one_client_may_ask_for_is_bounded_and_announced() {
 }
 
 #[test]
-fn who_opens_and_resets_without_end_is_shown_the_door() {
+fn a_client_that_opens_and_resets_streams_endlessly_is_disconnected() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data);
     let mut stream = connect(host.url("customer"));
@@ -240,7 +240,7 @@ fn who_opens_and_resets_without_end_is_shown_the_door() {
 }
 
 #[test]
-fn the_drain_answers_what_is_under_way_and_takes_nothing_more() {
+fn the_drain_answers_requests_in_flight_and_accepts_no_others() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["customer", "order"], data.path())
         .setting("drain_seconds", 600)

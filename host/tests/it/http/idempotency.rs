@@ -125,7 +125,7 @@ fn a_key_belongs_to_one_request_of_one_participant() {
 }
 
 #[test]
-fn what_is_no_key_is_refused_and_does_nothing() {
+fn an_invalid_idempotency_key_is_refused_without_effect() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path()).start();
     let long = "k".repeat(256);
@@ -180,7 +180,7 @@ fn refusals_are_decisions_and_every_kind_of_answer_is_given_again() {
 }
 
 #[test]
-fn what_was_not_decided_leaves_the_key_free() {
+fn an_undecided_command_leaves_its_idempotency_key_free() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["mischief"], data.path()).start();
     let act = |body: Value| send(&host, "mischief", ("POST", "/acts/k"), "k", &body);
@@ -197,7 +197,7 @@ fn what_was_not_decided_leaves_the_key_free() {
 }
 
 #[test]
-fn while_the_first_is_under_way_the_second_is_told_to_come_again() {
+fn a_repeat_during_the_first_request_is_told_to_retry() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path()).start();
     let held = hold_commits(data.path());
@@ -238,7 +238,7 @@ fn impatient(host: &Host) -> TcpStream {
 }
 
 #[test]
-fn a_client_that_has_gone_finds_the_answer_to_what_took_place_without_it() {
+fn a_disconnected_client_gets_its_answer_when_it_repeats_the_command() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path()).start();
     let held = hold_commits(data.path());
@@ -385,7 +385,7 @@ fn start_chameleon(data: &Path, build: &Chameleon) -> Host {
 }
 
 #[test]
-fn what_was_answered_is_answered_alike_by_rules_that_would_not_take_it_any_more() {
+fn a_repeat_gets_its_first_answer_under_rules_that_would_refuse_it() {
     let data = tempfile::tempdir().unwrap();
     let host = start_chameleon(data.path(), &counting("1.0.1", &[]));
     let first = count(&host, "k");

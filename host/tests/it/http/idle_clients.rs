@@ -150,7 +150,7 @@ fn health_has_room_of_its_own_on_the_admin_listener() {
 }
 
 #[test]
-fn an_operator_takes_the_place_of_an_idle_connection_with_the_first_request() {
+fn an_operators_first_request_replaces_an_idle_connection() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["customer"], data.path()).start();
     let _idle: Vec<_> = (0..64).map(|_| connect(host.admin())).collect();
@@ -161,7 +161,7 @@ fn an_operator_takes_the_place_of_an_idle_connection_with_the_first_request() {
 }
 
 #[test]
-fn health_is_told_however_many_wait_with_half_a_request_or_with_nothing() {
+fn health_is_answered_however_many_connections_send_half_a_request_or_nothing() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["customer"], data.path()).start();
     let half = b"GET /livez HTTP/1.1\r\nhost: local";

@@ -127,7 +127,7 @@ fn a_list_is_read_with_get_and_head_and_with_nothing_else() {
 }
 
 #[test]
-fn what_is_wrong_with_a_query_is_said_and_where() {
+fn problems_of_a_query_name_the_parameter() {
     let data = tempfile::tempdir().unwrap();
     let host = saga(data.path()).setting("http.page_items", 20).start();
     for (query, says) in [
@@ -369,7 +369,7 @@ fn counters(version: &str, parameters: &[&str]) -> Chameleon {
 }
 
 #[test]
-fn a_listing_comes_with_a_swap_and_goes_only_if_nobody_uses_it() {
+fn a_listing_can_be_added_by_a_swap_and_removed_if_unused() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let host = start(data, &counters("1.0.0", &[]));
@@ -440,7 +440,7 @@ fn a_listing_comes_with_a_swap_and_goes_only_if_nobody_uses_it() {
 }
 
 #[test]
-fn a_page_shows_states_of_older_shapes_as_the_rules_of_today_do() {
+fn a_page_shows_states_of_older_versions_migrated() {
     let directory = tempfile::tempdir().unwrap();
     let host = start(directory.path(), &counters("1.0.0", &["by"]));
     count(&host, "a");
@@ -453,7 +453,7 @@ fn a_page_shows_states_of_older_shapes_as_the_rules_of_today_do() {
 }
 
 #[test]
-fn what_the_rules_refuse_to_show_is_left_out_and_what_they_break_on_is_named() {
+fn refused_items_are_left_out_of_a_list_and_failed_ones_are_named() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let build = |version: &str, look: Value| {

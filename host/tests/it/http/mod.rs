@@ -2,6 +2,7 @@
 
 mod api_documents;
 mod bodies;
+mod correlation;
 mod cross_site;
 mod etags_and_cors;
 mod events;

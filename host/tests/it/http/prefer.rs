@@ -42,7 +42,7 @@ fn wait_for_order(host: &Host, prefer: &'static str) -> JoinHandle<Response> {
 }
 
 #[test]
-fn an_order_is_answered_when_it_is_decided() {
+fn a_waiting_client_is_answered_when_its_order_is_decided() {
     let data = tempfile::tempdir().unwrap();
     let host = saga(data.path());
     for (number, amount, state) in [
@@ -99,7 +99,7 @@ fn many_who_wait_at_once_are_all_answered_with_the_decision() {
 }
 
 #[test]
-fn whoever_nobody_decides_for_is_answered_as_pending_when_the_time_is_over() {
+fn an_undecided_saga_is_answered_as_pending_when_the_wait_is_over() {
     let data = tempfile::tempdir().unwrap();
     // Alone, it waits for ever.
     let host = Start::new(&["order"], data.path())
@@ -149,7 +149,7 @@ fn whoever_nobody_decides_for_is_answered_as_pending_when_the_time_is_over() {
 }
 
 #[test]
-fn what_is_done_at_once_is_answered_at_once() {
+fn a_decided_command_is_answered_without_waiting() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["customer", "booking"], data.path()).start();
     let customer = json!({"name": "Ann", "creditLimit": {"amount": 1000}});
@@ -252,7 +252,7 @@ fn a_repeat_waits_for_the_decision_as_the_first_request_did() {
 }
 
 #[test]
-fn a_repeat_for_what_is_gone_is_answered_as_the_first_was() {
+fn a_repeat_for_a_removed_aggregate_gets_the_first_answer() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["booking"], data.path()).start();
     let room = host.send("booking", "PUT", "/rooms", r#"{"code":"a","seats":4}"#);

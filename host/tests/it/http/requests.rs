@@ -73,7 +73,7 @@ fn an_unknown_route_is_named() {
 }
 
 #[test]
-fn a_wrong_method_is_told_the_right_ones() {
+fn a_wrong_method_is_answered_with_the_allowed_ones() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data);
     let cases = [
@@ -233,7 +233,7 @@ fn a_body_must_be_announced_as_json() {
 }
 
 #[test]
-fn a_query_and_a_body_that_nobody_asked_for_are_passed_over() {
+fn unexpected_queries_and_bodies_are_ignored() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data);
     still_serves(&host, 0);
@@ -323,7 +323,7 @@ fn a_body_longer_than_announced_is_no_second_command() {
 }
 
 #[test]
-fn a_body_in_chunks_is_as_good_as_one_with_a_length() {
+fn a_chunked_body_is_accepted() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data);
     let url = host.url("customer").to_owned();
@@ -412,7 +412,7 @@ fn a_body_that_is_compressed_is_refused_on_every_listener() {
 }
 
 #[test]
-fn a_path_may_encode_what_needs_no_encoding() {
+fn a_path_may_encode_unreserved_characters() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data);
     still_serves(&host, 0);
@@ -438,7 +438,7 @@ fn a_path_may_encode_what_needs_no_encoding() {
 }
 
 #[test]
-fn a_head_that_is_too_long_or_no_head_is_told_so_as_a_problem() {
+fn a_long_or_invalid_head_is_answered_with_a_problem() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data);
     let url = host.url("customer").to_owned();
@@ -488,7 +488,7 @@ fn a_head_that_is_too_long_or_no_head_is_told_so_as_a_problem() {
 }
 
 #[test]
-fn what_a_problem_quotes_is_cut_short() {
+fn quotes_in_problems_are_shortened() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data);
     let digits = "1".repeat(900_000);

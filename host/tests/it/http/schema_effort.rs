@@ -61,7 +61,7 @@ fn start(build: &Chameleon, directory: &std::path::Path) -> Host {
 }
 
 #[test]
-fn a_small_body_stops_no_listener_whatever_the_schema_makes_of_it() {
+fn a_small_body_can_not_block_a_listener_whatever_its_schema() {
     let directory = tempfile::tempdir().unwrap();
     let host = start(&build(&tree()), directory.path());
     let wrong = nested(12, json!({"tag": "leaf", "value": "one"}));

@@ -85,7 +85,7 @@ fn with_a_customer(data: &Path) -> Host {
 }
 
 #[test]
-fn who_takes_no_answer_on_http1_holds_its_connection_for_no_longer_than_the_bound() {
+fn an_http1_client_that_reads_nothing_is_disconnected_after_the_bound() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data, 1);
     let asked = format!("GET {} HTTP/1.1\r\nhost: localhost\r\n\r\n", large(&host)).repeat(4);
@@ -101,8 +101,7 @@ fn who_takes_no_answer_on_http1_holds_its_connection_for_no_longer_than_the_boun
 }
 
 #[test]
-fn who_lets_nothing_of_an_answer_through_on_http2_holds_its_connection_for_no_longer_than_the_bound()
- {
+fn an_http2_client_without_a_window_is_disconnected_after_the_bound() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data, 1);
     for window in [0, 1] {
@@ -119,7 +118,7 @@ fn who_lets_nothing_of_an_answer_through_on_http2_holds_its_connection_for_no_lo
 }
 
 #[test]
-fn who_takes_an_answer_slowly_gets_all_of_it() {
+fn a_slow_reader_gets_its_whole_answer() {
     let data = tempfile::tempdir().unwrap();
     // A reader that a loaded machine does not let run for a while is not to be cut off.
     let host = start(&data, 4);
@@ -146,7 +145,7 @@ fn who_takes_an_answer_slowly_gets_all_of_it() {
 }
 
 #[test]
-fn who_takes_no_events_is_cut_off_and_who_waits_for_some_is_not() {
+fn a_client_that_reads_no_events_is_disconnected_and_one_that_waits_for_events_is_not() {
     let data = tempfile::tempdir().unwrap();
     let host = with_a_customer(data.path());
     let url = format!("{}/customer/1", host.url("customer"));
@@ -178,7 +177,7 @@ fn who_takes_no_events_is_cut_off_and_who_waits_for_some_is_not() {
 }
 
 #[test]
-fn who_takes_no_events_on_http1_is_cut_off_once_its_kernel_has_no_room() {
+fn an_http1_client_that_reads_no_events_is_disconnected_once_its_buffers_are_full() {
     let data = tempfile::tempdir().unwrap();
     let host = with_a_customer(data.path());
     let url = format!("{}/customer/1", host.url("customer"));
@@ -251,7 +250,7 @@ fn bodies_in_flight_hold_no_more_than_their_budget() {
 }
 
 #[test]
-fn answers_that_are_not_taken_hold_no_more_than_their_budget() {
+fn unread_answers_hold_no_more_than_their_budget() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["customer", "order"], data.path())
         .setting("http.memory_bytes", 1 << 20)

@@ -106,7 +106,7 @@ fn a_participant_may_have_a_certificate_of_its_own() {
 }
 
 #[test]
-fn files_that_cannot_be_used_are_all_said_at_once() {
+fn all_unusable_files_are_listed_at_once() {
     let data = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     let (certificate, key) = authority.sign(2400);
@@ -138,7 +138,7 @@ fn files_that_cannot_be_used_are_all_said_at_once() {
 }
 
 #[test]
-fn a_certificate_that_has_expired_is_said_and_shown() {
+fn an_expired_certificate_is_reported_and_used() {
     let data = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     let host = start(data.path(), "http", &authority.sign(2021)).start();
@@ -172,7 +172,7 @@ fn a_certificate_is_renewed_under_load_and_no_request_fails() {
         // A new one that can't be used changes nothing.
         std::fs::write(data.path().join("listener-key.pem"), "no key").unwrap();
         signal(host.id(), "HUP");
-        while !host.log().contains("the certificate before is shown on") {
+        while !host.log().contains("the previous certificate stays in use") {
             tokio::task::yield_now().await;
         }
         assert_eq!(shown(&url, &[&first, &second]).await, after);
@@ -208,7 +208,7 @@ fn a_certificate_is_renewed_under_load_and_no_request_fails() {
 }
 
 #[test]
-fn the_drain_answers_what_is_under_way_over_tls() {
+fn the_drain_answers_requests_in_flight_over_tls() {
     let data = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     let host = start(data.path(), "http", &authority.sign(2400))

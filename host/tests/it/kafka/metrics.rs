@@ -97,7 +97,7 @@ fn names_that_kafka_does_not_take_are_refused_at_the_start() {
 }
 
 #[test]
-fn what_waits_for_a_broker_is_the_depth_of_the_outbox() {
+fn records_that_wait_for_a_broker_are_the_depth_of_the_outbox() {
     let (data, cluster) = (tempfile::tempdir().unwrap(), cluster());
     cluster.broker_down(1).unwrap();
     let order = start("order", &data, &cluster);

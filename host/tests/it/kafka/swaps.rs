@@ -100,11 +100,16 @@ fn swaps_under_load_cause_no_rebalance_and_lose_and_double_nothing() {
                 .take(SWAPS)
                 .for_each(|build| build.apply(host));
         };
-        std::thread::scope(|scope| {
-            scope.spawn(|| swap(&customer, "customer"));
-            scope.spawn(|| swap(&order, "order"));
+        let swapped = std::thread::scope(|scope| {
+            let customers = scope.spawn(|| swap(&customer, "customer"));
+            let orders = scope.spawn(|| swap(&order, "order"));
+            [customers.join(), orders.join()]
         });
+        // The clients end in any case.
         stop.store(true, Ordering::Relaxed);
+        for swaps in swapped {
+            swaps.expect("all swaps take place");
+        }
         let ids = clients
             .into_iter()
             .flat_map(|client| client.join().unwrap());

@@ -196,7 +196,7 @@ fn without_a_broker_orders_are_taken_and_decided_when_it_is_back() {
 }
 
 #[test]
-fn a_broker_that_cannot_be_reached_is_said_and_holds_up_nothing_but_records() {
+fn an_unreachable_broker_is_reported_and_holds_up_only_records() {
     let data = tempfile::tempdir().unwrap();
     // Port 1 is reserved; nobody listens there.
     let order = Start::new(&["order"], data.path())

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::chameleon::{self, Chameleon, count, rollback, swap};
 use crate::support::Host;
 
-const ANEW: &str = "cached code is not used, but compiled anew";
+const ANEW: &str = "cached code is not used, but compiled again";
 
 /// A build that counts by so much.
 fn build(step: u64) -> Chameleon {
@@ -92,7 +92,7 @@ fn code_of_another_data_directory_does_not_decide() {
 }
 
 #[test]
-fn code_that_others_may_write_does_not_decide_and_what_the_host_makes_they_may_not() {
+fn compiled_code_that_others_may_write_is_not_used_and_the_hosts_own_is_private() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let [first, _] = cached(data);
@@ -111,7 +111,7 @@ fn code_that_others_may_write_does_not_decide_and_what_the_host_makes_they_may_n
 }
 
 #[test]
-fn a_key_that_others_could_read_is_replaced_and_all_code_made_anew() {
+fn a_key_that_others_could_read_is_replaced_and_all_code_recompiled() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let [first, _] = cached(data);

@@ -4,11 +4,19 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use saga_sdk::testing::contract_problems;
+use saga_sdk::{Contract, Decision, EventType, Participant, Subscription, Turn};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::chameleon::Chameleon;
+use crate::commands::call;
 use crate::component_bytes::{COMPONENT, exporting, importing};
 use crate::support::{component, output, saga};
 
 /// The name under which rules are exported.
-const RULES: &str = "saga:participant/rules@0.1.0";
+const RULES: &str = "saga:participant/rules@0.2.0";
 
 /// Starts the host on these components; it must refuse them. Gives what it says.
 fn refused(plugins: &[(&str, &Path)]) -> String {
@@ -46,7 +54,7 @@ fn refused_bytes(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn what_is_no_webassembly_is_named() {
+fn a_file_that_is_not_webassembly_is_named() {
     assert!(refused_bytes(b"").contains("the file is empty"));
     for bytes in [
         &b"no component, only some text\n"[..],
@@ -82,7 +90,7 @@ fn a_damaged_component_is_named() {
 }
 
 #[test]
-fn a_component_of_another_world_is_told_which_is_wanted() {
+fn the_refusal_of_another_world_names_the_expected_one() {
     for (bytes, has) in [
         (COMPONENT.to_vec(), "(it exports nothing)"),
         (
@@ -155,7 +163,7 @@ fn a_path_that_leads_to_no_file_is_named() {
 }
 
 #[test]
-fn a_component_under_another_name_is_told_its_own() {
+fn a_component_under_another_name_is_refused_with_its_own_name() {
     let said = refused(&[("order", &component("customer"))]);
     assert!(
         said.contains("describes the participant `customer`, not `order`"),
@@ -165,7 +173,7 @@ fn a_component_under_another_name_is_told_its_own() {
 }
 
 #[test]
-fn one_bad_component_stops_the_start_of_all() {
+fn one_bad_component_prevents_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let bad = directory.path().join("bad.wasm");
     std::fs::write(&bad, "no component").unwrap();
@@ -178,7 +186,7 @@ fn one_bad_component_stops_the_start_of_all() {
 }
 
 #[test]
-fn a_component_that_breaks_when_it_is_asked_what_it_is_is_refused() {
+fn a_component_whose_description_traps_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let start = |setting: &str, value: u64| {
         crate::support::Start::new(&["customer"], data.path())
@@ -213,7 +221,7 @@ fn older() -> Vec<u8> {
 }
 
 #[test]
-fn a_component_for_another_contract_is_told_which_it_was_built_for_and_which_is_taken() {
+fn the_refusal_of_another_contract_names_both_versions() {
     let said = refused_bytes(&older());
     assert!(
         said.contains("not of the world saga:participant/participant")
@@ -227,18 +235,70 @@ fn a_component_for_another_contract_is_told_which_it_was_built_for_and_which_is_
     let said = refused_bytes(&exporting("saga:participant/rules@0.0.9"));
     assert!(
         said.contains("was built for the contract `saga:participant/rules@0.0.9`")
-            && said.contains(&format!("this host takes `{RULES}`")),
+            && said.contains(&format!(
+                "this host takes `{RULES}` and `saga:participant/rules@0.1.0`: build it again"
+            )),
+        "{said}"
+    );
+    let said = refused_bytes(&exporting("saga:participant/rules@0.10.0"));
+    assert!(
+        said.contains("run it on a newer host, or build it again"),
         "{said}"
     );
 }
 
+/// An event of another participant.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Told {
+    key: String,
+}
+
+/// Listens to it, and takes the key from where there is none.
+struct Listener<const POINTER: usize>;
+
+/// Places at which no key can be.
+const NOWHERE: [&str; 2] = ["/kye", ""];
+
+impl<const POINTER: usize> Participant for Listener<POINTER> {
+    type State = u32;
+
+    fn contract() -> Contract<u32> {
+        let hear = |_: Option<u32>, _: Told, _: &Turn| Decision::unchanged();
+        let told = EventType::new("told", "tales");
+        Contract::new("listener", "1.0.0", "Listens.").on(Subscription::to(
+            told,
+            "listener",
+            NOWHERE[POINTER],
+            hear,
+        ))
+    }
+}
+
 #[test]
-fn the_contract_that_a_host_takes_is_that_of_the_wit() {
-    let built = std::fs::read(component("customer")).unwrap();
-    let built = saga_host::plugin::world::contract_of(&built).unwrap();
-    let own = include_str!("../../../src/plugin/contract.txt");
-    assert_eq!(
-        built, own,
-        "put this into host/src/plugin/contract.txt:\n{built}"
-    );
+fn a_key_pointer_without_a_target_is_refused_by_the_host_as_by_the_test_kit() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chameleon.wasm");
+    let of_author = [
+        contract_problems::<Listener<0>>(),
+        contract_problems::<Listener<1>>(),
+    ];
+    let reasons = [
+        "subscription told: key `/kye` leads nowhere: the schema names no `kye` there, but `key`",
+        "subscription told: key `` is not a JSON pointer such as `/order/id`",
+    ];
+    for ((pointer, problems), reason) in NOWHERE.into_iter().zip(of_author).zip(reasons) {
+        assert_eq!(problems, [reason]);
+        let told = json!({"type": "object", "properties": {"key": {"type": "string"}}});
+        let subscription = json!({
+            "event_type": "told", "topic": "tales", "group": "listener", "key": pointer, "schema": told,
+        });
+        Chameleon::new()
+            .with(json!({"subscriptions": [subscription]}))
+            .write(&path);
+        let (code, _, said) = call(saga().arg("verify").arg(&path));
+        assert_eq!(code, 65, "{said}");
+        assert!(said.contains(reason), "{said}");
+        let said = refused(&[("chameleon", &path)]);
+        assert!(said.contains(reason), "{said}");
+    }
 }

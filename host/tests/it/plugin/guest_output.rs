@@ -37,7 +37,7 @@ fn a_component_that_prints_while_it_describes_itself_starts_wherever_it_was_take
 }
 
 #[test]
-fn a_component_that_panics_while_it_describes_itself_is_refused_with_what_it_says() {
+fn a_component_whose_description_panics_is_refused_with_the_message() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("chameleon.wasm");
     Chameleon::new()

@@ -54,7 +54,7 @@ fn there_is_no_environment_no_file_and_no_input() {
 }
 
 #[test]
-fn what_a_component_prints_goes_nowhere() {
+fn output_of_a_component_is_discarded() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["mischief"], data.path()).start();
     let printed = host.post("mischief", "/acts/k", &json!({"do": "print", "size": 1000}));

@@ -4,6 +4,7 @@ mod author;
 mod code_cache;
 mod compile_limits;
 mod components;
+mod contract_versions;
 mod guest_output;
 mod isolation;
 mod reused_instances;

@@ -2,11 +2,15 @@
 //! are full, and a fault counts only if it comes on a fresh instance too.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use saga_core::message::{Message, Origin};
 use saga_core::rules::{Renewal, Rules};
-use saga_host::base::generation::Build as _;
-use saga_host::plugin::{CodeCache, Component, GuestLimits, Runtime, compile};
+use saga_host::base::generation::CompiledRules as _;
+use saga_host::base::generation::RuleSettings;
+use saga_host::plugin::{
+    CodeCache, ConfiguredComponent, GuestLimits, LoadedComponent, Runtime, compile,
+};
 use serde_json::{Value, json};
 
 use crate::chameleon::Chameleon;
@@ -97,7 +101,7 @@ fn handles_that_turns_leave_behind_are_bounded_and_charged_to_none_of_them() {
 }
 
 #[test]
-fn what_a_fresh_instance_needs_is_no_reason_to_renew_it() {
+fn the_memory_of_a_fresh_instance_is_no_reason_to_renew_it() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["mischief"], data.path()).start();
     act(&host, 100, &json!({"do": "ballast", "size": 48 * MIB}));
@@ -139,17 +143,20 @@ fn message(number: u64) -> Message {
         key: "k".into(),
         time: 7,
         correlation: "1".into(),
+        causation: None,
         parameters: Vec::new(),
         body: "{}".into(),
     }
 }
 
 /// Chameleon with these settings, under a limit of memory of 64 MiB.
-fn load(settings: Value) -> Component {
+fn load(settings: Value) -> ConfiguredComponent {
     let runtime = Runtime::new(GuestLimits::default()).unwrap();
     let bytes = Chameleon::new().with(settings).bytes();
     let digest = compile::digest(&bytes);
-    Component::load(&runtime, &CodeCache::none(), &bytes, &digest, "chameleon").unwrap()
+    let cache = CodeCache::none();
+    let component = LoadedComponent::load(&runtime, &cache, &bytes, &digest, "chameleon").unwrap();
+    Arc::new(component).configured(RuleSettings::new(), "{}")
 }
 
 fn renewals(rules: &mut dyn Rules) -> HashMap<&'static str, u32> {
@@ -158,7 +165,7 @@ fn renewals(rules: &mut dyn Rules) -> HashMap<&'static str, u32> {
 }
 
 #[test]
-fn whatever_function_left_it_behind_the_same_call_goes_well_on_a_fresh_instance() {
+fn leftovers_of_any_function_are_gone_on_a_fresh_instance() {
     let settings =
         |leak: usize| json!({"leak": leak, "state": {"version": 2, "oldest_readable": 1}});
     // It is described twice when it is loaded, and one instance has no room for two calls.

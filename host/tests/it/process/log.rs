@@ -24,6 +24,7 @@ fn work(format: &str, data: &tempfile::TempDir) -> Host {
     );
     let host = Start::new(&names, path)
         .setting("log.format", format)
+        .setting("retry.then", "skip")
         .setting("log.level", "info,saga_host=trace,saga_core=trace")
         .start();
     let customer = json!({"name": SECRET, "creditLimit": {"amount": 1000}});

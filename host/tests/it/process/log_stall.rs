@@ -100,7 +100,7 @@ fn invariant_11_commands_monitors_and_the_drain_do_not_wait_for_the_reader_of_th
 }
 
 #[test]
-fn what_was_logged_meanwhile_and_the_last_lines_come_out_once_somebody_reads() {
+fn queued_and_last_log_lines_are_written_once_they_are_read() {
     let data = tempfile::tempdir().unwrap();
     let mut log = Full::new(data.path(), "log");
     let host = start(data.path(), &log);
@@ -117,7 +117,7 @@ fn what_was_logged_meanwhile_and_the_last_lines_come_out_once_somebody_reads() {
 }
 
 #[test]
-fn why_a_start_failed_is_read_by_who_begins_to_read_late() {
+fn a_late_reader_gets_the_reason_of_a_failed_start() {
     let data = tempfile::tempdir().unwrap();
     std::fs::create_dir(data.path().join("saga.db")).unwrap();
     let mut log = Full::new(data.path(), "log");
@@ -133,7 +133,7 @@ fn why_a_start_failed_is_read_by_who_begins_to_read_late() {
 }
 
 #[test]
-fn nobody_needs_to_take_what_is_said_on_standard_output() {
+fn a_host_starts_although_nobody_reads_standard_output() {
     let data = tempfile::tempdir().unwrap();
     let out = Full::new(data.path(), "out");
     // Known beforehand, for nobody reads where it listens.
@@ -171,7 +171,7 @@ fn ended(child: &mut Child) -> Option<i32> {
 }
 
 #[test]
-fn nobody_needs_to_take_what_a_command_says_is_wrong() {
+fn a_command_ends_although_nobody_reads_its_errors() {
     let data = tempfile::tempdir().unwrap();
     let log = Full::new(data.path(), "log");
     let nowhere = data.path().join("nowhere");

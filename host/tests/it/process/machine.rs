@@ -69,8 +69,8 @@ fn until_ready(host: &Host) {
     assert_eq!(lacking(host), 0.0);
     let log = host.log();
     for said in [
-        "the machine lacks something",
-        "the machine has again what it lacked",
+        "the machine lacks a resource",
+        "the machine has the resource again",
     ] {
         assert_eq!(log.matches(said).count(), 1, "{said}:\n{log}");
     }
@@ -94,7 +94,7 @@ fn invariant_12_too_little_address_space_is_said_at_the_start_with_the_limit() {
     let said = refused(&start, "-v 3500000");
     for part in [
         ": instance ",
-        " of 4 of the rules can't be made for want of memory: ",
+        " of 4 of the rules can't be created for lack of memory: ",
         "address space is limited to 3584 MB (ulimit -v); the host needs about ",
         "raise the limit, or lower `instances` (2) or `guest.memory_bytes`",
     ] {
@@ -116,7 +116,7 @@ fn invariant_12_too_few_file_descriptors_are_said_at_the_start_with_the_limit() 
 }
 
 #[test]
-fn where_address_space_is_limited_instances_reserve_no_more_than_their_limit() {
+fn with_limited_address_space_instances_reserve_only_their_limit() {
     let data = tempfile::tempdir().unwrap();
     let start = Start::new(&["mischief"], data.path());
     assert!(start.start().stop().success());
@@ -127,7 +127,8 @@ fn where_address_space_is_limited_instances_reserve_no_more_than_their_limit() {
         "mischiefTopic",
         &[body("allocate"), body("count")],
     );
-    let start = start.setting("instances", 4).setting("log.level", "debug");
+    let start =
+        (start.setting("instances", 4).setting("log.level", "debug")).setting("retry.then", "skip");
     let host = Host::from_command(limited(&start, "-v 8000000"), data.path());
     until_consumed(data.path(), "mischiefTopic");
     assert_eq!(host.get("mischief", "/acts/k/look").json()["count"], 21);
@@ -247,7 +248,7 @@ fn invariant_12_memory_that_the_machine_lacks_holds_turns_back_and_is_charged_to
 }
 
 #[test]
-fn where_fewer_files_may_be_open_than_connections_clients_wait_and_the_host_stays_ready() {
+fn with_fewer_descriptors_than_connections_clients_wait_and_the_host_stays_ready() {
     let data = tempfile::tempdir().unwrap();
     let start = Start::new(&["booking"], data.path()).setting("instances", 2);
     let host = Host::from_command(limited(&start, "-n 130"), data.path());
@@ -281,7 +282,7 @@ fn invariant_12_threads_that_the_machine_lacks_end_nothing() {
     let other = Chameleon::new().with(publishing()).version("2.0.0");
     let offered = chameleon::apply(&host, &other);
     let detail = problem(&offered, 500, "swap-failed");
-    assert!(detail.contains("no threads can be made"), "{detail}");
+    assert!(detail.contains("no threads can be started"), "{detail}");
     assert_eq!(chameleon::count(&host, "k")["count"], 1);
     limit(&host, Resource::As, None);
     chameleon::swap(&host, &other);

@@ -50,7 +50,7 @@ fn is_closed(url: &str) -> bool {
 const ORDER: &str = r#"{"customerId": 1, "orderTotal": {"amount": 10}}"#;
 
 #[test]
-fn standard_output_says_where_each_participant_listens_and_then_that_it_is_ready() {
+fn standard_output_lists_the_addresses_and_then_ready() {
     let data = tempfile::tempdir().unwrap();
     let mut child = start(data.path())
         .program()
@@ -83,7 +83,7 @@ fn standard_output_says_where_each_participant_listens_and_then_that_it_is_ready
 }
 
 #[test]
-fn the_service_manager_is_told_when_it_is_ready_and_when_it_stops() {
+fn the_service_manager_is_notified_of_readiness_and_stop() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().join("manager");
     let manager = UnixDatagram::bind(&path).unwrap();
@@ -134,7 +134,7 @@ fn a_port_in_use_is_named_with_what_to_do() {
 }
 
 #[test]
-fn a_request_under_way_is_answered_before_the_host_ends() {
+fn a_request_in_flight_is_answered_before_the_host_ends() {
     for name in ["TERM", "INT"] {
         let data = tempfile::tempdir().unwrap();
         let host = start(data.path()).setting("drain_seconds", 600).start();
@@ -168,7 +168,7 @@ fn a_request_under_way_is_answered_before_the_host_ends() {
 }
 
 #[test]
-fn orders_placed_until_the_end_are_all_kept_and_decided_after_the_next_start() {
+fn orders_placed_during_a_drain_are_kept_and_decided_after_the_next_start() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path()).start();
     assert_eq!(register(&host), 201);
@@ -261,13 +261,13 @@ fn a_client_that_holds_its_connection_does_not_hold_up_the_drain() {
 }
 
 #[test]
-fn clients_that_do_not_let_go_have_half_of_the_time_of_a_drain() {
+fn clients_that_stay_connected_have_half_of_the_drain_time() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path()).setting("drain_seconds", 5).start();
     let stream = begin_order(&host, ORDER);
     let asked = Instant::now();
     signal(host.id(), "TERM");
-    host.log_until("did not let go of their connections in time");
+    host.log_until("did not close their connections in time");
     assert_eq!(host.wait().code(), Some(0));
     let took = asked.elapsed();
     assert!(took >= Duration::from_millis(2_500), "{took:?}");
@@ -301,7 +301,7 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
-fn nobody_needs_to_read_what_the_host_says() {
+fn a_host_runs_although_nobody_reads_its_output() {
     let data = tempfile::tempdir().unwrap();
     // Known beforehand, for nobody reads where it listens.
     let address = TcpListener::bind("127.0.0.1:0")
@@ -351,7 +351,7 @@ fn nobody_needs_to_read_what_the_host_says() {
 }
 
 #[test]
-fn a_mistake_is_said_by_the_exit_code_even_where_nobody_reads() {
+fn a_usage_error_has_its_exit_code_even_if_nobody_reads_standard_error() {
     let mut child = saga()
         .args(["run", "--data", ""])
         .stderr(Stdio::piped())

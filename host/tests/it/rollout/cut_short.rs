@@ -46,7 +46,7 @@ fn by(number: u64, version: &str) -> serde_json::Value {
 }
 
 #[test]
-fn a_component_that_finds_no_room_is_not_taken_until_there_is_some() {
+fn a_component_without_room_on_the_disk_is_refused_until_there_is_room() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let (first, second) = (build("first"), build("second"));

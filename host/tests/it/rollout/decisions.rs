@@ -97,7 +97,7 @@ fn after_a_migration_only_what_was_decided_otherwise_differs() {
 }
 
 #[test]
-fn a_difference_says_where_and_what() {
+fn a_difference_names_its_place_and_both_values() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let host = start(data, 1);
@@ -105,7 +105,7 @@ fn a_difference_says_where_and_what() {
     let (code, out, err) = call(&mut asks(data, &verify(&path, &[])));
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     assert!(
-        out.contains("; 2 of 2 recorded inputs decided otherwise; 1 of 1 stored states read\n"),
+        out.contains("; 2 of 2 recorded inputs decided differently; 1 of 1 stored states read\n"),
         "{out}"
     );
     for line in [
@@ -133,7 +133,7 @@ fn a_difference_says_where_and_what() {
 }
 
 #[test]
-fn verify_fails_where_more_is_decided_otherwise_than_may_be() {
+fn verify_fails_if_more_decisions_differ_than_allowed() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let host = start(data, 1);
@@ -155,7 +155,7 @@ fn verify_fails_where_more_is_decided_otherwise_than_may_be() {
             assert_eq!(ended, code, "{option}: {out}{err}");
             let most = option.strip_prefix("--fail-on-changed=").unwrap_or("0");
             let said = format!(
-                "saga: 2 of 2 recorded inputs decided otherwise, and --fail-on-changed allows {most}\n"
+                "saga: 2 of 2 recorded inputs decided differently, and --fail-on-changed allows {most}\n"
             );
             assert_eq!(err, if code == 0 { String::new() } else { said });
             // What differs is printed all the same.

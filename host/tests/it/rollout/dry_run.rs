@@ -59,7 +59,7 @@ fn traces(host: &Host, data: &Path) -> (Vec<Vec<Vec<String>>>, Vec<String>, Valu
 const ONE_WAY: &str = "state version 1 -> 2: after this, going back to version 1.0.0 (";
 
 #[test]
-fn a_component_that_is_tried_changes_nothing_and_is_told_in_full() {
+fn a_dry_run_changes_nothing_and_is_reported_in_full() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let host = start(data);
@@ -112,7 +112,7 @@ fn a_component_that_is_tried_changes_nothing_and_is_told_in_full() {
 }
 
 #[test]
-fn a_rollback_that_is_tried_changes_nothing() {
+fn a_dry_run_of_a_rollback_changes_nothing() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let host = start(data);
@@ -138,7 +138,7 @@ fn a_rollback_that_is_tried_changes_nothing() {
 }
 
 #[test]
-fn that_a_migration_closes_the_way_back_is_told_beforehand() {
+fn a_dry_run_reports_that_a_migration_prevents_a_rollback() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let host = start(data);

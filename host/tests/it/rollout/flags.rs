@@ -8,7 +8,7 @@ use crate::commands::{asks, call, json_of};
 use crate::rollout::refused::{other, refuses, start, use_everything};
 
 #[test]
-fn what_breaks_on_a_recorded_event_is_taken_where_that_is_allowed() {
+fn a_component_that_fails_on_recorded_events_is_accepted_with_the_flag() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let host = start(data);
@@ -44,7 +44,7 @@ fn what_breaks_on_a_recorded_event_is_taken_where_that_is_allowed() {
 }
 
 #[test]
-fn a_state_that_the_build_before_cannot_read_does_not_bar_the_way_back_where_that_is_allowed() {
+fn a_flag_allows_a_rollback_despite_unreadable_states() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let path = data.join("chameleon.wasm");
@@ -91,7 +91,7 @@ fn a_state_that_the_build_before_cannot_read_does_not_bar_the_way_back_where_tha
 }
 
 #[test]
-fn what_waits_is_of_each_topic_however_much_waits_in_one() {
+fn waiting_events_of_each_topic_are_tried_however_many_wait_in_one() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let path = data.join("chameleon.wasm");

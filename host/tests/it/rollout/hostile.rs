@@ -21,7 +21,7 @@ fn refused() -> Vec<(Value, &'static str, &'static str)> {
         (describe("trap"), "description", "trap"),
         (describe("spin"), "description", "out-of-fuel"),
         (describe("garbage"), "description", "description is wrong"),
-        (describe("changing"), "description", "otherwise"),
+        (describe("changing"), "description", "differently"),
         (count(json!("trap")), "probe", "trap"),
         (count(json!("spin")), "probe", "out-of-fuel"),
         (count(json!("grow")), "probe", "out-of-memory"),

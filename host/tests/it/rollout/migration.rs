@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::chameleon::{self, Chameleon, count, look, rollback, swap, told};
 use crate::commands::{asks, call, json_of};
 use crate::expect::{problem, until};
-use crate::store_file::{number, rows};
+use crate::store_file::{execute, number, rows};
 use crate::support::{Host, request};
 
 /// A build whose states are of this version, and which migrates from version 1 on.
@@ -128,7 +128,7 @@ fn a_state_is_migrated_in_the_turn_that_next_reads_it() {
 }
 
 #[test]
-fn a_build_that_wrote_no_state_can_be_gone_back_from_and_one_that_did_cannot() {
+fn a_build_can_be_rolled_back_unless_it_wrote_states() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let host = start(data);
@@ -201,6 +201,131 @@ fn with_a_bad_one(data: &Path) -> Host {
         "nothing has asked for it yet"
     );
     host
+}
+
+#[test]
+fn all_older_states_are_migrated_on_request_while_commands_go_on() {
+    const STATES: i64 = 600;
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let host = start(data);
+    for key in 0..STATES {
+        count(&host, &key.to_string());
+    }
+    swap(&host, &build(2, json!("ok")));
+    let older = "SELECT count(*) FROM aggregates WHERE state_version < 2";
+    assert_eq!(number(data, older), STATES);
+    let migrated = std::thread::scope(|scope| {
+        let migrates = scope.spawn(|| json_of(&mut asks(data, &["migrate", "chameleon"])));
+        for key in 0..STATES / 10 {
+            let counted = count(&host, &(key * 10).to_string());
+            assert_eq!(
+                (&counted["count"], &counted["migrated_from"]),
+                (&json!(2), &json!(1))
+            );
+        }
+        migrates.join().unwrap()
+    });
+    assert_eq!(
+        (&migrated["state_version"], &migrated["left"]),
+        (&json!(2), &json!(0))
+    );
+    let by_request = migrated["migrated"].as_i64().unwrap();
+    assert!(
+        (STATES * 9 / 10..=STATES).contains(&by_request),
+        "{migrated}"
+    );
+    // A migrated state is the same state: its revision stays.
+    assert_eq!(number(data, older), 0);
+    assert_eq!(
+        number(data, "SELECT sum(revision) FROM aggregates"),
+        STATES + STATES / 10
+    );
+    assert_eq!(
+        look(&host, "1"),
+        json!({"count": 1, "by": "1.0.0", "migrated_from": 1})
+    );
+    let (code, out, _) = call(&mut asks(data, &["migrate", "chameleon"]));
+    let expected = "chameleon: 0 states migrated to version 2, 0 of older versions are left\n";
+    assert_eq!((code, out.as_str()), (0, expected));
+    assert!(host.stop().success());
+}
+
+#[test]
+fn a_state_that_can_not_be_migrated_on_request_is_named_and_quarantined() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let host = with_a_bad_one(data);
+    let (code, out, err) = call(&mut asks(data, &["migrate", "chameleon"]));
+    assert_eq!((code, err.as_str()), (65, ""), "{out}");
+    let says =
+        "2 states migrated to version 2, 1 of older versions are left\n  bad can't be read: ";
+    assert!(out.contains(says), "{out}");
+    let (_, out, _) = call(&mut asks(data, &["quarantine", "list", "chameleon"]));
+    assert!(
+        out.starts_with("chameleon: 1 quarantined\n  bad since "),
+        "{out}"
+    );
+    // Nothing has changed, so it stays quarantined.
+    let release = ["quarantine", "release", "chameleon", "bad"];
+    let as_ops = || {
+        let mut command = asks(data, &release);
+        command.env("USER", "ops");
+        command
+    };
+    let (code, out, _) = call(&mut as_ops());
+    assert_eq!(code, 65, "{out}");
+    assert!(out.starts_with("bad: stays quarantined: "), "{out}");
+    // Nobody is named: the user's number is.
+    let mut nameless = asks(data, &release);
+    call(nameless.env_remove("USER").env_remove("LOGNAME"));
+    let (_, out, _) = call(&mut asks(data, &["quarantine", "list", "chameleon"]));
+    let asked = "Z: uid ";
+    assert!(
+        out.lines()
+            .any(|line| line.contains(asked) && line.contains("the release of bad: not released")),
+        "{out}"
+    );
+    assert!(host.stop().success());
+
+    // By hand, the state is made one that the rules can read.
+    let repaired = "UPDATE aggregates SET state = '{\"count\":4}' WHERE key = 'bad'";
+    assert_eq!(execute(data, repaired), 1);
+    let host = start(data);
+    let (_, out, _) = call(&mut asks(data, &["quarantine", "list", "chameleon"]));
+    assert!(out.starts_with("chameleon: 1 quarantined\n"), "{out}");
+    let (code, out, _) = call(&mut as_ops());
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "bad: released; its messages go on\n")
+    );
+    let (code, out, err) = call(&mut as_ops());
+    assert_eq!((code, out.as_str()), (64, ""), "{err}");
+    assert!(err.contains("bad of chameleon is not quarantined"), "{err}");
+    let listed = json_of(&mut asks(data, &["quarantine", "list", "chameleon"]));
+    assert_eq!(listed["count"], 0, "{listed}");
+    let requests = listed["requests"].as_array().unwrap();
+    let told: Vec<_> = (requests.iter())
+        .map(|one| (&one["key"], &one["by"], &one["released"]))
+        .collect();
+    let (bad, by) = (json!("bad"), json!("ops"));
+    assert_eq!(
+        [told[0], told[2]],
+        [(&bad, &by, &json!(true)), (&bad, &by, &json!(false))]
+    );
+    let (_, out, _) = call(&mut asks(data, &["quarantine", "list", "chameleon"]));
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!(lines.len(), 4, "{out}");
+    assert!(
+        lines[1].ends_with("Z: ops asked for the release of bad: released"),
+        "{out}"
+    );
+    assert!(
+        lines[3].contains("ops asked for the release of bad: not released: "),
+        "{out}"
+    );
+    assert_eq!(count(&host, "bad")["count"], 5);
+    assert!(host.stop().success());
 }
 
 #[test]
@@ -293,7 +418,7 @@ fn a_state_that_cannot_be_migrated_costs_its_aggregate_and_no_other() {
 }
 
 #[test]
-fn going_back_releases_what_only_the_newer_build_could_not_read() {
+fn a_rollback_releases_aggregates_that_only_the_newer_build_could_not_read() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let host = with_a_bad_one(data);

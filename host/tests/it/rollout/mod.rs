@@ -13,6 +13,7 @@ mod probe;
 mod refused;
 mod restart;
 mod routes;
+mod rule_settings;
 mod schema_property;
 mod shapes;
 mod stopped_host;

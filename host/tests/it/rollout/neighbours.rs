@@ -32,10 +32,11 @@ fn a_participant_that_never_ran_on_a_store_is_compared_with_those_that_do() {
 }
 
 #[test]
-fn a_listener_may_take_less_where_all_that_is_published_is_taken() {
+fn a_subscriber_may_accept_less_if_it_accepts_all_published_events() {
     let files = Files::new();
     let listening = |version: &str, kind: &str| {
-        let schema = object(json!({"amount": {"type": kind}}), &["amount"]);
+        let members = json!({"key": {"type": "string"}, "amount": {"type": kind}});
+        let schema = object(members, &["amount"]);
         listener(version, "told", "amount").with(json!({"subscriptions": [
             {"event_type": "told", "topic": "tales", "group": "listener", "schema": schema},
         ]}))

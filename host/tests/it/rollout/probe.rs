@@ -108,7 +108,7 @@ fn a_replaced_file_sighup_and_a_start_with_apply_refuse_it_too() {
 }
 
 #[test]
-fn what_waits_and_could_not_be_decided_is_found() {
+fn waiting_events_that_a_candidate_can_not_decide_are_found() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let host = start(data);
@@ -203,7 +203,7 @@ fn inputs_are_of_each_kind_however_many_of_one_kind_were_the_latest() {
 }
 
 #[test]
-fn what_the_active_build_cannot_do_either_does_not_stand_in_the_way_of_a_better_one() {
+fn failures_that_the_active_build_has_too_do_not_prevent_a_swap() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let path = data.join("chameleon.wasm");
@@ -242,7 +242,7 @@ fn listing(build: Chameleon, pointer: &str) -> Chameleon {
 }
 
 #[test]
-fn a_list_whose_filter_would_find_nothing_any_more_is_found() {
+fn a_filter_that_would_find_nothing_any_more_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     let (data, path) = (directory.path(), directory.path().join("chameleon.wasm"));
     listing(first(), "/by").write(&path);
@@ -278,7 +278,7 @@ fn verified(data: &Path, build: &Chameleon) -> String {
 }
 
 #[test]
-fn what_it_was_tried_on_is_told() {
+fn the_samples_of_the_probe_are_reported() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let host = start(data);
@@ -286,7 +286,7 @@ fn what_it_was_tried_on_is_told() {
     let told = verified(data, &first().version("1.0.1"));
     let line = told.lines().next().unwrap();
     assert!(
-        line.contains(" recorded inputs decided otherwise; 2 of 2 stored states read; tried on 1 set timers and 1 waiting events"),
+        line.contains(" recorded inputs decided differently; 2 of 2 stored states read; tried on 1 set timers and 1 waiting events"),
         "{told}"
     );
     let path = data.join("verified.wasm");

@@ -146,7 +146,7 @@ pub fn refuses(host: &Host, data: &Path, bytes: &[u8], check: &str, says: &str) 
     let log = host.log();
     assert!(
         log.lines()
-            .any(|line| line.contains("the component was not taken") && line.contains(says)),
+            .any(|line| line.contains("the component was refused") && line.contains(says)),
         "`{says}` is not in {log}"
     );
     let verify = ["verify", path, "--participant", "chameleon", "--json"];
@@ -162,7 +162,7 @@ pub fn refuses(host: &Host, data: &Path, bytes: &[u8], check: &str, says: &str) 
 }
 
 #[test]
-fn what_cannot_be_loaded_is_refused() {
+fn a_component_that_can_not_be_loaded_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path());
     let whole = other(json!({})).bytes();
@@ -199,7 +199,7 @@ fn what_cannot_be_loaded_is_refused() {
         (
             describe("changing"),
             "description",
-            "described itself otherwise",
+            "described itself differently",
         ),
     ] {
         refuses(&host, data.path(), &bytes, check, says);
@@ -232,7 +232,7 @@ fn without(list: &str, name: &str) -> Value {
 }
 
 #[test]
-fn what_lacks_something_in_use_is_refused_unless_it_is_said_to_drop_it() {
+fn a_component_without_a_used_command_is_refused_unless_a_flag_allows_it() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let host = start(data);
@@ -325,7 +325,7 @@ fn what_lacks_something_in_use_is_refused_unless_it_is_said_to_drop_it() {
 }
 
 #[test]
-fn what_lacks_only_what_is_not_in_use_is_taken_with_a_note() {
+fn a_component_without_an_unused_command_is_accepted_with_a_note() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path());
     let smaller = other(json!({
@@ -361,7 +361,7 @@ fn what_lacks_only_what_is_not_in_use_is_taken_with_a_note() {
 }
 
 #[test]
-fn what_breaks_on_what_was_recorded_is_refused() {
+fn a_component_that_fails_on_recorded_inputs_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path());
     let migrating =

@@ -46,10 +46,11 @@ fn copy(data: &Path, build: &Chameleon) -> PathBuf {
 }
 
 /// What the host warns of when its file is not what is active.
-const DIFFERS: &str = "the file is not what was active last, which goes on";
+const DIFFERS: &str =
+    "the file differs from the component that was active last, which stays active";
 
 #[test]
-fn a_start_comes_up_with_what_was_active_whatever_the_file_is() {
+fn a_start_uses_the_generation_that_was_active_whatever_the_file() {
     let directory = with_the_second_active();
     let data = directory.path();
     let path = data.join("chameleon.wasm");
@@ -174,7 +175,7 @@ fn a_start_with_apply_in_the_place_of_a_lost_copy_is_held_to_what_is_stored_alon
 }
 
 #[test]
-fn a_damaged_copy_is_made_whole_from_the_file_or_is_said_to_be_damaged() {
+fn a_damaged_copy_is_repaired_from_the_file_or_reported() {
     let directory = with_the_second_active();
     let data = directory.path();
     let (path, copy) = (data.join("chameleon.wasm"), copy(data, &build("2.0.0")));
@@ -220,7 +221,7 @@ fn a_damaged_copy_is_made_whole_from_the_file_or_is_said_to_be_damaged() {
 }
 
 #[test]
-fn a_start_that_is_told_to_take_the_file_checks_it_like_a_swap() {
+fn a_start_with_apply_checks_the_file_like_a_swap() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let path = data.join("chameleon.wasm");
@@ -301,7 +302,7 @@ fn names(builds: &[&Chameleon]) -> Vec<String> {
 }
 
 #[test]
-fn as_many_copies_are_kept_as_is_set() {
+fn the_configured_number_of_copies_is_kept() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let host = start(data).setting("reload.keep", 1).start();

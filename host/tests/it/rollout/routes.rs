@@ -88,7 +88,7 @@ fn until_heard(host: &Host, topic: &str, times: u64) {
 }
 
 #[test]
-fn what_is_added_works_at_once_and_what_is_dropped_is_gone() {
+fn added_routes_work_at_once_and_removed_routes_are_gone() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let host = start(
@@ -302,7 +302,7 @@ fn a_timer_that_the_active_rules_do_not_list_is_parked_until_some_do() {
 }
 
 #[test]
-fn a_route_in_use_stays_so_under_another_name() {
+fn a_renamed_command_with_the_same_route_counts_as_used() {
     let data = tempfile::tempdir().unwrap();
     let build = |version: &str, commands: &[Value]| {
         Chameleon::new().version(version).with(json!({

@@ -196,7 +196,7 @@ impl Random {
 }
 
 #[test]
-fn what_is_found_compatible_is_taken_by_a_validator() {
+fn values_of_compatible_schemas_pass_a_validator() {
     let mut random = Random(0x5a6a_0000_c0de);
     let (mut compatible, mut tried, mut witnessed) = (0, 0, 0);
     for _ in 0..PAIRS {

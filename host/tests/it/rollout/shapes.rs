@@ -166,7 +166,7 @@ fn a_file_that_breaks_an_event_is_refused_and_the_log_names_the_command_that_tak
     let host = files.understanding();
     let path = files.write("chameleon.wasm", &teller("2.0.0", "told", "sum"));
     signal(host.id(), "HUP");
-    host.log_until("the component was not taken; the active generation stays");
+    host.log_until("the component was refused; the active generation stays");
     let log = host.log();
     assert!(log.contains(NO_AMOUNT), "{log}");
     let command = format!("saga apply --allow-breaking chameleon {path}");
@@ -204,7 +204,7 @@ fn a_start_that_replaces_rules_is_held_to_what_the_other_participants_understand
 }
 
 #[test]
-fn a_listener_that_wants_another_field_is_refused() {
+fn a_subscriber_that_requires_another_field_is_refused() {
     let files = Files::new();
     let host = files.understanding();
     let path = files.write("renamed.wasm", &listener("2.0.0", "told", "sum"));
@@ -239,7 +239,7 @@ fn an_event_that_a_participant_waits_for_is_dropped_only_where_that_is_allowed()
 }
 
 #[test]
-fn a_subscription_that_is_misspelt_is_told_of_at_the_start_and_by_every_check() {
+fn a_misspelt_subscription_is_reported_at_the_start_and_by_every_check() {
     let files = Files::new();
     let says = "subscription `told.once` of topic `tales`: no participant that is known here publishes it; did you mean \
                 `told-once`, which chameleon publishes on tales?";
@@ -292,7 +292,7 @@ fn renamed() -> Value {
 }
 
 #[test]
-fn what_clients_timers_and_states_say_has_to_be_understood() {
+fn requests_timers_states_and_filters_must_fit_the_new_schemas() {
     let files = Files::new();
     let path = files.data().join("chameleon.wasm");
     let first = whole("1.0.0", json!({}));
@@ -347,7 +347,7 @@ fn what_clients_timers_and_states_say_has_to_be_understood() {
 }
 
 #[test]
-fn a_shape_of_which_nothing_is_there_may_change() {
+fn a_shape_without_stored_data_may_change() {
     let files = Files::new();
     let path = files.data().join("chameleon.wasm");
     whole("1.0.0", json!({})).write(&path);

@@ -43,7 +43,7 @@ fn broken(data: &Path) {
             .join(format!("{}.wasm", breaks.digest())),
     );
     let renamed = format!(
-        "UPDATE generations SET digest = '{}' WHERE digest = '{}'",
+        "UPDATE generations SET digest = '{0}', component = '{0}' WHERE digest = '{1}'",
         breaks.digest(),
         build("2.0.0").digest()
     );
@@ -81,7 +81,7 @@ fn a_stopped_host_is_rolled_back_and_starts_with_the_rules_before() {
 }
 
 #[test]
-fn rules_that_can_not_be_loaded_any_more_are_gone_back_from_or_replaced() {
+fn rules_that_can_not_be_loaded_any_more_are_rolled_back_or_replaced() {
     for way in ["rollback", "--apply"] {
         let directory = stopped();
         let data = directory.path();

@@ -271,7 +271,7 @@ fn decisions_refusals_and_faults_are_counted_exactly() {
 }
 
 #[test]
-fn the_span_of_each_turn_says_which_build_decided() {
+fn the_span_of_each_turn_has_the_digest_that_decided() {
     let data = tempfile::tempdir().unwrap();
     let builds = ["1.0.0", "2.0.0"].map(|version| Chameleon::new().version(version));
     let path = data.path().join("chameleon.wasm");

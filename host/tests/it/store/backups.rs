@@ -165,7 +165,7 @@ fn a_backup_is_refused_where_something_is_there_and_where_there_is_no_store() {
     assert!(start(&data).start().stop().success());
     std::fs::create_dir(&target).unwrap();
     std::fs::write(target.join("note"), "mine").unwrap();
-    assert!(failed(&target).contains("is there already"));
+    assert!(failed(&target).contains("exists already"));
     assert_eq!(
         std::fs::read_to_string(target.join("note")).unwrap(),
         "mine"
@@ -198,7 +198,7 @@ fn no_backup_is_made_of_a_damaged_store() {
 }
 
 #[test]
-fn a_backup_beside_the_log_of_the_store_before_is_refused() {
+fn a_backup_beside_the_log_of_another_store_is_refused() {
     // As many orders after the backup, so that the log would undo the restore, or not fit what is restored at all.
     for (before, after) in [(3, 5), (3, 120)] {
         for way in ["in place", "replaced", "saga backup"] {
@@ -246,7 +246,7 @@ fn a_backup_beside_the_log_of_the_store_before_is_refused() {
 }
 
 #[test]
-fn a_log_or_a_file_that_was_removed_after_a_crash_is_missed() {
+fn a_log_or_file_that_was_removed_after_a_crash_is_reported() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path()).start();
     register(&host);

@@ -64,8 +64,9 @@ fn pruned(data: &Path) {
 fn put_old_row(data: &Path) {
     execute(
         data,
-        "INSERT INTO dead_letters (participant, consumer, topic, partition, offset, reason, detail, attempts, digest, time)
-         VALUES (1, 'g', 't', 0, 0, 'malformed', '', 1, '', 0)",
+        "INSERT INTO dead_letters (participant, consumer, topic, declared_topic, partition, offset, made, attributes,
+             reason, detail, attempts, digest, time)
+         VALUES (1, 'g', 't', 't', 0, 0, 0, '{}', 'malformed', '', 1, '', 0)",
     );
 }
 

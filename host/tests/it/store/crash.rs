@@ -62,7 +62,7 @@ fn crash(data: &Path, seed: u64, rounds: u64) -> Aftermath {
 }
 
 #[test]
-fn the_crashes_hit_where_it_hurts() {
+fn the_crashes_hit_requests_in_flight_and_all_kinds_of_orders() {
     let left = &*AFTERMATH;
     println!(
         "{} orders, {} acknowledged, {} broken off",

@@ -103,8 +103,8 @@ fn damage_that_the_start_meets_ends_it() {
     let sql = Connection::open(data.path().join("saga.db")).unwrap();
     sql.execute_batch(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
-         INSERT INTO idempotency_keys (participant, key, fingerprint, aggregate, reply, time)
-         SELECT 1, hex(randomblob(20)), randomblob(32), '', '', 9000000000000 FROM n",
+         INSERT INTO idempotency_keys (participant, key, fingerprint, aggregate, reply, correlation, time)
+         SELECT 1, hex(randomblob(20)), randomblob(32), '', '', '', 9000000000000 FROM n",
     )
     .unwrap();
     drop(sql);

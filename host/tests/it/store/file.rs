@@ -63,7 +63,7 @@ fn a_second_process_on_the_same_directory_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
-fn what_is_no_store_is_named_and_left_as_it_is() {
+fn a_file_that_is_no_store_is_named_and_not_changed() {
     let data = tempfile::tempdir().unwrap();
     let file = db(data.path());
 

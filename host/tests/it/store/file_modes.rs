@@ -83,7 +83,7 @@ fn no_other_user_may_read_or_write_what_a_host_keeps_whatever_the_umask() {
 }
 
 #[test]
-fn what_others_could_read_is_taken_from_them_at_the_next_start() {
+fn access_of_other_users_is_removed_at_the_next_start() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let host = start(directory.path(), "077");
@@ -99,7 +99,7 @@ fn what_others_could_read_is_taken_from_them_at_the_next_start() {
     assert_eq!(count(&host, "k")["count"], 2);
     assert_eq!(open_to_others(&data), []);
     assert!(
-        host.log().contains("other users could use this"),
+        host.log().contains("other users had access to this"),
         "{}",
         host.log()
     );
@@ -107,7 +107,7 @@ fn what_others_could_read_is_taken_from_them_at_the_next_start() {
 }
 
 #[test]
-fn compiled_code_that_others_could_write_is_deleted_and_they_can_no_more() {
+fn compiled_code_that_others_could_write_is_deleted_and_replaced_by_private_code() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let run = || {
@@ -137,7 +137,7 @@ fn compiled_code_that_others_could_write_is_deleted_and_they_can_no_more() {
 }
 
 #[test]
-fn compiled_code_that_others_could_read_is_kept_and_they_can_no_more() {
+fn compiled_code_that_others_could_read_is_kept_and_made_private() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let run = || {
@@ -171,7 +171,7 @@ fn refused(data: &Path, component: &Path) -> String {
 }
 
 #[test]
-fn a_directory_for_all_users_is_no_data_directory() {
+fn a_world_writable_directory_is_refused_as_data_directory() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     fs::create_dir(&data).unwrap();

@@ -83,7 +83,7 @@ fn until_unready(host: &Host) -> String {
 }
 
 #[test]
-fn a_disk_that_stands_still_is_told_and_a_command_is_known_by_its_key_afterwards() {
+fn a_stalled_disk_is_reported_and_a_repeated_command_gets_its_answer_afterwards() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path());
     let url = format!("{}/customers", host.url("customer"));
@@ -145,7 +145,7 @@ fn a_disk_that_stands_still_is_told_and_a_command_is_known_by_its_key_afterwards
         number(data.path(), CUSTOMERS) == 3
     });
     host.log_until("the store stands still: a commit has been waiting for ");
-    host.log_until("the store goes on");
+    host.log_until("the store makes progress again");
     assert!(host.stop().success());
 }
 
@@ -212,7 +212,7 @@ fn invariant_11_a_drain_ends_in_its_time_whatever_the_disk_does() {
     problem(&register(&url, "k"), 503, "outcome-unknown");
     let asked = Instant::now();
     signal(host.id(), "TERM");
-    host.log_until("the drain was not done in its time: it waits for ");
+    host.log_until("the drain did not end in time: it waits for ");
     assert_eq!(host.wait().code(), Some(75));
     assert!(
         asked.elapsed() < Duration::from_secs(10),

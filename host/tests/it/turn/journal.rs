@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use saga_core::message::{Message, Origin};
 use saga_core::outcome::{Outcome, StateChange};
 use saga_core::rules::Rules;
-use saga_host::base::generation::Build as _;
+use saga_host::base::generation::CompiledRules as _;
 use saga_host::plugin::compile::{self, CodeCache};
-use saga_host::plugin::{Component, GuestLimits, Runtime};
+use saga_host::plugin::{ConfiguredComponent, GuestLimits, LoadedComponent, Runtime};
+use saga_host::rollout::rule_settings::{self, RuleSettings};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -175,9 +177,13 @@ fn invariant_6_every_decision_is_recorded_with_its_input_its_outcome_and_the_dig
     }
 }
 
-fn load(runtime: &Runtime, cache: &CodeCache, name: &str) -> Component {
+fn load(runtime: &Runtime, cache: &CodeCache, name: &str) -> ConfiguredComponent {
     let bytes = std::fs::read(component(name)).unwrap();
-    Component::load(runtime, cache, &bytes, &compile::digest(&bytes), name).unwrap()
+    let digest = compile::digest(&bytes);
+    let component = LoadedComponent::load(runtime, cache, &bytes, &digest, name).unwrap();
+    let none = RuleSettings::new();
+    let settings = rule_settings::effective(component.description(), &none).unwrap();
+    Arc::new(component).configured(none, &settings)
 }
 
 #[test]
@@ -186,7 +192,7 @@ fn invariant_7_a_recorded_decision_comes_out_the_same_when_it_is_run_again() {
     let journal = decisions(data.path());
     let runtime = Runtime::new(GuestLimits::default()).unwrap();
     let cache = CodeCache::new(data.path());
-    let builds: HashMap<&str, Component> = ["customer", "order"]
+    let builds: HashMap<&str, ConfiguredComponent> = ["customer", "order"]
         .into_iter()
         .map(|name| (name, load(&runtime, &cache, name)))
         .collect();

@@ -36,7 +36,7 @@ fn bites(setting: &str, value: u64, word: &str, within: u64, kind: &str) {
 }
 
 #[test]
-fn what_a_turn_may_leave_behind_is_bounded() {
+fn leftovers_of_a_turn_are_bounded() {
     // A JSON string has two quotes.
     bites("turn.state_bytes", 100, "big-state", 98, "output-too-large");
     bites("turn.event_bytes", 100, "big-event", 98, "output-too-large");
@@ -85,7 +85,7 @@ fn the_test_kit_of_the_sdk_enforces_the_default_limits() {
 }
 
 #[test]
-fn a_bound_of_nothing_allows_nothing() {
+fn a_bound_of_zero_allows_nothing() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["mischief"], data.path())
         .setting("turn.events", 0)

@@ -1,5 +1,6 @@
 //! Turns: commands, records and timers, in order, within limits, parked or given up.
 
+mod blocked;
 mod broken_rules;
 mod dead_letters;
 mod journal;

@@ -105,7 +105,7 @@ fn a_key_in_the_body_must_be_there() {
 }
 
 #[test]
-fn a_removed_aggregate_can_be_made_anew_and_its_revision_lives_on() {
+fn a_removed_aggregate_can_be_created_again_and_keeps_its_revision() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["booking"], data.path()).start();
     assert_eq!(put(&host, &json!({"code": "A", "seats": 4})).status, 201);
@@ -161,7 +161,7 @@ fn events_are_told_apart_by_their_type() {
 }
 
 #[test]
-fn two_domains_share_a_host_and_nothing_else() {
+fn two_domains_on_one_host_share_nothing_else() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["booking", "customer", "order"], data.path()).start();
     assert_eq!(put(&host, &json!({"code": "1", "seats": 4})).status, 201);

@@ -1,7 +1,8 @@
 //! The saga, start to end, as the article walks it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::expect::until;
 use crate::support::{Host, Start};
 
 fn order(host: &Host, customer: u64, amount: f64) -> String {
@@ -50,6 +51,92 @@ fn orders_are_approved_up_to_the_limit_and_rejected_beyond() {
     assert_eq!(
         left.json(),
         json!({"id": 1, "name": "Ann", "creditLimit": 0})
+    );
+    assert!(host.stop().success());
+}
+
+fn ann(host: &Host) {
+    let ann = json!({"name": "Ann", "creditLimit": {"amount": 1000}});
+    assert_eq!(host.post("customer", "/customers", &ann).status, 201);
+}
+
+fn place(host: &Host, amount: u64) -> String {
+    let order = json!({"customerId": 1, "orderTotal": {"amount": amount}});
+    let placed = host.post("order", "/orders", &order);
+    assert_eq!(placed.status, 201, "{}", placed.text());
+    format!("/orders/{}", placed.json()["orderId"])
+}
+
+fn until_credit_is(host: &Host, left: u64) {
+    until(&format!("{left} of the credit is left"), || {
+        host.get("customer", "/customer/1").json()["creditLimit"] == left
+    });
+}
+
+fn shown(host: &Host, path: &str) -> Value {
+    host.get("order", path).json()
+}
+
+#[test]
+fn a_cancelled_order_gives_its_credit_back_once() {
+    let data = tempfile::tempdir().unwrap();
+    let host = Start::new(&["customer", "order"], data.path()).start();
+    ann(&host);
+    assert_eq!(order(&host, 1, 300.0), "APPROVED");
+    let second = place(&host, 200);
+    let path = format!("{second}/cancel");
+    // As soon as it is placed: whether it is approved by then is not known.
+    for _ in 0..2 {
+        let cancelled = host.send("order", "POST", &path, "");
+        assert_eq!(cancelled.status, 200, "{}", cancelled.text());
+        assert_eq!(cancelled.json()["orderState"], "CANCELLED");
+    }
+    until_credit_is(&host, 700);
+    let first = host.send("order", "POST", "/orders/1/cancel", "");
+    assert_eq!(first.status, 200, "{}", first.text());
+    until_credit_is(&host, 1000);
+    assert_eq!(order(&host, 1, 2000.0), "REJECTED");
+    let rejected = host.send("order", "POST", "/orders/3/cancel", "");
+    crate::expect::problem(&rejected, 409, "order-rejected");
+    // What is published after all this is decided after it, so nothing more was given back.
+    assert_eq!(order(&host, 1, 1000.0), "APPROVED");
+    until_credit_is(&host, 0);
+    assert!(host.stop().success());
+}
+
+#[test]
+fn an_order_that_nobody_answers_is_rejected_and_gives_late_credit_back() {
+    let data = tempfile::tempdir().unwrap();
+    let both = || {
+        Start::new(&["customer", "order"], data.path())
+            .setting("participants.order.rules.answer_timeout", "\"1s\"")
+    };
+    let host = both().start();
+    ann(&host);
+    assert!(host.stop().success());
+
+    let alone = Start::new(&["order"], data.path()).start();
+    let orders = [300, 500].map(|amount| place(&alone, amount));
+    for order in &orders {
+        let ended = alone.get_until("order", order, |response| {
+            response.json()["orderState"] != "PENDING"
+        });
+        assert_eq!(ended.json()["orderState"], "REJECTED");
+        let reason = "the customer service did not answer within 1s";
+        assert_eq!(ended.json()["reason"], reason);
+    }
+    assert!(alone.stop().success());
+
+    // The customer service reserves credit for both, is told, and releases it.
+    let host = both().start();
+    assert_eq!(order(&host, 1, 1.0), "APPROVED");
+    until_credit_is(&host, 999);
+    for order in &orders {
+        assert_eq!(shown(&host, order)["orderState"], "REJECTED");
+    }
+    assert_eq!(
+        crate::store_file::published(data.path(), "cancellationTopic"),
+        2
     );
     assert!(host.stop().success());
 }

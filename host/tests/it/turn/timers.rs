@@ -170,7 +170,7 @@ fn a_timer_survives_a_crash_between_set_and_due() {
 }
 
 #[test]
-fn a_timer_that_is_set_anew_fires_at_the_new_time_only() {
+fn a_reset_timer_fires_at_the_new_time_only() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path());
     add_room(&host, "A");
@@ -332,7 +332,7 @@ fn a_timer_whose_turn_is_beyond_a_limit_is_decided_once_the_limit_is_raised() {
 }
 
 #[test]
-fn a_parked_timer_is_cancelled_and_set_anew_like_any_other() {
+fn a_parked_timer_is_cancelled_and_reset_like_any_other() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let host = start_due(data, &due("1.0.0", json!("trap"))).start();

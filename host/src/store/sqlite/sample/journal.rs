@@ -1,9 +1,9 @@
-//! Recorded decisions: something of each kind of message, on aggregates that were there and on ones
-//! that were not.
+//! A sample of recorded decisions: some of each kind of message, on existing and on missing
+//! aggregates.
 //!
-//! The journal is in the order of its commits and has no index by name. It is looked at where it
-//! ends and at places spread over it; what was not met there but is known from the tallies is
-//! looked for about the time when it was last decided.
+//! The journal is in the order of its commits and has no index by name. Its end and places spread
+//! over it are read; messages that were not found there but are known from the tallies are searched
+//! around the time of their last decision.
 
 use std::collections::BTreeSet;
 
@@ -11,30 +11,30 @@ use rusqlite::{Connection, OptionalExtension, params};
 use saga_core::message::Origin;
 use serde::Deserialize;
 
-use super::{Patience, Room};
+use super::{Patience, SampleRoom};
 use crate::store::sample::Recorded;
 use crate::store::sample::choose::{Ranking, choose};
 use crate::store::tally;
 
-/// Decisions that are looked at where the journal ends.
+/// Decisions read at the end of the journal.
 const LATEST: i64 = 10_000;
 
-/// Places before that, and decisions that are looked at from each.
+/// Places before that, and decisions read at each.
 const PLACES: i64 = 15;
 const STRETCH: i64 = 500;
 
-/// Names that are looked for by the time of their last decision.
+/// Most names searched by the time of their last decision.
 const SOUGHT: usize = 32;
 
-/// The part of a recorded message that is looked at.
+/// The part of a recorded message that the sample reads.
 #[derive(Deserialize)]
 struct Named {
     origin: Origin,
     name: String,
 }
 
-/// A decision that was looked at.
-struct Seen {
+/// A decision that was read.
+struct SeenDecision {
     seq: i64,
     origin: &'static str,
     name: String,
@@ -42,9 +42,9 @@ struct Seen {
     bytes: usize,
 }
 
-/// Recorded decisions of a participant, the latest first, at most `most`: where there are more, of
-/// each kind of message on aggregates that were there and on ones that were not the latest, the
-/// oldest and the largest, and some between them.
+/// Recorded decisions of a participant, latest first, at most `most`. If there are more: for each
+/// kind of message, on existing and on missing aggregates, the latest, oldest and largest, and some
+/// between them.
 pub(in crate::store::sqlite) fn recorded(
     sql: &Connection,
     participant: i64,
@@ -58,7 +58,7 @@ pub(in crate::store::sqlite) fn recorded(
     let Some((first, last)) = bounds.filter(|_| most > 0) else {
         return Ok(Vec::new());
     };
-    let mut look = Look {
+    let mut look = JournalLook {
         sql,
         generations: generations(sql, participant)?,
         seen: Vec::new(),
@@ -74,12 +74,12 @@ pub(in crate::store::sqlite) fn recorded(
     look.for_what_is_missing(participant, first, last)?;
     let mut seen = look.seen;
     seen.sort_by_key(|seen| std::cmp::Reverse(seen.seq));
-    let rankings: [Ranking<Seen>; 3] = [
+    let rankings: [Ranking<SeenDecision>; 3] = [
         |one, other| other.seq.cmp(&one.seq),
         |one, other| one.seq.cmp(&other.seq),
         |one, other| other.bytes.cmp(&one.bytes),
     ];
-    let kind = |seen: &Seen| (seen.origin, seen.name.clone(), seen.is_on_nothing);
+    let kind = |seen: &SeenDecision| (seen.origin, seen.name.clone(), seen.is_on_nothing);
     read(sql, &choose(seen, most, kind, &rankings))
 }
 
@@ -90,16 +90,16 @@ fn generations(sql: &Connection, participant: i64) -> rusqlite::Result<BTreeSet<
         .collect()
 }
 
-struct Look<'c> {
+struct JournalLook<'c> {
     sql: &'c Connection,
     generations: BTreeSet<i64>,
-    seen: Vec<Seen>,
+    seen: Vec<SeenDecision>,
     looked_at: BTreeSet<i64>,
     patience: Patience,
 }
 
-impl Look<'_> {
-    /// Looks at a stretch of the journal, the latest first.
+impl JournalLook<'_> {
+    /// Reads a range of the journal, latest first.
     fn at(&mut self, from: i64, to: i64) -> rusqlite::Result<()> {
         let mut statement = self.sql.prepare_cached(
             "SELECT seq, generation, octet_length(state), message FROM journal
@@ -116,11 +116,11 @@ impl Look<'_> {
             }
             let state: Option<i64> = row.get(2)?;
             let message = row.get_ref(3)?.as_str().unwrap_or_default();
-            // What can't be read says nothing.
+            // Unreadable messages are skipped.
             let Ok(Named { origin, name }) = serde_json::from_str(message) else {
                 continue;
             };
-            self.seen.push(Seen {
+            self.seen.push(SeenDecision {
                 seq,
                 origin: tally::word(origin),
                 name,
@@ -131,7 +131,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Looks for what was decided some time and was not met.
+    /// Searches the messages that were decided at some time and not found yet.
     fn for_what_is_missing(
         &mut self,
         participant: i64,
@@ -159,8 +159,8 @@ impl Look<'_> {
     }
 }
 
-/// About where the journal was at this time. Its times go up, but for some that overtook others and
-/// clocks that were set.
+/// The approximate position in the journal at this time. Its times rise, except for entries that
+/// overtook others and clocks that were set.
 fn at_time(sql: &Connection, time: i64, mut first: i64, mut last: i64) -> rusqlite::Result<i64> {
     let mut statement =
         sql.prepare_cached("SELECT time FROM journal WHERE seq >= ?1 ORDER BY seq LIMIT 1")?;
@@ -176,8 +176,8 @@ fn at_time(sql: &Connection, time: i64, mut first: i64, mut last: i64) -> rusqli
     Ok(first)
 }
 
-fn read(sql: &Connection, chosen: &[Seen]) -> rusqlite::Result<Vec<Recorded>> {
-    let mut room = Room::new();
+fn read(sql: &Connection, chosen: &[SeenDecision]) -> rusqlite::Result<Vec<Recorded>> {
+    let mut room = SampleRoom::new();
     let mut statement = sql.prepare_cached(
         "SELECT g.state_version, j.state, j.message, j.outcome
          FROM journal j JOIN generations g ON g.id = j.generation WHERE j.seq = ?1",

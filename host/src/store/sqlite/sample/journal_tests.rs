@@ -9,8 +9,8 @@ fn store() -> Connection {
     schema::create(&sql).unwrap();
     sql.execute_batch(
         "INSERT INTO participants (id, name) VALUES (1, 'order'), (2, 'customer');
-         INSERT INTO generations (id, participant, digest, version, state_version, since)
-             VALUES (1, 1, 'a', '1', 3, 0), (2, 2, 'b', '1', 1, 0);",
+         INSERT INTO generations (id, participant, digest, component, version, state_version, since)
+             VALUES (1, 1, 'a', 'a', '1', 3, 0), (2, 2, 'b', 'b', '1', 1, 0);",
     )
     .unwrap();
     sql
@@ -130,10 +130,9 @@ fn each_kind_of_message_is_taken_with_aggregates_and_without() {
 }
 
 #[test]
-fn what_was_decided_once_long_ago_is_found_by_the_time_of_its_tally() {
+fn an_old_rare_decision_is_found_by_the_time_of_its_tally() {
     let sql = store();
-    // Beyond what is looked at where the journal ends, and between the places that are looked at
-    // before.
+    // Outside the range read at the end of the journal, and between the places read before it.
     let (place, end) = (15_333, 40_000);
     usual(&sql, 0..place);
     let once = Row {
@@ -144,7 +143,7 @@ fn what_was_decided_once_long_ago_is_found_by_the_time_of_its_tally() {
     };
     record(&sql, place, &once);
     usual(&sql, place + 1..end);
-    // Rows are deleted from the start.
+    // The first rows are deleted.
     sql.execute("DELETE FROM journal WHERE seq <= 1000", [])
         .unwrap();
     let step = (end - LATEST - 1_000) / PLACES;

@@ -1,10 +1,10 @@
-//! Samples, as SQLite finds them.
+//! Samples on SQLite.
 //!
 //! # Layout
 //!
 //! - [`journal`]: recorded decisions
 //! - [`states`]: stored states
-//! - [`waiting`]: timers that are set, events that are parked or not yet read
+//! - [`waiting`]: pending timers, events that are parked or not yet read
 
 pub(super) mod journal;
 pub(super) mod states;
@@ -12,13 +12,13 @@ pub(super) mod waiting;
 
 use std::time::{Duration, Instant};
 
-/// Longest that one sample is looked for. Beyond it what was seen so far has to do.
+/// Longest time for one sample. After that it is made of the rows read so far.
 const LONGEST: Duration = Duration::from_millis(500);
 
-/// Bytes that one sample keeps. Rows beyond it are left out.
+/// Bytes that one sample keeps. Further rows are left out.
 const BYTES: usize = 64 << 20;
 
-/// How long a sample is still looked for.
+/// The remaining time of a sample.
 #[derive(Debug, Clone, Copy)]
 struct Patience(Instant);
 
@@ -32,16 +32,16 @@ impl Patience {
     }
 }
 
-/// Bytes that a sample may still keep.
+/// The remaining bytes of a sample.
 #[derive(Debug)]
-struct Room(usize);
+struct SampleRoom(usize);
 
-impl Room {
+impl SampleRoom {
     fn new() -> Self {
         Self(BYTES)
     }
 
-    /// Whether there was room for a row of so many bytes.
+    /// True if there was room for a row of this size.
     fn takes(&mut self, bytes: usize) -> bool {
         let left = self.0.checked_sub(bytes);
         self.0 = left.unwrap_or(self.0);

@@ -1,35 +1,34 @@
-//! Stored states: of each version the largest and the smallest, those that were changed most and
-//! least, and those whose keys were given first and last.
+//! A sample of stored states: for each version the largest and the smallest, those that changed
+//! most and least, and those with the oldest and the newest keys.
 //!
-//! Aggregates lie in the order of their keys and have no index by size or age. The first ones are
-//! looked at, which are all where there are few, and stretches at places spread over the other
-//! keys.
+//! Aggregates are in the order of their keys and have no index by size or age. The sample reads the
+//! first ones, which are all if there are few, and ranges at places spread over the other keys.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension, ToSql, params};
+use rusqlite::{Connection, ToSql, params};
 
-use super::{Patience, Room};
-use crate::store::read::StoredAggregate;
+use super::{Patience, SampleRoom};
 use crate::store::sample::Keyed;
 use crate::store::sample::choose::{Ranking, choose};
+use crate::store::sqlite::read;
 
-/// Aggregates that are looked at from the first key on.
+/// Aggregates read from the first key on.
 const FIRST: usize = 10_000;
 
-/// Places after that, and aggregates that are looked at from each.
+/// Places after that, and aggregates read at each.
 const PLACES: usize = 15;
 const STRETCH: usize = 500;
 
-struct Seen {
+struct SeenState {
     key: String,
     revision: i64,
     version: u32,
     bytes: i64,
 }
 
-/// Stored states of a participant, at most `most`, but for those of quarantined aggregates.
+/// Stored states of a participant, at most `most`, except those of quarantined aggregates.
 pub(in crate::store::sqlite) fn stored(
     sql: &Connection,
     participant: i64,
@@ -38,7 +37,7 @@ pub(in crate::store::sqlite) fn stored(
     if most == 0 {
         return Ok(Vec::new());
     }
-    let mut look = Look {
+    let mut look = StateLook {
         sql,
         participant,
         seen: Vec::new(),
@@ -52,7 +51,7 @@ pub(in crate::store::sqlite) fn stored(
         }
         look.last(STRETCH)?;
     }
-    let rankings: [Ranking<Seen>; 6] = [
+    let rankings: [Ranking<SeenState>; 6] = [
         |one, other| other.bytes.cmp(&one.bytes),
         |one, other| age(&one.key).cmp(&age(&other.key)),
         |one, other| age(&other.key).cmp(&age(&one.key)),
@@ -63,7 +62,7 @@ pub(in crate::store::sqlite) fn stored(
     let chosen = choose(look.seen, most, |seen| seen.version, &rankings);
     let quarantined = "SELECT 1 FROM quarantine WHERE participant = ?1 AND key = ?2";
     let mut states = Vec::with_capacity(chosen.len());
-    let mut room = Room::new();
+    let mut room = SampleRoom::new();
     for seen in chosen {
         let is_quarantined =
             (sql.prepare_cached(quarantined)?).exists(params![participant, seen.key])?;
@@ -74,7 +73,7 @@ pub(in crate::store::sqlite) fn stored(
     Ok(states)
 }
 
-/// Quarantined aggregates, those that are so longest first, at most `most`.
+/// Quarantined aggregates, longest quarantined first, at most `most`.
 pub(in crate::store::sqlite) fn quarantined(
     sql: &Connection,
     participant: i64,
@@ -86,7 +85,7 @@ pub(in crate::store::sqlite) fn quarantined(
         )?
         .query_map(params![participant, most as i64], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    let mut room = Room::new();
+    let mut room = SampleRoom::new();
     let mut states = Vec::with_capacity(keys.len());
     for key in keys {
         let found = with_state(aggregate(sql, participant, key)?);
@@ -96,55 +95,41 @@ pub(in crate::store::sqlite) fn quarantined(
     Ok(states)
 }
 
-/// The aggregate under a key; an empty one where it never was.
+/// The aggregate of a key; an empty one if it never existed.
 pub(in crate::store::sqlite) fn aggregate(
     sql: &Connection,
     participant: i64,
     key: String,
 ) -> rusqlite::Result<Keyed> {
-    let stored = sql
-        .prepare_cached(
-            "SELECT state, revision, state_version FROM aggregates WHERE participant = ?1 AND key = ?2",
-        )?
-        .query_row(params![participant, key], |row| {
-            Ok(StoredAggregate {
-                state: row.get(0)?,
-                revision: row.get::<_, i64>(1)? as u64,
-                state_version: row.get(2)?,
-            })
-        })
-        .optional()?;
-    Ok(Keyed {
-        key,
-        stored: stored.unwrap_or_default(),
-    })
+    let stored = read::aggregate(sql, participant, &key)?;
+    Ok(Keyed { key, stored })
 }
 
 fn with_state(found: Keyed) -> Option<Keyed> {
     Some(found).filter(|found| found.stored.state.is_some())
 }
 
-/// Generated keys are numbers: in this order they were given.
+/// Generated keys are numbers: this is the order of their generation.
 fn age(key: &str) -> (usize, &str) {
     (key.len(), key)
 }
 
-struct Look<'c> {
+struct StateLook<'c> {
     sql: &'c Connection,
     participant: i64,
-    seen: Vec<Seen>,
+    seen: Vec<SeenState>,
     keys: BTreeSet<String>,
     patience: Patience,
 }
 
-impl Look<'_> {
-    /// Looks at so many aggregates from a key on; gives how many there were, and the key of the
+impl StateLook<'_> {
+    /// Reads at most this many aggregates from a key on; returns their number, and the key of the
     /// last.
     fn from(&mut self, key: &[u8], most: usize) -> rusqlite::Result<(usize, String)> {
         self.at(">= ?2 ORDER BY key", key, most)
     }
 
-    /// Looks at the last ones.
+    /// Reads the last ones.
     fn last(&mut self, most: usize) -> rusqlite::Result<(usize, String)> {
         self.at(">= ?2 ORDER BY key DESC", &[], most)
     }
@@ -162,11 +147,11 @@ impl Look<'_> {
             }
             looked_at += 1;
             reached = row.get(0)?;
-            // A removed one has no state.
+            // A removed aggregate has no state.
             if let Some(bytes) = row.get(3)?
                 && self.keys.insert(reached.clone())
             {
-                self.seen.push(Seen {
+                self.seen.push(SeenState {
                     key: reached.clone(),
                     revision: row.get(1)?,
                     version: row.get(2)?,
@@ -178,7 +163,7 @@ impl Look<'_> {
     }
 }
 
-/// Text that may end within a character.
+/// Text that may end in the middle of a character.
 struct Text<'t>(&'t [u8]);
 
 impl ToSql for Text<'_> {
@@ -187,8 +172,7 @@ impl ToSql for Text<'_> {
     }
 }
 
-/// Keys that lie spread between this one and the last: what lies between two keys is halved again
-/// and again.
+/// Keys spread between this one and the last: each range between two keys is halved repeatedly.
 fn places(sql: &Connection, participant: i64, first: String) -> rusqlite::Result<Vec<String>> {
     let one = |query: &str, key: &[u8]| -> rusqlite::Result<Option<String>> {
         sql.prepare_cached(query)?
@@ -221,11 +205,11 @@ fn places(sql: &Connection, participant: i64, first: String) -> rusqlite::Result
     Ok(places)
 }
 
-/// A text halfway between two, as they are sorted; behind the first one, unless they are the same.
+/// A text halfway between two in their sort order; after the first one, unless they are equal.
 fn between(one: &str, other: &str) -> Vec<u8> {
     let (one, other) = (one.as_bytes(), other.as_bytes());
     let same = (one.iter().zip(other)).take_while(|(a, b)| a == b).count();
-    // The few bytes that follow, as a number.
+    // The next few bytes, as a number.
     let number = |text: &[u8]| {
         let mut following = text.iter().skip(same).copied();
         (0..6).fold(0_u64, |number, _| {

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use super::*;
+use crate::store::read::StoredAggregate;
 use crate::store::sqlite::schema;
 
 fn store() -> Connection {
@@ -10,7 +11,7 @@ fn store() -> Connection {
 }
 
 fn put(sql: &Connection, key: &str, revision: i64, version: u32, state: Option<&str>) {
-    sql.prepare_cached("INSERT INTO aggregates VALUES (1, ?1, ?2, ?3, ?4)")
+    sql.prepare_cached("INSERT INTO aggregates VALUES (1, ?1, ?2, ?3, ?4, NULL)")
         .unwrap()
         .execute(params![key, revision, version, state])
         .unwrap();
@@ -27,8 +28,11 @@ fn few_states_are_all_taken_but_removed_and_quarantined_ones() {
     put(&sql, "b", 2, 1, None);
     put(&sql, "c", 3, 2, Some("3"));
     put(&sql, "q", 4, 1, Some("4"));
-    sql.execute("INSERT INTO aggregates VALUES (2, 'other', 1, 1, '1')", [])
-        .unwrap();
+    sql.execute(
+        "INSERT INTO aggregates VALUES (2, 'other', 1, 1, '1', NULL)",
+        [],
+    )
+    .unwrap();
     sql.execute(
         "INSERT INTO quarantine VALUES (1, 'q', 1, 'why', 0), (1, 'gone', 1, 'why', 0)",
         [],
@@ -41,7 +45,8 @@ fn few_states_are_all_taken_but_removed_and_quarantined_ones() {
         StoredAggregate {
             state: Some("3".into()),
             revision: 3,
-            state_version: 2
+            state_version: 2,
+            correlation: None,
         }
     );
     assert_eq!(keys(&quarantined(&sql, 1, 64).unwrap()), ["q"]);
@@ -49,7 +54,7 @@ fn few_states_are_all_taken_but_removed_and_quarantined_ones() {
 }
 
 #[test]
-fn of_many_states_those_that_stand_out_are_taken() {
+fn samples_of_states_include_the_extremes() {
     let sql = store();
     let transaction = sql.unchecked_transaction().unwrap();
     for number in 1..=5_000 {
@@ -117,6 +122,6 @@ fn places_are_spread_over_the_keys_however_they_look() {
     assert_eq!(places.len(), PLACES);
     let digits: BTreeSet<_> = places.iter().map(|key| key.chars().nth(4)).collect();
     assert!(digits.len() > 8, "{places:?}");
-    // A single key has nothing behind it.
+    // Nothing follows a single key.
     assert!(super::places(&sql, 1, "zzz".into()).unwrap().is_empty());
 }

@@ -1,5 +1,5 @@
-//! Messages that wait to be decided: timers that are set, and records that a participant has yet to
-//! take.
+//! Messages that wait to be decided: pending timers, and records that a participant has not yet
+//! taken.
 
 use std::collections::BTreeSet;
 
@@ -8,16 +8,16 @@ use saga_core::identity;
 use saga_core::record::{Attributes, Position, Record};
 
 use super::states::aggregate;
-use super::{Patience, Room};
-use crate::store::parked::{Parked, ParkedEvent};
+use super::{Patience, SampleRoom};
+use crate::store::parked::{Parked, ParkedEvent, ParkedKey};
 use crate::store::sample::choose::{Ranking, choose};
-use crate::store::sample::{Keyed, Pending, Topic};
+use crate::store::sample::{Keyed, PendingTimer, SampledTopic};
 use crate::store::sqlite::parked;
 
-/// Timers that are looked at, of those that are due first and of those that are due last.
+/// Timers read of those due first, and of those due last.
 const TIMERS: i64 = 5_000;
 
-/// Records of one partition that are looked at.
+/// Records read of one partition.
 const RECORDS: i64 = 1_000;
 
 struct SeenTimer {
@@ -26,17 +26,17 @@ struct SeenTimer {
     due: i64,
 }
 
-/// Timers of a participant, in the order in which they are due, at most `most`: where there are
-/// more, of each name those that are due first and last, and some between them.
+/// Timers of a participant, ordered by due time, at most `most`. If there are more: for each name
+/// those that are due first and last, and some between them.
 pub(in crate::store::sqlite) fn timers(
     sql: &Connection,
     participant: i64,
     most: usize,
-) -> rusqlite::Result<Vec<Pending>> {
+) -> rusqlite::Result<Vec<PendingTimer>> {
     let patience = Patience::begin();
     let mut seen = Vec::new();
     let mut met = BTreeSet::new();
-    // As the indexes are.
+    // In the order of the indexes.
     for which in [
         "parked IS NULL ORDER BY due ASC",
         "parked IS NULL ORDER BY due DESC",
@@ -62,7 +62,7 @@ pub(in crate::store::sqlite) fn timers(
         |one, other| other.due.cmp(&one.due),
     ];
     let chosen = choose(seen, most, |timer| timer.name.clone(), &rankings);
-    let mut room = Room::new();
+    let mut room = SampleRoom::new();
     let mut timers = Vec::with_capacity(chosen.len());
     let mut statement = sql.prepare_cached(
         "SELECT key, name, due, body, set_by, correlation, traceparent FROM timers
@@ -78,23 +78,23 @@ pub(in crate::store::sqlite) fn timers(
             let timer = timer?;
             let aggregate = aggregate(sql, participant, key.clone())?;
             if room.takes(timer.body.len() + size(&aggregate)) {
-                timers.push(Pending { timer, aggregate });
+                timers.push(PendingTimer { timer, aggregate });
             }
         }
     }
     Ok(timers)
 }
 
-/// Records of a participant that are parked: of each key the first, of at most `most` keys.
+/// Parked records of a participant: the first of each key, of at most `most` keys.
 pub(in crate::store::sqlite) fn parked(
     sql: &Connection,
     participant: i64,
     most: usize,
 ) -> rusqlite::Result<Vec<ParkedEvent>> {
     let patience = Patience::begin();
-    let mut room = Room::new();
+    let mut room = SampleRoom::new();
     let mut events = Vec::new();
-    for (key, _) in parked::keys(sql, participant)? {
+    for ParkedKey { key, .. } in parked::keys(sql, participant)? {
         if events.len() == most || patience.is_over() {
             break;
         }
@@ -104,6 +104,10 @@ pub(in crate::store::sqlite) fn parked(
             && !patience.is_over()
         {
             after = row.id;
+            // A dead letter waits for an operator, whatever the rules are.
+            if row.letter.is_some() {
+                continue;
+            }
             if let Parked::Event(event) = row.message {
                 if room.takes(row.bytes) {
                     events.push(*event);
@@ -121,13 +125,13 @@ struct SeenRecord {
     event_type: Option<String>,
 }
 
-/// Records of a topic that a participant has yet to take, at most `most`: of each event type. In
-/// the embedded log they are those that are next in each partition. What is on a broker is not
-/// known here: then it is the latest of the outbox, but for those that were applied.
+/// Records of a topic that a participant has not yet taken, at most `most`, of each event type. In
+/// the embedded log these are the next ones of each partition. The records on a broker are not
+/// known here: then these are the latest of the outbox, except those that were applied.
 pub(in crate::store::sqlite) fn unread(
     sql: &Connection,
     participant: i64,
-    topic: Topic<'_>,
+    topic: SampledTopic<'_>,
     most: usize,
 ) -> rusqlite::Result<Vec<Record>> {
     let patience = Patience::begin();
@@ -156,7 +160,7 @@ pub(in crate::store::sqlite) fn unread(
     let rankings: [Ranking<SeenRecord>; 1] = [|one, other| one.offset.cmp(&other.offset)];
     let kind = |record: &SeenRecord| record.event_type.clone();
     let chosen = choose(seen, most, kind, &rankings);
-    let mut room = Room::new();
+    let mut room = SampleRoom::new();
     let mut records = Vec::with_capacity(chosen.len());
     for seen in chosen {
         // It may have been deleted meanwhile.
@@ -167,8 +171,8 @@ pub(in crate::store::sqlite) fn unread(
     Ok(records)
 }
 
-/// The partitions of a topic, and where what may wait begins.
-fn partitions(sql: &Connection, topic: Topic<'_>) -> rusqlite::Result<Vec<(i32, i64)>> {
+/// The partitions of a topic, and the offset where waiting records begin.
+fn partitions(sql: &Connection, topic: SampledTopic<'_>) -> rusqlite::Result<Vec<(i32, i64)>> {
     sql.prepare_cached(
         "SELECT p.partition, CASE WHEN ?2 IS NULL THEN max(p.next_offset - ?3, 0) ELSE coalesce(f.next_offset, 0) END
          FROM partitions p LEFT JOIN offsets f
@@ -183,7 +187,7 @@ fn partitions(sql: &Connection, topic: Topic<'_>) -> rusqlite::Result<Vec<(i32, 
 
 fn record(
     sql: &Connection,
-    topic: Topic<'_>,
+    topic: SampledTopic<'_>,
     seen: &SeenRecord,
 ) -> rusqlite::Result<Option<Record>> {
     let mut statement = sql.prepare_cached(

@@ -8,9 +8,9 @@ fn store() -> Connection {
     schema::create(&sql).unwrap();
     sql.execute_batch(
         "INSERT INTO participants (id, name) VALUES (1, 'order'), (2, 'customer');
-         INSERT INTO generations (id, participant, digest, version, state_version, since) VALUES (7, 2, 'abc', '1', 1, 0);
+         INSERT INTO generations (id, participant, digest, component, version, state_version, since) VALUES (7, 2, 'abc', 'abc', '1', 1, 0);
          INSERT INTO topics (id, name) VALUES (5, 'topic');
-         INSERT INTO aggregates VALUES (1, 'k', 3, 2, '{}');",
+         INSERT INTO aggregates VALUES (1, 'k', 3, 2, '{}', NULL);",
     )
     .unwrap();
     sql
@@ -24,7 +24,7 @@ fn set(sql: &Connection, key: &str, name: &str, due: i64) {
 }
 
 #[test]
-fn of_many_timers_each_name_is_taken_with_the_first_and_the_last() {
+fn samples_of_timers_have_the_first_and_the_last_of_each_name() {
     let sql = store();
     let transaction = sql.unchecked_transaction().unwrap();
     for number in 0..2_000 {
@@ -53,7 +53,7 @@ fn of_many_timers_each_name_is_taken_with_the_first_and_the_last() {
     );
 }
 
-/// Puts a record into the outbox: its id says where it stands.
+/// Puts a record into the outbox; its id names its position.
 fn publish(sql: &Connection, partition: i32, offset: i64, event_type: &str) {
     let insert = "INSERT INTO outbox (topic, partition, offset, generation, event_type, value, event_id, time)
                   VALUES (5, ?1, ?2, 7, ?3, x'7b7d', ?4, 9)";
@@ -69,7 +69,7 @@ fn publish(sql: &Connection, partition: i32, offset: i64, event_type: &str) {
 
 fn ids(sql: &Connection, consumer: Option<&str>, most: usize) -> Vec<String> {
     let name = "topic".into();
-    let topic = Topic {
+    let topic = SampledTopic {
         consumer,
         row: 5,
         name: &name,
@@ -98,9 +98,9 @@ fn records_wait_from_where_a_consumer_of_the_log_stands() {
         ids(&sql, Some("log:order/g"), 64),
         ["0/3", "1/0", "1/1", "1/2", "1/3"]
     );
-    // Who never read begins at the start.
+    // A consumer that never read begins at the start.
     assert_eq!(ids(&sql, Some("log:order/new"), 64).len(), 8);
-    // What was applied does not wait.
+    // Applied records do not wait.
     sql.execute(
         "INSERT INTO inbox VALUES (1, '1/1', '/saga/customer', 0)",
         [],
@@ -113,7 +113,7 @@ fn records_wait_from_where_a_consumer_of_the_log_stands() {
 }
 
 #[test]
-fn by_way_of_a_broker_what_was_not_applied_may_wait() {
+fn records_over_a_broker_wait_until_they_are_applied() {
     let sql = store();
     for offset in 0..3 {
         publish(&sql, 0, offset, "e");
@@ -128,7 +128,7 @@ fn by_way_of_a_broker_what_was_not_applied_may_wait() {
 }
 
 #[test]
-fn of_many_records_each_event_type_is_taken_the_next_first() {
+fn samples_of_records_have_each_event_type_and_the_next_records() {
     let sql = store();
     let transaction = sql.unchecked_transaction().unwrap();
     for offset in 0..500 {
@@ -145,7 +145,7 @@ fn of_many_records_each_event_type_is_taken_the_next_first() {
 }
 
 #[test]
-fn of_each_key_the_first_record_that_is_parked_is_taken_whatever_timers_come_before_it() {
+fn the_first_parked_record_of_each_key_is_sampled_whatever_timers_precede_it() {
     let sql = store();
     sql.execute_batch(
         "INSERT INTO parked (id, participant, key, name, bytes, time, due, event_id, source, consumer_group, topic,

@@ -20,7 +20,7 @@
 //!
 //! The timer `hold-expires` frees the room and publishes `hold-expired`.
 
-use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant, Refusal, RefusalKind};
+use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant, Refusal, RefusalType};
 use saga_sdk::{Listing, Subscription, Timer, Turn};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,12 @@ pub const ROOM_INSPECTED: EventType<Inspection> = EventType::new("room-inspected
 /// Runs out where a hold is not confirmed in time.
 pub const HOLD_EXPIRES: Timer<Hold> = Timer::new("hold-expires");
 
+/// Only a free room can be held.
+pub const TAKEN: RefusalType = RefusalType::conflict("taken", "The room is not free.");
+
+/// Only a room on hold can be booked.
+pub const NOT_HELD: RefusalType = RefusalType::conflict("not-held", "The room is not on hold.");
+
 /// The participant.
 pub struct Booking;
 
@@ -64,7 +70,7 @@ impl Participant for Booking {
             .command(
                 Command::change("hold-room", Method::Post, "/rooms/{code}/hold", hold)
                     .summary("Holds a free room for a while.")
-                    .refuses(RefusalKind::Conflict, "taken", "The room is not free."),
+                    .refuses(TAKEN),
             )
             .command(
                 Command::change(
@@ -74,11 +80,7 @@ impl Participant for Booking {
                     confirm,
                 )
                 .summary("Books the room that is on hold.")
-                .refuses(
-                    RefusalKind::Conflict,
-                    "not-held",
-                    "The room is not on hold.",
-                ),
+                .refuses(NOT_HELD),
             )
             .command(Command::read("get-room", "/rooms/{code}", room).summary("Tells of a room."))
             .command(
@@ -121,7 +123,7 @@ fn add(request: AddRoom, _: &Turn) -> Decision<Room, Room> {
 
 fn hold(room: Room, request: HoldRoom, turn: &Turn) -> Result<Decision<Room, Held>, Refusal> {
     if room.status != Status::Free {
-        return Err(Refusal::conflict("taken", "The room is not free: take another.").at("/by"));
+        return Err(Refusal::new(TAKEN, "The room is not free: take another.").at("/by"));
     }
     let until = turn.time().saturating_add(request.ttl_millis);
     let hold = Hold { by: request.by };
@@ -139,8 +141,8 @@ fn hold(room: Room, request: HoldRoom, turn: &Turn) -> Result<Decision<Room, Hel
 
 fn confirm(room: Room, _: (), turn: &Turn) -> Result<Decision<Room, Room>, Refusal> {
     let Status::Held(hold) = room.status else {
-        return Err(Refusal::conflict(
-            "not-held",
+        return Err(Refusal::new(
+            NOT_HELD,
             "The room is not on hold: hold it first.",
         ));
     };

@@ -6,7 +6,7 @@ use booking::{
     Status,
 };
 use saga_sdk::testing::{given, given_nothing};
-use saga_sdk::{ALREADY_EXISTS, NOT_FOUND, RefusalKind};
+use saga_sdk::{ALREADY_EXISTS, NOT_FOUND};
 
 fn room(status: Status) -> Room {
     Room {
@@ -48,7 +48,7 @@ fn a_room_is_added_under_its_code_once() {
         .replied(&room(Status::Free))
         .and_then()
         .when_command("add-room", &request)
-        .refused(RefusalKind::Conflict, ALREADY_EXISTS);
+        .refused(ALREADY_EXISTS);
 }
 
 #[test]
@@ -88,13 +88,13 @@ fn a_hold_sets_a_timer_and_a_confirmation_cancels_it() {
 fn a_room_that_is_taken_is_not_held_and_a_free_one_not_confirmed() {
     given::<Booking>(room(Status::Held(ann())))
         .when_command("hold-room", &hold())
-        .refused(RefusalKind::Conflict, "taken");
+        .refused(booking::TAKEN);
     given::<Booking>(room(Status::Free))
         .when_command("confirm-hold", &())
-        .refused(RefusalKind::Conflict, "not-held");
+        .refused(booking::NOT_HELD);
     given_nothing::<Booking>()
         .when_command("hold-room", &hold())
-        .refused(RefusalKind::NotFound, NOT_FOUND);
+        .refused(NOT_FOUND);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_closed_room_is_gone() {
         .replied(&code())
         .and_then()
         .when_command("get-room", &())
-        .refused(RefusalKind::NotFound, NOT_FOUND);
+        .refused(NOT_FOUND);
 }
 
 #[test]

@@ -18,6 +18,9 @@ pub enum Act {
     Count(i64),
     /// Replies with the state, or `null`, and leaves it as it is.
     Look,
+    /// Replies with the settings that it was given, and with the message's `id`, `correlation` and
+    /// `causation`.
+    Tell,
     /// Replies with this, and leaves the state as it is.
     Reply(Value),
     /// Puts the message's body as the state, to the letter; replies with it.
@@ -83,6 +86,7 @@ pub fn act(
     settings: &Settings,
     state: Option<&str>,
     message: &Message,
+    given: &str,
 ) -> Result<Outcome, Disposition> {
     let (count, look) = (Act::Count(1), Act::Look);
     let acts = match settings.handle.get(&message.name) {
@@ -96,6 +100,7 @@ pub fn act(
     }
     let mut turn = Turn {
         message,
+        given,
         version: &settings.version,
         state: state.map_or("null", |state| state).to_owned(),
         outcome: Outcome {
@@ -115,6 +120,7 @@ pub fn act(
 /// A message that is being decided on.
 struct Turn<'a> {
     message: &'a Message,
+    given: &'a str,
     version: &'a str,
     /// The state as it is to become; `null` for none.
     state: String,
@@ -130,6 +136,17 @@ impl Turn<'_> {
                 self.reply(self.state.clone());
             }
             Act::Look => self.reply(self.state.clone()),
+            Act::Tell => {
+                let Message {
+                    id,
+                    correlation,
+                    causation,
+                    ..
+                } = self.message;
+                let given: Value = serde_json::from_str(self.given).unwrap_or_default();
+                let told = json!({"settings": given, "id": id, "correlation": correlation, "causation": causation});
+                self.reply(told.to_string());
+            }
             Act::Reply(value) => self.reply(value.to_string()),
             Act::Store => {
                 self.state.clone_from(&self.message.body);
@@ -274,6 +291,7 @@ mod tests {
             key: "k".to_owned(),
             time: 7,
             correlation: "1".to_owned(),
+            causation: None,
             parameters: vec![],
             body: "null".to_owned(),
         }
@@ -283,10 +301,10 @@ mod tests {
     fn by_default_a_command_counts_and_a_read_looks() {
         let settings = Settings::read(b"{}");
         let state = r#"{"by":"1.0.0","count":1}"#;
-        let counted = act(&settings, None, &message("count")).unwrap();
+        let counted = act(&settings, None, &message("count"), "{}").unwrap();
         assert_eq!(counted.state, StateChange::Put(state.to_owned()));
         assert_eq!(counted.reply, Some(Reply::Done(state.to_owned())));
-        let looked = act(&settings, Some(state), &message("look")).unwrap();
+        let looked = act(&settings, Some(state), &message("look"), "{}").unwrap();
         assert_eq!(looked.state, StateChange::Unchanged);
         assert_eq!(looked.reply, Some(Reply::Done(state.to_owned())));
     }
@@ -302,7 +320,7 @@ mod tests {
                 .collect::<Vec<_>>()
                 .as_slice(),
         );
-        let outcome = act(&settings, None, &message("count")).unwrap();
+        let outcome = act(&settings, None, &message("count"), "{}").unwrap();
         let state = r#"{"by":"1.0.0","count":5}"#;
         assert_eq!(outcome.state, StateChange::Put(state.to_owned()));
         assert_eq!(outcome.events.first().unwrap().body, state);

@@ -97,6 +97,10 @@ fn honest(settings: &Settings) -> wit::Description {
         publications: publications.collect(),
         timers: timers.collect(),
         listings: settings.listings.iter().map(listing).collect(),
+        settings: (settings.settings.as_ref()).map(|settings| wit::SettingsDescription {
+            schema: settings.schema.to_string(),
+            default: settings.default.to_string(),
+        }),
     }
 }
 

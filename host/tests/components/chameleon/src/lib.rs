@@ -31,9 +31,13 @@ impl Guest for Chameleon {
         describe(Settings::own())
     }
 
-    fn handle(state: Option<String>, message: Message) -> Result<Outcome, Disposition> {
+    fn handle(
+        state: Option<String>,
+        message: Message,
+        given: String,
+    ) -> Result<Outcome, Disposition> {
         leak();
-        act(Settings::own(), state.as_deref(), &message)
+        act(Settings::own(), state.as_deref(), &message, &given)
     }
 
     fn migrate(version: u32, state: String) -> Result<String, Disposition> {

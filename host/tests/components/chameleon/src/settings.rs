@@ -65,6 +65,8 @@ pub struct Settings {
     pub timer_schemas: BTreeMap<String, serde_json::Value>,
     /// Default: none.
     pub listings: Vec<Listing>,
+    /// The settings that an operator may give to it. Default: none.
+    pub settings: Option<OperatorSettings>,
     /// What is done on a message, by the message's name: an act, or a list of them. A name that is not
     /// here counts by 1, or, where it is the name of a read, looks.
     pub handle: BTreeMap<String, Acts>,
@@ -74,6 +76,16 @@ pub struct Settings {
     pub describe: Describe,
     /// Bytes of memory that each call leaves behind in its instance. Default 0.
     pub leak: usize,
+}
+
+/// Settings for the operator.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorSettings {
+    /// A JSON Schema of all together.
+    pub schema: serde_json::Value,
+    /// The default ones.
+    pub default: serde_json::Value,
 }
 
 /// The shape of the state.
@@ -282,6 +294,7 @@ impl Default for Settings {
             timers: vec!["later".to_owned()],
             timer_schemas: BTreeMap::new(),
             listings: vec![],
+            settings: None,
             handle: BTreeMap::new(),
             migrate: Migrate::default(),
             describe: Describe::default(),

@@ -304,6 +304,7 @@ mod tests {
             key: "k".to_owned(),
             time: 7,
             correlation: "1".to_owned(),
+            causation: None,
             parameters: vec![],
             body: body.to_owned(),
         }

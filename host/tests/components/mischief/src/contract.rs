@@ -71,5 +71,6 @@ pub(crate) fn description() -> Description {
             schema: REQUEST.to_owned(),
         }],
         listings: Vec::new(),
+        settings: None,
     }
 }

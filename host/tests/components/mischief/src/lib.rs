@@ -25,7 +25,7 @@ impl Guest for Mischief {
         contract::description()
     }
 
-    fn handle(state: Option<String>, message: Message) -> Result<Outcome, Disposition> {
+    fn handle(state: Option<String>, message: Message, _: String) -> Result<Outcome, Disposition> {
         act(state, &message)
     }
 

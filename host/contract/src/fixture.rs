@@ -1,0 +1,111 @@
+//! A description for tests.
+
+use crate::description::{
+    Command, CommandKind, Description, Endpoint, KeySource, Method, Publication,
+    SettingsDescription, StateDescription, Subscription, TimerDescription,
+};
+
+/// A valid description with everything that one can have.
+pub(crate) fn sound() -> Description {
+    let command = |name: &str, method, path: &str, kind, key| Command {
+        name: name.into(),
+        summary: "Does something.".into(),
+        method,
+        path: path.into(),
+        kind,
+        key,
+        request: Some(r#"{"type":"object"}"#.into()),
+        reply: "true".into(),
+        refusals: Vec::new(),
+    };
+    let parameter = |name: &str| KeySource::PathParameter(name.into());
+    let subscription = |event_type: &str, topic: &str, untyped| Subscription {
+        event_type: event_type.into(),
+        topic: topic.into(),
+        group: "desk".into(),
+        key: "/ticket/id".into(),
+        untyped,
+        schema: "{}".into(),
+    };
+    let publication = |event_type: &str| Publication {
+        event_type: event_type.into(),
+        topic: "out".into(),
+        schema: "{}".into(),
+    };
+    Description {
+        settings: Some(SettingsDescription {
+            schema: r#"{"type":"object","properties":{"patience":{"type":"integer","minimum":1}}}"#
+                .into(),
+            default: r#"{"patience":3}"#.into(),
+        }),
+        name: "help-desk-2".into(),
+        version: "1.0.0".into(),
+        summary: "Answers.".into(),
+        state: StateDescription {
+            version: 3,
+            oldest_readable: 1,
+            schema: "{}".into(),
+        },
+        endpoint: Endpoint {
+            base_path: "/help/desk".into(),
+            port: 8080,
+        },
+        commands: vec![
+            command(
+                "open",
+                Method::Post,
+                "/t",
+                CommandKind::Create("/t/{id}".into()),
+                KeySource::Generated,
+            ),
+            command(
+                "get",
+                Method::Get,
+                "/t/{id}",
+                CommandKind::Read,
+                parameter("id"),
+            ),
+            command(
+                "close",
+                Method::Delete,
+                "/t/{id}",
+                CommandKind::Change,
+                parameter("id"),
+            ),
+            command(
+                "move",
+                Method::Put,
+                "/{from}/to/{id}",
+                CommandKind::Change,
+                parameter("id"),
+            ),
+            command(
+                "note",
+                Method::Patch,
+                "/notes",
+                CommandKind::Change,
+                KeySource::Body("/ticket".into()),
+            ),
+            command(
+                "adopt",
+                Method::Post,
+                "/a",
+                CommandKind::Create(String::new()),
+                KeySource::Body("/id".into()),
+            ),
+        ],
+        subscriptions: vec![
+            subscription("asked", "in", true),
+            subscription("withdrawn", "in", false),
+            subscription("asked", "in-too", true),
+        ],
+        publications: vec![publication("answered"), publication("moved")],
+        timers: ["remind", "escalate"]
+            .map(|name| TimerDescription {
+                name: name.into(),
+                schema: "{}".into(),
+            })
+            .into(),
+        listings: Vec::new(),
+    }
+}

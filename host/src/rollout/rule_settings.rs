@@ -1,0 +1,284 @@
+//! The settings that an operator gives to the rules of a participant.
+//!
+//! They belong to a generation, beside its component: a change of settings is a swap, with the same
+//! checks, record and way back. Rules get them over the default ones of their description.
+
+use saga_contract::description::Description;
+use saga_contract::json;
+use serde_json::Value;
+
+pub use crate::base::generation::RuleSettings;
+use crate::schema::Schema;
+
+/// The settings of a candidate.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CandidateSettings {
+    /// Those of the active generation, with these changes.
+    Changed(SettingsChange),
+    /// Exactly these.
+    Exactly(RuleSettings),
+}
+
+impl Default for CandidateSettings {
+    fn default() -> Self {
+        Self::Changed(SettingsChange::default())
+    }
+}
+
+/// A change of settings.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SettingsChange {
+    /// The settings that get a value.
+    pub set: RuleSettings,
+    /// The settings that get their default value again.
+    pub unset: Vec<String>,
+}
+
+impl SettingsChange {
+    /// True if it changes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.unset.is_empty()
+    }
+
+    /// The change as a JSON merge patch (RFC 7396): `null` for the default value.
+    #[must_use]
+    pub fn to_patch(&self) -> RuleSettings {
+        let unset = self.unset.iter().map(|name| (name.clone(), Value::Null));
+        self.set.clone().into_iter().chain(unset).collect()
+    }
+
+    /// Reads a JSON merge patch.
+    #[must_use]
+    pub fn of_patch(patch: RuleSettings) -> Self {
+        let mut change = Self::default();
+        for (name, value) in patch {
+            match value {
+                Value::Null => change.unset.push(name),
+                value => {
+                    change.set.insert(name, value);
+                }
+            }
+        }
+        change
+    }
+}
+
+impl CandidateSettings {
+    /// The settings, given those of the active generation.
+    #[must_use]
+    pub fn over(&self, active: Option<&RuleSettings>) -> RuleSettings {
+        match self {
+            Self::Exactly(settings) => settings.clone(),
+            Self::Changed(change) => {
+                let mut settings = active.cloned().unwrap_or_default();
+                settings.retain(|name, _| !change.unset.contains(name));
+                settings.extend(change.set.clone());
+                settings
+            }
+        }
+    }
+}
+
+/// Reads a setting from the command line or the environment: a TOML value (`3`, `true`, `"30s"`,
+/// `[1, 2]`), or else a text without quotes (`30s`).
+#[must_use]
+pub fn value(text: &str) -> Value {
+    let parsed: Result<toml::Table, _> = format!("value = {text}").parse();
+    match parsed.map(|mut table| (table.remove("value"), table.is_empty())) {
+        Ok((Some(value), true)) => from_toml(value),
+        _ => Value::from(text),
+    }
+}
+
+/// A TOML value as JSON; a date becomes a text.
+#[must_use]
+pub fn from_toml(value: toml::Value) -> Value {
+    match value {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) => number.into(),
+        toml::Value::Boolean(value) => value.into(),
+        toml::Value::Datetime(time) => time.to_string().into(),
+        toml::Value::Array(values) => values.into_iter().map(from_toml).collect(),
+        toml::Value::Table(table) => {
+            let members = table.into_iter();
+            members
+                .map(|(name, value)| (name, from_toml(value)))
+                .collect()
+        }
+    }
+}
+
+/// All settings of the rules as JSON text: the given ones over the default ones. `{}` for rules that
+/// take none.
+///
+/// # Errors
+/// The given settings that the rules don't have, and the values that their schema does not accept.
+pub fn effective(description: &Description, given: &RuleSettings) -> Result<String, Vec<String>> {
+    let Some(declared) = &description.settings else {
+        return match given.keys().next() {
+            None => Ok("{}".into()),
+            Some(name) => Err(vec![format!(
+                "`{name}` is given, but {} {} takes no settings; remove it (--unset {name})",
+                description.name, description.version
+            )]),
+        };
+    };
+    let default = json::parse(&declared.default).map_err(|reason| vec![reason])?;
+    let Value::Object(mut settings) = default else {
+        return Err(vec!["settings: the default is not an object".into()]);
+    };
+    let unknown: Vec<_> = (given.keys())
+        .filter(|name| !settings.contains_key(*name))
+        .map(|name| {
+            let known: Vec<_> = settings.keys().map(|name| format!("`{name}`")).collect();
+            format!(
+                "{} {} has no setting `{name}`, only {}; remove it (--unset {name})",
+                description.name,
+                description.version,
+                known.join(", ")
+            )
+        })
+        .collect();
+    if !unknown.is_empty() {
+        return Err(unknown);
+    }
+    settings.extend(given.clone());
+    let settings = Value::Object(settings);
+    let text = settings.to_string();
+    let schema = Schema::compile(&declared.schema).map_err(|reason| vec![reason])?;
+    schema.check(&settings, text.len()).map_err(|error| {
+        let places = error.places().into_iter();
+        places
+            .map(|place| {
+                let name = place.pointer.trim_start_matches('/').replace('/', ".");
+                match name.as_str() {
+                    "" => format!("settings: {}", place.detail),
+                    name => format!("setting `{name}`: {}", place.detail),
+                }
+            })
+            .collect::<Vec<_>>()
+    })?;
+    Ok(text)
+}
+
+/// Settings as an operator would write them: `answer_timeout = "30s", size = 3`.
+#[must_use]
+pub fn told(settings: &RuleSettings) -> String {
+    let settings = settings.iter();
+    let settings: Vec<_> = settings
+        .map(|(name, value)| format!("{name} = {value}"))
+        .collect();
+    settings.join(", ")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use saga_contract::description::SettingsDescription;
+    use saga_testkit::description::description;
+
+    fn described(settings: Option<(Value, Value)>) -> Description {
+        Description {
+            settings: settings.map(|(schema, default)| SettingsDescription {
+                schema: schema.to_string(),
+                default: default.to_string(),
+            }),
+            ..description("clerk")
+        }
+    }
+
+    fn given(settings: Value) -> RuleSettings {
+        settings.as_object().cloned().unwrap()
+    }
+
+    fn patient() -> Description {
+        let schema = json!({"type": "object", "properties": {
+            "patience": {"type": "integer", "minimum": 1},
+            "greeting": {"type": "string"},
+        }});
+        described(Some((schema, json!({"patience": 3, "greeting": "hello"}))))
+    }
+
+    #[test]
+    fn given_settings_replace_the_default_ones() {
+        let effective = |settings| effective(&patient(), &given(settings)).unwrap();
+        let read = |text: String| serde_json::from_str::<Value>(&text).unwrap();
+        let default = json!({"patience": 3, "greeting": "hello"});
+        assert_eq!(read(effective(json!({}))), default);
+        assert_eq!(
+            read(effective(json!({"patience": 9}))),
+            json!({"patience": 9, "greeting": "hello"})
+        );
+        let none = super::effective(&described(None), &RuleSettings::new());
+        assert_eq!(none.unwrap(), "{}");
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named_with_what_is_wrong() {
+        let error = |description: &Description, settings| {
+            effective(description, &given(settings))
+                .unwrap_err()
+                .join("\n")
+        };
+        let told = error(&patient(), json!({"patients": 9}));
+        assert!(
+            told.contains(
+                "no setting `patients`, only `greeting`, `patience`; remove it (--unset patients)"
+            ),
+            "{told}"
+        );
+        let told = error(&patient(), json!({"patience": 0, "greeting": 1}));
+        assert!(
+            told.contains("setting `patience`: ") && told.contains("setting `greeting`: "),
+            "{told}"
+        );
+        let told = error(&described(None), json!({"patience": 1}));
+        let says = "takes no settings; remove it (--unset patience)";
+        assert!(told.contains(says), "{told}");
+    }
+
+    #[test]
+    fn a_change_starts_from_the_active_settings() {
+        let active = given(json!({"a": 1, "b": 2}));
+        let change = CandidateSettings::Changed(SettingsChange {
+            set: given(json!({"c": 3, "b": 4})),
+            unset: vec!["a".into()],
+        });
+        assert_eq!(change.over(Some(&active)), given(json!({"b": 4, "c": 3})));
+        let exactly = CandidateSettings::Exactly(given(json!({"z": 1})));
+        assert_eq!(exactly.over(Some(&active)), given(json!({"z": 1})));
+        assert_eq!(CandidateSettings::default().over(Some(&active)), active);
+    }
+
+    #[test]
+    fn a_change_is_a_merge_patch() {
+        let patch = given(json!({"a": 1, "b": null}));
+        let change = SettingsChange::of_patch(patch.clone());
+        assert_eq!(
+            (&change.set, &change.unset),
+            (&given(json!({"a": 1})), &vec!["b".into()])
+        );
+        assert_eq!(change.to_patch(), patch);
+    }
+
+    #[test]
+    fn a_value_is_toml_or_a_text() {
+        for (text, expected) in [
+            ("3", json!(3)),
+            ("true", json!(true)),
+            ("\"30s\"", json!("30s")),
+            ("30s", json!("30s")),
+            ("[1, 2]", json!([1, 2])),
+            ("{ a = 1 }", json!({"a": 1})),
+            ("1\nb = 2", json!("1\nb = 2")),
+            ("", json!("")),
+        ] {
+            assert_eq!(value(text), expected, "{text}");
+        }
+    }
+}
