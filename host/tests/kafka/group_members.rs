@@ -354,7 +354,10 @@ fn split_state_is_shared_if_it_is_allowed(cluster: &Cluster) {
     let second = allowed(another(&saga, "customer"));
     let orders = saga.start("order");
     until("both have partitions", || {
-        let (first, second) = (partitions(&first), partitions(&second));
+        let (first, second) = (
+            partitions(&first, &saga.order_topic),
+            partitions(&second, &saga.order_topic),
+        );
         first.len() == 3 && second.len() == 3 && first.is_disjoint(&second)
     });
     let ids: Vec<_> = (1..=CUSTOMERS * 3)
@@ -383,10 +386,12 @@ fn split_state_is_shared_if_it_is_allowed(cluster: &Cluster) {
     }
 }
 
-/// Partitions that a host has by its log, in which each change is a line.
-fn partitions(host: &Host) -> BTreeSet<String> {
+/// Partitions of a topic that a host has by its log, in which each change is a line.
+fn partitions(host: &Host, topic: &str) -> BTreeSet<String> {
     let mut partitions = BTreeSet::new();
-    for line in lines(host, "partitions=[") {
+    let mut lines = lines(host, "partitions=[");
+    lines.retain(|line| line.contains(&format!(" topic={topic} ")));
+    for line in lines {
         let (_, list) = line.split_once("partitions=[").unwrap();
         let (list, _) = list.split_once(']').unwrap();
         for partition in list.split(", ").filter(|partition| !partition.is_empty()) {
