@@ -79,7 +79,9 @@ pub(super) async fn publish(
     request: PublishRequest,
 ) -> Result<Published, Problem> {
     let (now, by) = (now_ms(), request.by.map_or_else(|| "admin".into(), shorten));
-    let id = request.id.unwrap_or_else(|| identity::uuid_v8(now, random_tail()));
+    let id = request
+        .id
+        .unwrap_or_else(|| identity::uuid_v8(now, random_tail()));
     let source = request.source.unwrap_or_else(|| SOURCE.into());
     let attributes = Attributes {
         event_type: request.event_type,
@@ -178,7 +180,9 @@ fn check(takers: &[Taker], record: &Record, now: u64) -> RecordCheck {
         let description = taker.active.description();
         let (topic, limits) = (&taker.declared_topic, &taker.limits);
         let mut reason = |reason: String| {
-            check.reasons.push(format!("{}: {reason}", taker.participant));
+            check
+                .reasons
+                .push(format!("{}: {reason}", taker.participant));
         };
         match admit::record(record, topic, description, limits, now) {
             Admission::Skip => continue,
@@ -254,7 +258,10 @@ fn refused(reasons: &[String]) -> Problem {
 fn without_key(keys: &[String]) -> Problem {
     let why = match keys {
         [] => "no participant takes it, so nothing says what its key is".to_owned(),
-        several => format!("participants find different keys in it ({})", several.join(", ")),
+        several => format!(
+            "participants find different keys in it ({})",
+            several.join(", ")
+        ),
     };
     let detail = format!("{why}; give the record a `key` (`--key`)");
     Problem::new(Kind::RecordRefused, detail)

@@ -616,7 +616,10 @@ fn set_flag(flags: &mut Flags, name: &str, value: &str) -> Result<(), Problem> {
 }
 
 /// The body as JSON of this form. An empty body is the default.
-pub(super) fn read_json<T: DeserializeOwned + Default>(bytes: &[u8], form: &str) -> Result<T, Problem> {
+pub(super) fn read_json<T: DeserializeOwned + Default>(
+    bytes: &[u8],
+    form: &str,
+) -> Result<T, Problem> {
     if bytes.trim_ascii().is_empty() {
         return Ok(T::default());
     }

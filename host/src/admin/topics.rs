@@ -99,7 +99,11 @@ impl RecordQuery {
                 _ => return Err(unknown()),
             }
         }
-        if wanted.at.as_deref().is_some_and(|at| positions(at).is_none()) {
+        if wanted
+            .at
+            .as_deref()
+            .is_some_and(|at| positions(at).is_none())
+        {
             let detail = "`at` is not PARTITION:OFFSET,…; take it from `next` of the page before";
             return Err(Problem::new(Kind::BadQuery, detail));
         }
@@ -113,7 +117,9 @@ pub fn start(text: &str) -> Option<Start> {
     match text {
         "beginning" => Some(Start::Beginning),
         "end" => Some(Start::End),
-        offset => (offset.parse().ok()).filter(|offset| *offset >= 0).map(Start::Offset),
+        offset => (offset.parse().ok())
+            .filter(|offset| *offset >= 0)
+            .map(Start::Offset),
     }
 }
 
@@ -133,7 +139,9 @@ fn positions(text: &str) -> Option<Positions> {
 }
 
 fn written(positions: &Positions) -> String {
-    let parts = positions.iter().map(|(partition, offset)| format!("{partition}:{offset}"));
+    let parts = positions
+        .iter()
+        .map(|(partition, offset)| format!("{partition}:{offset}"));
     parts.collect::<Vec<_>>().join(",")
 }
 
@@ -195,9 +203,8 @@ impl Topics {
         bodies: &Budget,
     ) -> Result<Answered, Problem> {
         let partitions = self.partitions.ok_or_else(on_kafka)?;
-        let topic = percent_decode(topic).ok_or_else(|| {
-            Problem::new(Kind::BadPath, "the topic is not percent-encoded UTF-8")
-        })?;
+        let topic = percent_decode(topic)
+            .ok_or_else(|| Problem::new(Kind::BadPath, "the topic is not percent-encoded UTF-8"))?;
         // hyper leaves out the body of an answer to HEAD.
         if matches!(head.method, Method::GET | Method::HEAD) {
             let query = RecordQuery::of(head.uri.query())?;
@@ -209,8 +216,10 @@ impl Topics {
         }
         check_encoding(&head.headers)?;
         let (bytes, _reserved) = read_body(body, LETTER_BYTES, BODY_TIME, bodies).await?;
-        let request: PublishRequest =
-            read_json(&bytes, "{\"value\": \"JSON text\", \"type\": \"event type\", …}")?;
+        let request: PublishRequest = read_json(
+            &bytes,
+            "{\"value\": \"JSON text\", \"type\": \"event type\", …}",
+        )?;
         let takers = self.takers(&topic);
         if takers.is_empty() {
             let known: BTreeSet<_> = (self.reloader.hosted())
@@ -235,7 +244,8 @@ impl Topics {
         let read = move || page(&*store.reader()?, &name, &query, partitions);
         let found = of_store(read).await?;
         found.ok_or_else(|| {
-            let of = partition.map_or_else(String::new, |number| format!(" with a partition {number}"));
+            let of =
+                partition.map_or_else(String::new, |number| format!(" with a partition {number}"));
             unknown(&format!("there is no topic `{topic}`{of}"), &self.known())
         })
     }
@@ -262,7 +272,12 @@ impl Topics {
     fn known(&self) -> BTreeSet<String> {
         let mut known = BTreeSet::new();
         for hosted in self.reloader.hosted() {
-            known.extend(hosted.sources().iter().map(|source| source.topic.to_string()));
+            known.extend(
+                hosted
+                    .sources()
+                    .iter()
+                    .map(|source| source.topic.to_string()),
+            );
             let active = hosted.participant.active();
             known.extend(active.description().publications.iter().map(|published| {
                 let name = hosted.own.topics.get(&published.topic);
@@ -292,7 +307,12 @@ mod tests {
     #[test]
     fn only_a_path_of_records_names_a_topic() {
         assert_eq!(at("/topics/orderTopic/records"), Some("orderTopic"));
-        for other in ["/topics//records", "/topics/a", "/topics/a/b/records", "/topics/records"] {
+        for other in [
+            "/topics//records",
+            "/topics/a",
+            "/topics/a/b/records",
+            "/topics/records",
+        ] {
             assert_eq!(at(other), None, "{other}");
         }
     }
@@ -301,7 +321,9 @@ mod tests {
     fn positions_are_read_as_they_were_written() {
         let some = vec![(3, 12), (0, 0)];
         assert_eq!(positions(&written(&some)), Some(some));
-        for wrong in ["", "0", "0:", ":1", "0:-1", "-1:0", "0:1,0:2", "0:1,", "1000:1", "0:x"] {
+        for wrong in [
+            "", "0", "0:", ":1", "0:-1", "-1:0", "0:1,0:2", "0:1,", "1000:1", "0:x",
+        ] {
             assert_eq!(positions(wrong), None, "{wrong}");
         }
     }
@@ -312,7 +334,15 @@ mod tests {
         assert_eq!(read("from=7").map(|query| query.from), Ok(Start::Offset(7)));
         assert_eq!(read("from=end").map(|query| query.from), Ok(Start::End));
         assert_eq!(read("key=a%20b&limit=3").map(|query| query.limit), Ok(3));
-        for wrong in ["from=-1", "from=now", "limit=0", "limit=1001", "at=x", "partition=a", "a=b"] {
+        for wrong in [
+            "from=-1",
+            "from=now",
+            "limit=0",
+            "limit=1001",
+            "at=x",
+            "partition=a",
+            "a=b",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

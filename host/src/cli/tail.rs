@@ -87,7 +87,9 @@ fn run(operation: &TailOperation) -> Result<u8, CommandFailure> {
     let mut at = None;
     let mut left = asked.limit.unwrap_or(u64::MAX);
     while left > 0 {
-        let limit = PAGE.min(LONGEST_PAGE).min(usize::try_from(left).unwrap_or(PAGE));
+        let limit = PAGE
+            .min(LONGEST_PAGE)
+            .min(usize::try_from(left).unwrap_or(PAGE));
         let page = log.page(asked, at.as_deref(), limit, *json)?;
         left = left.saturating_sub(page.records.len() as u64);
         if !print(&page.records, *json)? {
@@ -129,13 +131,15 @@ fn open(operation: &TailOperation) -> Result<Log, CommandFailure> {
             let looked = client.ask(Method::GET, "/livez", Bytes::new(), TIME);
             match looked {
                 Err(error) if !asked.follow => {
-                    stored(data, &asked.topic).map(Log::Stored).map_err(|failure| {
-                        let said = [error.to_string()].into_iter().chain(failure.said);
-                        CommandFailure {
-                            said: said.collect(),
-                            ..failure
-                        }
-                    })
+                    stored(data, &asked.topic)
+                        .map(Log::Stored)
+                        .map_err(|failure| {
+                            let said = [error.to_string()].into_iter().chain(failure.said);
+                            CommandFailure {
+                                said: said.collect(),
+                                ..failure
+                            }
+                        })
                 }
                 _ => Ok(Log::OfHost(client)),
             }
@@ -199,7 +203,10 @@ impl Log {
                 };
                 let page = topics::page(&**reading, &asked.topic, &query, 1);
                 page.map_err(unreadable)?.ok_or_else(|| {
-                    let said = format!("the store has no such topic or partition: `{}`", asked.topic);
+                    let said = format!(
+                        "the store has no such topic or partition: `{}`",
+                        asked.topic
+                    );
                     CommandFailure::new(exit::USAGE, said)
                 })
             }

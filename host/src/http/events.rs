@@ -184,7 +184,6 @@ impl EventStream {
         let reserved = self.budget.try_reserve(event.len())?;
         Some((event, Some(reserved)))
     }
-
 }
 
 impl Follow for EventStream {

@@ -364,7 +364,11 @@ impl ListStream {
     fn fault(&self, id: &str, key: &str, problem: &Problem) -> String {
         let problem = problem.json(&self.request.base_path);
         let key = json_text(key);
-        event("fault", id, &format!(r#"{{"key":{key},"problem":{problem}}}"#))
+        event(
+            "fault",
+            id,
+            &format!(r#"{{"key":{key},"problem":{problem}}}"#),
+        )
     }
 }
 

@@ -150,7 +150,10 @@ impl ListingRoute {
         limits: &TurnLimits,
     ) -> Result<Vec<(String, FilterValue)>, Problem> {
         let names = pairs(query)?.into_iter().map(|(name, _)| name);
-        if let Some(name) = names.into_iter().find(|name| name == "limit" || name == "cursor") {
+        if let Some(name) = names
+            .into_iter()
+            .find(|name| name == "limit" || name == "cursor")
+        {
             let reason = "is for pages; events come for all items of the list, so leave it out";
             return Err(bad_query(&name, reason));
         }

@@ -180,7 +180,12 @@ impl WatchedRead {
         else {
             return Err(gone());
         };
-        let key = key(route, &parameters, &Value::Null, self.watcher.participant.limits())?;
+        let key = key(
+            route,
+            &parameters,
+            &Value::Null,
+            self.watcher.participant.limits(),
+        )?;
         if key.as_ref() != Some(&self.key) {
             return Err(gone());
         }

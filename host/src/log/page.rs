@@ -74,8 +74,9 @@ pub fn positions(
         Start::Beginning => 0,
         Start::Offset(offset) => offset,
         // A partition that is not known has no record.
-        Start::End => (ends.iter().find(|known| known.partition == partition))
-            .map_or(0, |known| known.end),
+        Start::End => {
+            (ends.iter().find(|known| known.partition == partition)).map_or(0, |known| known.end)
+        }
     };
     Ok((0..partitions)
         .map(|partition| (partition, position(partition)))

@@ -62,8 +62,8 @@ pub use action::{
     Action, Ask, Commit, End, Input, Loaded, Now, Question, ReadAnswer, Replied, TurnEnd,
     WorkerAnswer, WorkerReport,
 };
-pub use outgoing::partition_of;
 pub use host::{ActiveRules, Bound, Defect, HostTypes, Lane, Room, TakenRecord};
+pub use outgoing::partition_of;
 pub use quarantined::QuarantinedKeys;
 pub use settings::{Waits, WorkerSettings};
 pub use trial::Trial;

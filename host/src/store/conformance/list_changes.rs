@@ -9,12 +9,17 @@ use crate::store::{ChangesWanted, JournalPosition};
 
 impl Rig {
     /// A decision that leaves the aggregate in this colour; None removes it.
-    fn paint(&self, ticket: u64, key: &str, (revision, before): (u64, Option<&str>), to: Option<&str>) {
-        self.commit(self.painted(ticket, key, (revision, before)).write(Write::State(
-            to.map(coloured),
-            revision + 1,
-            SAGA.into(),
-        )))
+    fn paint(
+        &self,
+        ticket: u64,
+        key: &str,
+        (revision, before): (u64, Option<&str>),
+        to: Option<&str>,
+    ) {
+        self.commit(
+            self.painted(ticket, key, (revision, before))
+                .write(Write::State(to.map(coloured), revision + 1, SAGA.into())),
+        )
         .unwrap();
     }
 
@@ -27,7 +32,10 @@ impl Rig {
         }))
     }
 
-    fn red_ones(&self, after: JournalPosition) -> Option<(Vec<(String, bool, bool)>, JournalPosition)> {
+    fn red_ones(
+        &self,
+        after: JournalPosition,
+    ) -> Option<(Vec<(String, bool, bool)>, JournalPosition)> {
         let wanted = ChangesWanted {
             participant: self.participant,
             filters: vec![("/colour".into(), FilterValue::Text("red".into()))],

@@ -70,7 +70,10 @@ pub(crate) fn a_record_without_a_turn_is_published_behind_those_of_turns(rig: Ri
     let seen = rig.store.published().count();
     let mut row = rig.row("own");
     row.from_generation = false;
-    row.attributes.extra = vec![("ce_source".into(), "/me".into()), ("by".into(), "ann".into())];
+    row.attributes.extra = vec![
+        ("ce_source".into(), "/me".into()),
+        ("by".into(), "ann".into()),
+    ];
     assert_eq!(rig.store.append(row.clone()), Ok(2));
     assert!(rig.store.published().count() > seen, "readers are notified");
     rig.publish(2, &["c"], 0);

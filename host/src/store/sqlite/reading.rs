@@ -12,8 +12,8 @@ use saga_core::record::Record;
 
 use super::read::SqliteReader;
 use super::{
-    backlog, history, index, letter_queries, list_changes, offsets, parked, quarantine, registry, sample,
-    topic_ids, trusted_time,
+    backlog, history, index, letter_queries, list_changes, offsets, parked, quarantine, registry,
+    sample, topic_ids, trusted_time,
 };
 use crate::base::session::Extent;
 use crate::store::dead_letters::{LetterAct, LetterFilter, ReadLetters, StoredLetter};
