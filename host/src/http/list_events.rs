@@ -35,6 +35,10 @@ use super::waiting::Watcher;
 use crate::base::budget::Budget;
 use crate::store::{ChangedItem, ChangesWanted, JournalPosition, Wanted};
 
+/// Least time between two looks at the journal by a stream that has sent everything: under load, it
+/// looks for many commits at once.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// The request for a list as events.
 pub(super) struct ListRequest {
     /// Path of the list, base path included.
@@ -123,8 +127,12 @@ impl Follow for ListStream {
             if let Some(piece) = self.available().await.ok()? {
                 return Some((piece, self));
             }
+            let looked = Instant::now();
             tokio::select! {
-                is_so = self.watcher.changed() => if !is_so { return None },
+                is_so = self.watcher.changed() => match is_so {
+                    true => tokio::time::sleep_until(looked + PAUSE).await,
+                    false => return None,
+                },
                 () = tokio::time::sleep_until(silent_until) => {
                     let heartbeat = self.heartbeat();
                     return Some((heartbeat, self));
@@ -284,14 +292,15 @@ impl ListStream {
 
     /// Adds the next aggregates that changed.
     async fn changes(&mut self, list: &List<'_>, text: &mut String) -> Result<Step, Problem> {
-        if self.changed.is_empty() && !self.read_changes(list).await? {
-            self.begin_again();
-            return Ok(Step::More);
-        }
         if self.changed.is_empty() {
-            let is_new = self.shown != self.read;
-            self.shown = self.read;
-            return Ok(if is_new { Step::More } else { Step::End });
+            let Some(is_all) = self.read_changes(list).await? else {
+                self.begin_again();
+                return Ok(Step::More);
+            };
+            if self.changed.is_empty() {
+                self.shown = self.read;
+                return Ok(if is_all { Step::End } else { Step::More });
+            }
         }
         let some: Vec<_> = self.changed.iter().take(AT_ONCE).cloned().collect();
         let keys: Vec<_> = (some.iter().filter(|one| one.is_in))
@@ -319,8 +328,9 @@ impl ListStream {
         Ok(Step::More)
     }
 
-    /// Reads the changes after the last ones; false if the journal does not have that place.
-    async fn read_changes(&mut self, list: &List<'_>) -> Result<bool, Problem> {
+    /// Reads the changes after the last ones; true if there are no further ones, `None` if the
+    /// journal does not have that place.
+    async fn read_changes(&mut self, list: &List<'_>) -> Result<Option<bool>, Problem> {
         let participant = &self.watcher.participant;
         let wanted = ChangesWanted {
             participant: participant.row(),
@@ -329,11 +339,11 @@ impl ListStream {
         };
         let read = (self.lists).read(participant, move |store| store.list_changes(&wanted));
         let Some(changes) = read.await? else {
-            return Ok(false);
+            return Ok(None);
         };
         self.read = changes.read;
         self.changed = changes.changed.into();
-        Ok(true)
+        Ok(Some(changes.is_all))
     }
 
     /// Shows these aggregates, with those of a few other streams at once; `None` if the rules were
