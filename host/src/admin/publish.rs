@@ -19,7 +19,6 @@ use super::topic_report::Published;
 use crate::apidocs::problems::Kind;
 use crate::base::clock::{now_ms, random_tail};
 use crate::http::problem::Problem;
-use crate::http::reply::store_failed;
 use crate::log::append::{NewRecord, append};
 use crate::schema::Schema;
 use crate::store::Store;
@@ -79,9 +78,8 @@ pub(super) async fn publish(
     request: PublishRequest,
 ) -> Result<Published, Problem> {
     let (now, by) = (now_ms(), request.by.map_or_else(|| "admin".into(), shorten));
-    let id = request
-        .id
-        .unwrap_or_else(|| identity::uuid_v8(now, random_tail()));
+    let id = request.id;
+    let id = id.unwrap_or_else(|| identity::uuid_v8(now, random_tail()));
     let source = request.source.unwrap_or_else(|| SOURCE.into());
     let attributes = Attributes {
         event_type: request.event_type,
@@ -91,18 +89,7 @@ pub(super) async fn publish(
         ..Attributes::default()
     };
     check_bounds(takers, &attributes, request.key.as_deref())?;
-    let record = Record {
-        position: Position {
-            topic: topic.as_str().into(),
-            incarnation: None,
-            partition: 0,
-            offset: 0,
-        },
-        timestamp: now,
-        key: None,
-        value: Some(request.value.into_bytes()),
-        attributes,
-    };
+    let record = not_placed(&topic, request.value.into_bytes(), attributes, now);
     let mut check = check(takers, &record, now);
     if !request.unchecked && !check.reasons.is_empty() {
         return Err(refused(&check.reasons));
@@ -112,9 +99,6 @@ pub(super) async fn publish(
         (None, 1) => check.keys.pop().unwrap_or_default(),
         (None, _) => return Err(without_key(&check.keys)),
     };
-    if let Some(standstill) = store.condition().holds_up() {
-        return Err(store_failed(&standstill));
-    }
     let new = NewRecord {
         topic: takers.first().map_or(0, |taker| taker.topic_row),
         key: key.clone().into_bytes(),
@@ -126,7 +110,11 @@ pub(super) async fn publish(
         time: now,
     };
     let store = store.clone();
-    let (partition, offset) = of_store(move || append(&*store, new, partitions)).await?;
+    let append = move || match store.condition().holds_up() {
+        Some(standstill) => Err(standstill),
+        None => append(&*store, new, partitions),
+    };
+    let (partition, offset) = of_store(append).await?;
     tracing::info!(
         topic,
         partition,
@@ -145,6 +133,22 @@ pub(super) async fn publish(
         source,
         participants: check.participants,
     })
+}
+
+/// A record without a key and a place, as it is checked.
+fn not_placed(topic: &str, value: Vec<u8>, attributes: Attributes, now: u64) -> Record {
+    Record {
+        position: Position {
+            topic: topic.into(),
+            incarnation: None,
+            partition: 0,
+            offset: 0,
+        },
+        timestamp: now,
+        key: None,
+        value: Some(value),
+        attributes,
+    }
 }
 
 /// Checks what has to hold for every record: lengths, and that an attribute that is given is not

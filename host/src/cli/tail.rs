@@ -80,9 +80,7 @@ pub(crate) fn tail(operation: &TailOperation) -> u8 {
 }
 
 fn run(operation: &TailOperation) -> Result<u8, CommandFailure> {
-    let TailOperation {
-        asked, host, json, ..
-    } = operation;
+    let TailOperation { asked, json, .. } = operation;
     let log = open(operation)?;
     let mut at = None;
     let mut left = asked.limit.unwrap_or(u64::MAX);
@@ -96,12 +94,11 @@ fn run(operation: &TailOperation) -> Result<u8, CommandFailure> {
             // The reader has seen enough.
             return Ok(exit::DONE);
         }
-        if page.is_last {
-            match (asked.follow, &log) {
-                (false, _) => return Ok(exit::DONE),
-                (true, Log::OfHost(_)) => std::thread::sleep(POLL),
-                (true, Log::Stored(..)) => return Err(cannot_follow(host)),
-            }
+        if page.is_last && !asked.follow {
+            return Ok(exit::DONE);
+        }
+        if page.is_last && left > 0 {
+            std::thread::sleep(POLL);
         }
         at = Some(page.next);
     }
@@ -283,11 +280,6 @@ fn place(text: &str) -> Result<Place, String> {
         text: text.to_owned(),
         start,
     })
-}
-
-fn cannot_follow(host: &HostAddress) -> CommandFailure {
-    let said = format!("no host can be asked at {host:?}, so nothing follows");
-    CommandFailure::new(exit::UNAVAILABLE, said)
 }
 
 fn unreadable(fault: StoreFault) -> CommandFailure {

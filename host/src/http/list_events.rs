@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use super::answer::{Answered, nothing_at, too_many_bytes};
 use super::events::{EventBytes, Follow, LAST_EVENT_ID, response, sign_of_life};
 use super::list_place::{ListPlace, ListStage, check_of};
+use super::list_text;
 use super::listing::{AT_ONCE, Item, Lists, show};
 use super::paging::ListingRoute;
 use super::problem::{Problem, try_later};
@@ -37,7 +38,7 @@ use crate::store::{ChangedItem, ChangesWanted, JournalPosition, Wanted};
 
 /// Least time between two looks at the journal by a stream that has sent everything: under load, it
 /// looks for many commits at once.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The request for a list as events.
 pub(super) struct ListRequest {
@@ -217,10 +218,14 @@ impl ListStream {
     }
 
     async fn piece(&mut self, list: &List<'_>) -> Result<Piece, Problem> {
+        let stopping = || try_later("the host is stopping".into());
         let mut text = String::new();
         loop {
+            // With one step at a time, a long way to the next piece does not hold up other streams.
+            let place = self.lists.streams.clone().acquire_owned().await;
+            let _place = place.map_err(|_| stopping())?;
             if self.watcher.is_draining() {
-                return Err(try_later("the host is stopping".into()));
+                return Err(stopping());
             }
             let piece = match &self.stage {
                 ListStage::Begin => {
@@ -230,7 +235,7 @@ impl ListStream {
                     (self.shown, self.read) = (end, end);
                     self.stage = ListStage::Pages(None);
                     let id = self.id(&self.stage, end);
-                    text.push_str(&event("begin", &id, "{}"));
+                    text.push_str(&list_text::begin(&id));
                     continue;
                 }
                 ListStage::Pages(after) => {
@@ -271,11 +276,14 @@ impl ListStream {
         let Some(items) = self.items(list, &page.keys).await? else {
             return Ok(Step::Swapped);
         };
+        let base_path = &self.request.base_path;
         for (key, item) in page.keys.iter().zip(items) {
             let id = self.id(&ListStage::Pages(Some(key.clone())), self.shown);
             match item {
-                Item::Shown(item) => text.push_str(&item_event(&id, key, &item)),
-                Item::Fault(problem) => text.push_str(&self.fault(&id, key, &problem)),
+                Item::Shown(item) => text.push_str(&list_text::item(&id, key, &item)),
+                Item::Fault(problem) => {
+                    text.push_str(&list_text::fault(&id, key, &problem.json(base_path)))
+                }
                 Item::LeftOut | Item::Swapped => {}
             }
         }
@@ -283,7 +291,7 @@ impl ListStream {
             Some(next) => ListStage::Pages(Some(next)),
             None => {
                 let id = self.id(&ListStage::Changes, self.shown);
-                text.push_str(&event("listed", &id, "{}"));
+                text.push_str(&list_text::listed(&id));
                 ListStage::Changes
             }
         };
@@ -319,9 +327,11 @@ impl ListStream {
             let id = self.id(&ListStage::Changes, self.shown);
             let item = one.is_in.then(|| items.next()).flatten();
             text.push_str(&match item {
-                Some(Item::Shown(item)) => item_event(&id, &one.key, &item),
-                Some(Item::Fault(problem)) => self.fault(&id, &one.key, &problem),
-                _ if one.was_in => event("gone", &id, &gone(&one.key)),
+                Some(Item::Shown(item)) => list_text::item(&id, &one.key, &item),
+                Some(Item::Fault(problem)) => {
+                    list_text::fault(&id, &one.key, &problem.json(&self.request.base_path))
+                }
+                _ if one.was_in => list_text::gone(&id, &one.key),
                 _ => continue,
             });
         }
@@ -346,15 +356,9 @@ impl ListStream {
         Ok(Some(changes.is_all))
     }
 
-    /// Shows these aggregates, with those of a few other streams at once; `None` if the rules were
-    /// swapped.
+    /// Shows these aggregates; `None` if the rules were swapped.
     async fn items(&self, list: &List<'_>, keys: &[String]) -> Result<Option<Vec<Item>>, Problem> {
-        if keys.is_empty() {
-            return Ok(Some(Vec::new()));
-        }
         let stopping = || try_later("the host is stopping".into());
-        let place = self.lists.streams.acquire().await;
-        let _place = place.map_err(|_| stopping())?;
         let participant = &self.watcher.participant;
         let answers = show(participant, &list.serving.active, list.route, keys).await?;
         let mut items = Vec::with_capacity(keys.len());
@@ -370,16 +374,6 @@ impl ListStream {
     fn id(&self, stage: &ListStage, journal: JournalPosition) -> String {
         ListPlace::id(self.check, stage, journal)
     }
-
-    fn fault(&self, id: &str, key: &str, problem: &Problem) -> String {
-        let problem = problem.json(&self.request.base_path);
-        let key = json_text(key);
-        event(
-            "fault",
-            id,
-            &format!(r#"{{"key":{key},"problem":{problem}}}"#),
-        )
-    }
 }
 
 /// The result of a step towards a piece.
@@ -387,23 +381,4 @@ enum Step {
     More,
     End,
     Swapped,
-}
-
-fn item_event(id: &str, key: &str, item: &str) -> String {
-    let key = json_text(key);
-    event("item", id, &format!(r#"{{"key":{key},"item":{item}}}"#))
-}
-
-fn gone(key: &str) -> String {
-    format!(r#"{{"key":{}}}"#, json_text(key))
-}
-
-fn json_text(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-fn event(name: &str, id: &str, data: &str) -> String {
-    // A line end in JSON text is white space between tokens, and can't occur within one.
-    let data = data.replace(['\n', '\r'], " ");
-    format!("event: {name}\nid: {id}\ndata: {data}\n\n")
 }

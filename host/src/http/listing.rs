@@ -34,6 +34,9 @@ use crate::turn::{Active, Answer, CommandCall, Participant};
 /// Pages per participant whose keys are chosen at once. Others wait.
 const READERS: usize = 4;
 
+/// Event streams of a participant that make a piece at once.
+const STREAMS: usize = 1;
+
 /// Items of a page shown at once: a page must not fill the workers' queues.
 pub(super) const AT_ONCE: usize = 16;
 
@@ -45,8 +48,8 @@ const PAGE_BYTES: usize = 4 << 20;
 pub struct Lists {
     store: Arc<Store>,
     places: Arc<Semaphore>,
-    /// Event streams whose items are shown at once. Others wait: streams must not fill the workers'
-    /// queues.
+    /// Event streams that look for changes and have items shown at once. Others wait, and have
+    /// fewer changes to send then: streams must not slow turns down.
     pub(super) streams: Arc<Semaphore>,
     page_items: usize,
 }
@@ -67,7 +70,7 @@ impl Lists {
         Self {
             store,
             places: Arc::new(Semaphore::new(READERS)),
-            streams: Arc::new(Semaphore::new(READERS)),
+            streams: Arc::new(Semaphore::new(STREAMS)),
             page_items,
         }
     }
