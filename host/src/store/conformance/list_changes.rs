@@ -7,6 +7,9 @@ use saga_core::settle::JournalEntry;
 use super::{NOW, Rig, SAGA, TestTurn, journal};
 use crate::store::{ChangesWanted, JournalPosition};
 
+/// A key, if it is in the list, and if it was.
+type Seen = (String, bool, bool);
+
 impl Rig {
     /// A decision that leaves the aggregate in this colour; None removes it.
     fn paint(
@@ -32,10 +35,7 @@ impl Rig {
         }))
     }
 
-    fn red_ones(
-        &self,
-        after: JournalPosition,
-    ) -> Option<(Vec<(String, bool, bool)>, JournalPosition)> {
+    fn red_ones(&self, after: JournalPosition) -> Option<(Vec<Seen>, JournalPosition)> {
         let wanted = ChangesWanted {
             participant: self.participant,
             filters: vec![("/colour".into(), FilterValue::Text("red".into()))],
@@ -53,7 +53,7 @@ fn coloured(colour: &str) -> String {
     format!(r#"{{"colour":"{colour}"}}"#)
 }
 
-fn changed(key: &str, is_in: bool, was_in: bool) -> (String, bool, bool) {
+fn changed(key: &str, is_in: bool, was_in: bool) -> Seen {
     (key.to_owned(), is_in, was_in)
 }
 

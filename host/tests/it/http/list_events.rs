@@ -213,6 +213,15 @@ fn requests_that_are_none_for_events_are_problems_and_json_stays_json() {
     let page = host.get("order", "/orders");
     assert_eq!(page.header("content-type"), Some("application/json"));
     assert_eq!(page.header("vary"), Some("accept"));
+    // The document has both, and what an event stream may be refused with.
+    let document = host.get("order", "/openapi.json").json();
+    let operation = &document["paths"]["/orders"]["get"];
+    let content = &operation["responses"]["200"]["content"];
+    assert_eq!(content["text/event-stream"]["schema"]["type"], "string");
+    let busy = operation["responses"]["503"]["description"].as_str();
+    assert!(busy.unwrap().contains("`too-many-wait`"), "{busy:?}");
+    let parameters = operation["parameters"].as_array().unwrap();
+    assert!((parameters.iter()).any(|parameter| parameter["name"] == "Last-Event-ID"));
 }
 
 #[test]
