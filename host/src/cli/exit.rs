@@ -15,13 +15,13 @@ exit_codes! {
     DONE = 0;
     /// bad settings, a bad command line, an unknown participant or generation
     USAGE = 64;
-    /// a component was refused, can't be read, or decides differently too often; a redrive failed
+    /// a component does not build, fails its tests, was refused, can't be read, or decides differently too often; a redrive failed
     COMPONENT = 65;
-    /// an address can't be listened on; another process reads in a consumer group; no host runs there
+    /// an address can't be listened on; another process reads in a consumer group; no host runs there; the Rust toolchain lacks something
     UNAVAILABLE = 69;
     /// a fault of the host itself
     INTERNAL = 70;
-    /// the store can't be used, or its files went away; a backup can't be made
+    /// the store can't be used, or its files went away; a backup or a project can't be made
     STORE = 73;
     /// the host can't do it now, is not ready, or did not end its drain in time; try again
     TRY_AGAIN = 75;
