@@ -69,6 +69,13 @@ pub fn create(folder: &Path, name: &ProjectName, source: &SdkSource) -> Result<(
         _ => {}
     }
     let dependency = dependency(source).map_err(NotCreated::Sdk)?;
+    if let Some(parent) = folder.parent()
+        && !parent.as_os_str().is_empty()
+        && !parent.is_dir()
+    {
+        let reason = format!("there is no folder {}", parent.display());
+        return Err(refused(io::Error::new(io::ErrorKind::NotFound, reason)));
+    }
     let own = format!(".{}.{}", name.as_str(), std::process::id());
     let unfinished = folder.with_file_name(own);
     let made = write(&unfinished, name, source, &dependency)

@@ -57,27 +57,48 @@ impl Step {
             Self::Test => "a test fails",
         })
     }
+}
 
-    /// Runs the step to its end, or until `stop`.
+/// How cargo is called.
+#[derive(Debug, Clone, Default)]
+pub struct Cargo {
+    /// The mask of the modes of its files, if it is not that of this process.
+    pub umask: Option<u32>,
+    /// Ends a step in progress.
+    pub stop: CancellationToken,
+}
+
+impl Cargo {
+    /// Runs a step to its end, or until the stop.
     ///
     /// # Errors
     /// The reason why it did not succeed.
-    pub fn run(self, project: &Project, stop: &CancellationToken) -> Result<(), StepFailed> {
-        let mut cargo = Command::new("cargo");
-        cargo.args(self.arguments()).current_dir(&project.folder);
+    pub fn run(&self, step: Step, project: &Project) -> Result<(), StepFailed> {
+        let mut cargo = self.command();
+        cargo.args(step.arguments()).current_dir(&project.folder);
         // A group of its own, so that a stop ends its tests and compilers too.
         cargo.process_group(0).stdin(Stdio::null());
         let child = cargo.spawn();
         let mut child = child
             .map_err(|error| StepFailed::NoCargo(format!("cargo can't be started: {error}")))?;
-        let status = ended(&mut child, stop);
-        if stop.is_cancelled() {
+        let status = ended(&mut child, &self.stop);
+        if self.stop.is_cancelled() {
             return Err(StepFailed::Stopped);
         }
         match status {
             Some(status) if status.success() => Ok(()),
-            _ => Err(self.failure()),
+            _ => Err(step.failure()),
         }
+    }
+
+    fn command(&self) -> Command {
+        let Some(umask) = self.umask else {
+            return Command::new("cargo");
+        };
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "umask \"$0\" && exec cargo \"$@\""]);
+        shell.arg(format!("{umask:04o}"));
+        shell
     }
 }
 

@@ -84,6 +84,11 @@ impl SettingsArguments {
         load(self.config.as_deref(), arguments)
     }
 
+    /// The settings without those of the command line.
+    pub(super) fn load_file(&self) -> Result<Config, ConfigError> {
+        load(self.config.as_deref(), Vec::new())
+    }
+
     /// With the settings file and the data directory of a project, where none are given.
     pub(super) fn of_project(self, settings: Option<PathBuf>, data: &str) -> Self {
         Self {

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tokio_util::sync::CancellationToken;
 
 use super::arguments::load;
 use super::reply::json_line;
@@ -11,7 +10,7 @@ use super::{complain, exit, say, verify};
 use crate::author::create::{self, NotCreated, SdkSource};
 use crate::author::name::ProjectName;
 use crate::author::project::Project;
-use crate::author::steps::{Step, StepFailed};
+use crate::author::steps::{Cargo, Step, StepFailed};
 use crate::author::toolchain::{self, Finding};
 use crate::base::printable::Lines;
 use crate::config::Config;
@@ -84,9 +83,9 @@ pub(super) fn test(config: Option<PathBuf>) -> u8 {
             return exit::USAGE;
         }
     };
-    let stop = CancellationToken::new();
+    let cargo = Cargo::default();
     for step in [Step::Build, Step::Test] {
-        if let Err(error) = run(step, &project, &stop) {
+        if let Err(error) = run(step, &project, &cargo) {
             complain(&error.to_string());
             return code(&error);
         }
@@ -104,15 +103,11 @@ fn check(config: &Config, project: &Project) -> u8 {
 }
 
 /// Runs a step, after its command line.
-pub(super) fn run(
-    step: Step,
-    project: &Project,
-    stop: &CancellationToken,
-) -> Result<(), StepFailed> {
+pub(super) fn run(step: Step, project: &Project, cargo: &Cargo) -> Result<(), StepFailed> {
     say(&format!("$ cargo {}\n", step.arguments().join(" ")));
     // What was said before stands before what cargo says.
     logging::flush();
-    step.run(project, stop)
+    cargo.run(step, project)
 }
 
 /// The exit code after a failed step.

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use clap::Args;
 use parking_lot::Mutex;
+use rustix::fs::Mode;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{OverrideArguments, SettingsArguments, setting};
@@ -18,14 +19,14 @@ use super::{admin_file, author, complain, exit, probe_report, reply, say, table}
 use crate::app::{self, RuleSource, RunningHost, StartError};
 use crate::author::project::Project;
 use crate::author::sources::Sources;
-use crate::author::steps::{Step, StepFailed};
+use crate::author::steps::{Cargo, Step, StepFailed};
 use crate::base::note::Note;
 use crate::base::printable::{Lines, escaped};
 use crate::config::{Config, ConfigError};
 use crate::logging;
 use crate::plugin::component;
 use crate::rollout::flags::Flags;
-use crate::rollout::report::{NotApplied, Way};
+use crate::rollout::report::{NotApplied, SwapResult, Way};
 use crate::rollout::rule_settings::CandidateSettings;
 use crate::rollout::verify::{NotVerified, Verify};
 use crate::rollout::{Apply, Reloader};
@@ -48,8 +49,9 @@ pub(crate) struct DevArguments {
     reset: bool,
 }
 
-/// Runs the project of the present folder until SIGINT or SIGTERM; gives the exit code.
-pub(super) fn dev(request: DevArguments, rules: RuleSource) -> u8 {
+/// Runs the project of the present folder until SIGINT or SIGTERM; gives the exit code. `usual` is
+/// the user's own umask, for what cargo builds.
+pub(super) fn dev(request: DevArguments, rules: RuleSource, usual: Mode) -> u8 {
     let project = match author::project() {
         Ok(project) => project,
         Err(code) => return code,
@@ -64,7 +66,10 @@ pub(super) fn dev(request: DevArguments, rules: RuleSource) -> u8 {
     let session = Session {
         settings: request.settings.of_project(settings, DATA),
         flags: request.allowed.flags(false),
-        stop: CancellationToken::new(),
+        cargo: Cargo {
+            umask: Some(usual.bits()),
+            ..Cargo::default()
+        },
     };
     match session.run(project, rules) {
         Ok(()) => exit::DONE,
@@ -93,7 +98,7 @@ fn reset(data: &Path) -> Result<(), String> {
 struct Session {
     settings: SettingsArguments,
     flags: Flags,
-    stop: CancellationToken,
+    cargo: Cargo,
 }
 
 impl Session {
@@ -106,13 +111,13 @@ impl Session {
                 complain(&error.to_string());
                 exit::INTERNAL
             })?;
-            let stop = self.stop.clone();
-            let build = tokio::task::spawn_blocking(move || first_build(&config, project, &stop));
+            let cargo = self.cargo.clone();
+            let build = tokio::task::spawn_blocking(move || first_build(&config, project, &cargo));
             tokio::pin!(build);
             let built = tokio::select! {
                 built = &mut build => built,
                 _ = signals.stop() => {
-                    self.stop.cancel();
+                    self.cargo.stop.cancel();
                     build.await
                 }
             };
@@ -128,10 +133,10 @@ impl Session {
                 announce(running, &config.data_dir);
                 *rounds.lock() = self.follow(running, &first);
             },
-            stopping: &|| self.stop.cancel(),
+            stopping: &|| self.cargo.stop.cancel(),
         };
         let served = runtime.block_on(run::serve(&config, rules, &beside));
-        self.stop.cancel();
+        self.cargo.stop.cancel();
         let rounds = rounds.lock().take();
         if let Some(rounds) = rounds {
             // It has ended cargo by then.
@@ -152,7 +157,11 @@ impl Session {
             setting(&at, &path, "the project")
         });
         let watch = setting(&["reload", "watch_ms"], "0", "saga dev");
-        let config = self.settings.load(own.into_iter().chain([watch]));
+        let config = match own {
+            Some(own) => self.settings.load([own, watch]),
+            // `--listen` is for a participant whose component is not known yet.
+            None => self.settings.load_file(),
+        };
         let mut config = config.map_err(|ConfigError(problems)| {
             problems.iter().for_each(|problem| complain(problem));
             exit::USAGE
@@ -171,7 +180,7 @@ impl Session {
             reloader: running.reloader().clone(),
             build: running.build.clone(),
             flags: self.flags,
-            stop: self.stop.clone(),
+            cargo: self.cargo.clone(),
         };
         let sources = first.sources.lock().take()?;
         let thread = std::thread::Builder::new().name("dev".into());
@@ -194,11 +203,11 @@ struct FirstBuild {
 fn first_build(
     config: &Config,
     mut project: Project,
-    stop: &CancellationToken,
+    cargo: &Cargo,
 ) -> Result<Option<FirstBuild>, u8> {
     let mut sources = watched(&project)?;
     loop {
-        let built = build(&project, &mut sources, stop);
+        let built = build(&project, &mut sources, cargo);
         let problem = match built {
             Ok(()) => match verified(config, &project.component) {
                 Ok(participant) => {
@@ -217,7 +226,7 @@ fn first_build(
         problem.iter().for_each(|line| complain(line));
         complain("nothing runs yet; the next change is built");
         loop {
-            if !wait(&mut sources, stop) {
+            if !wait(&mut sources, &cargo.stop) {
                 return Ok(None);
             }
             match Project::find(&project.folder) {
@@ -254,16 +263,12 @@ fn wait(sources: &mut Sources, stop: &CancellationToken) -> bool {
     }
 }
 
-fn build(
-    project: &Project,
-    sources: &mut Sources,
-    stop: &CancellationToken,
-) -> Result<(), StepFailed> {
-    author::run(Step::Build, project, stop)?;
+fn build(project: &Project, sources: &mut Sources, cargo: &Cargo) -> Result<(), StepFailed> {
+    author::run(Step::Build, project, cargo)?;
     if let Err(reason) = sources.note_built() {
         complain(&reason);
     }
-    author::run(Step::Test, project, stop)
+    author::run(Step::Test, project, cargo)
 }
 
 /// Checks a component, and prints the result; gives the name of its participant, or the reasons.
@@ -314,17 +319,20 @@ struct Rounds {
     reloader: Reloader,
     build: Note,
     flags: Flags,
-    stop: CancellationToken,
+    cargo: Cargo,
 }
 
 impl Rounds {
     fn follow(&mut self, mut sources: Sources) {
         // The host may have come up with rules of an earlier run.
-        self.tell(self.swap());
-        while wait(&mut sources, &self.stop) {
+        match self.swap() {
+            Ok(same) if !same.changed => {}
+            swapped => self.tell(swapped),
+        }
+        while wait(&mut sources, &self.cargo.stop) {
             let began = Instant::now();
             let result = self.round(&mut sources);
-            if self.stop.is_cancelled() {
+            if self.cargo.stop.is_cancelled() {
                 return;
             }
             self.tell(result);
@@ -332,15 +340,15 @@ impl Rounds {
         }
     }
 
-    /// One round; gives what is to be printed, or the reasons why the active rules stay.
-    fn round(&mut self, sources: &mut Sources) -> Result<String, Vec<String>> {
+    /// One round; fails with the reasons why the active rules stay.
+    fn round(&mut self, sources: &mut Sources) -> Result<SwapResult, Vec<String>> {
         let folder = self.project.folder.clone();
         self.project = Project::find(&folder).map_err(|reason| vec![reason])?;
-        build(&self.project, sources, &self.stop).map_err(|error| vec![error.to_string()])?;
+        build(&self.project, sources, &self.cargo).map_err(|error| vec![error.to_string()])?;
         self.swap()
     }
 
-    fn swap(&self) -> Result<String, Vec<String>> {
+    fn swap(&self) -> Result<SwapResult, Vec<String>> {
         let path = &self.project.component;
         let bytes = component::read(path).map_err(|error| vec![error.to_string()])?;
         let apply = Apply {
@@ -352,31 +360,29 @@ impl Rounds {
             settings: CandidateSettings::default(),
             file: None,
         };
-        match self.reloader.apply_blocking(&apply) {
-            Ok(applied) => {
-                let differences = probe_report::differences(&applied.probe).text();
-                Ok(table::applied(&applied) + &differences)
-            }
-            Err(NotApplied::Refused(refused)) => Err(reply::refusal(
-                refused.check,
-                &refused.reasons,
-                &refused.allowed_by,
-            )),
-            Err(error) => Err(vec![error.to_string()]),
-        }
+        self.reloader
+            .apply_blocking(&apply)
+            .map_err(|error| match error {
+                NotApplied::Refused(refused) => {
+                    reply::refusal(refused.check, &refused.reasons, &refused.allowed_by)
+                }
+                error => vec![error.to_string()],
+            })
     }
 
     /// Prints the result of a round, and notes for `/readyz` if it failed.
-    fn tell(&self, result: Result<String, Vec<String>>) {
+    fn tell(&self, result: Result<SwapResult, Vec<String>>) {
         match result {
-            Ok(text) => {
+            Ok(applied) => {
                 self.build.set(None);
-                say(&text);
+                let differences = probe_report::differences(&applied.probe).text();
+                say(&(table::applied(&applied) + &differences));
             }
             Err(lines) => {
                 lines.iter().for_each(|line| complain(line));
                 let reason = lines.join("; ");
                 complain("the active rules stay");
+                logging::flush();
                 self.build.set(Some(format!(
                     "saga dev: {reason}; the active rules are not those of the sources"
                 )));

@@ -69,7 +69,7 @@ fn a_new_project_is_named_throughout_and_has_the_sdk() {
 #[test]
 fn a_name_that_is_none_makes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["Loan", "3d", "a_b", "fn", "saga-sdk", "..", "a b", ""] {
+    for name in ["Loan", "3d", "a_b", "fn", "saga-sdk", "..", "a b"] {
         let (code, out, err) = new(folder.path(), &[name]);
         assert_eq!((code, out.as_str()), (64, ""), "{name}: {err}");
         assert!(err.contains("such as `"), "{name}: {err}");
@@ -103,7 +103,10 @@ fn a_folder_that_cannot_be_made_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let (code, out, err) = new(folder.path(), &["missing/loan"]);
     assert_eq!((code, out.as_str()), (73, ""), "{err}");
-    assert!(err.contains("missing/loan: can't be made"), "{err}");
+    assert!(
+        err.contains("missing/loan: can't be made: there is no folder missing"),
+        "{err}"
+    );
     // Not even root may write there.
     let (code, _, err) = new(Path::new("/proc"), &["loan"]);
     assert_eq!(code, 73, "{err}");

@@ -1,7 +1,7 @@
 //! `saga dev`: the rules that run follow the sources, and stay where a change is no good.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,29 +23,33 @@ struct Dev {
 
 impl Dev {
     fn start(project: &Project, arguments: &[&str]) -> Self {
-        let mut command = project.saga("dev");
+        let dev = project.saga("dev");
+        // Both streams in one, in order.
+        let mut command = Command::new("sh");
         command
-            .args(["--listen", "loan=127.0.0.1:0"])
-            .args(arguments);
+            .args(["-c", "exec \"$0\" \"$@\" 2>&1"])
+            .arg(dev.get_program());
+        command.args(dev.get_args()).args(arguments);
+        command.args(["--listen", "loan=127.0.0.1:0"]);
+        command.current_dir(project.path());
+        for (name, value) in dev.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
         command.env("SAGA__ADMIN__LISTEN", "127.0.0.1:0");
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
-        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let pipes: [Box<dyn std::io::Read + Send>; 2] = [Box::new(out), Box::new(err)];
-        for pipe in pipes {
-            let said = said.clone();
-            std::thread::spawn(move || {
-                for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-                    let mut said = said.lock();
-                    said.push_str(&line);
-                    said.push('\n');
-                }
-            });
-        }
+        let (out, all) = (child.stdout.take().unwrap(), said.clone());
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                let mut said = all.lock();
+                said.push_str(&line);
+                said.push('\n');
+            }
+        });
         Self {
             child,
             said,
