@@ -7,6 +7,7 @@
 use crate::bindings::saga::participant::types as wit;
 use crate::codec;
 use crate::decision::{Decision, IntoDecision, IntoReply, Refusal, Undecided};
+use crate::key::Key;
 use crate::refusal::RefusalType;
 use crate::router::{Handler, TurnVerdict, body, state};
 use crate::schema;
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::TypeId;
+use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 
 pub use wit::Method;
@@ -27,14 +29,14 @@ pub const NOT_FOUND: RefusalType =
 pub const ALREADY_EXISTS: RefusalType =
     RefusalType::conflict("already-exists", "There is one of this key already.");
 
-/// A command of a participant with state `S`. Built by one of [`create`](Self::create),
+/// A command of a participant with state `S` and keys of type `K`. Built by one of [`create`](Self::create),
 /// [`change`](Self::change), [`upsert`](Self::upsert), [`read`](Self::read) and given to
 /// [`Contract::command`](crate::Contract::command).
 ///
 /// The key of the aggregate is the only parameter in the path, unless
 /// [`key_parameter`](Self::key_parameter) or [`key_in_body`](Self::key_in_body) says otherwise; a
 /// `create` without either gets the next number from the host.
-pub struct Command<S> {
+pub struct Command<S, K = String> {
     /// The description without its schemas, which are generated on demand.
     description: wit::Command,
     request: Option<schema::Source>,
@@ -42,33 +44,34 @@ pub struct Command<S> {
     handler: Handler,
     /// True for states whose read is pending; `None` for never. The read's handler uses it.
     pending: Pending<S>,
+    key: PhantomData<fn() -> K>,
 }
 
 /// Returns true for states on which the saga has yet to decide.
 type Pending<S> = Arc<OnceLock<Box<dyn Fn(&S) -> bool + Send + Sync>>>;
 
-impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
+impl<S: Serialize + DeserializeOwned + 'static, K: Key> Command<S, K> {
     /// A command that makes a new aggregate. Where the aggregate exists already, which only a key
     /// out of the request can bring about, the SDK refuses it with [`ALREADY_EXISTS`].
     pub fn create<B, D>(
         name: &str,
         method: Method,
         path: &str,
-        handler: impl Fn(B, &Turn) -> D + Send + Sync + 'static,
+        handler: impl Fn(B, &Turn<K>) -> D + Send + Sync + 'static,
     ) -> Self
     where
         B: DeserializeOwned + JsonSchema + 'static,
         D: IntoDecision<State = S>,
         D::Reply: Serialize + JsonSchema,
     {
-        let kind = wit::CommandKind::Create(String::new());
+        let kind = wit::CommandKind::Create(None);
         Self::build::<B, D::Reply>(name, method, path, kind, move |present, offer| {
             if present.is_some() {
                 let key = &offer.message.key;
                 let detail = format!("{key:?} exists already: choose another");
                 return refused(Refusal::new(ALREADY_EXISTS, detail));
             }
-            decide::<B, D>(offer, |body, turn| handler(body, turn))
+            decide::<B, D, K>(offer, |body, turn| handler(body, turn))
         })
     }
 
@@ -78,7 +81,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
         name: &str,
         method: Method,
         path: &str,
-        handler: impl Fn(S, B, &Turn) -> D + Send + Sync + 'static,
+        handler: impl Fn(S, B, &Turn<K>) -> D + Send + Sync + 'static,
     ) -> Self
     where
         B: DeserializeOwned + JsonSchema + 'static,
@@ -90,7 +93,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
             present,
         ) {
             None => not_found(&offer.message.key),
-            Some(state) => decide::<B, D>(offer, |body, turn| handler(state, body, turn)),
+            Some(state) => decide::<B, D, K>(offer, |body, turn| handler(state, body, turn)),
         })
         .refuses(NOT_FOUND)
     }
@@ -100,7 +103,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
         name: &str,
         method: Method,
         path: &str,
-        handler: impl Fn(Option<S>, B, &Turn) -> D + Send + Sync + 'static,
+        handler: impl Fn(Option<S>, B, &Turn<K>) -> D + Send + Sync + 'static,
     ) -> Self
     where
         B: DeserializeOwned + JsonSchema + 'static,
@@ -110,7 +113,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
         let kind = wit::CommandKind::Change;
         Self::build::<B, D::Reply>(name, method, path, kind, move |present, offer| {
             let state = state(present);
-            decide::<B, D>(offer, |body, turn| handler(state, body, turn))
+            decide::<B, D, K>(offer, |body, turn| handler(state, body, turn))
         })
     }
 
@@ -120,7 +123,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
     pub fn read<R, M>(
         name: &str,
         path: &str,
-        handler: impl Fn(&S, &Turn) -> R + Send + Sync + 'static,
+        handler: impl Fn(&S, &Turn<K>) -> R + Send + Sync + 'static,
     ) -> Self
     where
         R: IntoReply<M>,
@@ -134,7 +137,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
                 match state::<S>(present) {
                     None => not_found(&offer.message.key),
                     Some(state) => {
-                        let (turn, _) = Turn::split(offer);
+                        let (turn, _) = Turn::split(offer)?;
                         let reply = handler(&state, &turn).into_reply();
                         let reply = reply.map_err(Undecided::into_wit)?;
                         let decision = Decision::<S>::unchanged();
@@ -174,11 +177,20 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
         self
     }
 
+    /// Declares a permission that the caller needs, for example `orders:cancel`. The host answers 403 to
+    /// a caller who lacks one, if the operator has it authenticate callers (`[http.auth]`); without
+    /// that, everybody may send the command.
+    #[must_use]
+    pub fn requires(mut self, permission: &str) -> Self {
+        self.description.requires.push(permission.to_owned());
+        self
+    }
+
     /// Declares the path at which a created aggregate can be read, with one parameter, the key.
     #[must_use]
     pub fn readable_at(mut self, path: &str) -> Self {
         if let wit::CommandKind::Create(readable) = &mut self.description.kind {
-            path.clone_into(readable);
+            *readable = Some(path.to_owned());
         }
         self
     }
@@ -250,11 +262,13 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
                 request: None,
                 reply: String::new(),
                 refusals: Vec::new(),
+                requires: Vec::new(),
             },
             request: has_body::<B>().then_some(schema::of_input::<B>),
             reply: schema::of_output::<R>,
             handler: Box::new(handler),
             pending: Pending::default(),
+            key: PhantomData,
         }
     }
 }
@@ -263,12 +277,13 @@ fn has_body<B: 'static>() -> bool {
     TypeId::of::<B>() != TypeId::of::<()>()
 }
 
-fn decide<B, D>(offer: Offer, handler: impl FnOnce(B, &Turn) -> D) -> TurnVerdict
+fn decide<B, D, K>(offer: Offer, handler: impl FnOnce(B, &Turn<K>) -> D) -> TurnVerdict
 where
     B: DeserializeOwned + 'static,
     D: IntoDecision,
+    K: Key,
 {
-    let (turn, text) = Turn::split(offer);
+    let (turn, text) = Turn::split(offer)?;
     // A command without a body ignores one that a client sends.
     let body = body(if has_body::<B>() { &text } else { "null" })?;
     handler(body, &turn).into_decision().into_verdict()

@@ -9,33 +9,36 @@ use crate::codec;
 use crate::command::Command;
 use crate::decision::{Decision, IntoDecision, NoReply};
 use crate::event::{EventType, Timer};
+use crate::key::Key;
 use crate::listing::{self, Listing};
 use crate::migration::{Migration, Migrations};
-use crate::router::{Handler, body, state};
+use crate::router::{Handler, TurnVerdict, body, state, unknown};
 use crate::schema;
-use crate::turn::Turn;
+use crate::subscription::Subscription;
+use crate::turn::{Offer, Turn};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::marker::PhantomData;
 
-/// The description of a participant with state `S`, with its handlers.
+/// The description of a participant with state `S` and keys of type `K`, with its handlers.
 ///
 /// A mistake in it (two commands of one name, say) is not found by the compiler. The test kit finds
 /// it as soon as any test of the participant runs; the host refuses to load the component.
-pub struct Contract<S> {
+pub struct Contract<S, K = String> {
     name: String,
     version: String,
     summary: String,
     endpoint: wit::Endpoint,
     state_version: u32,
     migrations: Migrations,
-    commands: Vec<Command<S>>,
-    subscriptions: Vec<Subscription<S>>,
+    commands: Vec<Command<S, K>>,
+    subscriptions: Vec<Subscription<S, K>>,
     publications: Vec<Publication>,
     timers: Vec<TimerRoute>,
     listings: Vec<Listing>,
     settings: Option<SettingsSource>,
+    metadata: Vec<String>,
+    claims: Vec<String>,
 }
 
 /// Describes the settings on demand.
@@ -44,6 +47,7 @@ type SettingsSource = Box<dyn Fn() -> wit::SettingsDescription + Send + Sync>;
 struct Publication {
     event_type: &'static str,
     topic: &'static str,
+    version: u32,
     schema: schema::Source,
 }
 
@@ -53,7 +57,7 @@ struct TimerRoute {
     handler: Handler,
 }
 
-impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
+impl<S: Serialize + DeserializeOwned + JsonSchema + 'static, K: Key> Contract<S, K> {
     /// A participant of this name (lower-case letters, digits, `-`), the version of its rules
     /// (`env!("CARGO_PKG_VERSION")`) and one sentence for people.
     pub fn new(name: &str, version: &str, summary: &str) -> Self {
@@ -73,6 +77,8 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
             timers: Vec::new(),
             listings: Vec::new(),
             settings: None,
+            metadata: Vec::new(),
+            claims: Vec::new(),
         }
     }
 
@@ -115,14 +121,14 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
 
     /// Takes a command.
     #[must_use]
-    pub fn command(mut self, command: Command<S>) -> Self {
+    pub fn command(mut self, command: Command<S, K>) -> Self {
         self.commands.push(command);
         self
     }
 
     /// Listens to an event.
     #[must_use]
-    pub fn on(mut self, subscription: Subscription<S>) -> Self {
+    pub fn on(mut self, subscription: Subscription<S, K>) -> Self {
         self.subscriptions.push(subscription);
         self
     }
@@ -133,6 +139,7 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
         self.publications.push(Publication {
             event_type: event.name(),
             topic: event.topic(),
+            version: event.body_version(),
             schema: schema::of_output::<B>,
         });
         self
@@ -144,7 +151,7 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
     pub fn timer<B, D>(
         mut self,
         timer: Timer<B>,
-        handler: impl Fn(S, B, &Turn) -> D + Send + Sync + 'static,
+        handler: impl Fn(S, B, &Turn<K>) -> D + Send + Sync + 'static,
     ) -> Self
     where
         B: DeserializeOwned + JsonSchema,
@@ -157,7 +164,7 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
                 let Some(state) = state(present) else {
                     return Decision::<S>::unchanged().into_verdict();
                 };
-                let (turn, text) = Turn::split(offer);
+                let (turn, text) = Turn::split(offer)?;
                 let body = body(&text)?;
                 handler(state, body, &turn).into_decision().into_verdict()
             }),
@@ -182,6 +189,25 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
         self
     }
 
+    /// Asks for headers of requests and records by name, in lower case; handlers read them with
+    /// [`Turn::metadata`]. They are recorded with each message, so those with secrets
+    /// (`authorization`, `cookie`) can't be had.
+    #[must_use]
+    pub fn metadata(mut self, names: &[&str]) -> Self {
+        self.metadata
+            .extend(names.iter().map(|name| (*name).to_owned()));
+        self
+    }
+
+    /// Asks for claims of callers by name; handlers read them with
+    /// [`Caller::claims`](crate::Caller::claims). They are recorded with each command.
+    #[must_use]
+    pub fn claims(mut self, names: &[&str]) -> Self {
+        self.claims
+            .extend(names.iter().map(|name| (*name).to_owned()));
+        self
+    }
+
     /// Lets clients read the participant's aggregates page by page.
     #[must_use]
     pub fn listing(mut self, listing: Listing) -> Self {
@@ -194,6 +220,7 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
         let publications = self.publications.iter().map(|one| wit::Publication {
             event_type: one.event_type.to_owned(),
             topic: one.topic.to_owned(),
+            version: one.version,
             schema: (one.schema)(),
         });
         let timers = self.timers.iter().map(|one| wit::TimerDescription {
@@ -222,49 +249,61 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
             timers: timers.collect(),
             listings: listing::describe(&self.listings, &written),
             settings: self.settings.as_ref().map(|settings| settings()),
+            metadata: self.metadata.clone(),
+            claims: self.claims.clone(),
         }
     }
 
-    /// The handler for messages of this origin and name.
-    pub(crate) fn handler(&self, origin: wit::Origin, name: &str) -> Option<&Handler> {
-        match origin {
+    /// The verdict of the handler for messages of this origin and name.
+    pub(crate) fn handle(&self, state: Option<&str>, offer: Offer) -> TurnVerdict {
+        let name = &offer.message.name;
+        match offer.message.origin {
             wit::Origin::Command => {
-                let mut commands = self.commands.iter();
-                commands
-                    .find(|one| one.name() == name)
-                    .map(Command::handler)
+                if let Some(command) = self.commands.iter().find(|one| one.name() == name) {
+                    return (command.handler())(state, offer);
+                }
             }
             wit::Origin::Event => {
                 let mut subscriptions = self.subscriptions.iter();
-                let found = subscriptions.find(|one| one.description.event_type == name);
-                found.map(|one| &one.handler)
+                if let Some(subscription) = subscriptions.find(|one| one.event_type() == name) {
+                    return subscription.handle(state, offer);
+                }
             }
             wit::Origin::Timer => {
-                let mut timers = self.timers.iter();
-                timers.find(|one| one.name == name).map(|one| &one.handler)
+                if let Some(timer) = self.timers.iter().find(|one| one.name == name) {
+                    return (timer.handler)(state, offer);
+                }
             }
         }
+        Err(unknown(&offer.message))
     }
 
     /// Reads a stored state, and writes it in the contract's version.
     pub(crate) fn migrated(&self, version: u32, state: String) -> Result<String, String> {
-        self.migrations.run::<S>(version, self.state_version, state)
+        if version == self.state_version {
+            let state: S = codec::decode(&state)
+                .map_err(|error| format!("a state of version {version} can't be read: {error}"))?;
+            return Ok(codec::encode(&state, "the state"));
+        }
+        self.migrations
+            .run("a state", version, self.state_version, state)
     }
 
     /// All mistakes in the contract, one sentence each.
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = crate::check::problems(self.describe());
-        problems.extend(self.migrations.problems::<S>(self.state_version));
+        problems.extend((self.migrations).problems::<S>("state", self.state_version));
         problems.extend(self.commands.iter().filter_map(Command::problem));
         problems.extend(self.handled_otherwise());
+        problems.extend(self.subscriptions.iter().flat_map(Subscription::problems));
         problems
     }
 
     /// Subscriptions whose handler is never asked: a message names its event type, and not its topic.
     #[cfg(not(target_family = "wasm"))]
     fn handled_otherwise(&self) -> impl Iterator<Item = String> {
-        let subscriptions = || self.subscriptions.iter().map(|one| &one.description);
+        let subscriptions = || self.subscriptions.iter().map(Subscription::description);
         let others = subscriptions().enumerate().filter(move |(place, one)| {
             let mut before = subscriptions().take(*place);
             before.any(|other| other.event_type == one.event_type && other.topic != one.topic)
@@ -275,65 +314,5 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
                 one.event_type
             )
         })
-    }
-}
-
-/// An event that a participant with state `S` listens to, and the function that decides on it.
-pub struct Subscription<S> {
-    /// The description without its schema, which is generated on demand.
-    description: wit::Subscription,
-    schema: schema::Source,
-    handler: Handler,
-    state: PhantomData<fn() -> S>,
-}
-
-impl<S: Serialize + DeserializeOwned + 'static> Subscription<S> {
-    /// Listens to `event` in this consumer group (one per topic and participant). `key` is the
-    /// JSON pointer to the string or whole number in the body that is the key of the aggregate.
-    ///
-    /// The handler gets no state where there is no such aggregate.
-    pub fn to<B, D>(
-        event: EventType<B>,
-        group: &str,
-        key: &str,
-        handler: impl Fn(Option<S>, B, &Turn) -> D + Send + Sync + 'static,
-    ) -> Self
-    where
-        B: DeserializeOwned + JsonSchema,
-        D: IntoDecision<State = S, Reply = NoReply>,
-    {
-        Self {
-            description: wit::Subscription {
-                event_type: event.name().to_owned(),
-                topic: event.topic().to_owned(),
-                group: group.to_owned(),
-                key: key.to_owned(),
-                untyped: false,
-                schema: String::new(),
-            },
-            schema: schema::of_input::<B>,
-            handler: Box::new(move |present, offer| {
-                let state = state(present);
-                let (turn, text) = Turn::split(offer);
-                let body = body(&text)?;
-                handler(state, body, &turn).into_decision().into_verdict()
-            }),
-            state: PhantomData,
-        }
-    }
-
-    /// Takes records on the topic that name no event type for this event too. At most one
-    /// subscription of a topic may.
-    #[must_use]
-    pub fn untyped(mut self) -> Self {
-        self.description.untyped = true;
-        self
-    }
-
-    fn describe(&self) -> wit::Subscription {
-        wit::Subscription {
-            schema: (self.schema)(),
-            ..self.description.clone()
-        }
     }
 }

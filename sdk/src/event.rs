@@ -20,6 +20,7 @@ use std::marker::PhantomData;
 pub struct EventType<B> {
     name: &'static str,
     topic: &'static str,
+    version: u32,
     body: PhantomData<fn() -> B>,
 }
 
@@ -29,8 +30,21 @@ impl<B> EventType<B> {
         Self {
             name,
             topic,
+            version: 1,
             body: PhantomData,
         }
+    }
+
+    /// The same with this version of its body, where it is not 1. It goes up when those who read the
+    /// former body can't read the new one. They read both with
+    /// [`Subscription::upcast`](crate::Subscription::upcast), and are deployed first.
+    pub const fn version(self, version: u32) -> Self {
+        Self { version, ..self }
+    }
+
+    /// Version of its body.
+    pub const fn body_version(&self) -> u32 {
+        self.version
     }
 
     /// Name of the type.

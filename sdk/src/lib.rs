@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant};
-//! use saga_sdk::{Subscription, Turn, Undecided};
+//! use saga_sdk::{Subscription, Turn};
 //! use schemars::JsonSchema;
 //! use serde::{Deserialize, Serialize};
 //!
@@ -34,8 +34,9 @@
 //!
 //! impl Participant for Library {
 //!     type State = Book;
+//!     type Key = u64; // the host counts, for a `create` that names no other key
 //!
-//!     fn contract() -> Contract<Book> {
+//!     fn contract() -> Contract<Book, u64> {
 //!         Contract::new("library", env!("CARGO_PKG_VERSION"), "Lends books.")
 //!             .endpoint("/library", 8080)
 //!             .command(Command::create("add-book", Method::Post, "/books", add)
@@ -43,7 +44,7 @@
 //!                 .readable_at("/books/{book}"))
 //!             .command(Command::change("restock", Method::Post, "/books/{book}/deliveries", restock)
 //!                 .summary("Takes in further copies of a book."))
-//!             .command(Command::read("get-book", "/books/{book}", |book: &Book, _: &Turn| book.copies)
+//!             .command(Command::read("get-book", "/books/{book}", |book: &Book, _: &Turn<u64>| book.copies)
 //!                 .summary("Tells how many copies are in."))
 //!             .on(Subscription::to(WISHED, "library", "/book", lend))
 //!             .publishes(ANSWERED)
@@ -52,17 +53,16 @@
 //!
 //! saga_sdk::export!(Library);
 //!
-//! fn add(book: Book, turn: &Turn) -> Result<Decision<Book, u64>, Undecided> {
-//!     let number = turn.number()?; // the host counts, for a `create` that names no other key
-//!     Ok(Decision::put(book).reply(number))
+//! fn add(book: Book, turn: &Turn<u64>) -> Decision<Book, u64> {
+//!     Decision::put(book).reply(*turn.key())
 //! }
 //!
-//! fn restock(book: Book, delivery: Delivery, _: &Turn) -> Decision<Book, u32> {
+//! fn restock(book: Book, delivery: Delivery, _: &Turn<u64>) -> Decision<Book, u32> {
 //!     let copies = book.copies + delivery.copies; // an overflow ends the turn, and changes nothing
 //!     Decision::put(Book { copies, ..book }).reply(copies)
 //! }
 //!
-//! fn lend(book: Option<Book>, wish: Wish, _: &Turn) -> Decision<Book> {
+//! fn lend(book: Option<Book>, wish: Wish, _: &Turn<u64>) -> Decision<Book> {
 //!     let answer = |lent| Answer { reader: wish.reader, lent };
 //!     match book {
 //!         Some(book) if book.copies > 0 => Decision::put(Book { copies: book.copies - 1, ..book })
@@ -180,6 +180,7 @@ mod command;
 mod contract;
 mod decision;
 mod event;
+mod key;
 mod listing;
 mod migration;
 pub mod native;
@@ -188,6 +189,7 @@ mod refusal;
 mod reserved;
 mod router;
 mod schema;
+mod subscription;
 // Not in components: it panics by design and would only make them larger.
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
@@ -195,13 +197,15 @@ mod time_span;
 mod turn;
 
 pub use command::{ALREADY_EXISTS, Command, Method, NOT_FOUND};
-pub use contract::{Contract, Subscription};
+pub use contract::Contract;
 pub use decision::{
     Always, Decision, Declined, IntoDecision, IntoReply, NoReply, Perhaps, Refusal, Undecided,
 };
 pub use event::{EventType, Timer};
+pub use key::Key;
 pub use listing::Listing;
 pub use participant::Participant;
 pub use refusal::{RefusalKind, RefusalType};
+pub use subscription::Subscription;
 pub use time_span::TimeSpan;
-pub use turn::Turn;
+pub use turn::{Caller, Turn};

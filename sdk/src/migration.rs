@@ -1,6 +1,6 @@
-//! Stored states of older shapes, brought up step by step.
+//! Stored states, and events, of older shapes, brought up step by step.
 //!
-//! Owns the chain of an author's `Old -> New` functions. Between two steps the state is JSON text,
+//! Owns the chain of an author's `Old -> New` functions. Between two steps the value is JSON text,
 //! as it is in the store, so a step reads exactly what a host of its time wrote.
 
 use crate::codec;
@@ -35,7 +35,7 @@ impl Migration {
             version,
             step: Box::new(move |text| {
                 let old = codec::decode(text)?;
-                Ok(codec::encode(&step(old), "the migrated state"))
+                Ok(codec::encode(&step(old), "the migrated value"))
             }),
             reads: (TypeId::of::<Old>(), type_name::<Old>()),
             gives: (TypeId::of::<New>(), type_name::<New>()),
@@ -57,53 +57,49 @@ impl Migrations {
         self.0.iter().map(|step| step.version).min()
     }
 
-    /// Brings a state of `version` to `current`, whose shape is `S`; one that is `current` already is decoded and
-    /// encoded again. The error says which version could not be read, and where.
-    pub(crate) fn run<S: Serialize + DeserializeOwned>(
+    /// Brings a value of an older `version` to `current`. The error says which version could not be
+    /// read, and where; `what` names the value.
+    pub(crate) fn run(
         &self,
+        what: &str,
         version: u32,
         current: u32,
-        state: String,
+        value: String,
     ) -> Result<String, String> {
-        let unreadable =
-            |version, error| format!("a state of version {version} can't be read: {error}");
         if version > current {
             return Err(format!(
-                "a state of version {version} is newer than these rules, which write version {current}"
+                "{what} of version {version} is newer than these rules, which know version {current}"
             ));
         }
-        if version == current {
-            let state: S = codec::decode(&state).map_err(|error| unreadable(version, error))?;
-            return Ok(codec::encode(&state, "the state"));
-        }
-        (version..current).try_fold(state, |state, version| {
+        (version..current).try_fold(value, |value, version| {
             let Some(migration) = self.0.iter().find(|step| step.version == version) else {
-                return Err(format!("no migration reads a state of version {version}"));
+                return Err(format!("no migration reads {what} of version {version}"));
             };
-            (migration.step)(&state).map_err(|error| unreadable(version, error))
+            (migration.step)(&value)
+                .map_err(|error| format!("{what} of version {version} can't be read: {error}"))
         })
     }
 
-    /// Mistakes in the chain, which must end with an `S` of version `current`.
+    /// Mistakes in the chain, which must end with a `T` of version `current`; `what` names the value.
     #[cfg(not(target_family = "wasm"))]
-    pub(crate) fn problems<S: 'static>(&self, current: u32) -> Vec<String> {
+    pub(crate) fn problems<T: 'static>(&self, what: &str, current: u32) -> Vec<String> {
         let mut problems = Vec::new();
         for (index, step) in self.0.iter().enumerate() {
             let expected = match self.0.get(index + 1) {
                 Some(next) => next.reads,
-                None => (TypeId::of::<S>(), type_name::<S>()),
+                None => (TypeId::of::<T>(), type_name::<T>()),
             };
             let next = self.0.get(index + 1).map_or(current, |next| next.version);
             let version = step.version;
             if step.gives.0 != expected.0 {
                 let (gives, expected) = (step.gives.1, expected.1);
                 problems.push(format!(
-                    "migration of state version {version}: gives {gives}, but the next one reads {expected}"
+                    "migration of {what} version {version}: gives {gives}, but the next one reads {expected}"
                 ));
             }
             if version.checked_add(1) != Some(next) {
                 problems.push(format!(
-                    "migration of state version {version}: is followed by version {next}: versions must follow each other, oldest first, up to state_version"
+                    "migration of {what} version {version}: is followed by version {next}: versions must follow each other, oldest first, up to the present one"
                 ));
             }
         }

@@ -5,10 +5,10 @@
 //! tests use [`testing`](crate::testing).
 
 pub use crate::bindings::saga::participant::types::{
-    Command, CommandKind, Description, Disposition, Endpoint, Event, Filter, KeySource, Listing,
-    Message, Method, Origin, Outcome, Parameter, Publication, Refusal, RefusalDescription,
-    RefusalKind, Reply, SettingsDescription, StateChange, StateDescription, Subscription, Timer,
-    TimerChange, TimerDescription,
+    Caller, Command, CommandKind, Description, Disposition, Endpoint, Event, Filter, Header,
+    KeySource, Listing, Message, Method, OlderVersion, Origin, Outcome, Parameter, Publication,
+    Refusal, RefusalDescription, RefusalKind, Reply, SettingsDescription, StateChange,
+    StateDescription, Subscription, Timer, TimerChange, TimerDescription,
 };
 pub use crate::router::Rules;
 

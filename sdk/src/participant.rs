@@ -2,6 +2,7 @@
 //! component of it.
 
 use crate::contract::Contract;
+use crate::key::Key;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,8 +12,12 @@ pub trait Participant: 'static {
     /// The state that the host keeps for each aggregate, as JSON.
     type State: Serialize + DeserializeOwned + JsonSchema + 'static;
 
+    /// The type of the aggregates' keys: `String`, `u64` for numbers that the host gives, or any type that
+    /// is read from text and written as the same text.
+    type Key: Key;
+
     /// The description of the participant, with the functions that decide.
-    fn contract() -> Contract<Self::State>;
+    fn contract() -> Contract<Self::State, Self::Key>;
 }
 
 /// Exports a [`Participant`](crate::Participant) as the component of this crate.

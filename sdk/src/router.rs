@@ -20,7 +20,7 @@ pub(crate) type Handler = Box<dyn Fn(Option<&str>, Offer) -> TurnVerdict + Send 
 
 /// The rules of participant `P`, ready to be called.
 pub struct Rules<P: Participant> {
-    contract: Contract<P::State>,
+    contract: Contract<P::State, P::Key>,
 }
 
 impl<P: Participant> Rules<P> {
@@ -51,10 +51,8 @@ impl<P: Participant> Rules<P> {
         message: wit::Message,
         settings: String,
     ) -> Result<wit::Outcome, wit::Disposition> {
-        match self.contract.handler(message.origin, &message.name) {
-            Some(handler) => handler(state.as_deref(), Offer { message, settings }),
-            None => Err(unknown(&message)),
-        }
+        let offer = Offer { message, settings };
+        self.contract.handle(state.as_deref(), offer)
     }
 
     /// `rules.migrate` of the WIT world.
@@ -98,8 +96,9 @@ pub(crate) fn body<B: DeserializeOwned>(text: &str) -> Result<B, wit::Dispositio
     })
 }
 
+/// A message that the contract does not name.
 #[cold]
-fn unknown(message: &wit::Message) -> wit::Disposition {
+pub(crate) fn unknown(message: &wit::Message) -> wit::Disposition {
     let what = match message.origin {
         wit::Origin::Command => "command",
         wit::Origin::Event => "event",

@@ -3,11 +3,12 @@
 //! Owns the split of the host's message into the author's view of it. There is no clock and no
 //! random source beside this: a rule that needs either takes the turn's time and id.
 
-use serde::de::DeserializeOwned;
-
-use crate::bindings::saga::participant::types::{Message, Parameter};
+use crate::bindings::saga::participant::types::{self as wit, Header, Message, Parameter};
 use crate::codec;
 use crate::decision::Undecided;
+use crate::key::{self, Key};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// A message with the settings under which it is to be decided, as the host offers it.
 pub(crate) struct Offer {
@@ -18,18 +19,20 @@ pub(crate) struct Offer {
 /// The circumstances of one message for one aggregate. The same for the same message, always, so
 /// a decision made from it can be replayed.
 #[derive(Clone, Debug)]
-pub struct Turn {
+pub struct Turn<K = String> {
     id: String,
     source: String,
-    key: String,
+    key: K,
     time: u64,
     correlation: String,
     causation: Option<String>,
+    caller: Option<Caller>,
+    metadata: Vec<Header>,
     parameters: Vec<Parameter>,
     settings: String,
 }
 
-impl Turn {
+impl<K: Key> Turn<K> {
     /// Identity of the message. The host applies one id at most once.
     pub fn id(&self) -> &str {
         &self.id
@@ -40,25 +43,10 @@ impl Turn {
         &self.source
     }
 
-    /// Key of the aggregate that the message is for.
-    pub fn key(&self) -> &str {
+    /// Key of the aggregate that the message is for, in the type that the participant declares. A
+    /// number that the host gave, for a `create` command without a key of its own, is a `u64`.
+    pub fn key(&self) -> &K {
         &self.key
-    }
-
-    /// The key as the number that the host gave the aggregate when a `create` command without a
-    /// key of its own made it.
-    ///
-    /// # Errors
-    /// If the key is not such a number: the message is malformed for rules that take all keys for
-    /// numbers.
-    pub fn number(&self) -> Result<u64, Undecided> {
-        let number = self.key.parse();
-        number.map_err(|_| {
-            Undecided::malformed(format!(
-                "the key {:?} is not a number that the host gave",
-                self.key
-            ))
-        })
     }
 
     /// When the turn takes place, in milliseconds since 1970-01-01T00:00:00Z.
@@ -75,6 +63,20 @@ impl Turn {
     /// command, and for a record that names none.
     pub fn causation(&self) -> Option<&str> {
         self.causation.as_deref()
+    }
+
+    /// Who sent the command. None for events and timers, and where the host does not authenticate
+    /// callers.
+    pub fn caller(&self) -> Option<&Caller> {
+        self.caller.as_ref()
+    }
+
+    /// A header of the request or record that the contract asks for with
+    /// [`metadata`](crate::Contract::metadata). None where there was none.
+    pub fn metadata(&self, name: &str) -> Option<&str> {
+        let mut metadata = self.metadata.iter();
+        let header = metadata.find(|header| header.name == name)?;
+        Some(&header.value)
     }
 
     /// The settings that the operator gave to these rules, over the default ones.
@@ -103,17 +105,61 @@ impl Turn {
     }
 
     /// The author's view of a message, and its body.
-    pub(crate) fn split(Offer { message, settings }: Offer) -> (Self, String) {
+    pub(crate) fn split(
+        Offer { message, settings }: Offer,
+    ) -> Result<(Self, String), wit::Disposition> {
         let turn = Self {
+            key: key::read(&message.key)?,
             id: message.id,
             source: message.source,
-            key: message.key,
             time: message.time,
             correlation: message.correlation,
             causation: message.causation,
+            caller: message.caller.map(Caller),
+            metadata: message.metadata,
             parameters: message.parameters,
             settings,
         };
-        (turn, message.body)
+        Ok((turn, message.body))
+    }
+}
+
+/// Who sent a command, as far as the host knows.
+#[derive(Clone, Debug)]
+pub struct Caller(wit::Caller);
+
+impl Caller {
+    /// A caller of this name, for tests.
+    pub fn new(subject: impl Into<String>) -> Self {
+        Self(wit::Caller {
+            subject: subject.into(),
+            claims: "{}".to_owned(),
+        })
+    }
+
+    /// The same caller with these claims, for tests: a struct or a map of them.
+    #[must_use]
+    pub fn with_claims(mut self, claims: &impl Serialize) -> Self {
+        self.0.claims = codec::encode(claims, "the claims");
+        self
+    }
+
+    /// Name of the caller: the subject of the token, or what the proxy says.
+    pub fn subject(&self) -> &str {
+        &self.0.subject
+    }
+
+    /// The claims that the contract asks for with [`claims`](crate::Contract::claims), as a struct or a map.
+    /// One that the caller does not have is missing.
+    ///
+    /// # Errors
+    /// If they can't be read as a `C`: the command is malformed for rules that need them.
+    pub fn claims<C: DeserializeOwned>(&self) -> Result<C, Undecided> {
+        codec::decode(&self.0.claims)
+            .map_err(|error| Undecided::malformed(format!("the caller's claims: {error}")))
+    }
+
+    pub(crate) fn into_wit(self) -> wit::Caller {
+        self.0
     }
 }

@@ -11,7 +11,7 @@
 use saga_sdk::native::{CommandKind, Disposition, KeySource, Message, Origin, Rules};
 use saga_sdk::testing::{Limits, contract_problems, given, given_nothing, migrated};
 use saga_sdk::{
-    ALREADY_EXISTS, Command, Contract, Decision, EventType, Listing, Method, NOT_FOUND,
+    ALREADY_EXISTS, Caller, Command, Contract, Decision, EventType, Listing, Method, NOT_FOUND,
     Participant, Refusal, RefusalType, Subscription, Timer, Turn, Undecided,
 };
 use schemars::JsonSchema;
@@ -52,6 +52,7 @@ struct Tallies;
 
 impl Participant for Tallies {
     type State = Tally;
+    type Key = String;
 
     fn contract() -> Contract<Tally> {
         Contract::new("tallies", "1.2.3", "Keeps tallies.")
@@ -187,6 +188,7 @@ struct Growing;
 
 impl Participant for Growing {
     type State = Grown;
+    type Key = String;
 
     fn contract() -> Contract<Grown> {
         let late: Timer<Grown> = Timer::new("late");
@@ -256,16 +258,17 @@ struct Numbered;
 
 impl Participant for Numbered {
     type State = u32;
+    type Key = u64;
 
-    fn contract() -> Contract<u32> {
-        let read = |_: &u32, turn: &Turn| turn.number();
+    fn contract() -> Contract<u32, u64> {
+        let read = |_: &u32, turn: &Turn<u64>| *turn.key();
         Contract::new("numbered", "1.0.0", "Takes all keys for numbers.")
             .command(Command::read("get", "/{number}", read).summary("Tells the number."))
     }
 }
 
 #[test]
-fn a_key_that_is_no_number_is_malformed_where_the_rules_ask_for_one() {
+fn a_key_of_another_type_is_malformed_and_one_that_nothing_has_is_not_found() {
     given::<Numbered>(1)
         .key("18446744073709551615")
         .when_command("get", &())
@@ -273,7 +276,11 @@ fn a_key_that_is_no_number_is_malformed_where_the_rules_ask_for_one() {
     given::<Numbered>(1)
         .key("a-7")
         .when_command("get", &())
-        .malformed("the key \"a-7\" is not a number that the host gave");
+        .malformed("the key \"a-7\" is no u64");
+    given_nothing::<Numbered>()
+        .key("a-7")
+        .when_command("get", &())
+        .refused(NOT_FOUND);
 }
 
 #[test]
@@ -327,7 +334,7 @@ fn a_state_of_the_present_version_is_decoded_and_encoded_again() {
         "{renamed}"
     );
     assert!(failed(3, r#"{"total":"x","unit":1}"#).contains("in /"));
-    assert!(failed(4, "{}").contains("newer than these rules, which write version 3"));
+    assert!(failed(4, "{}").contains("newer than these rules, which know version 3"));
 }
 
 fn message(origin: Origin, name: &str) -> Message {
@@ -340,6 +347,9 @@ fn message(origin: Origin, name: &str) -> Message {
         time: 0,
         correlation: "1".to_owned(),
         causation: None,
+        caller: None,
+        metadata: Vec::new(),
+        version: 1,
         parameters: Vec::new(),
         body: "null".to_owned(),
     }
@@ -412,6 +422,7 @@ struct Muddled;
 
 impl Participant for Muddled {
     type State = Tally;
+    type Key = String;
 
     fn contract() -> Contract<Tally> {
         let read = |name: &str, path: &str| {
@@ -529,6 +540,7 @@ fn give(_: Option<String>, wanted: Wanted, _: &Turn) -> Decision<String, String>
 
 impl Participant for Lavish {
     type State = String;
+    type Key = String;
 
     fn contract() -> Contract<String> {
         Contract::new("lavish", "1.0.0", "Gives what is wanted.")
@@ -645,4 +657,184 @@ fn a_scenario_fails_where_a_host_would_not_offer_its_message() {
     };
     assert_eq!(state(256 << 10), None);
     assert!(state((256 << 10) + 1).unwrap().contains("the given state"));
+}
+
+/// The body of `grown` in its three versions, of which the oldest has its key elsewhere.
+mod grown {
+    use super::*;
+
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    pub(crate) struct V1 {
+        pub(crate) plant: String,
+        pub(crate) inches: u32,
+    }
+
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    pub(crate) struct V2 {
+        pub(crate) id: String,
+        pub(crate) inches: u32,
+    }
+
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    pub(crate) struct V3 {
+        pub(crate) id: String,
+        pub(crate) millimetres: u32,
+    }
+
+    pub(crate) const V1: EventType<V1> = EventType::new("grown", "garden");
+    pub(crate) const V2: EventType<V2> = EventType::new("grown", "garden").version(2);
+    pub(crate) const V3: EventType<V3> = EventType::new("grown", "garden").version(3);
+}
+
+struct Garden;
+
+impl Participant for Garden {
+    type State = u32;
+    type Key = String;
+
+    fn contract() -> Contract<u32> {
+        let grow = |_: Option<u32>, grown: grown::V3, _: &Turn| Decision::put(grown.millimetres);
+        let metre = |old: grown::V2| grown::V3 {
+            id: old.id,
+            millimetres: old.inches * 254 / 10,
+        };
+        let rename = |old: grown::V1| grown::V2 {
+            id: old.plant,
+            inches: old.inches,
+        };
+        Contract::new("garden", "1.0.0", "Measures plants.")
+            .on(Subscription::to(grown::V3, "garden", "/id", grow)
+                .upcast(1, rename)
+                .with_key_at("/plant")
+                .upcast(2, metre))
+            .publishes(grown::V3)
+    }
+}
+
+#[test]
+fn events_of_older_versions_are_brought_up_to_the_present_one() {
+    let old = grown::V1 {
+        plant: "rose".into(),
+        inches: 10,
+    };
+    given_nothing::<Garden>()
+        .when_event(grown::V1, &old)
+        .state(&254);
+    let middle = grown::V2 {
+        id: "rose".into(),
+        inches: 100,
+    };
+    given_nothing::<Garden>()
+        .when_event(grown::V2, &middle)
+        .state(&2540);
+    given_nothing::<Garden>()
+        .when_event_json(grown::V1, r#"{"plant":"rose","inches":-1}"#)
+        .malformed("the event grown of version 1 can't be read");
+}
+
+#[test]
+fn versions_of_events_are_in_the_description() {
+    let description = Rules::<Garden>::new().describe();
+    assert_eq!(description.publications[0].version, 3);
+    let subscription = &description.subscriptions[0];
+    let older = subscription.older.iter();
+    let older: Vec<_> = older.map(|one| (one.version, &*one.key)).collect();
+    assert_eq!(
+        (subscription.version, older),
+        (3, vec![(1, "/plant"), (2, "/id")])
+    );
+    assert!(subscription.older[0].schema.contains("inches"));
+}
+
+struct Gap;
+
+impl Participant for Gap {
+    type State = u32;
+    type Key = String;
+
+    fn contract() -> Contract<u32> {
+        let grow = |_: Option<u32>, grown: grown::V3, _: &Turn| Decision::put(grown.millimetres);
+        Contract::new("gap", "1.0.0", "Reads version 1 and 3, but not 2.").on(Subscription::to(
+            grown::V3,
+            "garden",
+            "/id",
+            grow,
+        )
+        .upcast(1, |old: grown::V1| grown::V2 {
+            id: old.plant,
+            inches: old.inches,
+        })
+        .with_key_at("/plant"))
+    }
+}
+
+#[test]
+fn a_chain_of_versions_with_a_gap_is_a_mistake() {
+    let problems = contract_problems::<Gap>();
+    let names = |part: &str| problems.iter().any(|one| one.contains(part));
+    assert!(names("migration of grown version 1: gives"), "{problems:?}");
+    assert!(names("versions must follow each other"), "{problems:?}");
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Team {
+    team: String,
+}
+
+struct Door;
+
+impl Participant for Door {
+    type State = String;
+    type Key = String;
+
+    fn contract() -> Contract<String> {
+        let open = |_: Option<String>,
+                    (): (),
+                    turn: &Turn|
+         -> Result<Decision<String, String>, Undecided> {
+            let Some(caller) = turn.caller() else {
+                return Ok(Decision::put("nobody".into()).reply("nobody".into()));
+            };
+            let Team { team } = caller.claims()?;
+            let tenant = turn.metadata("x-tenant").unwrap_or("none");
+            let who = format!("{} of {team} for {tenant}", caller.subject());
+            Ok(Decision::put(who.clone()).reply(who))
+        };
+        Contract::new("door", "1.0.0", "Opens.")
+            .metadata(&["x-tenant"])
+            .claims(&["team"])
+            .command(
+                Command::upsert("open", Method::Post, "/doors/{door}", open)
+                    .summary("Opens a door.")
+                    .requires("doors:open"),
+            )
+    }
+}
+
+#[test]
+fn rules_are_told_who_asks_and_the_headers_that_they_ask_for() {
+    let team = Team {
+        team: "blue".into(),
+    };
+    given_nothing::<Door>()
+        .caller(Caller::new("ann").with_claims(&team))
+        .metadata("x-tenant", "acme")
+        .when_command("open", &())
+        .replied("ann of blue for acme");
+    given_nothing::<Door>()
+        .caller(Caller::new("ann"))
+        .when_command("open", &())
+        .malformed("the caller's claims: missing field `team`");
+    given_nothing::<Door>()
+        .when_command("open", &())
+        .replied("nobody");
+    let description = Rules::<Door>::new().describe();
+    assert_eq!(description.commands[0].requires, ["doors:open"]);
+    assert_eq!(description.claims, ["team"]);
+}
+
+#[test]
+#[should_panic(expected = "the contract does not ask for the header \"x-team\"")]
+fn a_header_that_the_contract_does_not_ask_for_is_not_passed_on() {
+    let _ = given_nothing::<Door>().metadata("x-team", "blue");
 }

@@ -27,8 +27,9 @@ pub struct CautiousCustomer;
 
 impl Participant for CautiousCustomer {
     type State = Account;
+    type Key = i64;
 
-    fn contract() -> Contract<Account> {
+    fn contract() -> Contract<Account, i64> {
         rules::contract(env!("CARGO_PKG_VERSION"), |account, amount| {
             account.reserve(amount).filter(|_| amount <= LARGEST_ORDER)
         })

@@ -19,8 +19,9 @@ pub struct FaultyCustomer;
 
 impl Participant for FaultyCustomer {
     type State = Account;
+    type Key = i64;
 
-    fn contract() -> Contract<Account> {
+    fn contract() -> Contract<Account, i64> {
         rules::contract(env!("CARGO_PKG_VERSION"), |account, amount| {
             let has_cents = amount.to_string().contains('.');
             assert!(!has_cents, "an amount is a whole number, not {amount}");

@@ -21,6 +21,17 @@ pub(crate) fn message(message: &Message) -> native::Message {
         time: message.time,
         correlation: message.correlation.clone(),
         causation: message.causation.clone(),
+        caller: message.caller.as_ref().map(|caller| native::Caller {
+            subject: caller.subject.clone(),
+            claims: caller.claims.clone(),
+        }),
+        metadata: (message.metadata.iter())
+            .map(|(name, value)| native::Header {
+                name: name.clone(),
+                value: value.clone(),
+            })
+            .collect(),
+        version: message.version,
         parameters: message
             .parameters
             .iter()

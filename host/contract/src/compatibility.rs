@@ -97,6 +97,13 @@ pub enum SubscriptionChange {
     },
     /// Records without an event type are no longer taken.
     Untyped,
+    /// A version of the event is no longer read.
+    Version {
+        /// The version.
+        version: u32,
+        /// The versions that the candidate reads.
+        read: Vec<u32>,
+    },
 }
 
 /// The difference of a route from the active one.
@@ -165,10 +172,11 @@ pub fn lacks(active: &Description, candidate: &Description) -> Vec<Lack> {
 }
 
 /// True if a call of the command of this name is the same under both descriptions: same command,
-/// same check, same key.
+/// same check, same key, and the same is asked of its sender.
 #[must_use]
 pub fn is_same_command(one: &Description, other: &Description, name: &str) -> bool {
     one.command(name) == other.command(name)
+        && (&one.metadata, &one.claims) == (&other.metadata, &other.claims)
 }
 
 /// True if a record is admitted alike under both descriptions. `topic` is the participant's name
@@ -180,19 +188,25 @@ pub fn is_same_subscription(
     topic: &str,
     event_type: Option<&str>,
 ) -> bool {
-    // The parts that admission uses. A schema is for documents, so a change of it must not cause
-    // records to be read again.
-    let admitted_by = |description: &Description| {
-        let subscription = description.subscription(topic, event_type)?;
-        let Subscription {
-            event_type,
-            group,
-            key,
-            ..
-        } = subscription.clone();
-        Some((event_type, group, key))
-    };
-    admitted_by(one) == admitted_by(other)
+    one.metadata == other.metadata
+        && admitted_by(one, topic, event_type) == admitted_by(other, topic, event_type)
+}
+
+/// The parts of a description by which a record is admitted: event type, group, and the key of each
+/// version. A schema is for documents, so a change of it must not cause records to be read again.
+fn admitted_by<'d>(
+    description: &'d Description,
+    topic: &str,
+    event_type: Option<&str>,
+) -> Option<(&'d str, &'d str, Vec<(u32, &'d str)>)> {
+    let subscription = description.subscription(topic, event_type)?;
+    let versions = subscription.versions().into_iter();
+    let keys = versions.filter_map(|version| Some((version, subscription.shape(version)?.0)));
+    Some((
+        &subscription.event_type,
+        &subscription.group,
+        keys.collect(),
+    ))
 }
 
 fn lack_of_subscription(active: &Subscription, candidate: &Description, lacks: &mut Vec<Lack>) {
@@ -211,11 +225,20 @@ fn lack_of_subscription(active: &Subscription, candidate: &Description, lacks: &
     let Some(same) = of_topic().find(|other| other.event_type == active.event_type) else {
         return add(SubscriptionChange::Missing);
     };
-    if same.key != active.key {
-        add(SubscriptionChange::Key {
-            active: active.key.clone(),
-            candidate: same.key.clone(),
-        });
+    for version in active.versions() {
+        match (active.shape(version), same.shape(version)) {
+            (Some((active, _)), Some((candidate, _))) if active != candidate => {
+                add(SubscriptionChange::Key {
+                    active: active.to_owned(),
+                    candidate: candidate.to_owned(),
+                });
+            }
+            (Some(_), None) => add(SubscriptionChange::Version {
+                version,
+                read: same.versions(),
+            }),
+            _ => {}
+        }
     }
     if same.group != active.group {
         add(SubscriptionChange::Group {
@@ -384,6 +407,11 @@ impl fmt::Display for Lack {
                         ": it is not `untyped` any more, and records that name no event type would become dead letters, \
                          or other events",
                     ),
+                    SubscriptionChange::Version { version, read } => write!(
+                        f,
+                        ": version {version} of the event is not read any more ({}): its records would become dead letters",
+                        only(read)
+                    ),
                 }
             }
             Self::Route {
@@ -453,6 +481,12 @@ impl fmt::Display for Lack {
             ),
         }
     }
+}
+
+/// The versions that are read, in words.
+pub(crate) fn only(versions: &[u32]) -> String {
+    let versions: Vec<_> = versions.iter().map(u32::to_string).collect();
+    format!("only {}", versions.join(", "))
 }
 
 /// A key source, in the words of the WIT.

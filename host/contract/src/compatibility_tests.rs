@@ -7,7 +7,9 @@
 
 use super::*;
 use crate::check::problems;
-use crate::description::{Endpoint, Filter, Publication, StateDescription, TimerDescription};
+use crate::description::{
+    Endpoint, Filter, OlderVersion, Publication, StateDescription, TimerDescription,
+};
 
 /// A description with some of everything.
 fn desk() -> Description {
@@ -21,6 +23,7 @@ fn desk() -> Description {
         kind,
         reply: "{}".into(),
         refusals: Vec::new(),
+        requires: Vec::new(),
     };
     let by = |name: &str| KeySource::PathParameter(name.into());
     let subscription = |event_type: &str, topic: &str, untyped| Subscription {
@@ -30,9 +33,13 @@ fn desk() -> Description {
         key: "/ticket/id".into(),
         untyped,
         schema: "{}".into(),
+        version: 1,
+        older: Vec::new(),
     };
     Description {
         settings: None,
+        metadata: Vec::new(),
+        claims: Vec::new(),
         name: "desk".into(),
         version: "1.0.0".into(),
         summary: "Does something.".into(),
@@ -50,7 +57,7 @@ fn desk() -> Description {
                 "open",
                 Method::Post,
                 "/t",
-                CommandKind::Create("/t/{id}".into()),
+                CommandKind::Create(Some("/t/{id}".into())),
                 KeySource::Generated,
             ),
             command("get", Method::Get, "/t/{id}", CommandKind::Read, by("id")),
@@ -78,6 +85,7 @@ fn desk() -> Description {
             event_type: "answered".into(),
             topic: "out".into(),
             schema: "{}".into(),
+            version: 1,
         }],
         timers: vec![TimerDescription {
             name: "remind".into(),
@@ -106,7 +114,7 @@ fn desk() -> Description {
 
 /// Removes the location from the first command.
 fn unread(description: &mut Description) {
-    description.commands[0].kind = CommandKind::Create(String::new());
+    description.commands[0].kind = CommandKind::Create(None);
 }
 
 type Change = fn(&mut Description);
@@ -168,6 +176,7 @@ fn what_is_added_or_only_described_otherwise_is_no_lack() {
                 more.event_type = "rated".into();
                 d.subscriptions.push(more);
                 d.publications.push(Publication {
+                    version: 1,
                     event_type: "closed".into(),
                     topic: "out".into(),
                     schema: "{}".into(),
@@ -382,7 +391,7 @@ fn a_route_is_a_method_and_the_urls_that_it_matches_whatever_names_are_in_it() {
             &[],
         ),
         (
-            |d| d.commands[0].kind = CommandKind::Create("/t/{ticket}".into()),
+            |d| d.commands[0].kind = CommandKind::Create(Some("/t/{ticket}".into())),
             &[],
         ),
         (
@@ -551,4 +560,49 @@ fn a_subscription_is_the_same_if_a_record_is_admitted_alike() {
     );
     assert!(!same(untyped, "in", Some("")), "an empty type is none");
     assert!(same(untyped, "in", Some("asked")));
+}
+
+fn older(version: u32, key: &str) -> OlderVersion {
+    OlderVersion {
+        version,
+        key: key.into(),
+        schema: "{}".into(),
+    }
+}
+
+#[test]
+fn a_version_of_an_event_that_was_read_must_be_read() {
+    let second: Change = |d| {
+        d.subscriptions[0].version = 2;
+        d.subscriptions[0].older = vec![older(1, "/ticket/id")];
+    };
+    assert_eq!(said(second), [""; 0]);
+    let only_second: Change = |d| d.subscriptions[0].version = 2;
+    assert_eq!(
+        said(only_second),
+        [
+            "subscription `asked` of topic `in`: version 1 of the event is not read any more (only 2): its records would become dead letters"
+        ]
+    );
+    let elsewhere: Change = |d| {
+        d.subscriptions[0].version = 2;
+        d.subscriptions[0].older = vec![older(1, "/id")];
+    };
+    assert_eq!(
+        said(elsewhere),
+        [
+            "subscription `asked` of topic `in`: `key` is `/id`, not `/ticket/id`, and events would go to other aggregates"
+        ]
+    );
+}
+
+#[test]
+fn a_record_is_admitted_otherwise_where_other_versions_are_read() {
+    let is_same =
+        |change: Change| is_same_subscription(&desk(), &changed(change), "in", Some("asked"));
+    assert!(is_same(|d| d.subscriptions[0].schema = "true".into()));
+    assert!(!is_same(|d| {
+        d.subscriptions[0].version = 2;
+        d.subscriptions[0].older = vec![older(1, "/ticket/id")];
+    }));
 }

@@ -39,6 +39,12 @@ pub struct Description {
     /// Settings that it takes from the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<SettingsDescription>,
+    /// Names of the headers that messages carry, in lower case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metadata: Vec<String>,
+    /// Names of the claims that callers carry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
 }
 
 /// The settings of the rules.
@@ -121,14 +127,17 @@ pub struct Command {
     pub reply: String,
     /// Refusals that it may answer.
     pub refusals: Vec<RefusalDescription>,
+    /// Permissions that a caller needs, all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<String>,
 }
 
 /// The effect of a command on its aggregate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CommandKind {
-    /// Creates one; the path template under which it can be read, or empty.
-    Create(String),
+    /// Creates one; the path template under which it can be read, if it can.
+    Create(Option<String>),
     /// May change one.
     Change,
     /// Only reads.
@@ -187,6 +196,23 @@ pub struct Subscription {
     pub untyped: bool,
     /// JSON Schema text of the body.
     pub schema: String,
+    /// Version of the body that `key` and `schema` describe; counts from 1.
+    #[serde(default = "first_version")]
+    pub version: u32,
+    /// Older versions that are read too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub older: Vec<OlderVersion>,
+}
+
+/// An older version of an event's body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OlderVersion {
+    /// The version.
+    pub version: u32,
+    /// JSON pointer to the aggregate's key.
+    pub key: String,
+    /// JSON Schema text of the body.
+    pub schema: String,
 }
 
 /// An event that the participant may publish.
@@ -198,6 +224,13 @@ pub struct Publication {
     pub topic: String,
     /// JSON Schema text of the body.
     pub schema: String,
+    /// Version of the body; counts from 1.
+    #[serde(default = "first_version")]
+    pub version: u32,
+}
+
+fn first_version() -> u32 {
+    1
 }
 
 /// A timer that the participant may set.
@@ -233,6 +266,27 @@ pub struct Filter {
     pub pointer: String,
     /// JSON Schema text of the value.
     pub schema: String,
+}
+
+impl Subscription {
+    /// The pointer to the key and the schema of a body of this version, if the version is read.
+    #[must_use]
+    pub fn shape(&self, version: u32) -> Option<(&str, &str)> {
+        if version == self.version {
+            return Some((&self.key, &self.schema));
+        }
+        let older = self.older.iter().find(|older| older.version == version)?;
+        Some((&older.key, &older.schema))
+    }
+
+    /// The versions that are read, from the oldest on.
+    #[must_use]
+    pub fn versions(&self) -> Vec<u32> {
+        let older = self.older.iter().map(|older| older.version);
+        let mut versions: Vec<_> = older.chain([self.version]).collect();
+        versions.sort_unstable();
+        versions
+    }
 }
 
 impl Description {
@@ -276,7 +330,7 @@ impl Description {
         match &command.kind {
             CommandKind::Read => None,
             CommandKind::Create(location) => {
-                let location = path_shape(location);
+                let location = path_shape(location.as_deref()?);
                 reads.find(|read| path_shape(&read.path) == location)
             }
             CommandKind::Change => {

@@ -97,6 +97,7 @@ fn with_commands(commands: &[(CommandKind, Method, &str)]) -> Description {
         request: None,
         reply: "true".into(),
         refusals: Vec::new(),
+        requires: Vec::new(),
     });
     Description {
         commands: commands.collect(),
@@ -107,7 +108,7 @@ fn with_commands(commands: &[(CommandKind, Method, &str)]) -> Description {
 #[test]
 fn a_command_is_followed_by_the_read_of_its_aggregate_where_there_is_one_only() {
     use Method::{Get, Post};
-    let create = |location: &str| CommandKind::Create(location.to_owned());
+    let create = |location: &str| CommandKind::Create(Some(location.to_owned()));
     let read_of = |description: &Description, command: &Command| {
         description.read_of(command).map(|read| read.path.clone())
     };

@@ -17,6 +17,7 @@ pub(crate) fn sound() -> Description {
         request: Some(r#"{"type":"object"}"#.into()),
         reply: "true".into(),
         refusals: Vec::new(),
+        requires: Vec::new(),
     };
     let parameter = |name: &str| KeySource::PathParameter(name.into());
     let subscription = |event_type: &str, topic: &str, untyped| Subscription {
@@ -26,11 +27,14 @@ pub(crate) fn sound() -> Description {
         key: "/ticket/id".into(),
         untyped,
         schema: "{}".into(),
+        version: 1,
+        older: Vec::new(),
     };
     let publication = |event_type: &str| Publication {
         event_type: event_type.into(),
         topic: "out".into(),
         schema: "{}".into(),
+        version: 1,
     };
     Description {
         settings: Some(SettingsDescription {
@@ -38,6 +42,8 @@ pub(crate) fn sound() -> Description {
                 .into(),
             default: r#"{"patience":3}"#.into(),
         }),
+        metadata: vec!["x-tenant".into()],
+        claims: vec!["team".into()],
         name: "help-desk-2".into(),
         version: "1.0.0".into(),
         summary: "Answers.".into(),
@@ -55,7 +61,7 @@ pub(crate) fn sound() -> Description {
                 "open",
                 Method::Post,
                 "/t",
-                CommandKind::Create("/t/{id}".into()),
+                CommandKind::Create(Some("/t/{id}".into())),
                 KeySource::Generated,
             ),
             command(
@@ -90,7 +96,7 @@ pub(crate) fn sound() -> Description {
                 "adopt",
                 Method::Post,
                 "/a",
-                CommandKind::Create(String::new()),
+                CommandKind::Create(None),
                 KeySource::Body("/id".into()),
             ),
         ],

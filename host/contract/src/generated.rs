@@ -6,75 +6,92 @@
 /// Defines `description`, which converts the type of the generated module `$t` to this crate's, and
 /// `refusal_kind`. Imports `$t` as `t` and this crate's types as `d`.
 ///
-/// The module is of the present contract. That of a frozen one needs the parts that it lacks:
-/// `description_from_generated!(types, settings: |_| None)`.
+/// The module is of the present contract. For that of a frozen one, the second arm takes a function for each
+/// part that it lacks or has in another type.
 #[macro_export]
 macro_rules! description_from_generated {
     ($t:path) => {
-        $crate::description_from_generated!($t, settings: |description: &mut t::Description| {
-            let settings = description.settings.take()?;
-            Some(d::SettingsDescription {
-                schema: settings.schema,
-                default: settings.default,
-            })
-        });
+        $crate::description_from_generated!(
+            $t,
+            settings: |description: &mut t::Description| {
+                let settings = description.settings.take()?;
+                Some(d::SettingsDescription {
+                    schema: settings.schema,
+                    default: settings.default,
+                })
+            },
+            metadata: |description: &mut t::Description| std::mem::take(&mut description.metadata),
+            claims: |description: &mut t::Description| std::mem::take(&mut description.claims),
+            location: |location: Option<String>| location,
+            requires: |command: &mut t::Command| std::mem::take(&mut command.requires),
+            published: |publication: &t::Publication| publication.version,
+            read: |subscription: &mut t::Subscription| {
+                let older = std::mem::take(&mut subscription.older).into_iter();
+                let older = older.map(|older| d::OlderVersion {
+                    version: older.version,
+                    key: older.key,
+                    schema: older.schema,
+                });
+                (subscription.version, older.collect())
+            },
+        );
     };
-    ($t:path, settings: $settings:expr) => {
+    (
+        $t:path,
+        settings: $settings:expr,
+        metadata: $metadata:expr,
+        claims: $claims:expr,
+        location: $location:expr,
+        requires: $requires:expr,
+        published: $published:expr,
+        read: $read:expr $(,)?
+    ) => {
         use $crate::description as d;
         use $t as t;
 
         /// Converts the description of a participant.
         pub(crate) fn description(mut description: t::Description) -> d::Description {
             let settings: fn(&mut t::Description) -> Option<d::SettingsDescription> = $settings;
-            let settings = settings(&mut description);
-            let state = description.state;
-            let endpoint = description.endpoint;
-            let publication = |p: t::Publication| d::Publication {
-                event_type: p.event_type,
-                topic: p.topic,
-                schema: p.schema,
-            };
-            let timer = |timer: t::TimerDescription| d::TimerDescription {
-                name: timer.name,
-                schema: timer.schema,
-            };
+            let metadata: fn(&mut t::Description) -> Vec<String> = $metadata;
+            let claims: fn(&mut t::Description) -> Vec<String> = $claims;
             d::Description {
+                settings: settings(&mut description),
+                metadata: metadata(&mut description),
+                claims: claims(&mut description),
                 name: description.name,
                 version: description.version,
                 summary: description.summary,
                 state: d::StateDescription {
-                    version: state.version,
-                    oldest_readable: state.oldest_readable,
-                    schema: state.schema,
+                    version: description.state.version,
+                    oldest_readable: description.state.oldest_readable,
+                    schema: description.state.schema,
                 },
                 endpoint: d::Endpoint {
-                    base_path: endpoint.base_path,
-                    port: endpoint.port,
+                    base_path: description.endpoint.base_path,
+                    port: description.endpoint.port,
                 },
                 commands: description.commands.into_iter().map(command).collect(),
-                subscriptions: description
-                    .subscriptions
-                    .into_iter()
+                subscriptions: (description.subscriptions.into_iter())
                     .map(subscription)
                     .collect(),
-                publications: description
-                    .publications
-                    .into_iter()
+                publications: (description.publications.into_iter())
                     .map(publication)
                     .collect(),
                 timers: description.timers.into_iter().map(timer).collect(),
                 listings: description.listings.into_iter().map(listing).collect(),
-                settings,
             }
         }
 
-        fn command(command: t::Command) -> d::Command {
+        fn command(mut command: t::Command) -> d::Command {
+            let location: fn(_) -> Option<String> = $location;
+            let requires: fn(&mut t::Command) -> Vec<String> = $requires;
             let refusal = |refusal: t::RefusalDescription| d::RefusalDescription {
                 kind: refusal_kind(refusal.kind),
                 code: refusal.code,
                 summary: refusal.summary,
             };
             d::Command {
+                requires: requires(&mut command),
                 name: command.name,
                 summary: command.summary,
                 method: match command.method {
@@ -86,7 +103,7 @@ macro_rules! description_from_generated {
                 },
                 path: command.path,
                 kind: match command.kind {
-                    t::CommandKind::Create(location) => d::CommandKind::Create(location),
+                    t::CommandKind::Create(path) => d::CommandKind::Create(location(path)),
                     t::CommandKind::Change => d::CommandKind::Change,
                     t::CommandKind::Read => d::CommandKind::Read,
                 },
@@ -101,7 +118,9 @@ macro_rules! description_from_generated {
             }
         }
 
-        fn subscription(subscription: t::Subscription) -> d::Subscription {
+        fn subscription(mut subscription: t::Subscription) -> d::Subscription {
+            let read: fn(&mut t::Subscription) -> (u32, Vec<d::OlderVersion>) = $read;
+            let (version, older) = read(&mut subscription);
             d::Subscription {
                 event_type: subscription.event_type,
                 topic: subscription.topic,
@@ -109,6 +128,25 @@ macro_rules! description_from_generated {
                 key: subscription.key,
                 untyped: subscription.untyped,
                 schema: subscription.schema,
+                version,
+                older,
+            }
+        }
+
+        fn publication(publication: t::Publication) -> d::Publication {
+            let version: fn(&t::Publication) -> u32 = $published;
+            d::Publication {
+                version: version(&publication),
+                event_type: publication.event_type,
+                topic: publication.topic,
+                schema: publication.schema,
+            }
+        }
+
+        fn timer(timer: t::TimerDescription) -> d::TimerDescription {
+            d::TimerDescription {
+                name: timer.name,
+                schema: timer.schema,
             }
         }
 

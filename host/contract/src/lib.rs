@@ -14,7 +14,7 @@
 //! - [`schema`]: comparison of two JSON Schemas, the writer's and the reader's
 //! - [`shapes`]: comparison of a candidate's messages and states with the existing ones; [`near`]:
 //!   suggestions for misspelt events
-//! - [`json`]: reading JSON
+//! - [`json`]: reading JSON; [`number`]: its numbers by value
 //! - [`reason`]: the bound of reasons for people
 //!
 //! This crate must never know: the source of a description, stored data or its use, I/O, threads,
@@ -31,6 +31,7 @@ pub mod generated;
 pub mod json;
 pub mod listing;
 pub mod near;
+pub mod number;
 pub mod reason;
 pub mod schema;
 pub mod shapes;

@@ -9,10 +9,11 @@ use serde_json::Value;
 use crate::commit::StoredTimer;
 use crate::identity::{self, Identity};
 use crate::limits::TurnLimits;
-use crate::message::{Envelope, Message, Origin};
+use crate::message::{Caller, Envelope, Message, Origin};
 use crate::record::{Record, header};
 use saga_contract::description::{Description, Subscription};
 use saga_contract::json;
+use saga_contract::schema::write_integers;
 
 /// The result of admitting a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,11 +47,13 @@ pub fn record(
             )),
         };
     };
-    let admitted =
-        check_attributes(record, limits).and_then(|()| body_and_key(record, subscription, limits));
+    let metadata = named(&description.metadata, &record.attributes.extra);
+    let admitted = check_attributes(record, &metadata, limits)
+        .and_then(|()| body_and_key(record, subscription, limits));
     match admitted {
-        Ok((body, key)) => {
-            Admission::Offer(Box::new(envelope(record, subscription, body, key, now)))
+        Ok(admitted) => {
+            let envelope = envelope(record, subscription, admitted, metadata, now);
+            Admission::Offer(Box::new(envelope))
         }
         Err(reason) => Admission::Malformed(reason),
     }
@@ -67,6 +70,10 @@ pub struct Asked {
     pub parameters: Vec<(String, String)>,
     /// JSON text of the body; `null` if there is none.
     pub body: String,
+    /// Who asks, if that is known.
+    pub caller: Option<Caller>,
+    /// The headers that the description names.
+    pub metadata: Vec<(String, String)>,
     /// The saga that the client named; `None` for that of the aggregate, or for a new one.
     pub correlation: Option<String>,
     /// W3C trace context of the request.
@@ -94,6 +101,9 @@ pub fn command(
             // The id stands for no saga: the worker replaces it by that of the aggregate.
             correlation: asked.correlation.unwrap_or_else(|| id.clone()),
             causation: None,
+            caller: asked.caller,
+            metadata: asked.metadata,
+            version: 1,
             parameters: asked.parameters,
             body: asked.body,
             id,
@@ -123,6 +133,9 @@ pub fn timer(participant: &str, timer: &StoredTimer, now: u64) -> Envelope {
             time: now,
             correlation: timer.correlation.clone(),
             causation: Some(timer.set_by.clone()),
+            caller: None,
+            metadata: Vec::new(),
+            version: 1,
             parameters: Vec::new(),
             body: timer.body.clone(),
         },
@@ -131,11 +144,53 @@ pub fn timer(participant: &str, timer: &StoredTimer, now: u64) -> Envelope {
     }
 }
 
+/// The headers of these names, in the order of the names. Of a repeated header, the last.
+#[must_use]
+pub fn named(names: &[String], headers: &[(String, String)]) -> Vec<(String, String)> {
+    let value = |name: &String| {
+        let mut headers = headers.iter().rev();
+        headers.find(|(other, _)| other.eq_ignore_ascii_case(name))
+    };
+    let found = |name: &String| Some((name.clone(), value(name)?.1.clone()));
+    names.iter().filter_map(found).collect()
+}
+
+/// What a record says to an aggregate.
+struct Admitted {
+    version: u32,
+    body: String,
+    key: String,
+}
+
+/// The version of an event's body.
+fn version(record: &Record) -> Result<u32, String> {
+    let mut headers = record.attributes.extra.iter().rev();
+    match headers.find(|(name, _)| name == header::DATA_VERSION) {
+        None => Ok(1),
+        Some((name, text)) => (text.parse().ok().filter(|version| *version > 0)).ok_or_else(|| {
+            format!(
+                "header {name} is {text:?}, not the version of the event: a whole number from 1"
+            )
+        }),
+    }
+}
+
 fn body_and_key(
     record: &Record,
     subscription: &Subscription,
     limits: &TurnLimits,
-) -> Result<(String, String), String> {
+) -> Result<Admitted, String> {
+    let version = version(record)?;
+    let Some((pointer, schema)) = subscription.shape(version) else {
+        let read: Vec<_> = (subscription.versions().iter())
+            .map(u32::to_string)
+            .collect();
+        return Err(format!(
+            "is version {version} of the event {}, and the rules read {}: apply rules that read it, then redrive",
+            subscription.event_type,
+            read.join(", ")
+        ));
+    };
     let value = match &record.value {
         None => return Err("has no value (a tombstone)".into()),
         Some(value) if value.is_empty() => return Err("has an empty value".into()),
@@ -150,16 +205,24 @@ fn body_and_key(
     }
     let text =
         std::str::from_utf8(value).map_err(|error| format!("value is not UTF-8: {error}"))?;
-    let json = json::parse(text).map_err(|reason| format!("value {reason}"))?;
-    let key = key_at(&json, &subscription.key, limits)?;
-    Ok((text.to_owned(), key))
+    let mut json = json::parse(text).map_err(|reason| format!("value {reason}"))?;
+    let is_rewritten = write_integers(&mut json, text, schema);
+    Ok(Admitted {
+        version,
+        key: key_at(&json, pointer, limits)?,
+        body: if is_rewritten {
+            json.to_string()
+        } else {
+            text.to_owned()
+        },
+    })
 }
 
 fn envelope(
     record: &Record,
     subscription: &Subscription,
-    body: String,
-    key: String,
+    Admitted { version, body, key }: Admitted,
+    metadata: Vec<(String, String)>,
     now: u64,
 ) -> Envelope {
     let attributes = &record.attributes;
@@ -191,6 +254,9 @@ fn envelope(
             time: now,
             correlation,
             causation: given(attributes.causation.as_deref()).map(str::to_owned),
+            caller: None,
+            metadata,
+            version,
             parameters: Vec::new(),
             body,
         },
@@ -199,7 +265,11 @@ fn envelope(
     }
 }
 
-fn check_attributes(record: &Record, limits: &TurnLimits) -> Result<(), String> {
+fn check_attributes(
+    record: &Record,
+    metadata: &[(String, String)],
+    limits: &TurnLimits,
+) -> Result<(), String> {
     let attributes = &record.attributes;
     let stored = [
         (header::ID, &attributes.id),
@@ -207,8 +277,10 @@ fn check_attributes(record: &Record, limits: &TurnLimits) -> Result<(), String> 
         (header::CORRELATION, &attributes.correlation),
         (header::TRACEPARENT, &attributes.traceparent),
     ];
-    for (name, value) in stored {
-        let bytes = value.as_ref().map_or(0, String::len);
+    let stored = (stored.into_iter())
+        .map(|(name, value)| (name, value.as_ref().map_or(0, String::len)))
+        .chain((metadata.iter()).map(|(name, value)| (&**name, value.len())));
+    for (name, bytes) in stored {
         if bytes > limits.attribute_bytes {
             return Err(format!(
                 "header {name} of {bytes} bytes is over the limit of {}",

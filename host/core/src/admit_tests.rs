@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::record::{Attributes, Position};
-use saga_contract::description::{Endpoint, StateDescription};
+use saga_contract::description::{Endpoint, OlderVersion, StateDescription};
 
 const LIMITS: TurnLimits = TurnLimits {
     record_bytes: 60,
@@ -28,6 +28,8 @@ fn description() -> Description {
         key: key.into(),
         untyped,
         schema: "{}".into(),
+        version: 1,
+        older: Vec::new(),
     };
     Description {
         name: "desk".into(),
@@ -52,6 +54,8 @@ fn description() -> Description {
         timers: Vec::new(),
         listings: Vec::new(),
         settings: None,
+        metadata: Vec::new(),
+        claims: Vec::new(),
     }
 }
 
@@ -101,6 +105,9 @@ fn a_record_without_headers_is_offered_as_the_untyped_event_and_is_told_by_its_p
             time: 9_000,
             correlation: "broker.first/3/41".into(),
             causation: None,
+            caller: None,
+            metadata: Vec::new(),
+            version: 1,
             parameters: Vec::new(),
             body: r#"{"ticket":{"id":7}}"#.into(),
         },
@@ -424,4 +431,97 @@ fn malformed(admission: &Admission, words: &str) {
         panic!("expected `{words}`, not {admission:?}")
     };
     assert!(reason.contains(words), "`{words}` is not in `{reason}`");
+}
+
+#[test]
+fn the_version_of_an_event_says_where_its_key_is() {
+    let mut description = description();
+    let subscription = &mut description.subscriptions[1];
+    subscription.version = 3;
+    subscription.older = vec![OlderVersion {
+        version: 1,
+        key: "/id".into(),
+        schema: "true".into(),
+    }];
+    let admitted = |version: Option<&str>, body: &str| {
+        let version = version.map(|text| (header::DATA_VERSION.to_owned(), text.to_owned()));
+        let attributes = Attributes {
+            extra: version.into_iter().collect(),
+            ..Attributes::default()
+        };
+        let record = a_record(body.as_bytes(), attributes);
+        match super::record(&record, "first", &description, &LIMITS, 9_000) {
+            Admission::Offer(envelope) => Ok((envelope.message.version, envelope.message.key)),
+            Admission::Malformed(reason) => Err(reason),
+            Admission::Skip => Err("skipped".into()),
+        }
+    };
+    let present = r#"{"ticket":{"id":7}}"#;
+    assert_eq!(admitted(Some("3"), present), Ok((3, "7".into())));
+    assert_eq!(admitted(None, r#"{"id":8}"#), Ok((1, "8".into())));
+    for (version, words) in [
+        (
+            "2",
+            "is version 2 of the event opened, and the rules read 1, 3: apply rules that read it, then redrive",
+        ),
+        ("4", "is version 4 of the event opened"),
+        (
+            "0",
+            "header ce_dataversion is \"0\", not the version of the event",
+        ),
+        ("new", "header ce_dataversion is \"new\""),
+    ] {
+        let reason = admitted(Some(version), present).unwrap_err();
+        assert!(reason.contains(words), "{version}: {reason}");
+    }
+}
+
+#[test]
+fn the_headers_that_the_description_names_become_metadata() {
+    let mut description = description();
+    description.metadata = vec!["x-region".into(), "x-tenant".into()];
+    let extra = [
+        ("X-Tenant", "acme"),
+        ("x-tenant", "globex"),
+        ("x-other", "no"),
+    ];
+    let attributes = |extra: &[(&str, &str)]| Attributes {
+        extra: (extra.iter())
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        ..Attributes::default()
+    };
+    let record = |extra: &[(&str, &str)]| {
+        let record = a_record(br#"{"ticket":{"id":7}}"#, attributes(extra));
+        super::record(&record, "first", &description, &LIMITS, 9_000)
+    };
+    let Admission::Offer(envelope) = record(&extra) else {
+        panic!("not offered")
+    };
+    assert_eq!(
+        envelope.message.metadata,
+        [("x-tenant".to_owned(), "globex".to_owned())]
+    );
+    let long = "x".repeat(LIMITS.attribute_bytes + 1);
+    let Admission::Malformed(reason) = record(&[("x-region", &long)]) else {
+        panic!("not refused")
+    };
+    assert!(reason.starts_with("header x-region of"), "{reason}");
+}
+
+#[test]
+fn what_the_schema_calls_an_integer_is_offered_as_one() {
+    let mut description = description();
+    description.subscriptions[1].schema =
+        r#"{"properties":{"ticket":{"properties":{"id":{"type":"integer"}}}}}"#.into();
+    let record = a_record(br#"{"ticket":{"id":7.0}}"#, Attributes::default());
+    let admission = super::record(&record, "first", &description, &LIMITS, 9_000);
+    let Admission::Offer(envelope) = admission else {
+        panic!("not offered: {admission:?}")
+    };
+    let message = envelope.message;
+    assert_eq!(
+        (&*message.key, &*message.body),
+        ("7", r#"{"ticket":{"id":7}}"#)
+    );
 }

@@ -15,6 +15,15 @@ pub enum Origin {
     Timer,
 }
 
+/// Who sent a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// Name of the caller.
+    pub subject: String,
+    /// JSON text of the claims that the description names: an object.
+    pub claims: String,
+}
+
 /// One message, as the rules see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
@@ -35,11 +44,32 @@ pub struct Message {
     /// Id of the message whose decision made this one; `None` for a command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causation: Option<String>,
+    /// Who sent a command, if the host authenticates callers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<Caller>,
+    /// Headers that the description names: name and value, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metadata: Vec<(String, String)>,
+    /// Version of an event's body; 1 for commands and timers.
+    #[serde(default = "first_version", skip_serializing_if = "is_first_version")]
+    pub version: u32,
     /// Path parameters, in the order of the path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<(String, String)>,
     /// JSON text; `null` if there is none. Kept as text so that numbers keep all their digits.
     pub body: String,
+}
+
+fn first_version() -> u32 {
+    1
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_first_version(version: &u32) -> bool {
+    *version == first_version()
 }
 
 /// A message with what the host remembers of its origin. The rules see only `message`.

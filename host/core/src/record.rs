@@ -58,7 +58,8 @@ pub struct Attributes {
     pub digest: Option<String>,
     /// `traceparent`.
     pub traceparent: Option<String>,
-    /// Further headers, which describe a dead letter.
+    /// Further headers: those of a record that the rules may ask for, the version of its event, what a dead letter
+    /// was.
     pub extra: Vec<(String, String)>,
 }
 
@@ -107,6 +108,9 @@ pub mod header {
     pub const CORRELATION: &str = "ce_correlationid";
     /// Id of the message that caused this one.
     pub const CAUSATION: &str = "ce_causationid";
+    /// Version of the event's body, a whole number from 1; 1 if it is missing. An extension
+    /// attribute of CloudEvents.
+    pub const DATA_VERSION: &str = "ce_dataversion";
     /// Digest of the component that decided.
     pub const DIGEST: &str = "ce_sagadigest";
     /// W3C trace context.

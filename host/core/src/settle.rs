@@ -51,6 +51,8 @@ pub struct OutgoingEvent {
     pub key: String,
     /// JSON text.
     pub body: String,
+    /// Version of the body.
+    pub version: u32,
     /// Its id, the same however often the turn is run.
     pub id: String,
 }
@@ -132,6 +134,7 @@ pub fn settle(
             .ok_or_else(|| undeclared("event", &event.event_type))?;
         events.push(OutgoingEvent {
             topic: publication.topic.clone(),
+            version: publication.version,
             id: identity::event_id(&description.name, &identity, envelope.made_at, index),
             event_type: event.event_type,
             key: event.key,

@@ -33,8 +33,10 @@ fn description() -> Description {
         request: None,
         reply: "{}".into(),
         refusals: Vec::new(),
+        requires: Vec::new(),
     };
     let publication = |event_type: &str, topic: &str| Publication {
+        version: 1,
         event_type: event_type.into(),
         topic: topic.into(),
         schema: "{}".into(),
@@ -53,7 +55,7 @@ fn description() -> Description {
             port: 0,
         },
         commands: vec![
-            command("open", CommandKind::Create(String::new())),
+            command("open", CommandKind::Create(None)),
             command("close", CommandKind::Change),
         ],
         subscriptions: Vec::new(),
@@ -69,6 +71,8 @@ fn description() -> Description {
             .into(),
         listings: Vec::new(),
         settings: None,
+        metadata: Vec::new(),
+        claims: Vec::new(),
     }
 }
 
@@ -83,6 +87,9 @@ fn envelope(origin: Origin, name: &str) -> Envelope {
             time: 5_000,
             correlation: "saga-9".into(),
             causation: None,
+            caller: None,
+            metadata: Vec::new(),
+            version: 1,
             parameters: vec![("id".into(), "7".into())],
             body: r#"{"a":1.10}"#.into(),
         },
@@ -164,6 +171,7 @@ fn invariant_2_everything_that_a_turn_changes_is_in_its_settlement() {
         id: "m-1".into(),
     };
     let outgoing = |index, event_type: &str, topic: &str, key: &str, body: &str| OutgoingEvent {
+        version: 1,
         topic: topic.into(),
         event_type: event_type.into(),
         key: key.into(),

@@ -67,7 +67,7 @@ impl Document {
         set(
             &mut message,
             "headers",
-            published_headers(description, event),
+            published_headers(description, publication),
         );
         set(
             &mut message,
@@ -88,31 +88,26 @@ impl Document {
         self.operation(
             "send",
             &format!("publish-{event}"),
-            (&channel, &message),
+            (&channel, &[message.as_str()]),
             &summary,
         );
     }
 
     fn receive(&mut self, subscription: &Subscription, names: &Configured<'_>) {
         let event = &subscription.event_type;
-        let payload = self
-            .schemas
-            .add(&subscription.schema, &format!("{event}.received"));
-        let mut message = message(event, payload, &subscription.schema);
-        set(&mut message, "headers", received_headers(subscription));
-        set(
-            &mut message,
-            "bindings",
-            key_binding("Any key: the aggregate is found by a place in the value."),
-        );
         let topic = names.topic(&subscription.topic);
-        let (channel, message) = self.message(topic, event, message);
+        let (channel, newest) = self.received(topic, subscription, subscription.version);
+        let mut messages = vec![newest];
+        for older in &subscription.older {
+            messages.push(self.received(topic, subscription, older.version).1);
+        }
+        let messages: Vec<_> = messages.iter().map(String::as_str).collect();
         let summary = format!(
             "Takes `{event}` for the aggregate whose key is at `{}` in the value.",
             subscription.key
         );
         let name = format!("take-{event}-from-{}", subscription.topic);
-        let name = self.operation("receive", &name, (&channel, &message), &summary);
+        let name = self.operation("receive", &name, (&channel, &messages), &summary);
         let group = names.group(&subscription.group);
         if let Some(operation) = self.operations.get_mut(&name) {
             set(
@@ -124,6 +119,35 @@ impl Document {
                 }}),
             );
         }
+    }
+
+    /// Adds the message of one version of an event, and returns its channel and name.
+    fn received(
+        &mut self,
+        topic: &str,
+        subscription: &Subscription,
+        version: u32,
+    ) -> (String, String) {
+        let event = &subscription.event_type;
+        let (_, schema) = subscription.shape(version).unwrap_or_default();
+        let name = if version == subscription.version {
+            event.clone()
+        } else {
+            format!("{event}.v{version}")
+        };
+        let payload = self.schemas.add(schema, &format!("{name}.received"));
+        let mut message = message(event, payload, schema);
+        set(
+            &mut message,
+            "headers",
+            received_headers(subscription, version),
+        );
+        set(
+            &mut message,
+            "bindings",
+            key_binding("Any key: the aggregate is found by a place in the value."),
+        );
+        self.message(topic, &name, message)
     }
 
     fn dead_letters(&mut self, subscription: &Subscription, names: &Configured<'_>) {
@@ -150,7 +174,7 @@ impl Document {
         self.operation(
             "send",
             &name,
-            (&channel, &message),
+            (&channel, &[message.as_str()]),
             &format!("Puts aside what can't be decided from `{topic}`."),
         );
     }
@@ -181,10 +205,11 @@ impl Document {
         &mut self,
         action: &str,
         name: &str,
-        place: (&str, &str),
+        (channel, messages): (&str, &[&str]),
         summary: &str,
     ) -> String {
-        let (channel, message) = place;
+        let message =
+            |name: &&str| json!({"$ref": format!("#/channels/{channel}/messages/{name}")});
         let mut name = component_name(name);
         while self.operations.contains_key(&name) {
             name.push('-');
@@ -193,7 +218,7 @@ impl Document {
             "action": action,
             "summary": summary,
             "channel": {"$ref": format!("#/channels/{channel}")},
-            "messages": [{"$ref": format!("#/channels/{channel}/messages/{message}")}],
+            "messages": messages.iter().map(message).collect::<Vec<_>>(),
         });
         self.operations.insert(name.clone(), operation);
         name
@@ -265,8 +290,16 @@ fn header_schemas() -> Map<String, Value> {
 }
 
 /// The headers of published records.
-fn published_headers(description: &Description, event: &str) -> Value {
+fn published_headers(description: &Description, publication: &Publication) -> Value {
     let mut properties = header_schemas();
+    if publication.version != 1 {
+        let version = json!({
+            "type": "string",
+            "description": "Version of the event's value.",
+            "const": publication.version.to_string(),
+        });
+        properties.insert(header::DATA_VERSION.to_owned(), version);
+    }
     for (name, value) in [
         (header::CONTENT_TYPE, "application/json"),
         (header::SPEC_VERSION, "1.0"),
@@ -274,7 +307,7 @@ fn published_headers(description: &Description, event: &str) -> Value {
             header::SOURCE,
             &saga_core::identity::source_of(&description.name),
         ),
-        (header::TYPE, event),
+        (header::TYPE, &*publication.event_type),
     ] {
         if let Some(schema) = properties.get_mut(name) {
             set(schema, "const", value);
@@ -290,10 +323,16 @@ fn published_headers(description: &Description, event: &str) -> Value {
 
 /// The headers of consumed records. All are optional, except the type if other subscriptions need
 /// it.
-fn received_headers(subscription: &Subscription) -> Value {
+fn received_headers(subscription: &Subscription, version: u32) -> Value {
     let mut properties = header_schemas();
     if let Some(schema) = properties.get_mut(header::TYPE) {
         set(schema, "const", subscription.event_type.as_str());
+    }
+    // A message of each version stands apart; version 1 may name none.
+    if version != 1 {
+        let text = "Version of the event's value.";
+        let schema = json!({"type": "string", "description": text, "const": version.to_string()});
+        properties.insert(header::DATA_VERSION.to_owned(), schema);
     }
     let mut headers = json!({
         "type": "object",

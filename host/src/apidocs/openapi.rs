@@ -103,10 +103,10 @@ fn operation(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Value {
 /// A description of the answer, if the summary does not imply it.
 fn explanation(command: &Command) -> Option<String> {
     match &command.kind {
-        CommandKind::Create(location) if !location.is_empty() => Some(format!(
+        CommandKind::Create(Some(location)) => Some(format!(
             "Answers 201; the header `Location` says where what was made can be read (`{location}`)."
         )),
-        CommandKind::Create(_) => Some("Answers 201.".into()),
+        CommandKind::Create(None) => Some("Answers 201.".into()),
         CommandKind::Change => Some(
             "Answers 200, or 202 where the rules have taken the request and others have yet to decide.".into(),
         ),

@@ -26,6 +26,7 @@ pub(super) fn of(description: &Description, command: &Command) -> Vec<Value> {
         parameters.extend([if_none_match(), last_event_id()]);
     }
     parameters.push(saga_correlation());
+    parameters.extend(description.metadata.iter().map(|name| metadata(name)));
     parameters
 }
 
@@ -74,6 +75,14 @@ fn saga_correlation() -> Value {
     )
 }
 
+fn metadata(name: &str) -> Value {
+    parameter(
+        name,
+        "The rules read it; it is recorded with the request.",
+        json!({"type": "string", "maxLength": 1024}),
+    )
+}
+
 pub(super) fn if_none_match() -> Value {
     parameter(
         "If-None-Match",
@@ -99,9 +108,7 @@ fn parameter(name: &str, description: &str, schema: Value) -> Value {
 pub(super) fn answered(description: &Description, command: &Command) -> Map<String, Value> {
     let mut headers = Map::new();
     let mut add = |name: &str, header: Value| headers.insert(name.to_owned(), header);
-    if let CommandKind::Create(location) = &command.kind
-        && !location.is_empty()
-    {
+    if let CommandKind::Create(Some(_)) = &command.kind {
         add("Location", location_header());
     }
     if takes_idempotency_key(command) {

@@ -38,6 +38,9 @@ kinds! {
     BadHead "bad-head" 400:
         "The head of the request can't be read, or does not name one host.",
         "Send one header `Host` (in HTTP/2 `:authority`), and a head as HTTP has it.";
+    BadHeader "bad-header" 400:
+        "A header that the rules ask for is too long, or not visible ASCII characters and spaces.",
+        "Shorten or encode its value, or leave the header out.";
     BadIdempotencyKey "bad-idempotency-key" 400:
         "The header `Idempotency-Key` is not one key of 1 to 255 visible ASCII characters, or was sent more than once.",
         "Send one key of your making, a UUID for example.";

@@ -177,6 +177,8 @@ async fn show(
             command: route.item.clone(),
             parameters: vec![(route.key_parameter.clone(), key.clone())],
             body: "null".into(),
+            caller: None,
+            metadata: Vec::new(),
             key: Some(key.clone()),
             correlation: None,
             traceparent: None,

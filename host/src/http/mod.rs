@@ -39,6 +39,7 @@ pub mod events;
 mod idempotency;
 mod large_bodies;
 pub mod listing;
+mod metadata;
 pub mod origin;
 pub mod paging;
 mod prefer;

@@ -200,9 +200,7 @@ fn allowed<'m>(served: impl Iterator<Item = &'m str>) -> Vec<&'m str> {
 
 fn route(description: &Description, command: &Command, base_path: &str) -> Result<Route, String> {
     let location = match &command.kind {
-        CommandKind::Create(location) if !location.is_empty() => {
-            Some(format!("{base_path}{location}"))
-        }
+        CommandKind::Create(Some(location)) => Some(format!("{base_path}{location}")),
         _ => None,
     };
     Ok(Route {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
+use saga_contract::schema::write_integers;
 use saga_core::outcome::Reply;
 use tokio::sync::watch;
 
@@ -24,6 +25,7 @@ use super::events;
 use super::idempotency::{replayed, replied_before};
 use super::large_bodies::LargeBodies;
 use super::listing::Lists;
+use super::metadata;
 use super::origin::{self, ServedHosts};
 use super::prefer::{self, Waited};
 use super::problem::{Problem, try_later};
@@ -269,11 +271,19 @@ impl Service {
         }
         let limits = self.participant.limits();
         // The value is far larger than the text, so it is dropped before the turn.
+        let description = serving.active.description();
         let keyed = || {
-            let value = checked(route, &text, &self.bodies)?;
-            key(route, &parameters, &value, limits)
+            let mut value = checked(route, &text, &self.bodies)?;
+            let schema = description.command(&route.command);
+            let schema = schema.and_then(|command| command.request.as_deref());
+            let is_rewritten =
+                schema.is_some_and(|schema| write_integers(&mut value, &text, schema));
+            let key = key(route, &parameters, &value, limits)?;
+            Ok((key, is_rewritten.then(|| value.to_string())))
         };
-        let key = self.large_bodies.with(text.len(), keyed).await?;
+        let (key, rewritten) = self.large_bodies.with(text.len(), keyed).await?;
+        let metadata =
+            metadata::given(&description.metadata, &head.headers, limits.attribute_bytes)?;
         if let Some(key) = &key
             && events::are_wanted(&head.method, &head.headers)
         {
@@ -288,7 +298,9 @@ impl Service {
             under: serving.active.clone(),
             command: route.command.clone(),
             parameters,
-            body: text,
+            body: rewritten.unwrap_or(text),
+            caller: None,
+            metadata,
             key,
             correlation,
             traceparent: traceparent(&head.headers),

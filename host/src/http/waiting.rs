@@ -150,6 +150,8 @@ impl WatchedRead {
             command: route.command.clone(),
             parameters,
             body: "null".into(),
+            caller: None,
+            metadata: Vec::new(),
             key,
             correlation: None,
             traceparent: self.traceparent.clone(),

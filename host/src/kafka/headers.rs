@@ -1,8 +1,8 @@
 //! Conversion between record headers and attributes: CloudEvents 1.0 in Kafka's binary mode, and
 //! W3C trace context.
 //!
-//! Every header is optional, and unknown headers (a Java type header, for example) are ignored. A
-//! value that is not UTF-8 counts as missing: a header never makes a record unreadable.
+//! Every header is optional. Others than the attributes are kept as they are, because rules may ask for
+//! them. A value that is not UTF-8 counts as missing: a header never makes a record unreadable.
 
 use rdkafka::message::{BorrowedHeaders, Header, Headers, OwnedHeaders};
 use saga_core::record::{Attributes, Record, header};
@@ -12,6 +12,15 @@ use crate::base::panics;
 
 /// Media type of an event's value.
 const JSON: &str = "application/json";
+
+/// Headers that are written anew for every record.
+const OWN: [&str; 3] = [header::CONTENT_TYPE, header::SPEC_VERSION, header::TIME];
+
+/// Most other headers that are kept.
+const OTHERS: usize = 64;
+
+/// Most bytes of another header's value that are kept.
+const OTHER_BYTES: usize = 8 << 10;
 
 /// The attributes in a record's headers, and the time of the event in milliseconds since the Unix
 /// epoch, if they have one. Of a repeated header the last one counts, as in Kafka's own clients.
@@ -30,10 +39,16 @@ pub(crate) fn read(headers: Option<&BorrowedHeaders>) -> (Attributes, Option<u64
             if header.key == header::TIME {
                 made_at = text.and_then(from_rfc3339);
             }
-            for (name, value) in attributes.named_mut() {
-                if name == header.key {
-                    *value = text.map(str::to_owned);
-                }
+            let mut named = attributes.named_mut().into_iter();
+            if let Some((_, value)) = named.find(|(name, _)| *name == header.key) {
+                *value = text.map(str::to_owned);
+            } else if let Some(text) = text
+                && !OWN.contains(&header.key)
+                && text.len() <= OTHER_BYTES
+                && attributes.extra.len() < OTHERS
+            {
+                let other = (header.key.to_owned(), text.to_owned());
+                attributes.extra.push(other);
             }
         }
         (attributes, made_at)
@@ -138,17 +153,36 @@ mod tests {
     }
 
     #[test]
-    fn further_headers_are_written_as_they_are_and_never_read() {
+    fn other_headers_are_written_and_read_as_they_are() {
         let extra = vec![
             ("dlq_reason".to_owned(), "malformed".to_owned()),
             ("__TypeId__".to_owned(), "x.Y".to_owned()),
         ];
-        let headers = write(&record(Attributes {
+        let attributes = Attributes {
             extra,
             ..Attributes::default()
-        }));
+        };
+        let headers = write(&record(attributes.clone()));
         assert_eq!(names(&headers), ["dlq_reason", "__TypeId__"]);
-        assert_eq!(read(Some(headers.as_borrowed())), Default::default());
+        assert_eq!(read(Some(headers.as_borrowed())), (attributes, None));
+    }
+
+    #[test]
+    fn other_headers_are_kept_up_to_a_number_and_a_length() {
+        let long = "x".repeat(OTHER_BYTES + 1);
+        let mut headers = OwnedHeaders::new().insert(Header {
+            key: "long",
+            value: Some(&long),
+        });
+        for _ in 0..=OTHERS {
+            headers = headers.insert(Header {
+                key: "tenant",
+                value: Some("acme"),
+            });
+        }
+        let (attributes, _) = read(Some(headers.as_borrowed()));
+        let kept = vec![("tenant".to_owned(), "acme".to_owned()); OTHERS];
+        assert_eq!(attributes.extra, kept);
     }
 
     #[test]

@@ -201,7 +201,7 @@ fn large_bodies_that_fit_have_the_steps_that_they_need() {
 #[test]
 fn a_schema_without_a_bound_gets_a_remark() {
     let described = |request: Value| {
-        let (kind, key) = (CommandKind::Create(String::new()), KeySource::Generated);
+        let (kind, key) = (CommandKind::Create(None), KeySource::Generated);
         let act = Command {
             request: Some(request.to_string()),
             ..command("act", Method::Post, "/acts", kind, key)

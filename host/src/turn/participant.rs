@@ -283,6 +283,8 @@ impl Participant {
             key,
             parameters: call.parameters,
             body: call.body,
+            caller: call.caller,
+            metadata: call.metadata,
             correlation: call.correlation,
             traceparent: call.traceparent,
         };

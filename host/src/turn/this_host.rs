@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use saga_core::message::Caller;
 use saga_core::worker::{self, Bound, HostTypes, Room};
 use tokio::sync::oneshot;
 
@@ -99,6 +100,10 @@ pub struct CommandCall {
     pub parameters: Vec<(String, String)>,
     /// JSON text of the body; `null` if there is none.
     pub body: String,
+    /// Who sends it, if that is known.
+    pub caller: Option<Caller>,
+    /// The headers that the description names.
+    pub metadata: Vec<(String, String)>,
     /// The key; None if the host is to generate one.
     pub key: Option<String>,
     /// The saga that the client named; `None` for that of the aggregate, or for a new one.

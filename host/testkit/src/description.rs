@@ -34,6 +34,8 @@ pub fn description(name: &str) -> Description {
         timers: Vec::new(),
         listings: Vec::new(),
         settings: None,
+        metadata: Vec::new(),
+        claims: Vec::new(),
     }
 }
 
@@ -55,12 +57,15 @@ pub fn command(
         request: None,
         reply: ANY.into(),
         refusals: Vec::new(),
+        requires: Vec::new(),
     }
 }
 
 /// A subscription of the group `desk` to events of this type, with the key at this pointer.
 pub fn subscription(event_type: &str, topic: &str, key: &str) -> Subscription {
     Subscription {
+        version: 1,
+        older: Vec::new(),
         event_type: event_type.into(),
         topic: topic.into(),
         group: "desk".into(),
@@ -73,6 +78,7 @@ pub fn subscription(event_type: &str, topic: &str, key: &str) -> Subscription {
 /// A publication of events of this type.
 pub fn publication(event_type: &str, topic: &str) -> Publication {
     Publication {
+        version: 1,
         event_type: event_type.into(),
         topic: topic.into(),
         schema: ANY.into(),

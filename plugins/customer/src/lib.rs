@@ -32,8 +32,9 @@ pub struct Customer;
 
 impl Participant for Customer {
     type State = domain::Account;
+    type Key = i64;
 
-    fn contract() -> Contract<Self::State> {
+    fn contract() -> Contract<Self::State, i64> {
         rules::contract(env!("CARGO_PKG_VERSION"), domain::Account::reserve)
     }
 }

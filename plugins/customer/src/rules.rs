@@ -2,8 +2,8 @@
 
 use crate::domain::Account;
 use crate::messages::{CreditLeft, Register, Registered};
-use saga_sdk::{Command, Contract, Decision, Declined, EventType, Listing, Method, Refusal};
-use saga_sdk::{RefusalType, Subscription, Turn, Undecided};
+use saga_sdk::{Command, Contract, Decision, EventType, Listing, Method, Refusal};
+use saga_sdk::{RefusalType, Subscription, Turn};
 use saga_wire::{Money, OrderRecord, OrderState};
 
 /// An order was created and waits for credit.
@@ -31,8 +31,8 @@ const CUSTOMER_ID: &str = "/orderDetails/customerId";
 pub(crate) type Reserve = fn(Account, Money) -> Option<Account>;
 
 /// The contract of this version of the rules.
-pub(crate) fn contract(version: &str, reserve: Reserve) -> Contract<Account> {
-    let reserve_credit = move |account: Option<Account>, order: OrderRecord, _: &Turn| {
+pub(crate) fn contract(version: &str, reserve: Reserve) -> Contract<Account, i64> {
+    let reserve_credit = move |account: Option<Account>, order: OrderRecord, _: &Turn<i64>| {
         reserve_credit(account, order, reserve)
     };
     Contract::new(
@@ -71,24 +71,24 @@ pub(crate) fn contract(version: &str, reserve: Reserve) -> Contract<Account> {
     .publishes(CREDIT_ANSWERED)
 }
 
-fn register(request: Register, turn: &Turn) -> Result<Decision<Account, Registered>, Declined> {
+fn register(request: Register, turn: &Turn<i64>) -> Result<Decision<Account, Registered>, Refusal> {
     let limit = request.credit_limit.amount.money().map_err(|error| {
         Refusal::new(INVALID_CREDIT_LIMIT, error.to_string()).at("/creditLimit/amount")
     })?;
     let registered = Registered {
-        customer_id: turn.number()?,
+        customer_id: turn.key().cast_unsigned(),
         name: request.name.clone(),
         amount: limit,
     };
     Ok(Decision::put(Account::open(request.name, limit)).reply(registered))
 }
 
-fn credit_left(account: &Account, turn: &Turn) -> Result<CreditLeft, Undecided> {
-    Ok(CreditLeft {
-        id: turn.number()?,
+fn credit_left(account: &Account, turn: &Turn<i64>) -> CreditLeft {
+    CreditLeft {
+        id: turn.key().cast_unsigned(),
         name: account.name.clone(),
         credit_limit: account.available,
-    })
+    }
 }
 
 fn reserve_credit(
@@ -116,7 +116,11 @@ fn reserve_credit(
     }
 }
 
-fn release_credit(account: Option<Account>, order: OrderRecord, _: &Turn) -> Decision<Account> {
+fn release_credit(
+    account: Option<Account>,
+    order: OrderRecord,
+    _: &Turn<i64>,
+) -> Decision<Account> {
     let details = order.order_details;
     if !matches!(order.state, OrderState::Cancelled | OrderState::Rejected) {
         return Decision::malformed("the order's state is neither CANCELLED nor REJECTED");

@@ -19,7 +19,7 @@ pub mod messages;
 
 use domain::{Effect, IsRejected, Order, OrderBeforeCancellation};
 use messages::{PlaceOrder, Placed, Progress, Settings};
-use saga_sdk::{Command, Contract, Decision, Declined, EventType, Listing, Method, Participant};
+use saga_sdk::{Command, Contract, Decision, EventType, Listing, Method, Participant};
 use saga_sdk::{Refusal, RefusalType, Subscription, TimeSpan, Timer, Turn, Undecided};
 use saga_wire::{Balance, OrderDetails, OrderRecord, OrderState};
 
@@ -55,8 +55,9 @@ pub struct OrderService;
 
 impl Participant for OrderService {
     type State = Order;
+    type Key = u64;
 
-    fn contract() -> Contract<Order> {
+    fn contract() -> Contract<Order, u64> {
         Contract::new(
             "order",
             env!("CARGO_PKG_VERSION"),
@@ -104,19 +105,19 @@ impl Participant for OrderService {
 
 saga_sdk::export!(OrderService);
 
-fn place(request: PlaceOrder, turn: &Turn) -> Result<Decision<Order, Placed>, Declined> {
+fn place(request: PlaceOrder, turn: &Turn<u64>) -> Result<Decision<Order, Placed>, Refusal> {
     let refused = |why: String| Refusal::new(INVALID_ORDER_TOTAL, why).at("/orderTotal/amount");
     let total = request.order_total.amount.money();
     let total = total.map_err(|error| refused(error.to_string()))?;
     let order = Order::place(request.customer_id, total)
         .ok_or_else(|| refused("the amount is zero: send more than zero".to_owned()))?;
     let placed = Placed {
-        order_id: turn.number()?,
+        order_id: *turn.key(),
         order_state: order.state,
         customer_id: order.customer_id,
         order_total: total,
     };
-    let created = record(&order, turn)?;
+    let created = record(&order, turn);
     let timeout = turn.settings::<Settings>().answer_timeout;
     let due = turn.time().saturating_add(timeout.as_millis());
     Ok(Decision::put(order)
@@ -125,7 +126,7 @@ fn place(request: PlaceOrder, turn: &Turn) -> Result<Decision<Order, Placed>, De
         .pending(placed))
 }
 
-fn cancel(order: Order, (): (), turn: &Turn) -> Result<Decision<Order, Progress>, Declined> {
+fn cancel(order: Order, (): (), turn: &Turn<u64>) -> Result<Decision<Order, Progress>, Refusal> {
     let effect = order.clone().cancelled().map_err(|IsRejected| {
         let detail = format!(
             "order {} was rejected, so it can't be cancelled",
@@ -137,22 +138,22 @@ fn cancel(order: Order, (): (), turn: &Turn) -> Result<Decision<Order, Progress>
         Effect::Nothing => &order,
         Effect::Stored(order) | Effect::Released(order) => order,
     };
-    let progress = progress(now, turn)?;
-    Ok(decision(effect, turn)?.reply(progress))
+    let progress = progress(now, turn);
+    Ok(decision(effect, turn).reply(progress))
 }
 
-fn progress(order: &Order, turn: &Turn) -> Result<Progress, Undecided> {
-    Ok(Progress {
-        order_id: turn.number()?,
+fn progress(order: &Order, turn: &Turn<u64>) -> Progress {
+    Progress {
+        order_id: *turn.key(),
         order_state: order.state,
         reason: order.reason.clone(),
-    })
+    }
 }
 
 fn answered(
     order: Option<Order>,
     answer: OrderRecord,
-    turn: &Turn,
+    turn: &Turn<u64>,
 ) -> Result<Decision<Order>, Undecided> {
     let is_reserved = match answer.state {
         OrderState::Approved => true,
@@ -167,35 +168,31 @@ fn answered(
         let reason = format!("there is no order {}", answer.id);
         return Err(Undecided::malformed(reason));
     };
-    decision(order.answered(is_reserved), turn)
+    Ok(decision(order.answered(is_reserved), turn))
 }
 
-fn timed_out(
-    order: Order,
-    timeout: Option<TimeSpan>,
-    turn: &Turn,
-) -> Result<Decision<Order>, Undecided> {
+fn timed_out(order: Order, timeout: Option<TimeSpan>, turn: &Turn<u64>) -> Decision<Order> {
     let within = timeout.map_or("in time".into(), |timeout| format!("within {timeout}"));
     let reason = format!("the customer service did not answer {within}");
     decision(order.timed_out(reason), turn)
 }
 
 /// The decision that has this effect. An order that ended waits for no answer.
-fn decision(effect: Effect, turn: &Turn) -> Result<Decision<Order>, Undecided> {
-    Ok(match effect {
+fn decision(effect: Effect, turn: &Turn<u64>) -> Decision<Order> {
+    match effect {
         Effect::Nothing => Decision::unchanged(),
         Effect::Stored(order) => Decision::put(order).cancel_timer(ANSWER_TIMEOUT),
         Effect::Released(order) => {
-            let (customer, cancelled) = (order.customer_id, record(&order, turn)?);
+            let (customer, cancelled) = (order.customer_id, record(&order, turn));
             Decision::put(order).publish(ORDER_CANCELLED, customer, &cancelled)
         }
-    })
+    }
 }
 
 /// The order as the services tell each other of it.
-fn record(order: &Order, turn: &Turn) -> Result<OrderRecord, Undecided> {
-    Ok(OrderRecord {
-        id: turn.number()?.cast_signed(),
+fn record(order: &Order, turn: &Turn<u64>) -> OrderRecord {
+    OrderRecord {
+        id: turn.key().cast_signed(),
         state: order.state,
         order_details: OrderDetails {
             customer_id: order.customer_id,
@@ -203,5 +200,5 @@ fn record(order: &Order, turn: &Turn) -> Result<OrderRecord, Undecided> {
                 amount: order.order_total.into(),
             },
         },
-    })
+    }
 }

@@ -21,6 +21,7 @@
 //! # struct Shelf;
 //! # impl Participant for Shelf {
 //! #     type State = Book;
+//! #     type Key = String;
 //! #     fn contract() -> Contract<Book> {
 //! #         Contract::new("shelf", "1.0.0", "Lends books.")
 //! #             .command(Command::change("lend", Method::Post, "/books/{book}/loan",
@@ -50,13 +51,14 @@ pub use limits::Limits;
 pub use then::Then;
 
 use crate::bindings::saga::participant::types::{
-    Command, Description, KeySource, Message, Origin, Parameter,
+    Command, Description, Header, KeySource, Message, Origin, Parameter,
 };
 use crate::codec;
 use crate::command::parameters;
 use crate::event::{EventType, Timer};
 use crate::participant::Participant;
 use crate::router::Rules;
+use crate::turn::Caller;
 use serde::Serialize;
 
 /// Starts a scenario with an aggregate in this state.
@@ -115,6 +117,11 @@ pub struct Scenario<P: Participant> {
     turns: u64,
     limits: Limits,
     settings: String,
+    id: Option<String>,
+    source: String,
+    correlation: String,
+    caller: Option<Caller>,
+    metadata: Vec<Header>,
 }
 
 impl<P: Participant> Scenario<P> {
@@ -134,6 +141,11 @@ impl<P: Participant> Scenario<P> {
             parameters: Vec::new(),
             turns: 0,
             limits: Limits::default(),
+            id: None,
+            source: "/test".to_owned(),
+            correlation: "test-saga".to_owned(),
+            caller: None,
+            metadata: Vec::new(),
         }
     }
 
@@ -162,6 +174,54 @@ impl<P: Participant> Scenario<P> {
     #[must_use]
     pub fn settings<T: Serialize>(mut self, settings: &T) -> Self {
         self.settings = codec::encode(settings, "the settings");
+        self
+    }
+
+    /// Id of the next message. Unless given: one that no other message of the test has.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Source of the next messages, a URI reference.
+    #[must_use]
+    pub fn source(mut self, source: impl Into<String>) -> Self {
+        self.source = source.into();
+        self
+    }
+
+    /// Id of the saga of the next messages.
+    #[must_use]
+    pub fn correlation(mut self, correlation: impl Into<String>) -> Self {
+        self.correlation = correlation.into();
+        self
+    }
+
+    /// Who sends the next commands. Unless given, the rules are not told.
+    #[must_use]
+    pub fn caller(mut self, caller: Caller) -> Self {
+        self.caller = Some(caller);
+        self
+    }
+
+    /// A header of the next requests and records.
+    ///
+    /// # Panics
+    /// Where the contract does not ask for it: a host would not pass it on.
+    #[must_use]
+    #[track_caller]
+    pub fn metadata(mut self, name: &str, value: &str) -> Self {
+        let asked = &self.description.metadata;
+        assert!(
+            asked.iter().any(|one| one == name),
+            "the contract does not ask for the header {name:?}: add it to .metadata(…)"
+        );
+        self.metadata.retain(|header| header.name != name);
+        self.metadata.push(Header {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        });
         self
     }
 
@@ -205,10 +265,16 @@ impl<P: Participant> Scenario<P> {
             _ => self.key_or_default(),
         };
         let parameters = self.parameters_of(command, &key);
-        self.run(Origin::Command, name, key, parameters, body)
+        let caller = self.caller.clone().map(Caller::into_wit);
+        let message = Message {
+            caller,
+            parameters,
+            ..self.message(Origin::Command, name, key, body)
+        };
+        self.run(message)
     }
 
-    /// This event arrives.
+    /// This event arrives, in the version that `event` says.
     #[track_caller]
     pub fn when_event<B: Serialize>(self, event: EventType<B>, body: &B) -> Then<P> {
         let body = codec::encode(body, event.name());
@@ -228,8 +294,21 @@ impl<P: Participant> Scenario<P> {
                 "there is no subscription to {name:?} on {topic:?}"
             ));
         };
-        let key = self.key_in(body, &subscription.key);
-        self.run(Origin::Event, name, key, Vec::new(), body)
+        let version = event.body_version();
+        let older = subscription.older.iter().find(|one| one.version == version);
+        let pointer = match older {
+            Some(older) => &older.key,
+            None if version == subscription.version => &subscription.key,
+            None => fail(&format!(
+                "the subscription to {name:?} does not read version {version}: a host would make a dead letter of it"
+            )),
+        };
+        let key = self.key_in(body, pointer);
+        let message = Message {
+            version,
+            ..self.message(Origin::Event, name, key, body)
+        };
+        self.run(message)
     }
 
     /// This timer is due.
@@ -237,31 +316,37 @@ impl<P: Participant> Scenario<P> {
     pub fn when_timer<B: Serialize>(self, timer: Timer<B>, body: &B) -> Then<P> {
         let key = self.key_or_default();
         let body = codec::encode(body, timer.name());
-        self.run(Origin::Timer, timer.name(), key, Vec::new(), &body)
+        let message = Message {
+            metadata: Vec::new(),
+            ..self.message(Origin::Timer, timer.name(), key, &body)
+        };
+        self.run(message)
     }
 
-    #[track_caller]
-    fn run(
-        mut self,
-        origin: Origin,
-        name: &str,
-        key: String,
-        parameters: Vec<Parameter>,
-        body: &str,
-    ) -> Then<P> {
-        self.turns += 1;
-        let message = Message {
-            id: format!("test-{}", self.turns),
-            source: "/test".to_owned(),
+    fn message(&self, origin: Origin, name: &str, key: String, body: &str) -> Message {
+        let next = || format!("test-{}", self.turns + 1);
+        Message {
+            id: self.id.clone().unwrap_or_else(next),
+            source: self.source.clone(),
             origin,
             name: name.to_owned(),
             key,
             time: self.time,
-            correlation: "test-saga".to_owned(),
+            correlation: self.correlation.clone(),
             causation: None,
-            parameters,
+            caller: None,
+            metadata: self.metadata.clone(),
+            version: 1,
+            parameters: Vec::new(),
             body: body.to_owned(),
-        };
+        }
+    }
+
+    #[track_caller]
+    fn run(mut self, message: Message) -> Then<P> {
+        self.turns += 1;
+        self.id = None;
+        let (origin, name) = (message.origin, message.name.clone());
         let beyond = self.limits.of_message(self.state.as_deref(), &message);
         assert!(
             beyond.is_empty(),
@@ -276,7 +361,7 @@ impl<P: Participant> Scenario<P> {
                 "the outcome is beyond the host's limits, so nothing of it would take effect:\n{}",
                 beyond.join("\n")
             );
-            let problems = outcome::problems(&self.description, origin, name, outcome);
+            let problems = outcome::problems(&self.description, origin, &name, outcome);
             assert!(
                 problems.is_empty(),
                 "the outcome breaks the contract:\n{}",

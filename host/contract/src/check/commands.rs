@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Problems, free, key};
 use crate::description::{
-    Command, CommandKind, Description, KeySource, Method, path_parameters, path_shape,
+    Command, CommandKind, Description, KeySource, Method, RefusalDescription, path_parameters,
+    path_shape,
 };
 
 pub(super) fn check(description: &Description, found: &mut Problems) {
@@ -108,12 +109,9 @@ fn key_source(command: &Command, place: &str, found: &mut Problems) {
 
 /// Checks that a created aggregate can be read at its location.
 fn location(description: &Description, command: &Command, place: &str, found: &mut Problems) {
-    let CommandKind::Create(location) = &command.kind else {
+    let CommandKind::Create(Some(location)) = &command.kind else {
         return;
     };
-    if location.is_empty() {
-        return;
-    }
     if !location.starts_with('/') || path_parameters(location).len() != 1 {
         let reason = format!("location `{location}` must be a path with one parameter, the key");
         found.add(place, reason);
@@ -129,6 +127,7 @@ fn together(description: &Description, found: &mut Problems) {
     let mut names = BTreeSet::new();
     let mut routes = BTreeSet::new();
     let mut spellings: BTreeMap<String, &str> = BTreeMap::new();
+    let mut refusals: BTreeMap<&str, (&RefusalDescription, &str)> = BTreeMap::new();
     for command in &description.commands {
         let Command {
             name, method, path, ..
@@ -143,6 +142,16 @@ fn together(description: &Description, found: &mut Problems) {
                 method.as_str()
             );
             found.add(&place, reason);
+        }
+        for refusal in &command.refusals {
+            let (other, there) = *refusals.entry(&refusal.code).or_insert((refusal, name));
+            if other != refusal {
+                let reason = format!(
+                    "refusal `{}` has another kind or summary than in command {there}: declare it once",
+                    refusal.code
+                );
+                found.add(&place, reason);
+            }
         }
         // It would be ambiguous which of the names a value gets.
         let other = *spellings.entry(path_shape(path)).or_insert(path);

@@ -21,6 +21,7 @@ fn sound() -> Description {
         request: None,
         reply: "{}".into(),
         refusals: Vec::new(),
+        requires: Vec::new(),
     };
     let filter = |parameter: &str, kind: &str| Filter {
         parameter: parameter.into(),
@@ -30,6 +31,8 @@ fn sound() -> Description {
     let id = || KeySource::PathParameter("id".into());
     Description {
         settings: None,
+        metadata: Vec::new(),
+        claims: Vec::new(),
         name: "desk".into(),
         version: "1.0.0".into(),
         summary: "Does something.".into(),

@@ -12,10 +12,12 @@
 //! - `events`: subscriptions, publications and timers
 //! - `listings`: listings and their filters
 //! - `settings`: the settings of the rules
+//! - `callers`: headers, claims and permissions
 //!
 //! Members that refer to each other are checked together: a pointer with the schema of the value
 //! that it points into, a listing with the command that shows its items, a create with its read.
 
+mod callers;
 mod commands;
 mod events;
 mod listings;
@@ -48,6 +50,7 @@ pub fn problems(description: &Description) -> Vec<DescriptionProblem> {
     schemas(description, &mut found);
     listings::check(description, &mut found);
     settings::check(description, &mut found);
+    callers::check(description, &mut found);
     found.0
 }
 
@@ -116,6 +119,13 @@ fn schemas(description: &Description, found: &mut Problems) {
     for subscription in &description.subscriptions {
         let place = format!("subscription {}", subscription.event_type);
         schema(place, &subscription.schema);
+        for older in &subscription.older {
+            let place = format!(
+                "subscription {} version {}",
+                subscription.event_type, older.version
+            );
+            schema(place, &older.schema);
+        }
     }
     for publication in &description.publications {
         let place = format!("publication {}", publication.event_type);

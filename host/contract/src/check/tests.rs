@@ -8,7 +8,7 @@
 
 use super::*;
 use crate::description::{
-    CommandKind, KeySource, Method, RefusalDescription, RefusalKind, StateDescription,
+    CommandKind, KeySource, Method, OlderVersion, RefusalDescription, RefusalKind, StateDescription,
 };
 use crate::fixture::sound;
 
@@ -24,7 +24,7 @@ fn refusal(code: &str) -> RefusalDescription {
 
 /// Removes the location from the first command.
 fn unread(description: &mut Description) {
-    description.commands[0].kind = CommandKind::Create(String::new());
+    description.commands[0].kind = CommandKind::Create(None);
 }
 
 /// Checks rows of: the change, the reported place, the reported words.
@@ -275,22 +275,22 @@ fn commands() {
             "key `` is not a JSON pointer",
         ),
         (
-            |d| d.commands[0].kind = CommandKind::Create("t/{id}".into()),
+            |d| d.commands[0].kind = CommandKind::Create(Some("t/{id}".into())),
             "command open",
             "location `t/{id}` must be a path with one parameter, the key",
         ),
         (
-            |d| d.commands[0].kind = CommandKind::Create("/t".into()),
+            |d| d.commands[0].kind = CommandKind::Create(Some("/t".into())),
             "command open",
             "location `/t` must be",
         ),
         (
-            |d| d.commands[0].kind = CommandKind::Create("/{a}/{b}".into()),
+            |d| d.commands[0].kind = CommandKind::Create(Some("/{a}/{b}".into())),
             "command open",
             "location `/{a}/{b}` must",
         ),
         (
-            |d| d.commands[0].kind = CommandKind::Create("/tickets/{id}".into()),
+            |d| d.commands[0].kind = CommandKind::Create(Some("/tickets/{id}".into())),
             "command open",
             "location `/tickets/{id}`: no command is a GET there that reads",
         ),
@@ -303,6 +303,17 @@ fn commands() {
             |d| d.commands[0].refusals = vec![refusal("")],
             "command open",
             "has a refusal without a code",
+        ),
+        (
+            |d| {
+                d.commands[0].refusals = vec![refusal("full")];
+                d.commands[2].refusals = vec![RefusalDescription {
+                    summary: "Another sentence.".into(),
+                    ..refusal("full")
+                }];
+            },
+            "command close",
+            "refusal `full` has another kind or summary than in command open: declare it once",
         ),
         (
             |d| {
@@ -319,7 +330,7 @@ fn commands() {
 fn a_read_may_be_asked_with_any_method_and_a_create_may_have_no_location() {
     let mut description = sound();
     description.commands[1].method = Method::Put;
-    description.commands[0].kind = CommandKind::Create(String::new());
+    description.commands[0].kind = CommandKind::Create(None);
     assert_eq!(problems(&description), []);
 }
 
@@ -521,4 +532,84 @@ fn all_problems_are_listed_at_once() {
         places,
         ["name", "command open", "subscription asked", "timer remind"]
     );
+}
+
+#[test]
+fn versions_of_events() {
+    fn older(version: u32, key: &str) -> OlderVersion {
+        OlderVersion {
+            version,
+            key: key.into(),
+            schema: r#"{"type":"object","properties":{"id":{"type":"integer"}}}"#.into(),
+        }
+    }
+    each(&[
+        (
+            |d| d.publications[0].version = 0,
+            "publication answered",
+            "version 0: versions count from 1",
+        ),
+        (
+            |d| d.subscriptions[0].version = 0,
+            "subscription asked",
+            "version 0: versions count from 1",
+        ),
+        (
+            |d| d.subscriptions[0].older = vec![older(1, "/id")],
+            "subscription asked",
+            "older version 1 is not between 1 and 1, the present one",
+        ),
+        (
+            |d| {
+                d.subscriptions[0].version = 3;
+                d.subscriptions[0].older = vec![older(1, "/id"), older(1, "/id")];
+            },
+            "subscription asked",
+            "lists version 1 twice",
+        ),
+        (
+            |d| {
+                d.subscriptions[0].version = 2;
+                d.subscriptions[0].older = vec![older(1, "/ticket")];
+            },
+            "subscription asked version 1",
+            "key `/ticket`",
+        ),
+    ]);
+}
+
+#[test]
+fn headers_claims_and_permissions() {
+    each(&[
+        (
+            |d| d.metadata = vec!["X-Tenant".into()],
+            "metadata",
+            "`X-Tenant` is no name of a header: use lower-case letters",
+        ),
+        (
+            |d| d.metadata = vec!["cookie".into()],
+            "metadata",
+            "`cookie` carries secrets",
+        ),
+        (
+            |d| d.metadata = vec!["a".into(), "a".into()],
+            "metadata",
+            "lists `a` twice",
+        ),
+        (
+            |d| d.metadata = (0..17).map(|number| format!("h{number}")).collect(),
+            "metadata",
+            "lists 17 names, more than 16",
+        ),
+        (
+            |d| d.claims = vec![String::new()],
+            "claims",
+            "the name of a claim has 0 bytes",
+        ),
+        (
+            |d| d.commands[0].requires = vec!["orders cancel".into()],
+            "command open requires",
+            "permission `orders cancel` has a space in it",
+        ),
+    ]);
 }

@@ -28,9 +28,11 @@
 //! - `value`: checks one value against a schema
 //! - [`effort`]: checks that the effort of validating values is bounded
 //! - `pointer`: the types that a schema allows at a JSON pointer
+//! - `integers`: integers in the notation of integers
 //! - [`places`]: the keywords that contain schemas
 
 pub mod effort;
+mod integers;
 mod members;
 mod node;
 pub mod places;
@@ -41,6 +43,7 @@ mod walk;
 
 use serde_json::Value;
 
+pub use integers::write_integers;
 use node::Node;
 pub(crate) use node::Types;
 use walk::Walk;

@@ -203,6 +203,11 @@ impl Types {
         self.0 & other.0 != 0
     }
 
+    /// True if numbers of these types have no fraction.
+    pub(super) fn is_integer(self) -> bool {
+        self.and(Self::NUMBER) == Self::INTEGER
+    }
+
     /// The single types of the set.
     pub(super) fn each(self) -> impl Iterator<Item = Self> {
         let bits = NAMES.iter().map(|(bit, _)| Self(*bit));

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::compatibility;
+use crate::compatibility::{self, only};
 use crate::description::{Command, Description, Publication, Subscription};
 use crate::schema::{self, Comparison, Sides, What};
 
@@ -84,9 +84,17 @@ pub enum Concerns {
 pub fn against(active: &Description, candidate: &Description) -> ShapeFinding {
     let mut found = ShapeFinding::default();
     for event in &active.publications {
-        if let Some(next) = publication(candidate, &event.event_type, &event.topic) {
-            let place = format!("event `{}`", event.event_type);
+        let Some(next) = publication(candidate, &event.event_type, &event.topic) else {
+            continue;
+        };
+        let place = format!("event `{}`", event.event_type);
+        if next.version == event.version {
             found.compare(&place, (&event.schema, &next.schema), &READERS);
+        } else {
+            found.notes.push(format!(
+                "{place}: published in version {} instead of {}: subscribers that are not known here must read it",
+                next.version, event.version
+            ));
         }
     }
     for event in &active.subscriptions {
@@ -99,8 +107,12 @@ pub fn against(active: &Description, candidate: &Description) -> ShapeFinding {
                 topic: event.topic.clone(),
             };
             let place = format!("subscription `{}`", event.event_type);
-            let schemas = (&*next.schema, &*event.schema);
-            found.compare_for(concerns, &place, schemas, &EVENTS, "");
+            // A version that is not read any more is a lack, which is reported elsewhere.
+            let shapes = event.versions().into_iter();
+            let shapes = shapes.filter_map(|version| next.shape(version).zip(event.shape(version)));
+            for ((_, read), (_, written)) in shapes {
+                found.compare_for(concerns.clone(), &place, (read, written), &EVENTS, "");
+            }
         }
     }
     for command in &active.commands {
@@ -214,6 +226,26 @@ impl ShapeFinding {
         sides: &Sides<'_>,
     ) {
         let place = format!("event `{}`", written.event_type);
+        let is_read =
+            |(read, written): (&Subscription, &Publication)| read.shape(written.version).is_some();
+        if !is_read((read, written)) {
+            let text = format!(
+                "{place}: published in version {}, which {} does not read ({})",
+                written.version,
+                sides.reader,
+                only(&read.versions())
+            );
+            return match before {
+                Some(before) if !is_read(before) => {
+                    self.notes
+                        .push(format!("{text}; so it is with the active build"));
+                }
+                _ => self.breaks.push(ShapeBreak {
+                    text,
+                    concerns: Concerns::Others,
+                }),
+            };
+        }
         let now = of_event(read, written);
         let before = before.map(|(read, written)| of_event(read, written));
         let before = before.unwrap_or_default();
@@ -248,11 +280,15 @@ fn covers(told: &str, other: &str) -> bool {
     }
 }
 
-/// Compares an event's subscription with its publication; the key must be present too.
+/// Compares an event's subscription with its publication; the key must be present too. Finds nothing if
+/// the version that is published is not read.
 fn of_event(read: &Subscription, written: &Publication) -> Comparison {
+    let Some((key, read)) = read.shape(written.version) else {
+        return Comparison::default();
+    };
     let written = value(&written.schema);
-    let mut found = schema::accepts(&value(&read.schema), &written);
-    let key = schema::accepts(&with_member(&read.key), &written);
+    let mut found = schema::accepts(&value(read), &written);
+    let key = schema::accepts(&with_member(key), &written);
     let is_gone = key
         .breaks
         .into_iter()

@@ -105,7 +105,8 @@ fn is_understood(
     published.all(|event| {
         is_published = true;
         let found = of_event(read, event);
-        found.breaks.is_empty() && found.unclear.is_empty()
+        let is_read = read.shape(event.version).is_some();
+        is_read && found.breaks.is_empty() && found.unclear.is_empty()
     }) && is_published
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::description::OlderVersion;
 
 fn object(properties: Value, required: &[&str]) -> Value {
     json!({"type": "object", "properties": properties, "required": required})
@@ -385,4 +386,63 @@ fn timers_and_states_that_are_there_have_to_be_read() {
     // Migration may change the shape in any way.
     let found = against(&with("customerId", 1), &with("customer", 2));
     assert_eq!(found.breaks.len(), 1, "{found:?}");
+}
+
+#[test]
+fn an_event_is_compared_with_the_version_that_is_published() {
+    let (first, second) = (created("customerId"), created("customer"));
+    let mut publisher = order(&second);
+    publisher.publications[0].version = 2;
+    let mut reader = customer(&second);
+    reader.subscriptions[0].version = 2;
+    reader.subscriptions[0].key = "/customer".into();
+    reader.subscriptions[0].older = vec![OlderVersion {
+        version: 1,
+        key: "/customerId".into(),
+        schema: first.to_string(),
+    }];
+    let before = order(&first);
+    assert_eq!(texts(&told(&before, &publisher, &[&reader])), [""; 0]);
+    // One that reads only version 1 does not understand it.
+    let late = customer(&first);
+    assert_eq!(
+        texts(&told(&before, &publisher, &[&late])),
+        [
+            "event `order.created`: published in version 2, which participant customer does not read (only 1)"
+        ]
+    );
+    // Readers that are not known may be late, too.
+    let found = told(&before, &publisher, &[]);
+    assert_eq!(texts(&found), [""; 0]);
+    assert!(
+        found.notes[0].contains("published in version 2 instead of 1"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_version_is_compared_with_the_same_version_of_the_active_build() {
+    let first = created("customerId");
+    let active = customer(&first);
+    let mut candidate = customer(&created("customer"));
+    candidate.subscriptions[0].version = 2;
+    candidate.subscriptions[0].key = "/customer".into();
+    let mut older = OlderVersion {
+        version: 1,
+        key: "/customerId".into(),
+        schema: first.to_string(),
+    };
+    candidate.subscriptions[0].older = vec![older.clone()];
+    assert_eq!(texts(&told(&active, &candidate, &[])), [""; 0]);
+    older.schema = object(
+        json!({"customerId": {"type": "integer"}, "by": {"type": "string"}}),
+        &["by"],
+    )
+    .to_string();
+    candidate.subscriptions[0].older = vec![older];
+    let found = told(&active, &candidate, &[]);
+    assert!(
+        texts(&found)[0].contains("subscription `order.created`"),
+        "{found:?}"
+    );
 }

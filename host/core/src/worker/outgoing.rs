@@ -26,6 +26,10 @@ pub(super) fn outbox(
                 correlation: Some(cause.correlation.clone()),
                 causation: Some(cause.id.clone()),
                 traceparent: cause.traceparent.clone(),
+                extra: (event.version != 1)
+                    .then(|| (header::DATA_VERSION.to_owned(), event.version.to_string()))
+                    .into_iter()
+                    .collect(),
                 ..Attributes::default()
             },
             from_generation: true,

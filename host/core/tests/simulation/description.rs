@@ -64,24 +64,28 @@ pub(crate) fn description(role: Role, shape: Shape) -> Description {
         request: Some("{}".into()),
         reply: "{}".into(),
         refusals: Vec::new(),
+        requires: Vec::new(),
     };
     let create = |name| {
         command(
             name,
             Method::Post,
             "/",
-            CommandKind::Create("/{id}".into()),
+            CommandKind::Create(Some("/{id}".into())),
             KeySource::Generated,
         )
     };
     let by_id = || KeySource::PathParameter("id".into());
     let get = command("get", Method::Get, "/{id}", CommandKind::Read, by_id());
     let publication = |event_type: &str, topic: &str| Publication {
+        version: 1,
         event_type: event_type.into(),
         topic: topic.into(),
         schema: "{}".into(),
     };
     let subscription = |event_type: &str, key: &str, untyped| Subscription {
+        version: 1,
+        older: Vec::new(),
         event_type: event_type.into(),
         topic: role.listens_to().into(),
         group: role.name().into(),
@@ -140,6 +144,8 @@ pub(crate) fn description(role: Role, shape: Shape) -> Description {
         (_, None) => {}
     }
     Description {
+        metadata: Vec::new(),
+        claims: Vec::new(),
         name: role.name().into(),
         version: "1.0.0".into(),
         summary: String::new(),

@@ -78,6 +78,8 @@ impl Process {
         let call = &scene.calls[ask.call];
         let key = ask.key.or(generated.map(|key| key.to_string()));
         let asked = Asked {
+            caller: None,
+            metadata: Vec::new(),
             command: call.command.into(),
             key: key.unwrap_or_default(),
             parameters: Vec::new(),

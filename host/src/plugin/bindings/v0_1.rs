@@ -1,4 +1,5 @@
-//! Version 0.1 of the contract, frozen: its rules take no settings and are told no causation.
+//! Version 0.1 of the contract, frozen: its rules take no settings, are told no causation, caller or
+//! metadata, and know one version of each event.
 
 use saga_contract::description::Description;
 use saga_core::message as m;
@@ -25,7 +26,16 @@ mod generated {
 
 pub(super) use generated::{Participant, ParticipantPre};
 
-saga_contract::description_from_generated!(generated::saga::participant::types, settings: |_| None);
+saga_contract::description_from_generated!(
+    generated::saga::participant::types,
+    settings: |_| None,
+    metadata: |_| Vec::new(),
+    claims: |_| Vec::new(),
+    location: |location: String| Some(location).filter(|location| !location.is_empty()),
+    requires: |_| Vec::new(),
+    published: |_| 1,
+    read: |_| (1, Vec::new()),
+);
 saga_core::outcome_from_generated!();
 
 pub(super) fn describe(

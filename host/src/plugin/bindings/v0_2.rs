@@ -46,6 +46,9 @@ pub(super) fn handle(
     let parameters: Vec<_> = (message.parameters.iter())
         .map(|(name, value)| t::Parameter { name, value })
         .collect();
+    let metadata: Vec<_> = (message.metadata.iter())
+        .map(|(name, value)| t::Header { name, value })
+        .collect();
     let message = generated::exports::saga::participant::rules::Message {
         id: &message.id,
         source: &message.source,
@@ -59,6 +62,12 @@ pub(super) fn handle(
         time: message.time,
         correlation: &message.correlation,
         causation: message.causation.as_deref(),
+        caller: message.caller.as_ref().map(|caller| t::Caller {
+            subject: &caller.subject,
+            claims: &caller.claims,
+        }),
+        metadata: &metadata,
+        version: message.version,
         parameters: &parameters,
         body: &message.body,
     };

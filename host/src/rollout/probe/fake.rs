@@ -191,6 +191,9 @@ pub(super) fn message(origin: Origin, name: &str) -> Message {
         time: 1,
         correlation: "c".into(),
         causation: None,
+        caller: None,
+        metadata: Vec::new(),
+        version: 1,
         parameters: Vec::new(),
         body: r#"{"key":"k"}"#.into(),
     }

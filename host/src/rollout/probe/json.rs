@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use saga_contract::number::Decimal;
 use serde_json::{Number, Value};
 
 /// A JSON pointer at which two values differ, with both values there.
@@ -89,44 +90,6 @@ fn is_same(one: &Number, other: &Number) -> bool {
             Decimal::of(&other.to_string()),
         );
         one.is_some() && one == other
-    }
-}
-
-/// A number as its significant digits times a power of ten.
-#[derive(Debug, PartialEq, Eq)]
-struct Decimal {
-    is_negative: bool,
-    digits: String,
-    exponent: i64,
-}
-
-impl Decimal {
-    /// Parses a JSON number; `None` if its exponent overflows.
-    fn of(text: &str) -> Option<Self> {
-        let (is_negative, text) = match text.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, text),
-        };
-        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let exponent: i64 = exponent.parse().ok()?;
-        let all = [whole, fraction].concat();
-        let significant = all.trim_end_matches('0');
-        let zeros = i64::try_from(all.len() - significant.len()).ok()?;
-        let shift = i64::try_from(fraction.len()).ok()?;
-        let digits = significant.trim_start_matches('0').to_owned();
-        if digits.is_empty() {
-            return Some(Self {
-                is_negative: false,
-                digits,
-                exponent: 0,
-            });
-        }
-        Some(Self {
-            is_negative,
-            digits,
-            exponent: exponent.checked_add(zeros)?.checked_sub(shift)?,
-        })
     }
 }
 

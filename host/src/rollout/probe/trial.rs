@@ -178,6 +178,9 @@ impl<'b> TrialRun<'b> {
             time: self.now,
             correlation: "probe".into(),
             causation: None,
+            caller: None,
+            metadata: Vec::new(),
+            version: 1,
             parameters: Vec::new(),
             body: body.to_owned(),
         }

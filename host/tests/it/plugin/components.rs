@@ -261,6 +261,7 @@ const NOWHERE: [&str; 2] = ["/kye", ""];
 
 impl<const POINTER: usize> Participant for Listener<POINTER> {
     type State = u32;
+    type Key = String;
 
     fn contract() -> Contract<u32> {
         let hear = |_: Option<u32>, _: Told, _: &Turn| Decision::unchanged();

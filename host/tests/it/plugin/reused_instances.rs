@@ -144,6 +144,9 @@ fn message(number: u64) -> Message {
         time: 7,
         correlation: "1".into(),
         causation: None,
+        caller: None,
+        metadata: Vec::new(),
+        version: 1,
         parameters: Vec::new(),
         body: "{}".into(),
     }

@@ -57,6 +57,7 @@ pub struct Booking;
 
 impl Participant for Booking {
     type State = Room;
+    type Key = String;
 
     fn contract() -> Contract<Room> {
         Contract::new("booking", env!("CARGO_PKG_VERSION"), "Books meeting rooms.")

@@ -141,10 +141,17 @@ impl Turn<'_> {
                     id,
                     correlation,
                     causation,
+                    version,
+                    body,
                     ..
                 } = self.message;
+                let caller = (self.message.caller.as_ref())
+                    .map(|caller| json!({"subject": caller.subject, "claims": caller.claims}));
+                let metadata = self.message.metadata.iter();
+                let metadata: Vec<_> = metadata.map(|one| json!([one.name, one.value])).collect();
                 let given: Value = serde_json::from_str(self.given).unwrap_or_default();
-                let told = json!({"settings": given, "id": id, "correlation": correlation, "causation": causation});
+                let told = json!({"settings": given, "id": id, "correlation": correlation, "causation": causation,
+                    "caller": caller, "metadata": metadata, "version": version, "body": body});
                 self.reply(told.to_string());
             }
             Act::Reply(value) => self.reply(value.to_string()),
@@ -292,6 +299,9 @@ mod tests {
             time: 7,
             correlation: "1".to_owned(),
             causation: None,
+            caller: None,
+            metadata: Vec::new(),
+            version: 1,
             parameters: vec![],
             body: "null".to_owned(),
         }

@@ -69,6 +69,7 @@ fn honest(settings: &Settings) -> wit::Description {
         event_type: one.event_type.clone(),
         topic: one.topic.clone(),
         schema: one.schema.to_string(),
+        version: one.version,
     });
     let schema_of = |timer| {
         let schema = settings.timer_schemas.get(timer);
@@ -101,6 +102,8 @@ fn honest(settings: &Settings) -> wit::Description {
             schema: settings.schema.to_string(),
             default: settings.default.to_string(),
         }),
+        metadata: settings.metadata.clone(),
+        claims: settings.claims.clone(),
     }
 }
 
@@ -146,11 +149,19 @@ fn command(command: &Command) -> wit::Command {
             code: "no".to_owned(),
             summary: "The settings say so.".to_owned(),
         }],
+        requires: command.requires.clone(),
     }
 }
 
 fn subscription(subscription: &Subscription) -> wit::Subscription {
+    let older = subscription.older.iter().map(|older| wit::OlderVersion {
+        version: older.version,
+        key: older.key.clone(),
+        schema: older.schema.to_string(),
+    });
     wit::Subscription {
+        version: subscription.version,
+        older: older.collect(),
         event_type: subscription.event_type.clone(),
         topic: subscription.topic.clone(),
         group: subscription.group.clone(),

@@ -65,6 +65,10 @@ pub struct Settings {
     pub timer_schemas: BTreeMap<String, serde_json::Value>,
     /// Default: none.
     pub listings: Vec<Listing>,
+    /// Headers that it asks for. Default: none.
+    pub metadata: Vec<String>,
+    /// Claims that it asks for. Default: none.
+    pub claims: Vec<String>,
     /// The settings that an operator may give to it. Default: none.
     pub settings: Option<OperatorSettings>,
     /// What is done on a message, by the message's name: an act, or a list of them. A name that is not
@@ -138,6 +142,9 @@ pub struct Command {
     /// A JSON Schema of the body. Default: the command takes none.
     #[serde(default)]
     pub request: Option<serde_json::Value>,
+    /// Permissions that a caller needs. Default: none.
+    #[serde(default)]
+    pub requires: Vec<String>,
     /// A JSON Schema of the reply. Default `true`.
     #[serde(default = "anything")]
     pub reply: serde_json::Value,
@@ -147,8 +154,8 @@ pub struct Command {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// It makes one, which is readable at this path.
-    Create(String),
+    /// It makes one, which is readable at this path, if at any.
+    Create(Option<String>),
     /// It may change one.
     #[default]
     Change,
@@ -177,6 +184,30 @@ pub struct Subscription {
     /// A JSON Schema of the body. Default `true`.
     #[serde(default = "anything")]
     pub schema: serde_json::Value,
+    /// Version of the body. Default 1.
+    #[serde(default = "first_version")]
+    pub version: u32,
+    /// Older versions. Default: none.
+    #[serde(default)]
+    pub older: Vec<OlderVersion>,
+}
+
+/// An older version of an event that is listened to.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OlderVersion {
+    /// The version.
+    pub version: u32,
+    /// Pointer to the key. Default `/key`.
+    #[serde(default = "key_pointer")]
+    pub key: String,
+    /// A JSON Schema of the body. Default `true`.
+    #[serde(default = "anything")]
+    pub schema: serde_json::Value,
+}
+
+fn first_version() -> u32 {
+    1
 }
 
 /// An event that may be published.
@@ -190,6 +221,9 @@ pub struct Publication {
     /// A JSON Schema of the body. Default `true`.
     #[serde(default = "anything")]
     pub schema: serde_json::Value,
+    /// Version of the body. Default 1.
+    #[serde(default = "first_version")]
+    pub version: u32,
 }
 
 /// A listing.
@@ -265,6 +299,7 @@ impl Default for Settings {
             kind,
             key: key_in_path(),
             request: None,
+            requires: vec![],
             reply: anything(),
         };
         Self {
@@ -285,15 +320,20 @@ impl Default for Settings {
                 key: key_pointer(),
                 untyped: false,
                 schema: anything(),
+                version: 1,
+                older: vec![],
             }],
             publications: vec![Publication {
                 event_type: "changed".to_owned(),
                 topic: "changedTopic".to_owned(),
                 schema: anything(),
+                version: 1,
             }],
             timers: vec!["later".to_owned()],
             timer_schemas: BTreeMap::new(),
             listings: vec![],
+            metadata: vec![],
+            claims: vec![],
             settings: None,
             handle: BTreeMap::new(),
             migrate: Migrate::default(),

@@ -305,6 +305,9 @@ mod tests {
             time: 7,
             correlation: "1".to_owned(),
             causation: None,
+            caller: None,
+            metadata: Vec::new(),
+            version: 1,
             parameters: vec![],
             body: body.to_owned(),
         }

@@ -1,0 +1,118 @@
+//! Integers in the notation of integers.
+//!
+//! To JSON Schema `1.0` is an integer; to most libraries that read JSON into types it is none. So
+//! rules are offered it as `1`.
+
+use serde_json::{Number, Value};
+
+use super::Types;
+use super::pointer::types_at;
+use crate::json;
+use crate::number::Decimal;
+
+/// Brings every number that the schema says is an integer into the notation of integers, and returns
+/// true if that changed the value. `text` is the value's text, and `schema` the text of a JSON Schema.
+/// An integer beyond 64 bits stays as it is.
+pub fn write_integers(value: &mut Value, text: &str, schema: &str) -> bool {
+    // Almost all bodies end here.
+    if !text.contains(['.', 'e', 'E']) {
+        return false;
+    }
+    let mut places = Vec::new();
+    find(value, &mut String::new(), &mut places);
+    if places.is_empty() {
+        return false;
+    }
+    let Ok(schema) = json::parse(schema) else {
+        return false;
+    };
+    let mut is_changed = false;
+    for (pointer, integer) in places {
+        if types_at(&schema, &pointer).is_ok_and(Types::is_integer)
+            && let Some(place) = value.pointer_mut(&pointer)
+        {
+            *place = Value::Number(integer);
+            is_changed = true;
+        }
+    }
+    is_changed
+}
+
+/// The numbers that are integers in another notation, with their pointers. Recurses as deep as JSON
+/// is read.
+fn find(value: &Value, pointer: &mut String, found: &mut Vec<(String, Number)>) {
+    let length = pointer.len();
+    match value {
+        Value::Number(number) => {
+            let text = number.as_str();
+            if text.contains(['.', 'e', 'E'])
+                && let Some(integer) = Decimal::of(text).and_then(|decimal| decimal.integer())
+                && let Ok(integer) = integer.parse()
+            {
+                found.push((pointer.clone(), integer));
+            }
+        }
+        Value::Array(values) => {
+            for (index, value) in values.iter().enumerate() {
+                pointer.push('/');
+                pointer.push_str(&index.to_string());
+                find(value, pointer, found);
+                pointer.truncate(length);
+            }
+        }
+        Value::Object(members) => {
+            for (name, value) in members {
+                pointer.push('/');
+                pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+                find(value, pointer, found);
+                pointer.truncate(length);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+
+    const SCHEMA: &str = r##"{
+        "type": "object",
+        "properties": {
+            "id": {"type": "integer"},
+            "price": {"type": "number"},
+            "counts": {"type": "array", "items": {"$ref": "#/$defs/count"}},
+            "a/b": {"type": ["integer", "null"]},
+            "open": true
+        },
+        "$defs": {"count": {"type": "integer", "minimum": 0}}
+    }"##;
+
+    fn rewritten(text: &str) -> Option<String> {
+        let mut value = json::parse(text).unwrap();
+        write_integers(&mut value, text, SCHEMA).then(|| value.to_string())
+    }
+
+    #[test]
+    fn what_the_schema_calls_an_integer_is_written_as_one() {
+        let text = r#"{"id":1.0,"price":300.00,"counts":[2,3e2],"a/b":-4.0,"open":5.0}"#;
+        let found = json::parse(&rewritten(text).unwrap()).unwrap();
+        let wanted = r#"{"id":1,"price":300.00,"counts":[2,300],"a/b":-4,"open":5.0}"#;
+        assert_eq!(found, json::parse(wanted).unwrap());
+    }
+
+    #[test]
+    fn other_bodies_stay_as_they_are() {
+        for text in [
+            r#"{"id":1,"price":1.50}"#,
+            r#"{"price":300.00}"#,
+            r#"{"id":1.5}"#,
+            r#"{"id":1e30}"#,
+            r#"{"id":7,"note":"1.0 e"}"#,
+            "7.0",
+        ] {
+            assert_eq!(rewritten(text), None, "{text}");
+        }
+    }
+}
