@@ -19,20 +19,26 @@ use messages::{SeatReleased, Settings, Status};
 use saga_sdk::{Command, Contract, Decision, EventType, Listing, Method, Participant};
 use saga_sdk::{Refusal, RefusalType, Subscription, TimeSpan, Timer, Turn};
 
+/// The name of the participant, and of the group in which it reads.
+const NAME: &str = "__name__";
+
+/// The topics.
+const PAYMENT_REQUESTS: &str = "__name__-payment-requests";
+const PAYMENTS: &str = "__name__-payments";
+const SEATS: &str = "__name__-seats";
+
 /// A guest has to pay.
-pub const PAYMENT_ASKED: EventType<MoneyAsked> =
-    EventType::new("payment-asked", "__name__-payment-requests");
+pub const PAYMENT_ASKED: EventType<MoneyAsked> = EventType::new("payment-asked", PAYMENT_REQUESTS);
 
 /// A guest is to be paid back.
-pub const REFUND_ASKED: EventType<MoneyAsked> =
-    EventType::new("refund-asked", "__name__-payment-requests");
+pub const REFUND_ASKED: EventType<MoneyAsked> = EventType::new("refund-asked", PAYMENT_REQUESTS);
 
 /// A seat is free again.
-pub const SEAT_RELEASED: EventType<SeatReleased> = EventType::new("seat-released", "__name__-seats");
+pub const SEAT_RELEASED: EventType<SeatReleased> = EventType::new("seat-released", SEATS);
 
 /// A payment service reports.
 pub const PAYMENT_REPORTED: EventType<PaymentReported> =
-    EventType::new("payment-reported", "__name__-payments");
+    EventType::new("payment-reported", PAYMENTS);
 
 /// The time to pay is over. Its body says nothing: the reservation is its aggregate.
 pub const PAYMENT_DUE: Timer<()> = Timer::new("payment-due");
@@ -54,9 +60,10 @@ pub struct __Name__Service;
 
 impl Participant for __Name__Service {
     type State = Reservation;
+    type Key = u64; // the host counts the reservations
 
-    fn contract() -> Contract<Reservation> {
-        Contract::new("__name__", env!("CARGO_PKG_VERSION"), "Reserves seats.")
+    fn contract() -> Contract<Reservation, u64> {
+        Contract::new(NAME, env!("CARGO_PKG_VERSION"), "Reserves seats.")
             .endpoint("/__name__", 8080)
             .settings(Settings {
                 payment_timeout: TimeSpan::from_secs(15 * 60),
@@ -67,14 +74,24 @@ impl Participant for __Name__Service {
                     .readable_at("/reservations/{reservation}"),
             )
             .command(
-                Command::change("cancel", Method::Post, "/reservations/{reservation}/cancel", cancel)
-                    .summary("Cancels a reservation; what was paid is paid back.")
-                    .refuses(ALREADY_RELEASED),
+                Command::change(
+                    "cancel",
+                    Method::Post,
+                    "/reservations/{reservation}/cancel",
+                    cancel,
+                )
+                .summary("Cancels a reservation; what was paid is paid back.")
+                .refuses(ALREADY_RELEASED),
             )
             .command(
-                Command::change("report-payment", Method::Post, "/reservations/{reservation}/payment", report)
-                    .summary("Reports what became of the payment.")
-                    .refuses(WRONG_AMOUNT),
+                Command::change(
+                    "report-payment",
+                    Method::Post,
+                    "/reservations/{reservation}/payment",
+                    report,
+                )
+                .summary("Reports what became of the payment.")
+                .refuses(WRONG_AMOUNT),
             )
             .command(
                 Command::read("get-reservation", "/reservations/{reservation}", show)
@@ -87,7 +104,12 @@ impl Participant for __Name__Service {
                     .filter("guest", "/guest")
                     .filter("status", "/status"),
             )
-            .on(Subscription::to(PAYMENT_REPORTED, "__name__", "/reservation", reported))
+            .on(Subscription::to(
+                PAYMENT_REPORTED,
+                NAME,
+                "/reservation",
+                reported,
+            ))
             .timer(PAYMENT_DUE, overdue)
             .publishes(PAYMENT_ASKED)
             .publishes(REFUND_ASKED)
@@ -97,7 +119,7 @@ impl Participant for __Name__Service {
 
 saga_sdk::export!(__Name__Service);
 
-fn reserve(request: Reserve, turn: &Turn) -> Decision<Reservation, Reserved> {
+fn reserve(request: Reserve, turn: &Turn<u64>) -> Decision<Reservation, Reserved> {
     let reservation = Reservation {
         seat: request.seat,
         guest: request.guest,
@@ -112,12 +134,16 @@ fn reserve(request: Reserve, turn: &Turn) -> Decision<Reservation, Reserved> {
         .publish(PAYMENT_ASKED, turn.key(), &asked)
         .set_timer(PAYMENT_DUE, pay_before, &())
         .pending(Reserved {
-            reservation: turn.key().to_owned(),
+            reservation: *turn.key(),
             pay_before,
         })
 }
 
-fn cancel(reservation: Reservation, (): (), turn: &Turn) -> Result<Decision<Reservation, Reservation>, Refusal> {
+fn cancel(
+    reservation: Reservation,
+    (): (),
+    turn: &Turn<u64>,
+) -> Result<Decision<Reservation, Reservation>, Refusal> {
     if reservation.status == Status::Released {
         let detail = format!("reservation {} was released already", turn.key());
         return Err(Refusal::new(ALREADY_RELEASED, detail));
@@ -135,7 +161,11 @@ fn cancel(reservation: Reservation, (): (), turn: &Turn) -> Result<Decision<Rese
 }
 
 /// A command reports a payment: a wrong amount is refused.
-fn report(reservation: Reservation, payment: Payment, turn: &Turn) -> Result<Decision<Reservation, ()>, Refusal> {
+fn report(
+    reservation: Reservation,
+    payment: Payment,
+    turn: &Turn<u64>,
+) -> Result<Decision<Reservation, ()>, Refusal> {
     if payment.amount_cents != reservation.price_cents {
         let detail = format!("{} cents were asked for", reservation.price_cents);
         return Err(Refusal::new(WRONG_AMOUNT, detail).at("/amountCents"));
@@ -144,7 +174,11 @@ fn report(reservation: Reservation, payment: Payment, turn: &Turn) -> Result<Dec
 }
 
 /// An event reports a payment: one that makes no sense becomes a dead letter, which an operator sees.
-fn reported(reservation: Option<Reservation>, event: PaymentReported, turn: &Turn) -> Decision<Reservation> {
+fn reported(
+    reservation: Option<Reservation>,
+    event: PaymentReported,
+    turn: &Turn<u64>,
+) -> Decision<Reservation> {
     match reservation {
         None => Decision::malformed(format!("there is no reservation {}", turn.key())),
         Some(reservation) if event.payment.amount_cents != reservation.price_cents => {
@@ -154,7 +188,7 @@ fn reported(reservation: Option<Reservation>, event: PaymentReported, turn: &Tur
     }
 }
 
-fn settled(reservation: Reservation, payment: &Payment, turn: &Turn) -> Decision<Reservation> {
+fn settled(reservation: Reservation, payment: &Payment, turn: &Turn<u64>) -> Decision<Reservation> {
     let is_awaited = reservation.status == Status::AwaitingPayment;
     match (payment.is_paid, is_awaited) {
         (true, true) => Decision::put(Reservation {
@@ -178,29 +212,33 @@ fn settled(reservation: Reservation, payment: &Payment, turn: &Turn) -> Decision
 }
 
 /// The timer is due. It was cancelled if the payment was reported, but rules don't rely on that.
-fn overdue(reservation: Reservation, (): (), turn: &Turn) -> Decision<Reservation> {
+fn overdue(reservation: Reservation, (): (), turn: &Turn<u64>) -> Decision<Reservation> {
     match reservation.status {
         Status::AwaitingPayment => released(reservation, turn),
         Status::Confirmed | Status::Released => Decision::unchanged(),
     }
 }
 
-fn show(reservation: &Reservation, _: &Turn) -> Reservation {
+fn show(reservation: &Reservation, _: &Turn<u64>) -> Reservation {
     reservation.clone()
 }
 
-fn released(reservation: Reservation, turn: &Turn) -> Decision<Reservation> {
+fn released(reservation: Reservation, turn: &Turn<u64>) -> Decision<Reservation> {
     let released = SeatReleased {
-        reservation: turn.key().to_owned(),
+        reservation: *turn.key(),
         seat: reservation.seat.clone(),
     };
     let status = Status::Released;
-    Decision::put(Reservation { status, ..reservation }).publish(SEAT_RELEASED, turn.key(), &released)
+    Decision::put(Reservation {
+        status,
+        ..reservation
+    })
+    .publish(SEAT_RELEASED, turn.key(), &released)
 }
 
-fn money(reservation: &Reservation, turn: &Turn) -> MoneyAsked {
+fn money(reservation: &Reservation, turn: &Turn<u64>) -> MoneyAsked {
     MoneyAsked {
-        reservation: turn.key().to_owned(),
+        reservation: *turn.key(),
         guest: reservation.guest.clone(),
         amount_cents: reservation.price_cents,
     }

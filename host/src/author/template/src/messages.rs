@@ -53,7 +53,7 @@ pub struct Reserve {
 #[serde(rename_all = "camelCase")]
 pub struct Reserved {
     /// Number of the reservation.
-    pub reservation: String,
+    pub reservation: u64,
     /// Time by which it has to be paid, in milliseconds since 1970-01-01T00:00:00Z.
     pub pay_before: u64,
 }
@@ -73,7 +73,7 @@ pub struct Payment {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PaymentReported {
     /// Number of the reservation.
-    pub reservation: String,
+    pub reservation: u64,
     /// What became of the payment.
     pub payment: Payment,
 }
@@ -83,7 +83,7 @@ pub struct PaymentReported {
 #[serde(rename_all = "camelCase")]
 pub struct MoneyAsked {
     /// Number of the reservation.
-    pub reservation: String,
+    pub reservation: u64,
     /// The guest who pays, or is paid back.
     pub guest: String,
     /// The amount in cents.
@@ -94,7 +94,7 @@ pub struct MoneyAsked {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SeatReleased {
     /// Number of the reservation.
-    pub reservation: String,
+    pub reservation: u64,
     /// The seat.
     pub seat: String,
 }

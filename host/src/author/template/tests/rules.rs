@@ -2,8 +2,10 @@
 
 use __crate__::messages::{MoneyAsked, Payment, PaymentReported, Reservation, Reserve, Reserved};
 use __crate__::messages::{SeatReleased, Settings, Status};
-use __crate__::{__Name__Service, ALREADY_RELEASED, PAYMENT_ASKED, PAYMENT_DUE, PAYMENT_REPORTED};
+use __crate__::{ALREADY_RELEASED, PAYMENT_ASKED, PAYMENT_DUE, PAYMENT_REPORTED};
 use __crate__::{REFUND_ASKED, SEAT_RELEASED, WRONG_AMOUNT};
+
+use __crate__::__Name__Service;
 
 use saga_sdk::testing::{given, given_nothing, migrated};
 use saga_sdk::{NOT_FOUND, TimeSpan};
@@ -32,14 +34,14 @@ fn payment(is_paid: bool) -> Payment {
 
 fn reported(payment: Payment) -> PaymentReported {
     PaymentReported {
-        reservation: "1".to_owned(),
+        reservation: 1,
         payment,
     }
 }
 
 fn asked() -> MoneyAsked {
     MoneyAsked {
-        reservation: "1".to_owned(),
+        reservation: 1,
         guest: "Ann".to_owned(),
         amount_cents: 2500,
     }
@@ -47,7 +49,7 @@ fn asked() -> MoneyAsked {
 
 fn released() -> SeatReleased {
     SeatReleased {
-        reservation: "1".to_owned(),
+        reservation: 1,
         seat: "C7".to_owned(),
     }
 }
@@ -68,11 +70,11 @@ fn a_reservation_asks_for_the_payment_and_sets_a_timer() {
             },
         )
         .state(&awaiting())
-        .published(PAYMENT_ASKED, "1", &asked())
+        .published(PAYMENT_ASKED, 1, &asked())
         .published_no_more()
         .timer_set(PAYMENT_DUE, 61_000, &())
         .replied_pending(&Reserved {
-            reservation: "1".to_owned(),
+            reservation: 1,
             pay_before: 61_000,
         });
 }
@@ -97,7 +99,7 @@ fn a_declined_payment_releases_the_seat() {
         .when_event(PAYMENT_REPORTED, &reported(payment(false)))
         .state(&reservation(Status::Released, false))
         .timer_cancelled(PAYMENT_DUE)
-        .published(SEAT_RELEASED, "1", &released())
+        .published(SEAT_RELEASED, 1, &released())
         .published_no_more();
 }
 
@@ -106,7 +108,7 @@ fn a_reservation_that_nobody_pays_is_released() {
     given::<__Name__Service>(awaiting())
         .when_timer(PAYMENT_DUE, &())
         .state(&reservation(Status::Released, false))
-        .published(SEAT_RELEASED, "1", &released())
+        .published(SEAT_RELEASED, 1, &released())
         .published_no_more();
 }
 
@@ -123,7 +125,7 @@ fn a_late_payment_is_paid_back_once() {
     given::<__Name__Service>(reservation(Status::Released, false))
         .when_event(PAYMENT_REPORTED, &reported(payment(true)))
         .state(&reservation(Status::Released, true))
-        .published(REFUND_ASKED, "1", &asked())
+        .published(REFUND_ASKED, 1, &asked())
         .published_no_more()
         .and_then()
         .when_event(PAYMENT_REPORTED, &reported(payment(true)))
@@ -145,7 +147,7 @@ fn a_cancellation_releases_the_seat_and_pays_back_what_was_paid() {
         .when_command("cancel", &())
         .state(&reservation(Status::Released, false))
         .timer_cancelled(PAYMENT_DUE)
-        .published(SEAT_RELEASED, "1", &released())
+        .published(SEAT_RELEASED, 1, &released())
         .published_no_more()
         .replied(&reservation(Status::Released, false))
         .and_then()
@@ -154,8 +156,8 @@ fn a_cancellation_releases_the_seat_and_pays_back_what_was_paid() {
     given::<__Name__Service>(reservation(Status::Confirmed, true))
         .when_command("cancel", &())
         .state(&reservation(Status::Released, true))
-        .published(SEAT_RELEASED, "1", &released())
-        .published(REFUND_ASKED, "1", &asked())
+        .published(SEAT_RELEASED, 1, &released())
+        .published(REFUND_ASKED, 1, &asked())
         .published_no_more();
 }
 
