@@ -24,6 +24,7 @@ use serde_json::Value;
 /// # struct Library;
 /// # impl Participant for Library {
 /// #     type State = Book;
+/// #     type Key = String;
 /// fn contract() -> Contract<Book> {
 ///     Contract::new("library", "1.0.0", "Lends books.")
 ///         .command(Command::read("get-book", "/books/{book}", |book: &Book, _: &Turn| book.clone())

@@ -58,15 +58,14 @@ pub fn create(folder: &Path, name: &ProjectName, source: &SdkSource) -> Result<(
         path: folder.to_owned(),
         error,
     };
-    match std::fs::read_dir(folder) {
-        Ok(mut entries) if entries.next().is_some() => {
-            return Err(NotCreated::Occupied(folder.to_owned()));
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            return Err(NotCreated::Occupied(folder.to_owned()));
-        }
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(error)),
-        _ => {}
+    let is_free = match std::fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => false,
+        Err(error) => return Err(refused(error)),
+    };
+    if !is_free {
+        return Err(NotCreated::Occupied(folder.to_owned()));
     }
     let dependency = dependency(source).map_err(NotCreated::Sdk)?;
     if let Some(parent) = folder.parent()

@@ -16,7 +16,7 @@ use super::arguments::{OverrideArguments, SettingsArguments, setting};
 use super::run::{self, Beside};
 use super::signals::Signals;
 use super::{admin_file, author, complain, exit, probe_report, reply, say, table};
-use crate::app::{self, RuleSource, RunningHost, StartError};
+use crate::app::{self, RuleSource, RunningHost};
 use crate::author::project::Project;
 use crate::author::sources::Sources;
 use crate::author::steps::{Cargo, Step, StepFailed};

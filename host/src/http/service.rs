@@ -272,7 +272,7 @@ impl Service {
         let limits = self.participant.limits();
         // The value is far larger than the text, so it is dropped before the turn.
         let description = serving.active.description();
-        let keyed = || {
+        let keyed = || -> Result<_, Problem> {
             let mut value = checked(route, &text, &self.bodies)?;
             let schema = description.command(&route.command);
             let schema = schema.and_then(|command| command.request.as_deref());

@@ -39,12 +39,13 @@ pub(crate) fn read(headers: Option<&BorrowedHeaders>) -> (Attributes, Option<u64
             if header.key == header::TIME {
                 made_at = text.and_then(from_rfc3339);
             }
-            let mut named = attributes.named_mut().into_iter();
-            if let Some((_, value)) = named.find(|(name, _)| *name == header.key) {
+            let named = |(name, _): &(&str, &mut Option<String>)| *name == header.key;
+            if let Some((_, value)) = attributes.named_mut().into_iter().find(named) {
                 *value = text.map(str::to_owned);
-            } else if let Some(text) = text
-                && !OWN.contains(&header.key)
-                && text.len() <= OTHER_BYTES
+                continue;
+            }
+            let is_kept = |text: &&str| !OWN.contains(&header.key) && text.len() <= OTHER_BYTES;
+            if let Some(text) = text.filter(is_kept)
                 && attributes.extra.len() < OTHERS
             {
                 let other = (header.key.to_owned(), text.to_owned());

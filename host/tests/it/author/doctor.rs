@@ -1,7 +1,7 @@
 //! `saga doctor`: what a toolchain lacks.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 use tempfile::TempDir;

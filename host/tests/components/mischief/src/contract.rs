@@ -51,9 +51,12 @@ pub(crate) fn description() -> Description {
                 request: None,
                 reply: COUNTED.to_owned(),
                 refusals: vec![],
+                requires: Vec::new(),
             },
         ],
         subscriptions: vec![Subscription {
+            version: 1,
+            older: Vec::new(),
             event_type: "mischief".to_owned(),
             topic: "mischiefTopic".to_owned(),
             group: "mischief".to_owned(),
@@ -62,6 +65,7 @@ pub(crate) fn description() -> Description {
             schema: EVENT.to_owned(),
         }],
         publications: vec![Publication {
+            version: 1,
             event_type: "noise".to_owned(),
             topic: "noiseTopic".to_owned(),
             schema: "true".to_owned(),
@@ -72,5 +76,7 @@ pub(crate) fn description() -> Description {
         }],
         listings: Vec::new(),
         settings: None,
+        metadata: Vec::new(),
+        claims: Vec::new(),
     }
 }
