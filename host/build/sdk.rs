@@ -85,8 +85,10 @@ fn inheriting_nothing(mut manifest: Table, workspace: &Table) -> Result<String, 
             .ok_or("the workspace lacks a section")
     };
     let (common, dependencies) = (of_workspace("package")?, of_workspace("dependencies")?);
-    // The lints of this project are not those of the author's.
-    manifest.remove("lints");
+    // Warnings of the SDK are not the author's to act on.
+    let silent = Table::from_iter([("warnings".to_owned(), Value::from("allow"))]);
+    let lints = Table::from_iter([("rust".to_owned(), silent.into())]);
+    manifest.insert("lints".into(), lints.into());
     let package = table_of(&mut manifest, "package")?;
     for (name, value) in package.iter_mut() {
         if is_inherited(value) {

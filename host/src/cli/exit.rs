@@ -15,9 +15,9 @@ exit_codes! {
     DONE = 0;
     /// bad settings, a bad command line, an unknown participant or generation
     USAGE = 64;
-    /// a component does not build, fails its tests, was refused, can't be read, or decides differently too often; a redrive failed
+    /// a build, test or check of a component failed, or too many decisions differ; a redrive failed
     COMPONENT = 65;
-    /// an address can't be listened on; another process reads in a consumer group; no host runs there; the Rust toolchain lacks something
+    /// an address can't be listened on; a group has another reader; no host runs; a tool is missing
     UNAVAILABLE = 69;
     /// a fault of the host itself
     INTERNAL = 70;

@@ -1,6 +1,6 @@
 //! The SDK as packages: what the program embeds, and what cargo packages, are the sources of this checkout.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -119,7 +119,12 @@ fn the_embedded_manifests_say_what_cargo_would_package() {
             }
             let is_there = |(name, one): (String, toml::Value)| {
                 let version = one.get("version").cloned().unwrap_or(one.clone());
-                let features = one.get("features").cloned();
+                let features = one.get("features").and_then(toml::Value::as_array);
+                let features = features
+                    .into_iter()
+                    .flatten()
+                    .filter_map(toml::Value::as_str);
+                let features: BTreeSet<_> = features.map(str::to_owned).collect();
                 (
                     name,
                     version,
