@@ -27,6 +27,7 @@ pub(crate) fn description() -> Description {
         },
         commands: vec![
             Command {
+                requires: Vec::new(),
                 name: "act".to_owned(),
                 summary: "Does what the body says.".to_owned(),
                 method: Method::Post,
