@@ -144,7 +144,7 @@ fn the_rules_that_run_follow_the_sources() {
             && said.contains("1 of 1 recorded inputs decided differently"),
         "{said}"
     );
-    assert!(said.contains("reply /payBefore: "), "{said}");
+    assert!(said.contains("reply /pending/payBefore: "), "{said}");
 
     // What does not build, or fails a test, leaves the active rules active.
     project.edit(SOURCE, "fn money(", "fn money(,");

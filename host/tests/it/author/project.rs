@@ -16,7 +16,8 @@ fn settings() -> String {
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("author");
     format!(
         "[net]\noffline = true\n[build]\nbuild-dir = {kept:?}\n\
-         [profile.release.package.\"*\"]\nopt-level = 0\noverflow-checks = false\n"
+         [profile.release.package.\"*\"]\nopt-level = 0\noverflow-checks = false\n\
+         [profile.dev]\ndebug = false\n"
     )
 }
 
@@ -109,7 +110,7 @@ fn a_new_project_passes_its_tests_and_is_served() {
     let wrong = json!({"isPaid": true, "amountCents": 1});
     assert_eq!(
         host.post("loan", "/reservations/1/payment", &wrong).status,
-        400
+        422
     );
     assert_eq!(
         host.send("loan", "POST", "/reservations/1/cancel", "")
