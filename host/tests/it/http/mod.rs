@@ -11,6 +11,7 @@ mod idempotency;
 mod idle_clients;
 mod listings;
 mod member_names;
+mod metadata;
 mod prefer;
 mod requests;
 mod schema_effort;
