@@ -99,6 +99,7 @@ fn inheriting_nothing(mut manifest: Table, workspace: &Table) -> Result<String, 
         }
     }
     package.insert("publish".into(), false.into());
+    let head = Table::from_iter([("package".to_owned(), package.clone().into())]);
     inherit_dependencies(table_of(&mut manifest, "dependencies")?, dependencies)?;
     if let Some(Value::Table(targets)) = manifest.get_mut("target") {
         for (_, target) in targets.iter_mut() {
@@ -106,7 +107,9 @@ fn inheriting_nothing(mut manifest: Table, workspace: &Table) -> Result<String, 
             inherit_dependencies(table_of(target, "dependencies")?, dependencies)?;
         }
     }
-    Ok(toml::to_string(&manifest)?)
+    manifest.remove("package");
+    let (head, rest) = (toml::to_string(&head)?, toml::to_string(&manifest)?);
+    Ok(format!("{head}\n{rest}"))
 }
 
 fn table_of<'t>(table: &'t mut Table, name: &str) -> Result<&'t mut Table, String> {

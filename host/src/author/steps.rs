@@ -54,7 +54,7 @@ impl Step {
     fn failure(self) -> StepFailed {
         StepFailed::Failed(match self {
             Self::Build => "the component does not build",
-            Self::Test => "a test fails",
+            Self::Test => "a test fails, or the tests do not build",
         })
     }
 }
@@ -66,6 +66,9 @@ pub struct Cargo {
     pub umask: Option<u32>,
     /// Ends a step in progress.
     pub stop: CancellationToken,
+    /// True for a process group of its own, so that a stop ends its compilers and tests too. Then
+    /// the caller handles signals, of which a terminal sends cargo none.
+    pub has_own_group: bool,
 }
 
 impl Cargo {
@@ -76,9 +79,10 @@ impl Cargo {
     pub fn run(&self, step: Step, project: &Project) -> Result<(), StepFailed> {
         let mut cargo = self.command();
         cargo.args(step.arguments()).current_dir(&project.folder);
-        // A group of its own, so that a stop ends its tests and compilers too.
-        cargo.process_group(0).stdin(Stdio::null());
-        let child = cargo.spawn();
+        if self.has_own_group {
+            cargo.process_group(0);
+        }
+        let child = cargo.stdin(Stdio::null()).spawn();
         let mut child = child
             .map_err(|error| StepFailed::NoCargo(format!("cargo can't be started: {error}")))?;
         let status = ended(&mut child, &self.stop);

@@ -68,6 +68,7 @@ pub(super) fn dev(request: DevArguments, rules: RuleSource, usual: Mode) -> u8 {
         flags: request.allowed.flags(false),
         cargo: Cargo {
             umask: Some(usual.bits()),
+            has_own_group: true,
             ..Cargo::default()
         },
     };
@@ -116,7 +117,7 @@ impl Session {
             tokio::pin!(build);
             let built = tokio::select! {
                 built = &mut build => built,
-                _ = signals.stop() => {
+                _ = signals.next() => {
                     self.cargo.stop.cancel();
                     build.await
                 }
@@ -134,6 +135,7 @@ impl Session {
                 *rounds.lock() = self.follow(running, &first);
             },
             stopping: &|| self.cargo.stop.cancel(),
+            ends_at_hangup: true,
         };
         let served = runtime.block_on(run::serve(&config, rules, &beside));
         self.cargo.stop.cancel();

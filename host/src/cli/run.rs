@@ -27,6 +27,8 @@ pub(super) struct Beside<'b> {
     pub(super) ready: &'b (dyn Fn(&RunningHost) + Sync),
     /// Called when the host is asked to stop, before the drain.
     pub(super) stopping: &'b (dyn Fn() + Sync),
+    /// True if SIGHUP ends the host too, as the end of its terminal; otherwise it re-reads files.
+    pub(super) ends_at_hangup: bool,
 }
 
 /// Runs a host to its end.
@@ -47,6 +49,7 @@ pub(super) fn run(config: &Config, rules: RuleSource) -> ExitCode {
     let beside = Beside {
         ready: &announce,
         stopping: &|| {},
+        ends_at_hangup: false,
     };
     let served = runtime.block_on(serve(config, rules, &beside));
     // Work that waits for the store, or for a blocked disk, must not delay the end.
@@ -150,6 +153,7 @@ pub(super) async fn serve(
             }
         };
         match received {
+            Received::Reread if beside.ends_at_hangup => break signals::HANGUP,
             Received::Reread => running.reread(),
             Received::Stop(which) => break which,
         }

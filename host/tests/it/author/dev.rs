@@ -103,9 +103,9 @@ impl Dev {
         answer.json()
     }
 
-    /// Ends it as Ctrl-C does; gives its exit code.
-    fn end(mut self) -> Option<i32> {
-        signal(self.child.id(), "INT");
+    /// Ends it by a signal, as Ctrl-C (INT) or the end of a terminal (HUP) does; gives its exit code.
+    fn end(mut self, name: &str) -> Option<i32> {
+        signal(self.child.id(), name);
         self.child.wait().unwrap().code()
     }
 }
@@ -202,7 +202,7 @@ fn the_rules_that_run_follow_the_sources() {
     std::fs::write(project.path().join("notes.txt"), "").unwrap();
     assert!(dev.until(" has changed").contains("notes.txt"));
     dev.until("done in");
-    assert_eq!(dev.end(), Some(0));
+    assert_eq!(dev.end("HUP"), Some(0));
 
     // What happened is kept until a reset.
     for (arguments, status) in [(&[][..], 200), (&["--reset"], 404)] {
@@ -210,7 +210,7 @@ fn the_rules_that_run_follow_the_sources() {
         dev.until("ready: the sources are watched");
         let url = format!("{}/reservations/1", dev.url("loan "));
         assert_eq!(request("GET", &url, &[], b"").status, status);
-        assert_eq!(dev.end(), Some(0));
+        assert_eq!(dev.end("INT"), Some(0));
     }
 }
 
@@ -223,11 +223,11 @@ fn a_first_build_that_fails_waits_for_the_next_change() {
     dev.until("nothing runs yet");
     project.edit(SOURCE, "fn money(,", "fn money(");
     dev.until("ready: the sources are watched");
-    assert_eq!(dev.end(), Some(0));
+    assert_eq!(dev.end("INT"), Some(0));
 
-    // Ctrl-C while nothing runs, in the middle of a build or after it.
+    // The end of the terminal while nothing runs, in the middle of a build.
     project.edit(SOURCE, "fn money(", "fn money(,");
     let mut dev = Dev::start(&project, &[]);
     dev.until("$ cargo build");
-    assert_eq!(dev.end(), Some(0));
+    assert_eq!(dev.end("HUP"), Some(0));
 }
