@@ -84,3 +84,33 @@ fn a_compiler_that_is_too_old_and_a_missing_target_are_told_apart() {
         );
     }
 }
+
+#[test]
+fn a_missing_target_is_installed_with_rustup() {
+    let toolchain = programs(&[("cargo", "cargo 1.99.0")]);
+    let folder = toolchain.path().display();
+    fs::create_dir_all(toolchain.path().join("lib/rustlib")).unwrap();
+    let script = |name: &str, cases: &str| {
+        let path = toolchain.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\ncase $1 in {cases} esac\n")).unwrap();
+        fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    let rustc = format!(
+        "-vV) echo release: 1.99.0;; --print) echo {folder};; *) test -e {folder}/installed;;"
+    );
+    script("rustc", &rustc);
+    let rustup = format!("show) echo {folder};; target) echo \"$@\" >{folder}/installed;;");
+    script("rustup", &rustup);
+    let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
+    let doctor = |arguments: &[&str]| call(saga().arg("doctor").args(arguments).env("PATH", &path));
+    let (code, out, _) = doctor(&[]);
+    assert_eq!(code, 69, "{out}");
+    let (code, out, err) = doctor(&["--fix"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(
+        out.contains("a trial program builds") && err.contains("done"),
+        "{out}{err}"
+    );
+    let asked = fs::read_to_string(toolchain.path().join("installed")).unwrap();
+    assert_eq!(asked.trim(), "target add wasm32-wasip2");
+}
