@@ -45,9 +45,9 @@ impl FakeGateway {
         }
     }
 
-    /// What goes wrong with the next call.
-    pub fn next_call(&mut self, trouble: Trouble) {
-        self.trouble = vec![trouble];
+    /// From now on, its calls go wrong like this, over and over.
+    pub fn goes(&mut self, trouble: Vec<Trouble>) {
+        self.trouble = trouble;
     }
 
     /// The money that it holds: what it charged and did not pay back, in cents.

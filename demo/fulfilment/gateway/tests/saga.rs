@@ -47,7 +47,7 @@ impl Adapter {
             let payment = world.one_of(&to_do).clone();
             let trouble = [Trouble::None, Trouble::CallLost, Trouble::AnswerLost];
             let trouble = *world.one_of(&trouble);
-            self.gateway.next_call(trouble);
+            self.gateway.goes(vec![trouble]);
             if let Some(report) = perform(&payment, &mut self.gateway) {
                 if world.chance(1, 2) {
                     self.later.push((payment.order, report.clone()));

@@ -69,14 +69,21 @@ impl World {
         let (Some(outsider), Some(mut state)) = (outsider, state) else {
             return;
         };
+        let set_idle = |outsiders: &mut Outsiders, idle| {
+            if let Some(is_idle) = outsiders.is_idle.get_mut(place) {
+                *is_idle = idle;
+            }
+        };
+        // What changes while it acts wakes it again: it may have looked before.
+        set_idle(&mut self.outsiders, true);
         self.outsiders.is_acting = true;
         let has_more = (outsider.act)(state.as_mut(), self);
         self.outsiders.is_acting = false;
         if let Some(there) = self.outsiders.states.get_mut(place) {
             *there = Some(state);
         }
-        if let Some(is_idle) = self.outsiders.is_idle.get_mut(place) {
-            *is_idle = !has_more;
+        if has_more {
+            set_idle(&mut self.outsiders, false);
         }
         self.check_invariants();
     }
