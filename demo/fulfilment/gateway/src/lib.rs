@@ -11,6 +11,11 @@
 pub mod adapter;
 pub mod fake;
 
+// The listings of the page for authors, which use this saga: they are compiled and run here.
+#[cfg(doctest)]
+#[doc = include_str!("../../../../docs/authors.md")]
+mod authors {}
+
 use fulfilment_payments::{Done, PaymentState, PaymentView, Report};
 
 /// A call of which nothing is known: it may have taken effect.
