@@ -42,19 +42,20 @@ pub(super) fn check(blueprint: &Rc<Blueprint>, seeds: u64, story: &dyn Fn(&mut W
     let seeds = one.map_or(0..seeds, |seed: u64| seed..seed.saturating_add(1));
     for seed in seeds {
         let faults = Faults::of(seed, &mut Random::new(seed, 1));
-        if let Err(failure) = run(blueprint, (seed, 0), faults, story) {
+        if let Some(failure) = run(blueprint, (seed, 0), faults, story) {
             let failure = shrunk(blueprint, seed, failure, story);
             fail(&report(&failure, seed, one.is_some()));
         }
     }
 }
 
+/// Tells the story once; returns the failure, if it fails.
 fn run(
     blueprint: &Rc<Blueprint>,
     (seed, variation): (u64, u64),
     faults: Faults,
     story: &dyn Fn(&mut World),
-) -> Result<(), Failure> {
+) -> Option<Failure> {
     let mut world = World::new(blueprint, (seed, variation), faults);
     let told = panics::caught(|| {
         story(&mut world);
@@ -66,7 +67,8 @@ fn run(
             ));
         }
     });
-    told.map_err(|message| Failure { world, message })
+    let message = told.err()?;
+    Some(Failure { world, message })
 }
 
 /// A failure with as few faults and steps as were found. It depends on the seed alone.
@@ -80,7 +82,7 @@ fn shrunk(
     let shortest = |faults: &Faults| {
         let affordable = (0..VARIATIONS).take_while(|_| steps.get() < SHRINKING);
         let failures = affordable.filter_map(|one| {
-            let failure = run(blueprint, (seed, one), faults.clone(), story).err()?;
+            let failure = run(blueprint, (seed, one), faults.clone(), story)?;
             steps.set(steps.get() + failure.world.steps);
             Some(failure)
         });

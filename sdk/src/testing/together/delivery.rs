@@ -38,7 +38,7 @@ impl World {
             return;
         }
         match record::key_of(&record, description, &self.blueprint.limits) {
-            Ok(key) => match hosted.queue(&key, Queued::Event(record)) {
+            Ok(key) => match hosted.queue(&key, Queued::Event(Box::new(record))) {
                 Ok(()) => {
                     self.note(format!(
                         "{name} {key}: an event waits behind an earlier message"

@@ -51,7 +51,7 @@ pub(super) struct Waiting {
 
 #[derive(Clone)]
 pub(super) enum Queued {
-    Event(Record),
+    Event(Box<Record>),
     /// The name of a timer.
     Timer(String),
 }

@@ -216,7 +216,7 @@ impl World {
             self.echoes.push(record.clone());
         }
         let repeats = &self.blueprint.repeats;
-        let may_repeat = repeats.iter().any(|name| *name == record.event_type);
+        let may_repeat = repeats.contains(&record.event_type);
         if may_repeat && self.faults.has(Fault::Repeats) && self.schedule.chance(1, 4) {
             let id = self.next_id("e");
             self.echoes.push(Record {
