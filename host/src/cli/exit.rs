@@ -15,9 +15,9 @@ exit_codes! {
     DONE = 0;
     /// bad settings, a bad command line, an unknown participant or generation
     USAGE = 64;
-    /// a component was refused, can't be read, or decides differently too often; a redrive failed
+    /// a component or record is refused or unreadable; too many changed decisions; a redrive failed
     COMPONENT = 65;
-    /// an address can't be listened on; another process reads in a consumer group; no host runs there
+    /// an address can't be used; another process reads in a consumer group; no host or log is there
     UNAVAILABLE = 69;
     /// a fault of the host itself
     INTERNAL = 70;

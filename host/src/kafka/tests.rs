@@ -186,10 +186,15 @@ fn records_without_our_headers_are_accepted() {
 
     let rig = rig_on(&cluster, "t");
     let consumer = rig.consuming();
-    for expected in ["java", "bare"] {
+    let java = ("__TypeId__".to_owned(), "com.example.OrderDto".to_owned());
+    for (expected, extra) in [("java", vec![java]), ("bare", Vec::new())] {
         let record = consumer.next().record;
         assert_eq!((value(&record).as_str(), record.key), (expected, None));
-        assert_eq!(record.attributes, Default::default());
+        let attributes = Attributes {
+            extra,
+            ..Attributes::default()
+        };
+        assert_eq!(record.attributes, attributes);
     }
 }
 

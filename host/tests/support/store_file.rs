@@ -19,6 +19,7 @@ pub struct Foreign {
     pub value: Option<Vec<u8>>,
     pub event_type: Option<String>,
     pub id: Option<String>,
+    pub headers: Vec<(String, String)>,
 }
 
 /// A record with this value and nothing else: no key, no headers.
@@ -28,6 +29,7 @@ pub fn record(value: impl AsRef<[u8]>) -> Foreign {
         value: Some(value.as_ref().to_owned()),
         event_type: None,
         id: None,
+        headers: Vec::new(),
     }
 }
 
@@ -54,6 +56,12 @@ impl Foreign {
             id: Some(id.to_owned()),
             ..self
         }
+    }
+
+    /// With another header.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Without a value.
@@ -99,8 +107,8 @@ pub fn publish(data: &Path, topic: &str, records: &[Foreign]) {
         .as_millis() as i64;
     for (offset, record) in (first..).zip(records) {
         sql.execute(
-            "INSERT INTO outbox (topic, partition, offset, key, value, event_type, event_id, time)
-             VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO outbox (topic, partition, offset, key, value, event_type, event_id, time, extra)
+             VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 row,
                 offset,
@@ -108,7 +116,8 @@ pub fn publish(data: &Path, topic: &str, records: &[Foreign]) {
                 record.value,
                 record.event_type,
                 record.id,
-                now
+                now,
+                serde_json::to_string(&record.headers).unwrap(),
             ],
         )
         .unwrap();

@@ -3,6 +3,7 @@
 mod blocked;
 mod broken_rules;
 mod dead_letters;
+mod event_versions;
 mod journal;
 mod limits;
 mod other_domain;
