@@ -6,13 +6,14 @@
 # other features of shared dependencies and build some of them again).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-once demo-kafka demo-kafka-once test fuzz-api bench bench-swaps bench-kafka
+.PHONY: help demo demo-once demo-kafka demo-kafka-once demo-fulfilment test fuzz-api bench bench-swaps bench-kafka
 .PHONY: build components fixtures lint wasm-target first-build-note tools
 
 # Most tests wait for something most of the time.
 export RUST_TEST_THREADS ?= $(shell echo $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )))
 
 WASM := cargo build --release --target wasm32-wasip2
+FULFILMENT := -p fulfilment-orders -p fulfilment-inventory -p fulfilment-payments -p fulfilment-shipping
 ARGS ?=
 API_CALLS ?= 20000
 # The demo and the tests find the built components there, whatever the user's cargo is set to.
@@ -34,6 +35,9 @@ demo-kafka: components build ## Run it as two hosts over a real Kafka, which is 
 demo-kafka-once: components build ## The same, but end after the walk; fails if anything was wrong
 	target/release/saga-demo walk --kafka --once $(ARGS)
 
+demo-fulfilment: components build ## Run a saga of four participants with a payment gateway, explain it, check its books and end
+	target/release/saga-demo fulfilment $(ARGS)
+
 test: fixtures build ## Run all tests
 	cargo test --release --workspace
 
@@ -52,11 +56,11 @@ bench-kafka: components build ## Measure two hosts over a real Kafka, next to ba
 build: first-build-note ## Build the host, the demo and the benchmarks
 	cargo build --release --workspace
 
-components: wasm-target ## Build the rule components customer (three builds of it) and order
-	$(WASM) -p customer -p order -p customer-cautious -p customer-faulty
+components: wasm-target ## Build the rule components customer (three builds of it), order, and those of the fulfilment saga
+	$(WASM) -p customer -p order -p customer-cautious -p customer-faulty $(FULFILMENT)
 
 fixtures: wasm-target
-	$(WASM) -p customer -p order -p customer-cautious -p customer-faulty -p booking -p mischief -p chameleon -p veteran
+	$(WASM) -p customer -p order -p customer-cautious -p customer-faulty $(FULFILMENT) -p booking -p mischief -p chameleon -p veteran
 
 lint: tools ## Check the formatting, and run clippy with warnings as errors
 	cargo fmt --all --check

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use saga_demo::files::{Files, ServicePorts};
+use saga_demo::fulfilment::FulfilmentFiles;
 use saga_demo::kafka::cluster::{BOOTSTRAP, KafkaChoice};
 
 /// The Customer/Order saga, step by step. `saga-bench` has the load generator and the benchmarks.
@@ -23,6 +24,33 @@ pub(crate) enum Task {
     /// Start a host, or Kafka and two hosts, and walk through the saga step by step, then leave the
     /// services up.
     Walk(WalkArgs),
+    /// Start a host with the four participants of the fulfilment saga and the adapter of a payment gateway, walk
+    /// through it step by step, check the books, and end.
+    Fulfilment(FulfilmentArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FulfilmentArgs {
+    /// The host [default: target/release/saga]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) saga: Option<PathBuf>,
+    /// Directory of the components [default: target/wasm32-wasip2/release]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) components: Option<PathBuf>,
+    /// Directory for the state and the log [default: target/demo-fulfilment]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+impl FulfilmentArgs {
+    /// The files of the walk, with the defaults of this target directory.
+    pub(crate) fn files(self, target: &Path) -> FulfilmentFiles {
+        FulfilmentFiles {
+            saga: self.saga.unwrap_or_else(|| target.join("release/saga")),
+            components: (self.components).unwrap_or_else(|| target.join("wasm32-wasip2/release")),
+            data: self.data.unwrap_or_else(|| target.join("demo-fulfilment")),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -117,7 +145,9 @@ mod tests {
 
     fn place(arguments: &[&str], environment: Option<&str>) -> (String, Option<KafkaChoice>) {
         let arguments = ["saga-demo", "walk"].iter().chain(arguments);
-        let Task::Walk(args) = Cli::try_parse_from(arguments).unwrap().command;
+        let Task::Walk(args) = Cli::try_parse_from(arguments).unwrap().command else {
+            panic!("it is a walk");
+        };
         let (data, wanted) = args.place(Path::new("t"), environment.map(str::to_owned));
         (data.display().to_string(), wanted)
     }

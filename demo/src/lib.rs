@@ -6,6 +6,7 @@
 //! # Layout
 //!
 //! - [`walk`]: the saga step by step, for a reader
+//! - [`fulfilment`]: the same for the saga of four participants in `demo/fulfilment`
 //! - [`contract`] (with [`cents`]), [`admin`]: clients of the two services and of the admin
 //!   interface
 //! - [`kafka`]: a client of the broker
@@ -18,6 +19,7 @@ pub mod admin;
 pub mod cents;
 pub mod contract;
 pub mod files;
+pub mod fulfilment;
 pub mod hosts;
 pub mod interrupt;
 pub mod kafka;

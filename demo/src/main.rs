@@ -1,4 +1,4 @@
-//! `saga-demo`: the Customer/Order saga, step by step, for a reader. See the library beside this
+//! `saga-demo`: the Customer/Order saga, and the fulfilment saga, step by step, for a reader. See the library beside this
 //! file.
 
 mod cli;
@@ -8,20 +8,28 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use saga_demo::files;
 use saga_demo::walk::{self, WalkOptions, page::WalkPage};
+use saga_demo::{files, fulfilment};
 
 use crate::cli::{Cli, Task, WalkArgs};
 
 fn main() -> ExitCode {
-    let Task::Walk(args) = Cli::parse().command;
+    let task = Cli::parse().command;
     // One thread: the host needs the others.
     let ended = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("can't start the runtime")
         .and_then(|runtime| {
-            let ended = runtime.block_on(walk(args));
+            let ended = runtime.block_on(async {
+                match task {
+                    Task::Walk(args) => walk(args).await,
+                    Task::Fulfilment(args) => {
+                        let files = args.files(&files::target());
+                        fulfilment::run(&files, &mut page()).await
+                    }
+                }
+            });
             // After an interrupt, results of Kafka clients are not needed.
             runtime.shutdown_background();
             ended
@@ -34,7 +42,6 @@ fn main() -> ExitCode {
 
 async fn walk(args: WalkArgs) -> Result<ExitCode> {
     let target = files::target();
-    let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let (data, kafka) = args.place(&target, cli::environment());
     let walk = WalkOptions {
         ports: args.ports(),
@@ -45,5 +52,11 @@ async fn walk(args: WalkArgs) -> Result<ExitCode> {
         kafka,
         once: args.once,
     };
-    walk::run(&walk, &mut WalkPage::new(io::stdout(), colour)).await
+    walk::run(&walk, &mut page()).await
+}
+
+/// Standard output, with colours on a terminal.
+fn page() -> WalkPage<io::Stdout> {
+    let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    WalkPage::new(io::stdout(), colour)
 }

@@ -115,7 +115,7 @@ pub(super) async fn credit_becomes<W: Write>(
 
 /// Repeats a GET until its answer is the awaited one, or for [`DECIDED_WITHIN`]; returns the last
 /// answer.
-pub(super) async fn get_until(
+pub(crate) async fn get_until(
     client: &mut Client,
     path: &str,
     is_it: impl Fn(&Response) -> bool,
@@ -149,7 +149,8 @@ pub(super) async fn credit_left<W: Write>(
     Ok(Some(found))
 }
 
-async fn post<W: Write>(
+/// Sends a POST, and shows it with its answer.
+pub(crate) async fn post<W: Write>(
     client: &mut Client,
     path: &str,
     body: String,

@@ -13,7 +13,7 @@
 //!
 //! Must not know: host internals; it sees the HTTP contract, the records and the processes.
 
-mod call;
+pub(crate) mod call;
 mod operator;
 mod orders;
 pub mod page;

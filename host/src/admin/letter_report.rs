@@ -195,7 +195,7 @@ impl LetterDetail {
 }
 
 impl Bytes {
-    fn of(bytes: &[u8]) -> Self {
+    pub(super) fn of(bytes: &[u8]) -> Self {
         use base64::Engine as _;
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::Text(text.to_owned()),
@@ -204,7 +204,7 @@ impl Bytes {
     }
 }
 
-fn headers(attributes: &saga_core::record::Attributes) -> BTreeMap<String, String> {
+pub(super) fn headers(attributes: &saga_core::record::Attributes) -> BTreeMap<String, String> {
     let named = attributes.named().into_iter().filter_map(|(name, value)| {
         let value = value.as_ref()?;
         Some((name.to_owned(), value.clone()))

@@ -5,6 +5,8 @@
 //! - [`service`]: the routes
 //! - [`access`]: access control
 //! - [`dead_letters`]: lists, redrives and discards dead letters; [`letter_report`]: its answers
+//! - [`topics`]: records of topics of the embedded log; `publish`: one that an operator publishes;
+//!   [`topic_report`]: its answers
 //! - [`states`]: migrates stored states; quarantined aggregates
 //! - [`readiness`]: readiness, and the operator's report
 //!
@@ -13,6 +15,9 @@
 pub mod access;
 pub mod dead_letters;
 pub mod letter_report;
+mod publish;
 pub mod readiness;
 pub mod service;
 pub mod states;
+pub mod topic_report;
+pub mod topics;

@@ -17,6 +17,7 @@
 //! POST /participants/{name}/migration      migrates some stored states of older versions (?after=KEY)
 //! GET  /participants/{name}/quarantine     aggregates whose states can't be read
 //! POST /participants/{name}/quarantine/release            lets the rules read one again ({"key": "17", "by": "who"})
+//! GET, POST /topics/{topic}/records        records of the embedded log, see [`super::topics`]
 //! GET  /livez                             200 as long as the process runs
 //! GET  /readyz                            200 as long as requests are taken, with a report
 //! GET  /problems/{word}                   a page on a kind of problem
@@ -48,6 +49,7 @@ use super::access::Access;
 use super::dead_letters::{self, LetterQuery};
 use super::readiness::Readiness;
 use super::states;
+use super::topics::{self, Topics};
 use crate::apidocs;
 use crate::apidocs::problems::Kind;
 use crate::base::budget::Budget;
@@ -88,11 +90,11 @@ const COMPONENT_TIME: Duration = Duration::from_secs(120);
 /// Bytes of any other body.
 const BODY_BYTES: usize = 4 << 10;
 
-/// Bytes of a request on a dead letter, with a value.
-const LETTER_BYTES: usize = 8 << 20;
+/// Bytes of a request on a dead letter or a record, with a value.
+pub(super) const LETTER_BYTES: usize = 8 << 20;
 
 /// Longest time for the upload of any other body.
-const BODY_TIME: Duration = Duration::from_secs(30);
+pub(super) const BODY_TIME: Duration = Duration::from_secs(30);
 
 const JSON: &str = "application/json";
 
@@ -128,6 +130,7 @@ pub async fn serve(
 pub struct Admin {
     access: Access,
     reloader: Reloader,
+    topics: Topics,
     readiness: Readiness,
     exposition: RenderMetrics,
     requests: Requests,
@@ -149,13 +152,14 @@ impl Admin {
     pub fn new(
         token: Option<&str>,
         component_bytes: usize,
-        reloader: Reloader,
+        (reloader, topics): (Reloader, Topics),
         readiness: Readiness,
         (exposition, requests): (RenderMetrics, Requests),
     ) -> Self {
         Self {
             access: Access::new(token),
             reloader,
+            topics,
             readiness,
             exposition,
             requests,
@@ -332,6 +336,9 @@ impl Admin {
     async fn serve(&self, request: Request<Incoming>) -> Result<Answered, Problem> {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
+        if let Some(topic) = topics::at(path) {
+            return self.topics.serve(topic, &head, body, &self.bodies).await;
+        }
         let place = AdminPath::at(path).ok_or_else(|| nothing_at(path))?;
         let method = place.method();
         let asked = if head.method == Method::HEAD {
@@ -522,7 +529,7 @@ fn problem_page(method: &Method, path: &str) -> Result<Answered, Problem> {
     resource_response(Cow::Owned(page), method, path)
 }
 
-fn answer(status: StatusCode, body: &impl Serialize) -> Result<Answered, Problem> {
+pub(super) fn answer(status: StatusCode, body: &impl Serialize) -> Result<Answered, Problem> {
     let body = serde_json::to_string(body).map_err(|error| {
         let detail = format!("the answer can't be written: {error}");
         Problem::new(Kind::AnswerFailed, detail)
@@ -609,7 +616,10 @@ fn set_flag(flags: &mut Flags, name: &str, value: &str) -> Result<(), Problem> {
 }
 
 /// The body as JSON of this form. An empty body is the default.
-fn read_json<T: DeserializeOwned + Default>(bytes: &[u8], form: &str) -> Result<T, Problem> {
+pub(super) fn read_json<T: DeserializeOwned + Default>(
+    bytes: &[u8],
+    form: &str,
+) -> Result<T, Problem> {
     if bytes.trim_ascii().is_empty() {
         return Ok(T::default());
     }

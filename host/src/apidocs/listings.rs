@@ -18,14 +18,16 @@ pub(super) fn operation(
     page_items: usize,
     schemas: &mut Schemas,
 ) -> Value {
-    let kinds = [&[Kind::BadCursor, Kind::BadQuery][..], &answers::ALWAYS].concat();
+    let own = [Kind::BadCursor, Kind::BadQuery, Kind::TooManyWait];
+    let kinds = [&own[..], &answers::ALWAYS].concat();
     let mut answers = answers::problems(api, &kinds);
     answers.insert("200".into(), page(api, listing, schemas));
     answers.insert("304".into(), answers::not_modified());
     json!({
         "operationId": listing.name,
         "summary": listing.summary,
-        "description": "Answers a page. Where there are more, `next` is the cursor of the next page, and the header `Link` leads to it.",
+        "description": "Answers a page. Where there are more, `next` is the cursor of the next page, and the header `Link` leads to it. With \
+                        `Accept: text/event-stream`, answers all items, and then each that changes.",
         "tags": [api.description.name],
         "parameters": parameters(listing, page_items, schemas),
         "responses": answers,
@@ -55,7 +57,7 @@ fn parameters(listing: &Listing, page_items: usize, schemas: &mut Schemas) -> Ve
         "The page after the one whose `next` this is; the other parameters stay as they were.",
         json!({"type": "string"}),
     ));
-    parameters.push(parameters::if_none_match());
+    parameters.extend([parameters::if_none_match(), parameters::last_event_id()]);
     parameters
 }
 
@@ -81,6 +83,19 @@ fn page(api: &Api<'_>, listing: &Listing, schemas: &mut Schemas) -> Value {
                 "items": {"type": "array", "items": item},
                 "next": {"description": "The cursor of the next page; not there on the last one.", "type": "string"},
             },
-        }}},
+        }}, "text/event-stream": event_stream()},
+    })
+}
+
+/// Server-sent events with the items, for a client that asks with `Accept: text/event-stream`.
+fn event_stream() -> Value {
+    json!({
+        "schema": {
+            "type": "string",
+            "description": "Asked for with `Accept: text/event-stream`, without `limit` and `cursor`: server-sent events. `begin` starts the list: \
+                            whatever was sent before it no longer counts. `item` has a `key` and an `item`, which is what a page would show: first each \
+                            that is in the list, up to `listed`, then each that comes into it or changes. `gone` has the `key` of one that has left it. \
+                            `fault` has the `key` of one that can't be shown, and the `problem`. After `Last-Event-ID` comes all that followed it.",
+        },
     })
 }

@@ -91,7 +91,7 @@ pub(super) fn if_none_match() -> Value {
     )
 }
 
-fn last_event_id() -> Value {
+pub(super) fn last_event_id() -> Value {
     parameter(
         "Last-Event-ID",
         "With `Accept: text/event-stream`: the `id` of the event that the client saw last. Browsers send it by themselves.",

@@ -83,6 +83,9 @@ kinds! {
     UnknownParticipant "unknown-participant" 404:
         "The host runs no participant of this name.",
         "Look at `saga generations` for the names.";
+    UnknownTopic "unknown-topic" 404:
+        "The embedded log has no such topic or partition, or no participant of the host subscribes to the topic.",
+        "Take one of those that the detail names.";
     MethodNotAllowed "method-not-allowed" 405:
         "The path is served, but not with this method.",
         "Use one of the methods in the header `Allow`.";
@@ -125,6 +128,9 @@ kinds! {
     InvalidBody "invalid-body" 422:
         "The body is JSON, but not as the schema of the request says.",
         "Correct the places that `errors` lists.";
+    RecordRefused "record-refused" 422:
+        "The participants that read the topic could not take the record as it is; nothing was published.",
+        "Correct what `reasons` lists. `saga publish --unchecked` publishes a record that nobody can take all the same.";
     HeadTooLarge "head-too-large" 431:
         "The head of the request has more bytes or headers than the host reads.",
         "Send fewer and shorter headers.";
@@ -140,6 +146,9 @@ kinds! {
     SwapFailed "swap-failed" 500:
         "Rules could not be swapped for a reason that is not the component's; those that ran before go on.",
         "See the detail and the host's log, then try again.";
+    NoEmbeddedLog "no-embedded-log" 501:
+        "Records travel over Kafka, so the host has no log of its own to read or to publish to.",
+        "Use Kafka's own tools: kafka-console-consumer, kafka-console-producer, kcat, or those of the broker.";
     Busy "busy" 503:
         "As many swaps wait as the host lets wait.",
         "Try again after the seconds in `Retry-After`.";
@@ -199,12 +208,15 @@ impl Kind {
                 | Self::DeadLetterEnded
                 | Self::DeadLetterRefused
                 | Self::MetricsOff
+                | Self::NoEmbeddedLog
                 | Self::NotQuarantined
+                | Self::RecordRefused
                 | Self::SwapFailed
                 | Self::Unauthorized
                 | Self::UnknownDeadLetter
                 | Self::UnknownGeneration
                 | Self::UnknownParticipant
+                | Self::UnknownTopic
         )
     }
 

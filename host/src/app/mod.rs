@@ -34,6 +34,7 @@ use self::observe::Observer;
 use self::prepare::{PreparedParticipant, activate};
 use crate::admin::readiness::Readiness;
 use crate::admin::service::{self as admin, Admin, RenderMetrics};
+use crate::admin::topics::Topics;
 use crate::base::budget::Budget;
 use crate::base::generation::CompiledRules;
 use crate::base::last_observed::LastObserved;
@@ -590,6 +591,8 @@ fn start_admin(
     // The first overview is kept, for when the store stands still before any request.
     let first = reloader.clone();
     tokio::spawn(async move { first.overview(None).await });
+    let partitions = config.kafka.is_none().then_some(config.embedded.partitions);
+    let topics = Topics::new(store.clone(), reloader.clone(), partitions);
     let store = store.clone();
     let halted = transport.clone();
     let build = build.clone();
@@ -607,7 +610,7 @@ fn start_admin(
     let admin = Admin::new(
         settings.token.as_ref().map(|token| token.reveal()),
         settings.component_bytes,
-        reloader.clone(),
+        (reloader.clone(), topics),
         readiness,
         (exposition, requests),
     );

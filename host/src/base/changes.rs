@@ -17,24 +17,32 @@ pub struct Changes(Arc<WatchTable>);
 
 #[derive(Debug, Default)]
 struct WatchTable {
-    /// By row of the participant, then by key.
-    watched: Mutex<HashMap<i64, HashMap<String, WatchedAggregate>>>,
+    /// By row of the participant.
+    watched: Mutex<HashMap<i64, WatchedParticipant>>,
     /// Number of watches that exist.
     watches: AtomicUsize,
 }
 
-#[derive(Debug)]
-struct WatchedAggregate {
+#[derive(Debug, Default)]
+struct WatchedParticipant {
+    /// Changes of any aggregate.
+    any: Watched,
+    by_key: HashMap<String, Watched>,
+}
+
+#[derive(Debug, Default)]
+struct Watched {
     changes: watch::Sender<()>,
     watches: usize,
 }
 
-/// Waits for changes of one aggregate until it is dropped.
+/// Waits for changes of one aggregate, or of any of a participant, until it is dropped.
 #[derive(Debug)]
-pub struct AggregateWatch {
+pub struct ChangeWatch {
     told_by: Changes,
     participant: i64,
-    key: String,
+    /// None for any.
+    key: Option<String>,
     changes: watch::Receiver<()>,
 }
 
@@ -43,39 +51,52 @@ impl Changes {
     /// then no change between the read and the wait is missed. A caller that creates many has to
     /// bound them.
     #[must_use]
-    pub fn watch(&self, participant: i64, key: &str) -> AggregateWatch {
+    pub fn watch(&self, participant: i64, key: &str) -> ChangeWatch {
+        self.watched(participant, Some(key.to_owned()))
+    }
+
+    /// Watches all aggregates of a participant, by its row.
+    #[must_use]
+    pub fn watch_any(&self, participant: i64) -> ChangeWatch {
+        self.watched(participant, None)
+    }
+
+    fn watched(&self, participant: i64, key: Option<String>) -> ChangeWatch {
         let mut watched = self.0.watched.lock();
         self.0.watches.fetch_add(1, Ordering::SeqCst);
-        let keys = watched.entry(participant).or_default();
-        let one = keys
-            .entry(key.to_owned())
-            .or_insert_with(|| WatchedAggregate {
-                changes: watch::Sender::new(()),
-                watches: 0,
-            });
+        let of_participant = watched.entry(participant).or_default();
+        let one = match &key {
+            Some(key) => of_participant.by_key.entry(key.clone()).or_default(),
+            None => &mut of_participant.any,
+        };
         one.watches += 1;
-        AggregateWatch {
+        let changes = one.changes.subscribe();
+        ChangeWatch {
             told_by: self.clone(),
             participant,
-            key: key.to_owned(),
-            changes: one.changes.subscribe(),
+            key,
+            changes,
         }
     }
 
-    /// Notifies the watches of this aggregate. Called after the commit.
+    /// Notifies the watches of this aggregate, and of any. Called after the commit.
     pub fn tell(&self, participant: i64, key: &str) {
         if self.0.watches.load(Ordering::SeqCst) == 0 {
             return;
         }
-        if let Some(one) = (self.0.watched.lock().get(&participant)).and_then(|keys| keys.get(key))
-        {
+        let watched = self.0.watched.lock();
+        let Some(of_participant) = watched.get(&participant) else {
+            return;
+        };
+        let any = Some(&of_participant.any).filter(|any| any.watches > 0);
+        for one in any.into_iter().chain(of_participant.by_key.get(key)) {
             one.changes.send_replace(());
         }
     }
 }
 
-impl AggregateWatch {
-    /// Returns when the aggregate has changed since the last call, or since the watch was created.
+impl ChangeWatch {
+    /// Returns when what is watched has changed since the last call, or since the watch was created.
     /// Cancel-safe: no notification is lost.
     pub async fn changed(&mut self) {
         if self.changes.changed().await.is_err() {
@@ -85,20 +106,25 @@ impl AggregateWatch {
     }
 }
 
-impl Drop for AggregateWatch {
+impl Drop for ChangeWatch {
     fn drop(&mut self) {
         let mut watched = self.told_by.0.watched.lock();
         self.told_by.0.watches.fetch_sub(1, Ordering::SeqCst);
-        let Some(keys) = watched.get_mut(&self.participant) else {
+        let Some(of_participant) = watched.get_mut(&self.participant) else {
             return;
         };
-        if let Some(one) = keys.get_mut(&self.key) {
-            one.watches -= 1;
-            if one.watches == 0 {
-                keys.remove(&self.key);
+        match &self.key {
+            None => of_participant.any.watches -= 1,
+            Some(key) => {
+                if let Some(one) = of_participant.by_key.get_mut(key) {
+                    one.watches -= 1;
+                    if one.watches == 0 {
+                        of_participant.by_key.remove(key);
+                    }
+                }
             }
         }
-        if keys.is_empty() {
+        if of_participant.any.watches == 0 && of_participant.by_key.is_empty() {
             watched.remove(&self.participant);
         }
     }
@@ -111,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    fn is_told(watch: &mut AggregateWatch) -> bool {
+    fn is_told(watch: &mut ChangeWatch) -> bool {
         let changed = pin!(watch.changed());
         changed.poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
     }
@@ -128,6 +154,23 @@ mod tests {
         assert!(is_told(&mut one) && is_told(&mut same));
         assert!(!is_told(&mut other_key) && !is_told(&mut other_participant));
         assert!(!is_told(&mut one), "one change is told once");
+    }
+
+    #[test]
+    fn a_change_of_any_aggregate_is_told_to_the_watches_of_its_participant() {
+        let changes = Changes::default();
+        let (mut one, mut same) = (changes.watch_any(1), changes.watch_any(1));
+        let mut other = changes.watch_any(2);
+        let mut of_key = changes.watch(1, "a");
+        changes.tell(1, "b");
+        assert!(is_told(&mut one) && is_told(&mut same));
+        assert!(!is_told(&mut other) && !is_told(&mut of_key));
+        drop(one);
+        changes.tell(1, "a");
+        assert!(is_told(&mut same) && is_told(&mut of_key));
+        drop((same, other, of_key));
+        assert!(changes.0.watched.lock().is_empty());
+        assert_eq!(changes.0.watches.load(Ordering::SeqCst), 0);
     }
 
     #[test]

@@ -15,9 +15,9 @@ exit_codes! {
     DONE = 0;
     /// bad settings, a bad command line, an unknown participant or generation
     USAGE = 64;
-    /// a build, test or check of a component failed, or too many decisions differ; a redrive failed
+    /// a component, build, test or record is refused; too many changed decisions; a redrive failed
     COMPONENT = 65;
-    /// an address can't be listened on; a group has another reader; no host runs; a tool is missing
+    /// an address can't be used; a group has another reader; no host, log or tool is there
     UNAVAILABLE = 69;
     /// a fault of the host itself
     INTERNAL = 70;

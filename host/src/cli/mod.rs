@@ -17,6 +17,7 @@
 //! - [`admin_file`]: the file by which commands find a running host
 //! - [`dead_letters`]: `saga dead-letters`; [`letter_table`]: its text
 //! - [`states`]: `saga migrate` and `saga quarantine`
+//! - [`tail`] and [`publish`]: the records of a topic
 //! - [`operate`]: the commands that use the admin interface, through the [`client`]; [`reply`] and
 //!   [`table`] turn its answers into text
 //! - [`seek`]: sets the offset at which a stopped host resumes a partition; [`stopped`]: rollback
@@ -37,6 +38,7 @@ mod named_file;
 mod operate;
 mod options;
 mod probe_report;
+mod publish;
 mod reply;
 mod run;
 mod seek;
@@ -45,6 +47,7 @@ mod signals;
 mod states;
 mod stopped;
 mod table;
+mod tail;
 mod terminal;
 mod verify;
 
@@ -116,6 +119,8 @@ fn command(rules: RuleSource, usual: Mode) -> ExitCode {
         options::CliAction::Operate(operation) => operate::operate(&operation).into(),
         options::CliAction::DeadLetters(operation) => dead_letters::operate(&operation).into(),
         options::CliAction::States(operation) => states::operate(&operation).into(),
+        options::CliAction::Tail(operation) => tail::tail(&operation).into(),
+        options::CliAction::Publish(operation) => publish::publish(&operation).into(),
         options::CliAction::Backup { data, target, json } => {
             backup::backup(&data, &target, json).into()
         }

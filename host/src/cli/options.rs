@@ -13,8 +13,10 @@ use super::dead_letters::{LettersCommand, LettersOperation};
 use super::dev::DevArguments;
 use super::exit;
 use super::operate::{HostAddress, Operation, OperatorCommand};
+use super::publish::{PublishArguments, PublishOperation};
 use super::seek::Seek;
 use super::states::{QuarantineCommand, StatesCommand, StatesOperation};
+use super::tail::{TailArguments, TailOperation};
 use crate::config::{Config, ConfigError};
 use crate::rollout::verify::Verify;
 
@@ -274,6 +276,39 @@ Examples:
         #[command(flatten)]
         target: HostArguments,
     },
+    /// Print the records of a topic of the embedded log
+    #[command(after_help = "\
+One line for each record: time, partition/offset, key, type, value. Records of one partition come in the order of
+their offsets; with several partitions, records are ordered by time. Nothing is consumed, and no reader is held up.
+Where no host runs, the records in its store are printed. Over Kafka, use Kafka's own tools.
+
+Examples:
+  saga tail orderTopic
+  saga tail orderTopic --follow
+  saga tail orderTopic --from 1200 --limit 10 --json
+  saga tail orderTopic --key 17 --data /var/lib/saga-order")]
+    Tail {
+        #[command(flatten)]
+        asked: TailArguments,
+        #[command(flatten)]
+        target: HostArguments,
+    },
+    /// Publish a record to a topic of the embedded log of a running host
+    #[command(after_help = "\
+The record is refused (65) if a participant that reads the topic would make it a dead letter, if its value is not as
+the subscription's schema says, or if nobody takes its type. The host logs who has published it. A record without --id
+gets a new id; with the same --id and --source, a record that is published again is applied once.
+
+Examples:
+  saga publish customerTopic '{\"id\": 1, \"state\": \"APPROVED\"}' --type customer-answered
+  saga publish customerTopic @answer.json --type customer-answered --id answer-1
+  saga publish customerTopic - < answer.json")]
+    Publish {
+        #[command(flatten)]
+        record: PublishArguments,
+        #[command(flatten)]
+        target: HostArguments,
+    },
     /// Report if a host takes requests, and its state
     #[command(after_help = "\
 It ends with 0 if the host takes requests, with 75 if it does not at the moment, and with 69 if none is there.
@@ -343,6 +378,7 @@ Examples:
   saga generations
   saga rollback order
   saga dead-letters list order
+  saga tail orderTopic --follow
   saga backup /backup/saga
   saga ready --json
   saga help apply
@@ -409,6 +445,8 @@ pub(crate) enum CliAction {
     Operate(Operation),
     DeadLetters(LettersOperation),
     States(StatesOperation),
+    Tail(TailOperation),
+    Publish(PublishOperation),
     Seek(Seek),
     Backup {
         data: PathBuf,
@@ -458,6 +496,18 @@ impl Cli {
             CliCommand::Quarantine { command, target } => {
                 target.states(StatesCommand::Quarantine(command))
             }
+            CliCommand::Tail { asked, target } => CliAction::Tail(TailOperation {
+                asked,
+                token_file: target.token_file.clone(),
+                json: target.json,
+                host: target.address(),
+            }),
+            CliCommand::Publish { record, target } => CliAction::Publish(PublishOperation {
+                record,
+                token_file: target.token_file.clone(),
+                json: target.json,
+                host: target.address(),
+            }),
             CliCommand::Ready { target } => target.operation(OperatorCommand::Ready),
             CliCommand::Seek(request) => CliAction::Seek(request),
             CliCommand::Backup { target, data, json } => CliAction::Backup { data, target, json },
@@ -526,6 +576,11 @@ impl Cli {
 }
 
 impl HostArguments {
+    fn address(self) -> HostAddress {
+        self.admin
+            .map_or(HostAddress::Data(self.data), HostAddress::Url)
+    }
+
     fn states(self, command: StatesCommand) -> CliAction {
         CliAction::States(StatesOperation {
             command,

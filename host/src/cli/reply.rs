@@ -123,6 +123,7 @@ fn failure(status: StatusCode, told: ProblemDetails) -> CommandFailure {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => exit::NO_PERMISSION,
         StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => exit::COMPONENT,
         StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST | StatusCode::CONFLICT => exit::USAGE,
+        StatusCode::NOT_IMPLEMENTED => exit::UNAVAILABLE,
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => exit::TRY_AGAIN,
         _ => exit::INTERNAL,
     };
@@ -183,6 +184,8 @@ mod tests {
             (404, "unknown-generation", 64),
             (413, "body-too-large", 65),
             (408, "body-too-slow", 75),
+            (422, "record-refused", 65),
+            (501, "no-embedded-log", 69),
             (503, "busy", 75),
             (500, "swap-failed", 70),
         ] {

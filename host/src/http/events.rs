@@ -33,7 +33,7 @@ use crate::base::budget::{Budget, Reserved};
 pub const MEDIA_TYPE: &str = "text/event-stream";
 
 /// The id of the last event that a client has seen.
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Tells buffering proxies, nginx above all, to pass on each event.
 const NO_GATHERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -113,11 +113,12 @@ pub(super) async fn open(
         // The client has seen this already; the comment shows that the stream is open.
         None => sign_of_life(),
     };
-    Ok(response(Events::begin(first, stream)))
+    Ok(response(first, stream))
 }
 
-fn response(events: Events) -> Answered {
-    let mut response = Answered::new(AnswerBody::stream(events));
+/// The response with these bytes and the stream after them.
+pub(super) fn response(first: EventBytes, stream: impl Follow) -> Answered {
+    let mut response = Answered::new(AnswerBody::stream(Events::begin(first, stream)));
     for (name, value) in [
         (header::CONTENT_TYPE, MEDIA_TYPE),
         (header::CACHE_CONTROL, "no-store"),
@@ -183,9 +184,9 @@ impl EventStream {
         let reserved = self.budget.try_reserve(event.len())?;
         Some((event, Some(reserved)))
     }
+}
 
-    /// The next piece, and the stream after it. `None` at the end, and if the budget has no room
-    /// for it: a client that reconnects gets the reason.
+impl Follow for EventStream {
     async fn next(mut self) -> Option<(EventBytes, Self)> {
         if self.is_over {
             return None;
@@ -207,36 +208,43 @@ impl EventStream {
 }
 
 /// Bytes to send at once, with their reservation.
-type EventBytes = (Bytes, Option<Reserved>);
+pub(super) type EventBytes = (Bytes, Option<Reserved>);
+
+/// A stream of events between two pieces.
+pub(super) trait Follow: Sized + Send + 'static {
+    /// The next piece, and the stream after it. `None` at the end, and if the budget has no room
+    /// for it: a client that reconnects gets the reason.
+    fn next(self) -> impl Future<Output = Option<(EventBytes, Self)>> + Send;
+}
 
 /// The future of the next piece.
-type NextEvent = Pin<Box<dyn Future<Output = Option<(EventBytes, EventStream)>> + Send>>;
+type NextEvent<S> = Pin<Box<dyn Future<Output = Option<(EventBytes, S)>> + Send>>;
 
-fn sign_of_life() -> EventBytes {
+pub(super) fn sign_of_life() -> EventBytes {
     (Bytes::from_static(HEARTBEAT), None)
 }
 
 /// The body of a stream. The next event is read only after the client has taken the last one.
-struct Events {
-    next: Option<NextEvent>,
+struct Events<S> {
+    next: Option<NextEvent<S>>,
 }
 
-impl Events {
-    fn begin(first: EventBytes, stream: EventStream) -> Self {
+impl<S: Follow> Events<S> {
+    fn begin(first: EventBytes, stream: S) -> Self {
         Self {
             next: Some(Box::pin(std::future::ready(Some((first, stream))))),
         }
     }
 }
 
-impl body::PieceStream for Events {
+impl<S: Follow> body::PieceStream for Events<S> {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<EventBytes>> {
         let Some(next) = &mut self.next else {
             return Poll::Ready(None);
         };
         let come = ready!(next.as_mut().poll(context));
         let (part, next) = come
-            .map(|(part, stream)| (part, Box::pin(stream.next()) as NextEvent))
+            .map(|(part, stream)| (part, Box::pin(stream.next()) as NextEvent<S>))
             .unzip();
         self.next = next;
         Poll::Ready(part)

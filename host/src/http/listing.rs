@@ -28,22 +28,29 @@ use super::reply;
 use crate::apidocs::problems::Kind;
 use crate::base::budget::{Budget, Reserved};
 use crate::base::clock::now_ms;
-use crate::store::{Page, Store, StoreFault, Tally, Verdict, Wanted};
+use crate::store::{Page, ReadStore, Store, StoreResult, Tally, Verdict, Wanted};
 use crate::turn::{Active, Answer, CommandCall, Participant};
 
 /// Pages per participant whose keys are chosen at once. Others wait.
 const READERS: usize = 4;
 
+/// Event streams of a participant that make a piece at once.
+const STREAMS: usize = 1;
+
 /// Items of a page shown at once: a page must not fill the workers' queues.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 
 /// Bytes of items after which a page ends.
 const PAGE_BYTES: usize = 4 << 20;
 
 /// Serves the listings of one participant.
+#[derive(Clone)]
 pub struct Lists {
     store: Arc<Store>,
     places: Arc<Semaphore>,
+    /// Event streams that look for changes and have items shown at once. Others wait, and have
+    /// fewer changes to send then: streams must not slow turns down.
+    pub(super) streams: Arc<Semaphore>,
     page_items: usize,
 }
 
@@ -63,8 +70,14 @@ impl Lists {
         Self {
             store,
             places: Arc::new(Semaphore::new(READERS)),
+            streams: Arc::new(Semaphore::new(STREAMS)),
             page_items,
         }
+    }
+
+    /// A name that tells the store from all others.
+    pub(super) fn store_identity(&self) -> &str {
+        self.store.identity()
     }
 
     /// Answers with a page; `None` if the rules were swapped while it was made.
@@ -78,7 +91,13 @@ impl Lists {
     ) -> Result<Option<Answered>, Problem> {
         let query = head.uri.query().unwrap_or_default();
         let asked = route.read(query, self.page_items, participant.limits())?;
-        let page = self.keys(participant, active, route, &asked).await?;
+        let wanted = Wanted {
+            participant: participant.row(),
+            filters: asked.filters.clone(),
+            after: asked.after.clone(),
+            most: asked.limit,
+        };
+        let page = self.keys(participant, active, route, wanted).await?;
         let mut shown = Shown {
             items: Vec::new(),
             bytes: 0,
@@ -107,19 +126,13 @@ impl Lists {
     }
 
     /// Chooses the keys of a page.
-    async fn keys(
+    pub(super) async fn keys(
         &self,
         participant: &Participant,
         active: &Active,
         route: &ListingRoute,
-        asked: &PageQuery,
+        wanted: Wanted,
     ) -> Result<Page, Problem> {
-        let wanted = Wanted {
-            participant: participant.row(),
-            filters: asked.filters.clone(),
-            after: asked.after.clone(),
-            most: asked.limit,
-        };
         let tally = Tally {
             generation: active.generation.id,
             origin: Origin::Command,
@@ -127,43 +140,57 @@ impl Lists {
             verdict: Verdict::Read,
             time: now_ms(),
         };
+        let choose = move |store: &dyn ReadStore| store.page(&wanted);
+        let page = self.read(participant, choose).await?;
+        self.store.count(tally);
+        Ok(page)
+    }
+
+    /// Reads committed data of the store.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        participant: &Participant,
+        query: impl FnOnce(&dyn ReadStore) -> StoreResult<T> + Send + 'static,
+    ) -> Result<T, Problem> {
         let stopping = || try_later("the host is stopping".into());
-        let choose = async {
+        let read = async {
             let place = self.places.clone().acquire_owned().await;
             let place = place.map_err(|_| stopping())?;
             let store = self.store.clone();
-            let choose = move || {
-                let page = page(&*store, &wanted, tally);
+            let read = move || {
+                let found = committed(&*store, query);
                 // Not before: a client that disconnects does not stop the query.
                 drop(place);
-                page
+                found
             };
-            let page = tokio::task::spawn_blocking(choose).await;
-            page.map_err(|_| stopping())?
+            let found = tokio::task::spawn_blocking(read).await;
+            found
+                .map_err(|_| stopping())?
                 .map_err(|fault| reply::store_failed(&fault))
         };
         let time = participant.answer_time();
         let late = |_| try_later(format!("the list was not read within {} s", time.as_secs()));
-        tokio::time::timeout(time, choose).await.map_err(late)?
+        tokio::time::timeout(time, read).await.map_err(late)?
     }
 }
 
-/// Reads the committed keys of a page, and counts the request. Blocks.
-fn page(store: &Store, wanted: &Wanted, tally: Tally) -> Result<Page, StoreFault> {
+/// Reads committed data. Blocks.
+fn committed<T>(
+    store: &Store,
+    query: impl FnOnce(&dyn ReadStore) -> StoreResult<T>,
+) -> StoreResult<T> {
     let condition = store.condition();
     if let Some(gone) = condition.loss() {
         return Err(gone);
     }
-    let page = store.reader().and_then(|reader| reader.page(wanted));
-    let page = page.inspect_err(|fault| {
+    let found = store.reader().and_then(|reader| query(&*reader));
+    found.inspect_err(|fault| {
         condition.report("a list can't be read from the store", fault);
-    })?;
-    store.count(tally);
-    Ok(page)
+    })
 }
 
 /// Shows these aggregates; the answers are in the order of the keys.
-async fn show(
+pub(super) async fn show(
     participant: &Arc<Participant>,
     active: &Arc<Active>,
     route: &ListingRoute,
@@ -197,20 +224,29 @@ async fn show(
     Ok(answers)
 }
 
-impl Shown {
-    /// Adds the answer for one item; false if the rules were swapped, so that the page must be made
-    /// again.
-    fn take(&mut self, key: &str, answer: Answer) -> Result<bool, Problem> {
-        self.last = Some(key.to_owned());
+/// How an item of a list is shown.
+pub(super) enum Item {
+    /// JSON text.
+    Shown(String),
+    /// Not: it was removed, or the rules refuse to show it.
+    LeftOut,
+    /// The rules were swapped: it must be asked for again.
+    Swapped,
+    /// The rules broke on it.
+    Fault(Problem),
+}
+
+impl Item {
+    /// The item of this key, by the answer of the read.
+    pub(super) fn of(key: &str, answer: Answer) -> Result<Self, Problem> {
         let (kind, fault) = match answer {
             Answer::Replied(replied) => {
-                if let Reply::Done(item) | Reply::Pending(item) = replied.reply {
-                    self.bytes += item.len();
-                    self.items.push(item);
-                }
-                return Ok(true);
+                return Ok(match replied.reply {
+                    Reply::Done(item) | Reply::Pending(item) => Self::Shown(item),
+                    Reply::Refused(_) => Self::LeftOut,
+                });
             }
-            Answer::CheckAgain(_) => return Ok(false),
+            Answer::CheckAgain(_) => return Ok(Self::Swapped),
             Answer::Broke(fault) => (Kind::RulesBroke, fault),
             Answer::Quarantined(fault) => (Kind::Quarantined, fault),
             Answer::Malformed(reason) => {
@@ -220,11 +256,29 @@ impl Shown {
             Answer::TryLater(reason) => return Err(try_later(reason)),
             Answer::StoreFailed(fault) => return Err(reply::store_failed(&fault)),
             Answer::Blocked => return Err(reply::blocked()),
-            Answer::StateRead(_) => return Ok(true),
+            Answer::StateRead(_) => return Ok(Self::LeftOut),
         };
         let key = shorten(key.to_owned());
         let detail = format!("the rules broke on the item of key `{key}`: {fault}");
-        Err(Problem::new(kind, detail))
+        Ok(Self::Fault(Problem::new(kind, detail)))
+    }
+}
+
+impl Shown {
+    /// Adds the answer for one item; false if the rules were swapped, so that the page must be made
+    /// again.
+    fn take(&mut self, key: &str, answer: Answer) -> Result<bool, Problem> {
+        self.last = Some(key.to_owned());
+        match Item::of(key, answer)? {
+            Item::Shown(item) => {
+                self.bytes += item.len();
+                self.items.push(item);
+                Ok(true)
+            }
+            Item::LeftOut => Ok(true),
+            Item::Swapped => Ok(false),
+            Item::Fault(problem) => Err(problem),
+        }
     }
 
     /// Reserves the items shown so far; false if the budget has no room.
@@ -251,6 +305,9 @@ impl Shown {
         let response = json_response(StatusCode::OK, "application/json", body);
         let mut response = response.map(|body| body.reserved(self.reserved));
         conditional::mark(&mut response, &tag);
+        // The same path serves events too.
+        let vary = HeaderValue::from_static("accept");
+        response.headers_mut().insert(header::VARY, vary);
         if let Some(cursor) = cursor {
             let query = asked.next_query(&cursor);
             let link = format!("<{}?{query}>; rel=\"next\"", head.uri.path());

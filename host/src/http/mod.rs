@@ -20,7 +20,8 @@
 //!   [`events`]: for each change
 //! - [`conditional`]: ETags and conditional reads; `correlation`: the saga of a request
 //! - [`cors`]: access for pages of other origins
-//! - [`listing`]: one page of a list; [`paging`]: its query parameters
+//! - [`listing`]: one page of a list; [`paging`]: its query parameters; `list_events`: its changes,
+//!   `list_place`: their ids, `list_text`: their text
 //! - [`routes`]: the routes of a participant, from its description
 //! - `large_bodies`: the threads that check large bodies before a turn is spent
 //! - [`problem`]: errors as RFC 9457 problem details
@@ -38,6 +39,9 @@ pub mod cors;
 pub mod events;
 mod idempotency;
 mod large_bodies;
+mod list_events;
+mod list_place;
+mod list_text;
 pub mod listing;
 mod metadata;
 pub mod origin;

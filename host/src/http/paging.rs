@@ -140,6 +140,26 @@ impl ListingRoute {
         })
     }
 
+    /// Parses the query of a request for events, which has filters only.
+    ///
+    /// # Errors
+    /// As [`ListingRoute::read`].
+    pub(super) fn filters(
+        &self,
+        query: &str,
+        limits: &TurnLimits,
+    ) -> Result<Vec<(String, FilterValue)>, Problem> {
+        let names = pairs(query)?.into_iter().map(|(name, _)| name);
+        if let Some(name) = names
+            .into_iter()
+            .find(|name| name == "limit" || name == "cursor")
+        {
+            let reason = "is for pages; events come for all items of the list, so leave it out";
+            return Err(bad_query(&name, reason));
+        }
+        Ok(self.read(query, PAGE_ITEMS, limits)?.filters)
+    }
+
     fn read_filter(
         &self,
         name: &str,

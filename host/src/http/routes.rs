@@ -247,7 +247,9 @@ pub fn location(template: &str, key: &str) -> String {
     }
 }
 
-pub(super) fn percent_decode(text: &str) -> Option<String> {
+/// A percent-encoded text, decoded; None if it is not percent-encoded UTF-8.
+#[must_use]
+pub fn percent_decode(text: &str) -> Option<String> {
     if !text.contains('%') {
         return Some(text.to_owned());
     }

@@ -24,6 +24,7 @@ use super::cors::Cors;
 use super::events;
 use super::idempotency::{replayed, replied_before};
 use super::large_bodies::LargeBodies;
+use super::list_events::{self, ListRequest};
 use super::listing::Lists;
 use super::metadata;
 use super::origin::{self, ServedHosts};
@@ -240,6 +241,9 @@ impl Service {
         }
         let (route, parameters) = match serving.routes.find(&head.method, path) {
             RouteMatch::Route(route, parameters) => (route, parameters),
+            RouteMatch::Listing(_) if events::are_wanted(&head.method, &head.headers) => {
+                return self.followed(head).await.map(Some);
+            }
             RouteMatch::Listing(route) => {
                 let active = &serving.active;
                 return (self.lists)
@@ -316,6 +320,21 @@ impl Service {
             }
             answer => self.answered(route, head, answer).await.map(Some),
         }
+    }
+
+    /// The list at the path of this request, as events.
+    async fn followed(&self, head: &Parts) -> Result<Answered, Problem> {
+        let watch = || self.participant.watch_any();
+        let watcher = (self.waiting).watcher(&self.participant, self.serving.subscribe(), watch);
+        let watcher = watcher.ok_or_else(too_many_wait)?;
+        let request = ListRequest {
+            path: head.uri.path().to_owned(),
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            base_path: self.base_path.clone(),
+            heartbeat: self.waiting.heartbeat,
+            budget: self.bodies.budget.clone(),
+        };
+        list_events::open(self.lists.clone(), watcher, request, &head.headers).await
     }
 
     /// The response to a command that took place, now or before; once the saga has decided, if the

@@ -20,7 +20,7 @@ use super::reply::replied;
 use super::request::key;
 use super::routes::RouteMatch;
 use super::service::{CHECKS, FOLLOW, Serving};
-use crate::base::changes::AggregateWatch;
+use crate::base::changes::ChangeWatch;
 use crate::turn::{Answer, CommandCall, Participant};
 
 /// Bounds of the waiting requests of one listener.
@@ -42,17 +42,22 @@ pub(super) struct PresentState {
     pub(super) is_pending: bool,
 }
 
+/// A request that waits for changes, in its place.
+pub(super) struct Watcher {
+    pub(super) participant: Arc<Participant>,
+    serving: watch::Receiver<Arc<Serving>>,
+    watch: ChangeWatch,
+    drain: CancellationToken,
+    _place: OwnedSemaphorePermit,
+}
+
 /// A read of one aggregate, repeated whenever its answer may have changed.
 pub(super) struct WatchedRead {
-    participant: Arc<Participant>,
-    serving: watch::Receiver<Arc<Serving>>,
-    watch: AggregateWatch,
+    watcher: Watcher,
     /// Path of the read, base path included.
     path: String,
     key: String,
     traceparent: Option<String>,
-    drain: CancellationToken,
-    _place: OwnedSemaphorePermit,
 }
 
 impl WaitBounds {
@@ -81,17 +86,57 @@ impl WaitBounds {
         key: String,
         traceparent: Option<String>,
     ) -> Option<WatchedRead> {
-        let place = self.places.clone().try_acquire_owned().ok()?;
         Some(WatchedRead {
-            watch: participant.watch(&key),
-            participant: participant.clone(),
-            serving,
+            watcher: self.watcher(participant, serving, || participant.watch(&key))?,
             path,
             key,
             traceparent,
+        })
+    }
+
+    /// A watcher of the aggregates that `watch` names; `None` if no place is left.
+    pub(super) fn watcher(
+        &self,
+        participant: &Arc<Participant>,
+        serving: watch::Receiver<Arc<Serving>>,
+        watch: impl FnOnce() -> ChangeWatch,
+    ) -> Option<Watcher> {
+        let place = self.places.clone().try_acquire_owned().ok()?;
+        Some(Watcher {
+            watch: watch(),
+            participant: participant.clone(),
+            serving,
             drain: self.drain.clone(),
             _place: place,
         })
+    }
+}
+
+impl Watcher {
+    /// Returns true if something may have changed, and false if the host drains. Cancel-safe: no
+    /// notification is lost.
+    pub(super) async fn changed(&mut self) -> bool {
+        tokio::select! {
+            () = self.drain.cancelled() => false,
+            () = self.watch.changed() => true,
+            swap = self.serving.changed() => swap.is_ok(),
+        }
+    }
+
+    /// True if the host drains.
+    pub(super) fn is_draining(&self) -> bool {
+        self.drain.is_cancelled()
+    }
+
+    /// The routes that are served now.
+    pub(super) fn serving(&mut self) -> Arc<Serving> {
+        self.serving.borrow_and_update().clone()
+    }
+
+    /// Waits until other routes are served, for a bounded time: if they don't follow, the next
+    /// check finds that out too.
+    pub(super) async fn swapped(&mut self) {
+        let _ = tokio::time::timeout(FOLLOW, self.serving.changed()).await;
     }
 }
 
@@ -99,12 +144,10 @@ impl WatchedRead {
     /// Reads under the active rules.
     pub(super) async fn ask(&mut self) -> Result<PresentState, Problem> {
         for _ in 0..CHECKS {
-            let serving = self.serving.borrow_and_update().clone();
-            match self.participant.command(self.call(&serving)?).await? {
-                Answer::CheckAgain(_) => {
-                    // If the routes don't follow, the next check finds that out too.
-                    let _ = tokio::time::timeout(FOLLOW, self.serving.changed()).await;
-                }
+            let serving = self.watcher.serving();
+            let call = self.call(&serving)?;
+            match self.watcher.participant.command(call).await? {
+                Answer::CheckAgain(_) => self.watcher.swapped().await,
                 answer => {
                     return Ok(match replied(answer)?.reply {
                         Reply::Done(body) => PresentState {
@@ -127,11 +170,7 @@ impl WatchedRead {
     /// Returns true if the answer may have changed, and false if the host drains. Cancel-safe: no
     /// notification is lost.
     pub(super) async fn changed(&mut self) -> bool {
-        tokio::select! {
-            () = self.drain.cancelled() => false,
-            () = self.watch.changed() => true,
-            swap = self.serving.changed() => swap.is_ok(),
-        }
+        self.watcher.changed().await
     }
 
     /// The read as a command, if these routes lead to it and to the same aggregate.
@@ -141,7 +180,12 @@ impl WatchedRead {
         else {
             return Err(gone());
         };
-        let key = key(route, &parameters, &Value::Null, self.participant.limits())?;
+        let key = key(
+            route,
+            &parameters,
+            &Value::Null,
+            self.watcher.participant.limits(),
+        )?;
         if key.as_ref() != Some(&self.key) {
             return Err(gone());
         }

@@ -4,6 +4,15 @@
 //! reads the outbox by topic, partition and offset, and is notified of commits. The log is as
 //! durable as the store, because it is the store. It is not a network broker: a second process
 //! needs Kafka.
+//!
+//! # Layout
+//!
+//! - this file: the transport
+//! - [`page`]: pages of a topic's records, for readers that are no consumers
+//! - [`append`]: records that no turn has decided
+
+pub mod append;
+pub mod page;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

@@ -10,11 +10,13 @@
 //! - [`turns`]: entries that are written or known, and their writes; [`chains`]: refused entries;
 //!   [`parked`]: parked messages; [`dead_letters`]: dead letters
 //! - [`records`]: the outbox, offsets, topics
-//! - [`generations`]: participants, generations, last uses, samples, lists
+//! - [`generations`]: participants, generations, last uses, samples, lists; [`list_changes`]: the
+//!   changes of lists
 
 mod chains;
 mod dead_letters;
 mod generations;
+mod list_changes;
 mod parked;
 mod records;
 mod turns;
@@ -33,6 +35,7 @@ use saga_core::settle::{Cause, JournalEntry};
 pub(crate) use chains::*;
 pub(crate) use dead_letters::*;
 pub(crate) use generations::*;
+pub(crate) use list_changes::*;
 pub(crate) use parked::*;
 pub(crate) use records::*;
 pub(crate) use turns::*;
@@ -90,7 +93,9 @@ macro_rules! suite {
             quarantined_aggregates_leave_when_their_state_is_readable,
             requests_to_release_an_aggregate_are_kept_with_their_outcomes,
             samples_have_something_of_each_kind,
-            lists_are_paged_in_the_order_of_length_and_key
+            lists_are_paged_in_the_order_of_length_and_key,
+            changes_of_a_list_go_on_from_any_place_that_the_journal_has,
+            a_record_without_a_turn_is_published_behind_those_of_turns
         );
     };
     ($rig:expr, $($case:ident),+) => {

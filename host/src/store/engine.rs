@@ -24,7 +24,7 @@
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
-use saga_core::commit::Link;
+use saga_core::commit::{Link, OutboxRow};
 
 use super::condition::Condition;
 use super::dead_letters::{LetterAnswer, NewLetterRequest};
@@ -107,6 +107,9 @@ pub trait Engine: Send + Sync {
     /// Calls back when the entry that the link is based on is committed, or with a fault if it will
     /// not be.
     fn after(&self, link: Link, done: Done);
+
+    /// Publishes a record that no turn has decided; returns its offset. It carries no generation.
+    fn append(&self, row: OutboxRow) -> StoreResult<i64>;
 
     /// Counts a message that leaves nothing to commit, with the next commit or soon.
     fn count(&self, tally: Tally);

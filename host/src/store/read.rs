@@ -1,7 +1,8 @@
 //! The reading side of an engine: queries of committed data, with typed rows.
 //!
 //! [`ReadStore`] has all of them, grouped by subject, each group next to its rows: aggregates and
-//! timers here, [`ReadStreams`], [`ReadParked`], [`ReadLetters`], [`ReadHistory`], [`ReadSamples`].
+//! timers here, [`ReadStreams`], [`ReadParked`], [`ReadLetters`], [`ReadHistory`], [`ReadSamples`],
+//! [`ReadListChanges`].
 //! A query never waits for a commit. Each returns a bounded number of rows, or one row for each
 //! partition, topic or participant (invariant 9). Participants, generations and topics are named by
 //! their row numbers in the store; times are milliseconds since the Unix epoch.
@@ -15,6 +16,7 @@ use super::fault::StoreFault;
 use super::history::ReadHistory;
 use super::idempotency::FirstReply;
 use super::index::{Index, Page, Wanted};
+use super::list_changes::ReadListChanges;
 use super::parked::ReadParked;
 use super::sample::ReadSamples;
 use super::streams::ReadStreams;
@@ -24,7 +26,13 @@ pub type StoreResult<T> = Result<T, StoreFault>;
 
 /// All queries of one reader of a store, for one thread at a time.
 pub trait ReadStore:
-    ReadAggregates + ReadStreams + ReadParked + ReadLetters + ReadHistory + ReadSamples
+    ReadAggregates
+    + ReadStreams
+    + ReadParked
+    + ReadLetters
+    + ReadHistory
+    + ReadSamples
+    + ReadListChanges
 {
     /// True if it can be reused: its connection has had no error.
     fn is_sound(&self) -> bool;

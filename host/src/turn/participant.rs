@@ -25,7 +25,7 @@ use super::repeats::Lookups;
 use super::this_host::{Answer, CommandCall, Over, Turn, UnknownOutcome, WaitingClient};
 use super::turnover::Slot;
 use super::worker::{Offered, Thread, WorkerPlace};
-use crate::base::changes::AggregateWatch;
+use crate::base::changes::ChangeWatch;
 use crate::base::clock::{now_ms, random_tail};
 use crate::base::machine::Machine;
 use crate::metrics::instances::Instances;
@@ -226,8 +226,14 @@ impl Participant {
 
     /// Watches one of its aggregates.
     #[must_use]
-    pub fn watch(&self, key: &str) -> AggregateWatch {
+    pub fn watch(&self, key: &str) -> ChangeWatch {
         self.shared.store.changes().watch(self.shared.row, key)
+    }
+
+    /// Watches all of its aggregates.
+    #[must_use]
+    pub fn watch_any(&self) -> ChangeWatch {
+        self.shared.store.changes().watch_any(self.shared.row)
     }
 
     /// Number of instances of its rules, and of the turns that wait for them.

@@ -9,6 +9,8 @@
 //! Every assertion panics with what was expected and what came, like `assert_eq!`. Values are
 //! compared as JSON, so types need neither `PartialEq` nor `Debug`; numbers digit by digit.
 //!
+//! [`together`] tests whole sagas of several participants.
+//!
 //! ```
 //! # use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant, Turn};
 //! # use schemars::JsonSchema;
@@ -46,6 +48,7 @@
 mod limits;
 mod outcome;
 mod then;
+pub mod together;
 
 pub use limits::Limits;
 pub use then::Then;

@@ -4,7 +4,7 @@
 //! the rest (a command without a reply, a read with effects).
 
 use crate::bindings::saga::participant::types::{
-    Description, Origin, Outcome, Refusal, Reply, TimerChange,
+    CommandKind, Description, Origin, Outcome, Refusal, Reply, StateChange, TimerChange,
 };
 
 /// Everything in `outcome` that the contract does not allow, one sentence each.
@@ -41,8 +41,21 @@ pub(super) fn problems(
             ));
         }
     }
-    if let (Origin::Command, Some(Reply::Refused(refusal))) = (origin, &outcome.reply) {
-        problems.extend(undeclared(description, name, refusal));
+    match (origin, &outcome.reply) {
+        (Origin::Command, Some(Reply::Refused(refusal))) => {
+            problems.extend(undeclared(description, name, refusal));
+        }
+        (Origin::Command, _) if !matches!(outcome.state, StateChange::Put(_)) => {
+            let mut commands = description.commands.iter();
+            let creates =
+                commands.any(|one| one.name == name && matches!(one.kind, CommandKind::Create(_)));
+            if creates {
+                problems.push(format!(
+                    "command {name:?} creates, but was answered without a state: use Decision::put or refuse it"
+                ));
+            }
+        }
+        _ => {}
     }
     problems
 }

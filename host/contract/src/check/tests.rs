@@ -607,9 +607,9 @@ fn headers_claims_and_permissions() {
             "the name of a claim has 0 bytes",
         ),
         (
-            |d| d.commands[0].requires = vec!["orders cancel".into()],
+            |d| d.commands[0].requires = vec!["rooms close".into()],
             "command open requires",
-            "permission `orders cancel` has a space in it",
+            "permission `rooms close` has a space in it",
         ),
     ]);
 }

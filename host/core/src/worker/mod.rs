@@ -63,6 +63,7 @@ pub use action::{
     WorkerAnswer, WorkerReport,
 };
 pub use host::{ActiveRules, Bound, Defect, HostTypes, Lane, Room, TakenRecord};
+pub use outgoing::partition_of;
 pub use quarantined::QuarantinedKeys;
 pub use settings::{Waits, WorkerSettings};
 pub use trial::Trial;

@@ -100,7 +100,8 @@ pub(super) fn dead_letter(
 }
 
 /// The partition of a key: FNV-1a, the same on every machine and in every version.
-fn partition_of(key: &[u8], partitions: i32) -> i32 {
+#[must_use]
+pub fn partition_of(key: &[u8], partitions: i32) -> i32 {
     let hash = key.iter().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
     });

@@ -65,6 +65,32 @@ pub(crate) fn offsets_of_the_outbox_have_no_gaps(rig: Rig) {
     assert_eq!(rig.values(0, 3, 9, usize::MAX), numbered(3, &["d"]));
 }
 
+pub(crate) fn a_record_without_a_turn_is_published_behind_those_of_turns(rig: Rig) {
+    rig.publish(1, &["a", "b"], 0);
+    let seen = rig.store.published().count();
+    let mut row = rig.row("own");
+    row.from_generation = false;
+    row.attributes.extra = vec![
+        ("ce_source".into(), "/me".into()),
+        ("by".into(), "ann".into()),
+    ];
+    assert_eq!(rig.store.append(row.clone()), Ok(2));
+    assert!(rig.store.published().count() > seen, "readers are notified");
+    rig.publish(2, &["c"], 0);
+    assert_eq!(
+        rig.values(0, 0, 9, usize::MAX),
+        numbered(0, &["a", "b", "own", "c"])
+    );
+    row.partition = 4;
+    assert_eq!(rig.store.append(row), Ok(0));
+    let topic = (rig.topic, Arc::from("t"));
+    let records = (rig.reader().records_within(&topic, 0, 2, 1, usize::MAX)).unwrap();
+    let attributes = &records[0].attributes;
+    assert_eq!(attributes.source.as_deref(), Some("/me"));
+    assert_eq!(attributes.digest, None);
+    assert_eq!(attributes.extra, [("by".to_owned(), "ann".to_owned())]);
+}
+
 pub(crate) fn what_consumers_and_the_relay_have_not_read_waits(rig: Rig) {
     rig.publish(1, &["a", "b", "c"], 0);
     let reader = rig.reader();

@@ -8,7 +8,7 @@ use std::time::Instant;
 use saga_core::commit::{Broken, Write};
 
 use super::{DEADLINE, NOW, Rig, SAGA, identity, journal, set};
-use crate::base::changes::AggregateWatch;
+use crate::base::changes::ChangeWatch;
 use crate::store::{Claim, DeadLetter, FiredTimer, Known};
 
 pub(super) fn fired(key: &str, name: &str, due: u64) -> FiredTimer {
@@ -195,7 +195,7 @@ pub(crate) fn what_waits_is_counted(rig: Rig) {
     }
 }
 
-fn is_told(watch: &mut AggregateWatch) -> bool {
+fn is_told(watch: &mut ChangeWatch) -> bool {
     let changed = pin!(watch.changed());
     changed.poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
 }

@@ -156,7 +156,8 @@ fn apply_one(
         Write::Tally(tally) => counters.tallies.add(tally),
         Write::Publish(row) => {
             let offset = counters.next_offset(sql, row.topic, row.partition)?;
-            write_outbox(sql, entry.generation, offset, row)?;
+            let generation = row.from_generation.then_some(entry.generation);
+            write_outbox(sql, generation, offset, row)?;
         }
     }
     Ok(true)
@@ -296,9 +297,19 @@ fn write_journal(sql: &Connection, entry: &Entry, journal: &JournalEntry) -> rus
     Ok(())
 }
 
+/// Writes a record that no turn has decided; returns its offset. To be called after the counters of
+/// the batch were flushed.
+pub(super) fn append(sql: &Connection, row: &OutboxRow) -> rusqlite::Result<i64> {
+    let mut counters = Counters::default();
+    let offset = counters.next_offset(sql, row.topic, row.partition)?;
+    write_outbox(sql, None, offset, row)?;
+    counters.flush(sql)?;
+    Ok(offset)
+}
+
 fn write_outbox(
     sql: &Connection,
-    generation: i64,
+    generation: Option<i64>,
     offset: i64,
     row: &OutboxRow,
 ) -> rusqlite::Result<()> {
@@ -314,7 +325,7 @@ fn write_outbox(
         row.topic,
         row.partition,
         offset,
-        row.from_generation.then_some(generation),
+        generation,
         attributes.event_type,
         row.key,
         row.value,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 use rusqlite::Connection;
-use saga_core::commit::Link;
+use saga_core::commit::{Link, OutboxRow};
 use saga_core::message::Origin;
 
 use super::file::StoreFile;
@@ -13,7 +13,7 @@ use super::lock_holders;
 use super::read::SqliteReader;
 use super::writer::{SqliteWriter, StoreSettings};
 use super::{
-    dead_letters, explain, history, index, offsets, parked, quarantine, registry, topic_ids,
+    apply, dead_letters, explain, history, index, offsets, parked, quarantine, registry, topic_ids,
 };
 use crate::base::changes::Changes;
 use crate::base::notify::Notify;
@@ -101,6 +101,12 @@ impl Engine for Sqlite {
 
     fn after(&self, link: Link, done: Done) {
         self.writer.after(link, done);
+    }
+
+    fn append(&self, row: OutboxRow) -> StoreResult<i64> {
+        let offset = self.writer.run(move |sql| apply::append(sql, &row))?;
+        self.writer.published().notify();
+        Ok(offset)
     }
 
     fn count(&self, tally: Tally) {

@@ -183,14 +183,18 @@ impl Part {
     }
 
     fn values(self, wanted: &Wanted) -> impl Iterator<Item = Value> {
-        let filters = wanted.filters.iter().map(|(_, value)| match value {
-            FilterValue::Text(text) => Value::Text(text.clone()),
-            FilterValue::Integer(number) => Value::Integer(*number),
-            // In the form that json_extract returns.
-            FilterValue::Boolean(is_so) => Value::Integer((*is_so).into()),
-        });
+        let filters = (wanted.filters.iter()).map(|(_, value)| filter_value(value));
         let after = wanted.after.clone().map(Value::Text);
         filters.chain(after.filter(|_| self != Self::All))
+    }
+}
+
+/// The value of a filter, in the form that `json_extract` returns.
+pub(super) fn filter_value(value: &FilterValue) -> Value {
+    match value {
+        FilterValue::Text(text) => Value::Text(text.clone()),
+        FilterValue::Integer(number) => Value::Integer(*number),
+        FilterValue::Boolean(is_so) => Value::Integer((*is_so).into()),
     }
 }
 
@@ -207,6 +211,11 @@ fn prefix(participant: i64) -> String {
 
 /// The expression for the value at a JSON pointer of the state.
 fn value_at(pointer: &str) -> String {
+    value_in("state", pointer)
+}
+
+/// The expression for the value at a JSON pointer of the JSON in this column.
+pub(super) fn value_in(column: &str, pointer: &str) -> String {
     let mut path = String::from("$");
     for token in pointer.split('/').skip(1) {
         let token = token.replace("~1", "/").replace("~0", "~");
@@ -218,7 +227,7 @@ fn value_at(pointer: &str) -> String {
             path.push_str(&format!(".{name}"));
         }
     }
-    format!("json_extract(state, '{}')", path.replace('\'', "''"))
+    format!("json_extract({column}, '{}')", path.replace('\'', "''"))
 }
 
 /// True if a token is an array index.

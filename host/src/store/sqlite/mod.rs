@@ -18,7 +18,7 @@
 //!   frequent queries
 //! - tables: `offsets`, `topic_ids`, `registry`, `history`, `parked`, `dead_letters` (queries: `letter_queries`),
 //!   `idempotency`, `quarantine`, `tally`, `backlog`, `sample`, `index` (indexes over the contents
-//!   of states)
+//!   of states), `list_changes` (changes of a list, from the journal)
 //! - `prune`: deletes old rows, so that no table grows without bound; `sweep` finds them
 //! - `backup`: a copy, made beside a running host
 //!
@@ -39,6 +39,7 @@ mod history;
 mod idempotency;
 mod index;
 mod letter_queries;
+mod list_changes;
 mod lock_holders;
 mod log_mark;
 mod log_note;

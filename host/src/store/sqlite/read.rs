@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 use saga_core::commit::FiredTimer;
 use saga_core::identity::{self, Identity};
-use saga_core::record::{Attributes, Position, Record};
+use saga_core::record::{Attributes, Position, Record, header};
 
 use super::idempotency;
 use crate::base::session::Extent;
@@ -208,6 +208,12 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
         };
         let (source, digest) = author.map(|author| (author.source, author.digest)).unzip();
         let extra: Option<String> = row.get(9)?;
+        let mut extra: Vec<(String, String)> = extra
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default();
+        // The source of a record without a generation is among its further headers.
+        let given = (extra.iter()).position(|(name, _)| name == header::SOURCE);
+        let source = source.or_else(|| given.map(|at| extra.remove(at).1));
         Ok(Record {
             position: Position {
                 topic: topic.clone(),
@@ -226,9 +232,7 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
                 causation: row.get(7)?,
                 digest,
                 traceparent: row.get(8)?,
-                extra: extra
-                    .and_then(|text| serde_json::from_str(&text).ok())
-                    .unwrap_or_default(),
+                extra,
             },
         })
     }

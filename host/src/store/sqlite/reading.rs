@@ -12,8 +12,8 @@ use saga_core::record::Record;
 
 use super::read::SqliteReader;
 use super::{
-    backlog, history, index, letter_queries, offsets, parked, quarantine, registry, sample,
-    topic_ids, trusted_time,
+    backlog, history, index, letter_queries, list_changes, offsets, parked, quarantine, registry,
+    sample, topic_ids, trusted_time,
 };
 use crate::base::session::Extent;
 use crate::store::dead_letters::{LetterAct, LetterFilter, ReadLetters, StoredLetter};
@@ -23,6 +23,7 @@ use crate::store::history::{
 };
 use crate::store::idempotency::FirstReply;
 use crate::store::index::{Index, Page, Wanted};
+use crate::store::list_changes::{ChangesWanted, JournalPosition, ListChanges, ReadListChanges};
 use crate::store::parked::{ParkedEvent, ParkedKey, ParkedRow, ParkedTimerRow, ReadParked};
 use crate::store::read::{ReadAggregates, ReadStore, StoreResult, StoredAggregate, StoredTimer};
 use crate::store::sample::{Keyed, PendingTimer, ReadSamples, Recorded, SampledTopic};
@@ -319,6 +320,16 @@ impl<C: Borrow<Connection>> ReadHistory for SqliteReader<C> {
 
     fn quarantined_keys(&self, participant: i64, most: usize) -> StoreResult<Vec<String>> {
         self.ask(|sql| history::quarantined_keys(sql, participant, most))
+    }
+}
+
+impl<C: Borrow<Connection>> ReadListChanges for SqliteReader<C> {
+    fn journal_end(&self) -> StoreResult<JournalPosition> {
+        self.ask(list_changes::journal_end)
+    }
+
+    fn list_changes(&self, wanted: &ChangesWanted) -> StoreResult<Option<ListChanges>> {
+        self.ask(|sql| list_changes::read(sql, wanted))
     }
 }
 

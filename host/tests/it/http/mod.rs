@@ -9,6 +9,7 @@ mod events;
 mod http2;
 mod idempotency;
 mod idle_clients;
+mod list_events;
 mod listings;
 mod member_names;
 mod metadata;

@@ -1,0 +1,272 @@
+//! A record that an operator publishes: its checks, its log line.
+//!
+//! It is checked as each participant that reads the topic will do, and its body by the schema of
+//! the subscription too, which no record is checked by later.
+
+use std::sync::Arc;
+
+use saga_contract::json;
+use saga_contract::reason::shorten;
+use saga_core::admit::{self, Admission};
+use saga_core::identity;
+use saga_core::limits::TurnLimits;
+use saga_core::record::{Attributes, Position, Record};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::dead_letters::of_store;
+use super::topic_report::Published;
+use crate::apidocs::problems::Kind;
+use crate::base::clock::{now_ms, random_tail};
+use crate::http::problem::Problem;
+use crate::log::append::{NewRecord, append};
+use crate::schema::Schema;
+use crate::store::Store;
+use crate::turn::Active;
+
+/// Source of a record, unless another one is given.
+const SOURCE: &str = "/saga/operator";
+
+/// Header with the operator's name.
+const BY: &str = "saga-published-by";
+
+/// The record to publish: the body of a request.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PublishRequest {
+    value: String,
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    /// Default: the key of the aggregate that takes it.
+    key: Option<String>,
+    id: Option<String>,
+    source: Option<String>,
+    correlation: Option<String>,
+    /// The author.
+    by: Option<String>,
+    /// True to publish it even if nobody can take it.
+    #[serde(default)]
+    unchecked: bool,
+}
+
+/// A participant that reads the topic.
+pub(super) struct Taker {
+    pub(super) participant: String,
+    pub(super) active: Arc<Active>,
+    /// Its name for the topic.
+    pub(super) declared_topic: Arc<str>,
+    /// Row of the topic.
+    pub(super) topic_row: i64,
+    pub(super) limits: TurnLimits,
+}
+
+/// The check of a record by all participants that read the topic.
+#[derive(Debug, Default)]
+struct RecordCheck {
+    participants: Vec<String>,
+    /// Keys of their aggregates, without duplicates.
+    keys: Vec<String>,
+    reasons: Vec<String>,
+}
+
+/// Publishes a record to a topic that at least one participant reads.
+pub(super) async fn publish(
+    store: &Arc<Store>,
+    partitions: i32,
+    topic: String,
+    takers: &[Taker],
+    request: PublishRequest,
+) -> Result<Published, Problem> {
+    let (now, by) = (now_ms(), request.by.map_or_else(|| "admin".into(), shorten));
+    let id = request.id;
+    let id = id.unwrap_or_else(|| identity::uuid_v8(now, random_tail()));
+    let source = request.source.unwrap_or_else(|| SOURCE.into());
+    let attributes = Attributes {
+        event_type: request.event_type,
+        correlation: Some(request.correlation.unwrap_or_else(|| id.clone())),
+        id: Some(id.clone()),
+        source: Some(source.clone()),
+        ..Attributes::default()
+    };
+    check_bounds(takers, &attributes, request.key.as_deref())?;
+    let record = not_placed(&topic, request.value.into_bytes(), attributes, now);
+    let mut check = check(takers, &record, now);
+    if !request.unchecked && !check.reasons.is_empty() {
+        return Err(refused(&check.reasons));
+    }
+    let key = match (request.key, check.keys.len()) {
+        (Some(key), _) => key,
+        (None, 1) => check.keys.pop().unwrap_or_default(),
+        (None, _) => return Err(without_key(&check.keys)),
+    };
+    let new = NewRecord {
+        topic: takers.first().map_or(0, |taker| taker.topic_row),
+        key: key.clone().into_bytes(),
+        value: record.value.unwrap_or_default(),
+        attributes: Attributes {
+            extra: vec![(BY.into(), by.clone())],
+            ..record.attributes
+        },
+        time: now,
+    };
+    let store = store.clone();
+    let append = move || match store.condition().holds_up() {
+        Some(standstill) => Err(standstill),
+        None => append(&*store, new, partitions),
+    };
+    let (partition, offset) = of_store(append).await?;
+    tracing::info!(
+        topic,
+        partition,
+        offset,
+        id,
+        by,
+        unchecked = request.unchecked,
+        "an operator has published a record"
+    );
+    Ok(Published {
+        topic,
+        partition,
+        offset,
+        key,
+        id,
+        source,
+        participants: check.participants,
+    })
+}
+
+/// A record without a key and a place, as it is checked.
+fn not_placed(topic: &str, value: Vec<u8>, attributes: Attributes, now: u64) -> Record {
+    Record {
+        position: Position {
+            topic: topic.into(),
+            incarnation: None,
+            partition: 0,
+            offset: 0,
+        },
+        timestamp: now,
+        key: None,
+        value: Some(value),
+        attributes,
+    }
+}
+
+/// Checks what has to hold for every record: lengths, and that an attribute that is given is not
+/// empty.
+fn check_bounds(
+    takers: &[Taker],
+    attributes: &Attributes,
+    key: Option<&str>,
+) -> Result<(), Problem> {
+    let Some(limits) = takers.first().map(|taker| taker.limits) else {
+        return Ok(());
+    };
+    let texts = attributes.named().into_iter();
+    let texts = texts.filter_map(|(name, text)| Some((name, text.as_deref()?)));
+    let bounds = texts.map(|(name, text)| (name, text, limits.attribute_bytes));
+    let key = key.map(|key| ("key", key, limits.key_bytes));
+    for (name, text, most) in bounds.chain(key) {
+        if text.is_empty() || text.len() > most {
+            let is = match text.len() {
+                0 => "is empty".to_owned(),
+                bytes => format!("of {bytes} bytes is over the limit of {most}"),
+            };
+            let detail = format!("{name} {is}");
+            return Err(Problem::new(Kind::RecordRefused, detail));
+        }
+    }
+    Ok(())
+}
+
+fn check(takers: &[Taker], record: &Record, now: u64) -> RecordCheck {
+    let mut check = RecordCheck::default();
+    for taker in takers {
+        let description = taker.active.description();
+        let (topic, limits) = (&taker.declared_topic, &taker.limits);
+        let mut reason = |reason: String| {
+            check
+                .reasons
+                .push(format!("{}: {reason}", taker.participant));
+        };
+        match admit::record(record, topic, description, limits, now) {
+            Admission::Skip => continue,
+            Admission::Malformed(why) => reason(why),
+            Admission::Offer(envelope) => {
+                let event_type = record.attributes.event_type.as_deref();
+                let subscription = description.subscription(topic, event_type);
+                let schema = subscription.map(|subscription| subscription.schema.as_str());
+                for why in wrong_places(schema.unwrap_or("true"), &envelope.message.body) {
+                    reason(why);
+                }
+                check.participants.push(taker.participant.clone());
+                if !check.keys.contains(&envelope.message.key) {
+                    check.keys.push(envelope.message.key);
+                }
+            }
+        }
+    }
+    if check.participants.is_empty() && check.reasons.is_empty() {
+        check.reasons.push(nobody_takes(takers, record));
+    }
+    check
+}
+
+/// The places of a body that are not as the schema says.
+fn wrong_places(schema: &str, body: &str) -> Vec<String> {
+    let (schema, value) = match (Schema::compile(schema), json::parse(body)) {
+        (Ok(schema), Ok(value)) => (schema, value),
+        (Err(reason), _) | (_, Err(reason)) => return vec![reason],
+    };
+    let Err(wrong) = schema.check(&value, body.len()) else {
+        return Vec::new();
+    };
+    let places = wrong.places().into_iter();
+    places
+        .map(|place| match place.pointer.as_str() {
+            "" => format!("the value: {}", place.detail),
+            pointer => format!("the value at {pointer}: {}", place.detail),
+        })
+        .collect()
+}
+
+fn nobody_takes(takers: &[Taker], record: &Record) -> String {
+    let mut types: Vec<_> = (takers.iter())
+        .flat_map(|taker| {
+            let subscriptions = taker.active.description().subscriptions.iter();
+            subscriptions.filter(|one| *one.topic == *taker.declared_topic)
+        })
+        .map(|subscription| subscription.event_type.as_str())
+        .collect();
+    types.sort_unstable();
+    types.dedup();
+    let event_type = record.attributes.event_type.as_deref().unwrap_or_default();
+    format!(
+        "no participant takes events of type `{event_type}` from topic `{}`; they take: {}",
+        record.position.topic,
+        types.join(", ")
+    )
+}
+
+fn refused(reasons: &[String]) -> Problem {
+    let detail = format!(
+        "{}; with `unchecked` (`--unchecked`) it is published all the same",
+        reasons.join("; ")
+    );
+    let members = match json!({"reasons": reasons}) {
+        serde_json::Value::Object(members) => members,
+        _ => serde_json::Map::new(),
+    };
+    Problem::new(Kind::RecordRefused, detail).with_members(members)
+}
+
+fn without_key(keys: &[String]) -> Problem {
+    let why = match keys {
+        [] => "no participant takes it, so nothing says what its key is".to_owned(),
+        several => format!(
+            "participants find different keys in it ({})",
+            several.join(", ")
+        ),
+    };
+    let detail = format!("{why}; give the record a `key` (`--key`)");
+    Problem::new(Kind::RecordRefused, detail)
+}

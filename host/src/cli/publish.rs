@@ -1,0 +1,169 @@
+//! `saga publish`: a record to a topic of the embedded log of a running host.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use hyper::Method;
+use serde_json::json;
+
+use super::dead_letters::user;
+use super::operate::{HostAddress, find, token};
+use super::reply::{CommandFailure, shown};
+use super::{complain, exit, named_file, say};
+use crate::admin::topic_report::Published;
+use crate::apidocs::problems::percent_encode;
+use crate::base::printable::Lines;
+
+/// Longest wait for the answer.
+const TIME: Duration = Duration::from_secs(30);
+
+/// Most bytes of a value; no host takes more.
+const VALUE_BYTES: u64 = 4 << 20;
+
+/// The record to publish.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PublishArguments {
+    /// The topic
+    #[arg(value_name = "TOPIC")]
+    topic: String,
+    /// The value: JSON text, @FILE for the content of a file, or - for standard input
+    #[arg(value_name = "VALUE", allow_hyphen_values = true)]
+    value: String,
+    /// The event type [default: none, for participants that take records without one]
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Key of the record, which decides its partition [default: the key of the aggregate that takes it]
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// CloudEvents id: records with the same id and source are applied once [default: a new one]
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// CloudEvents source [default: /saga/operator]
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+    /// Id of the saga that it belongs to [default: its own id]
+    #[arg(long, value_name = "ID")]
+    correlation: Option<String>,
+    /// Publish it even if no participant can take it
+    #[arg(long)]
+    unchecked: bool,
+}
+
+/// The record, and where the host is.
+#[derive(Debug)]
+pub(crate) struct PublishOperation {
+    pub(crate) record: PublishArguments,
+    pub(crate) host: HostAddress,
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) json: bool,
+}
+
+/// Publishes the record, prints where it is and returns the exit code.
+pub(crate) fn publish(operation: &PublishOperation) -> u8 {
+    match run(operation) {
+        Ok(text) => {
+            say(&text);
+            exit::DONE
+        }
+        Err(failure) => {
+            failure.said.iter().for_each(|line| complain(line));
+            failure.code
+        }
+    }
+}
+
+fn run(operation: &PublishOperation) -> Result<String, CommandFailure> {
+    let record = &operation.record;
+    let value = value(&record.value)?;
+    let token = token(operation.token_file.as_deref())?;
+    let client = find(&operation.host, token)?;
+    let mut body = json!({"value": value, "by": user(), "unchecked": record.unchecked});
+    let given = [
+        ("type", &record.event_type),
+        ("key", &record.key),
+        ("id", &record.id),
+        ("source", &record.source),
+        ("correlation", &record.correlation),
+    ];
+    if let Some(members) = body.as_object_mut() {
+        for (name, text) in given {
+            let text = text.as_ref().map(|text| (name.to_owned(), json!(text)));
+            members.extend(text);
+        }
+    }
+    let path = format!("/topics/{}/records", percent_encode(&record.topic));
+    let reply = client.ask(Method::POST, &path, body.to_string().into(), TIME);
+    shown(reply, operation.json, told)
+}
+
+fn told(published: &Published) -> String {
+    let mut text = Lines::default();
+    let takers = match &published.participants[..] {
+        [] => "nobody takes it".to_owned(),
+        takers => format!("for {}", takers.join(", ")),
+    };
+    text.add(format_args!(
+        "{}/{}/{} key {} id {} source {}; {takers}",
+        published.topic,
+        published.partition,
+        published.offset,
+        published.key,
+        published.id,
+        published.source,
+    ));
+    text.text()
+}
+
+/// The value that an argument names, without the newline at its end, which editors add.
+fn value(argument: &str) -> Result<String, CommandFailure> {
+    let path = match argument.strip_prefix('@') {
+        Some(path) => path,
+        None if argument == "-" => "-",
+        None => return Ok(argument.to_owned()),
+    };
+    let text = named_file::read(Path::new(path), VALUE_BYTES)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "is not UTF-8".into()));
+    let text = text.map_err(|reason| {
+        CommandFailure::new(exit::USAGE, format!("the value {path}: {reason}"))
+    })?;
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_a_text_or_the_content_of_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("value.json");
+        std::fs::write(&path, "{\"a\":1}\n").unwrap();
+        let named = format!("@{}", path.display());
+        assert_eq!(value(&named).ok().unwrap(), "{\"a\":1}");
+        assert_eq!(value("{\"b\":2}").ok().unwrap(), "{\"b\":2}");
+        let failure = value("@/none/at/all").err().unwrap();
+        assert_eq!(failure.code, exit::USAGE);
+        assert!(failure.said.concat().contains("/none/at/all"));
+    }
+
+    #[test]
+    fn where_a_record_went_is_one_line() {
+        let mut published = Published {
+            topic: "t".into(),
+            partition: 1,
+            offset: 7,
+            key: "a\nb".into(),
+            id: "i".into(),
+            source: "/s".into(),
+            participants: vec!["one".into(), "two".into()],
+        };
+        assert_eq!(
+            told(&published),
+            "t/1/7 key a\\nb id i source /s; for one, two\n"
+        );
+        published.participants.clear();
+        assert!(told(&published).ends_with("; nobody takes it\n"));
+    }
+}

@@ -1,0 +1,107 @@
+//! The changes of a list, from the journal.
+
+use std::collections::HashMap;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
+
+use super::index::{filter_value, value_in};
+use crate::store::list_changes::{ChangedItem, ChangesWanted, JournalPosition, ListChanges};
+
+/// Most decisions that one query reads (invariant 9).
+const DECISIONS: usize = 1_000;
+
+/// The place after the last decision.
+pub(super) fn journal_end(sql: &Connection) -> rusqlite::Result<JournalPosition> {
+    let last = sql
+        .prepare_cached("SELECT seq, time FROM journal ORDER BY seq DESC LIMIT 1")?
+        .query_row([], |row| position(row, 0))
+        .optional()?;
+    Ok(last.unwrap_or_default())
+}
+
+/// The next aggregates of the list that changed.
+pub(super) fn read(
+    sql: &Connection,
+    wanted: &ChangesWanted,
+) -> rusqlite::Result<Option<ListChanges>> {
+    if !is_known(sql, wanted.after)? {
+        return Ok(None);
+    }
+    let mut statement = sql.prepare_cached(&text(wanted))?;
+    let mut rows = statement.query(params_from_iter(values(wanted)))?;
+    let mut changes = ListChanges {
+        read: wanted.after,
+        ..ListChanges::default()
+    };
+    let mut decisions = 0;
+    let mut places: HashMap<String, usize> = HashMap::new();
+    while let Some(row) = rows.next()? {
+        decisions += 1;
+        changes.read = position(row, 0)?;
+        let (is_own, has_changed): (bool, bool) = (row.get(3)?, row.get(4)?);
+        if !is_own || !has_changed {
+            continue;
+        }
+        let (is_in, was_in): (bool, bool) = (row.get(5)?, row.get(6)?);
+        let key: String = row.get(2)?;
+        if let Some(known) = places.get(&key).and_then(|at| changes.changed.get_mut(*at)) {
+            known.is_in = is_in;
+            known.was_in |= was_in;
+            continue;
+        }
+        places.insert(key.clone(), changes.changed.len());
+        changes.changed.push(ChangedItem {
+            key,
+            position: changes.read,
+            is_in,
+            was_in,
+        });
+    }
+    changes.changed.retain(|one| one.is_in || one.was_in);
+    changes.is_all = decisions < DECISIONS;
+    Ok(Some(changes))
+}
+
+fn is_known(sql: &Connection, place: JournalPosition) -> rusqlite::Result<bool> {
+    if place == JournalPosition::default() {
+        return Ok(true);
+    }
+    sql.prepare_cached("SELECT 1 FROM journal WHERE seq = ?1 AND time = ?2")?
+        .exists((place.seq, place.time as i64))
+}
+
+fn position(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<JournalPosition> {
+    Ok(JournalPosition {
+        seq: row.get(at)?,
+        time: row.get::<_, i64>(at + 1)? as u64,
+    })
+}
+
+/// The statement: of each decision its place, the key, and if it is one of the participant's, if
+/// the state has changed since, if the present state is in the list, and if the state before was.
+fn text(wanted: &ChangesWanted) -> String {
+    // Parameters: participant, place, number of decisions, then the values of the filters.
+    let passes = |column: &str| -> String {
+        (wanted.filters.iter().zip(4..))
+            .map(|((pointer, _), number)| format!(" AND {} = ?{number}", value_in(column, pointer)))
+            .collect()
+    };
+    format!(
+        "SELECT j.seq, j.time, j.key, g.id IS NOT NULL, coalesce(a.revision > j.revision, 0),
+             CASE WHEN g.id IS NULL THEN 0 ELSE coalesce(a.state IS NOT NULL{}, 0) END,
+             CASE WHEN g.id IS NULL THEN 0 ELSE coalesce(j.state IS NOT NULL{}, 0) END
+         FROM (SELECT seq, time, key, generation, revision, state FROM journal WHERE seq > ?2 ORDER BY seq LIMIT ?3) j
+             LEFT JOIN generations g ON g.id = j.generation AND g.participant = ?1
+             LEFT JOIN aggregates a ON a.participant = g.participant AND a.key = j.key
+         ORDER BY j.seq",
+        passes("a.state"),
+        passes("j.state"),
+    )
+}
+
+fn values(wanted: &ChangesWanted) -> impl Iterator<Item = Value> {
+    let numbers = [wanted.participant, wanted.after.seq, DECISIONS as i64];
+    let filters = wanted.filters.iter().map(|(_, value)| filter_value(value));
+    numbers.map(Value::Integer).into_iter().chain(filters)
+}

@@ -1,0 +1,252 @@
+//! [`Call`]: a command of a client, and its [`Answer`].
+
+use std::fmt::Display;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::attempt::Attempted;
+use super::hosted::Behind;
+use super::record;
+use super::world::World;
+use crate::bindings::saga::participant::types::{
+    Command, CommandKind, Header, KeySource, Message, Origin, Parameter, Refusal, Reply,
+};
+use crate::codec;
+use crate::command::parameters;
+use crate::refusal::RefusalType;
+use crate::testing::fail;
+use crate::turn::Caller;
+
+/// A command that is about to be sent.
+#[must_use = "a command is sent by `send`"]
+pub struct Call<'w> {
+    world: &'w mut World,
+    place: usize,
+    name: String,
+    key: Option<String>,
+    parameters: Vec<Parameter>,
+    caller: Option<Caller>,
+    metadata: Vec<Header>,
+}
+
+/// The answer to a command.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    key: String,
+    given: Given,
+}
+
+#[derive(Clone, Debug)]
+enum Given {
+    Done(String),
+    Refused(Refusal),
+    Malformed(String),
+    TryLater(String),
+    Blocked,
+}
+
+impl<'w> Call<'w> {
+    pub(super) fn new(world: &'w mut World, place: usize, name: &str) -> Self {
+        Self {
+            world,
+            place,
+            name: name.to_owned(),
+            key: None,
+            parameters: Vec::new(),
+            caller: None,
+            metadata: Vec::new(),
+        }
+    }
+
+    /// Key of the aggregate, where it is in the path.
+    pub fn key(mut self, key: impl Display) -> Self {
+        self.key = Some(key.to_string());
+        self
+    }
+
+    /// A parameter in the path besides the key.
+    pub fn parameter(mut self, name: &str, value: &str) -> Self {
+        self.parameters.push(Parameter {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        });
+        self
+    }
+
+    /// Who sends it. Unless given, the rules are not told.
+    pub fn caller(mut self, caller: Caller) -> Self {
+        self.caller = Some(caller);
+        self
+    }
+
+    /// A header, for which the contract must ask.
+    pub fn metadata(mut self, name: &str, value: &str) -> Self {
+        self.metadata.push(Header {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        });
+        self
+    }
+
+    /// Sends it, and waits for the answer. `&()` where it takes no body.
+    ///
+    /// # Panics
+    /// Where there is no such command, or its key or a parameter is missing.
+    #[track_caller]
+    pub fn send<B: Serialize + ?Sized>(self, body: &B) -> Answer {
+        let body = codec::encode(body, "the command's body");
+        let world = self.world;
+        world.wait_until_up(self.place);
+        let Some(hosted) = world.hosted.get_mut(self.place) else {
+            fail("there is no such participant");
+        };
+        let rules = hosted.rules.clone();
+        let commands = &rules.description().commands;
+        let Some(command) = commands.iter().find(|one| one.name == self.name) else {
+            let names: Vec<_> = commands.iter().map(|one| &one.name).collect();
+            fail(&format!(
+                "{} has no command {:?}, only {names:?}",
+                hosted.name, self.name
+            ));
+        };
+        let key = match (&command.key, self.key) {
+            (KeySource::Generated, _) => {
+                hosted.last_number += 1;
+                hosted.last_number.to_string()
+            }
+            (KeySource::PathParameter(_), Some(key)) => key,
+            (KeySource::PathParameter(name), None) => fail(&format!(
+                "say the key, which is {name:?} in {:?}",
+                command.path
+            )),
+            (KeySource::Body(pointer), _) => {
+                match record::key_at(&body, pointer, &world.blueprint.limits) {
+                    Ok(key) => key,
+                    Err(why) => return Answer::malformed(why),
+                }
+            }
+        };
+        let kind = &command.kind;
+        let behind = hosted.waiting.get(&key).map(|waiting| waiting.behind);
+        let is_behind_letter = behind
+            == Some(Behind::Letter {
+                blocks_commands: true,
+            });
+        if is_behind_letter && *kind == CommandKind::Change {
+            return Answer {
+                key,
+                given: Given::Blocked,
+            };
+        }
+        let correlation = hosted
+            .aggregates
+            .get(&key)
+            .map(|one| one.correlation.clone());
+        let id = world.next_id("c");
+        let message = Message {
+            parameters: parameters_of(command, &key, &self.parameters),
+            source: format!("/saga/{}/commands", rules.description().name),
+            origin: Origin::Command,
+            name: self.name,
+            key: key.clone(),
+            time: world.now,
+            correlation: correlation.unwrap_or_else(|| id.clone()),
+            causation: None,
+            caller: self.caller.map(Caller::into_wit),
+            metadata: self.metadata,
+            version: 1,
+            body,
+            id,
+        };
+        let is_read = *kind == CommandKind::Read;
+        let given = match world.attempt(self.place, &message, is_read) {
+            Attempted::Decided(outcome) => match outcome.reply {
+                Some(Reply::Done(body) | Reply::Pending(body)) => Given::Done(body),
+                Some(Reply::Refused(refusal)) => Given::Refused(refusal),
+                None => fail("a command was left without a reply"),
+            },
+            Attempted::Malformed(why) => Given::Malformed(why),
+            Attempted::RetryLater(why) => Given::TryLater(why),
+        };
+        Answer { key, given }
+    }
+}
+
+impl Answer {
+    fn malformed(why: String) -> Self {
+        Self {
+            key: String::new(),
+            given: Given::Malformed(why),
+        }
+    }
+
+    /// Key of the aggregate.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// True if it was done, or accepted as pending.
+    pub fn is_done(&self) -> bool {
+        matches!(self.given, Given::Done(_))
+    }
+
+    /// True if it was refused so.
+    pub fn is_refused(&self, refusal: RefusalType) -> bool {
+        matches!(&self.given, Given::Refused(given) if given.code == refusal.code())
+    }
+
+    /// True if the rules can't decide now, and the client is to ask again.
+    pub fn is_put_off(&self) -> bool {
+        matches!(self.given, Given::TryLater(_))
+    }
+
+    /// Why it was not done; none if it was.
+    pub fn problem(&self) -> Option<&str> {
+        match &self.given {
+            Given::Done(_) => None,
+            Given::Refused(refusal) => Some(&refusal.detail),
+            Given::Malformed(why) | Given::TryLater(why) => Some(why),
+            Given::Blocked => Some("a dead letter of the aggregate has to be decided first"),
+        }
+    }
+
+    /// The body of the reply.
+    ///
+    /// # Panics
+    /// If the command was not done, or the reply is no `R`.
+    #[track_caller]
+    pub fn reply<R: DeserializeOwned>(&self) -> R {
+        let body = match &self.given {
+            Given::Done(body) => body,
+            _ => fail(&format!(
+                "expected a reply, got: {}",
+                self.problem().unwrap_or_default()
+            )),
+        };
+        match codec::decode(body) {
+            Ok(reply) => reply,
+            Err(error) => fail(&format!("the reply can't be read: {error}\n{body}")),
+        }
+    }
+}
+
+#[track_caller]
+fn parameters_of(command: &Command, key: &str, given: &[Parameter]) -> Vec<Parameter> {
+    let value = |name: &str| match &command.key {
+        KeySource::PathParameter(parameter) if parameter == name => key.to_owned(),
+        _ => match given.iter().find(|one| one.name == name) {
+            Some(parameter) => parameter.value.clone(),
+            None => fail(&format!(
+                "say .parameter({name:?}, …) for the path {:?}",
+                command.path
+            )),
+        },
+    };
+    let names = parameters(&command.path).into_iter();
+    let parameter = |name: &str| Parameter {
+        name: name.to_owned(),
+        value: value(name),
+    };
+    names.map(parameter).collect()
+}
