@@ -183,7 +183,7 @@ fn load(runtime: &Runtime, cache: &CodeCache, name: &str) -> ConfiguredComponent
     let component = LoadedComponent::load(runtime, cache, &bytes, &digest, name).unwrap();
     let none = RuleSettings::new();
     let settings = rule_settings::effective(component.description(), &none).unwrap();
-    Arc::new(component).configured(none, &settings)
+    Arc::new(component).configured(InstanceUse::Reused, none, &settings)
 }
 
 #[test]

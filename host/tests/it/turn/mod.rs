@@ -6,6 +6,7 @@ mod dead_letters;
 mod journal;
 mod limits;
 mod other_domain;
+mod outputs;
 mod quarantine;
 mod retry_later;
 mod saga;
