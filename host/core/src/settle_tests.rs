@@ -420,7 +420,7 @@ fn invariant_5_an_answer_that_breaks_the_contract_or_a_limit_is_a_fault() {
         (
             events(vec![event("opened", "k", "{")]),
             FaultKind::BadOutput,
-            "event is not JSON: EOF",
+            "event `opened` is not JSON: EOF",
         ),
         (
             timers(vec![TimerChange::Cancel("remind".into()); 4]),
@@ -445,7 +445,7 @@ fn invariant_5_an_answer_that_breaks_the_contract_or_a_limit_is_a_fault() {
         (
             timers(vec![set("remind", 1, "soon")]),
             FaultKind::BadOutput,
-            "timer is not JSON",
+            "timer `remind` is not JSON",
         ),
         (
             timers(vec![set("remind", i64::MAX as u64 + 1, "1")]),
@@ -486,7 +486,7 @@ fn invariant_5_a_reply_that_breaks_the_contract_or_a_limit_is_a_fault() {
         (
             done("yes"),
             FaultKind::BadOutput,
-            "reply is not JSON: expected value at line 1 column 1",
+            "is not JSON: expected value at line 1 column 1",
         ),
         (
             Some(Reply::Pending("1234567".into())),
@@ -496,7 +496,7 @@ fn invariant_5_a_reply_that_breaks_the_contract_or_a_limit_is_a_fault() {
         (
             Some(Reply::Pending("{".into())),
             FaultKind::BadOutput,
-            "reply is not JSON",
+            "is not JSON",
         ),
         (
             refused("code", "why", None),

@@ -299,9 +299,9 @@ impl<'b> TrialRun<'b> {
         }
         let of_fresh = attempt(&mut **fresh);
         let again = again_if_reused(&mut *self.rules, &attempt);
-        let differs = [&result, &again].into_iter();
-        let mut differs = differs.filter_map(|one| purity::difference(one, &of_fresh));
-        self.impurity = differs.next().map(|difference| {
+        let difference = purity::difference(&result, &of_fresh)
+            .or_else(|| purity::difference(&again, &of_fresh));
+        self.impurity = difference.map(|difference| {
             let told = difference.told(
                 "on an instance that had been called before",
                 "on a fresh one",
