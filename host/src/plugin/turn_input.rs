@@ -131,6 +131,9 @@ mod tests {
             time: 7,
             correlation: "c".into(),
             causation: None,
+            caller: None,
+            metadata: Vec::new(),
+            version: 1,
             parameters: Vec::new(),
             body: "{}".into(),
         }
