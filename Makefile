@@ -66,8 +66,10 @@ lint: tools ## Check the formatting, and run clippy with warnings as errors
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
 
+# The program itself installs the target (`saga doctor --fix`), so it is built first, but only if the target is missing.
 wasm-target: tools
-	@sdk/tools/wasm-target.sh
+	@test -d "$$(rustc --print target-libdir --target wasm32-wasip2)" || \
+		{ $(MAKE) build && target/release/saga doctor --fix; }
 
 first-build-note: tools
 	@test -e target/release/saga || \

@@ -19,6 +19,7 @@
 //! - [`logging`]: the log
 //! - [`base`]: types that modules share
 //! - [`config`]: settings from file, environment and command line
+//! - [`author`]: the projects of authors: made, built, tested, watched
 //! - [`app`]: the only wiring; start and drain order
 //! - [`cli`]: command line, logging, signals, exit codes
 //!
@@ -27,6 +28,7 @@
 pub mod admin;
 pub mod apidocs;
 pub mod app;
+pub mod author;
 pub mod base;
 pub mod cli;
 pub mod config;

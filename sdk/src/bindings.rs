@@ -15,7 +15,7 @@
 )]
 
 wit_bindgen::generate!({
-    path: "../wit",
+    path: "wit",
     world: "participant",
     pub_export_macro: true,
     export_macro_name: "export_component",

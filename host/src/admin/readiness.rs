@@ -2,9 +2,10 @@
 //!
 //! A host is ready if it takes and keeps requests and reads its records. An unreachable broker does
 //! not make it unready (what is to be published waits in the outbox), nor does a refused component
-//! (the active generation goes on). It is unready if the store can't be read or takes no commits;
-//! if the machine is out of memory, threads or descriptors; if a partition is not read until an
-//! operator acts; if the oldest message of a stage waits beyond its bound; and during the drain.
+//! (the active generation goes on), nor do sources that don't build while an author develops them.
+//! It is unready if the store can't be read or takes no commits; if the machine is out of memory,
+//! threads or descriptors; if a partition is not read until an operator acts; if the oldest message
+//! of a stage waits beyond its bound; and during the drain.
 //!
 //! Must not know: transports, the store. Their conditions come as text.
 
@@ -31,6 +32,8 @@ pub struct Readiness {
     pub halted: ConditionCheck,
     /// The stages that stand still.
     pub standing: ConditionCheck,
+    /// The reason why the sources that are developed are not what runs (`saga dev`).
+    pub build: ConditionCheck,
     /// Cancelled when the drain begins.
     pub draining: CancellationToken,
 }
@@ -41,7 +44,8 @@ pub struct Readiness {
 pub enum Status {
     /// Takes requests.
     Ready,
-    /// Takes and keeps requests, but records don't flow.
+    /// Takes and keeps requests, but records don't flow, or the sources that are developed are not
+    /// what runs.
     Degraded,
     /// Finishes the work in flight and takes no more.
     Draining,
@@ -60,6 +64,9 @@ pub struct ReadinessReport {
     pub participants: Vec<ReadyParticipant>,
     /// The reason why records don't flow.
     pub transport: Option<String>,
+    /// The reason why the sources that are developed are not what runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<String>,
     /// The reason why requests can't be served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -121,7 +128,7 @@ impl Readiness {
             Status::Draining
         } else if self.reason().is_some() {
             Status::Unavailable
-        } else if (self.trouble)().is_some() {
+        } else if (self.trouble)().is_some() || (self.build)().is_some() {
             Status::Degraded
         } else {
             Status::Ready
@@ -158,6 +165,7 @@ impl Readiness {
             status,
             participants,
             transport,
+            build: (self.build)(),
             reason,
         }
     }
@@ -254,6 +262,7 @@ mod tests {
             trouble: Box::new(move || trouble.map(str::to_owned)),
             halted: Box::new(|| None),
             standing: Box::new(|| None),
+            build: Box::new(|| None),
             draining: CancellationToken::new(),
         }
     }
@@ -271,6 +280,20 @@ mod tests {
             (Status::Degraded, StatusCode::OK)
         );
         assert_eq!(report.transport.as_deref(), Some("no broker"));
+    }
+
+    #[test]
+    fn sources_that_do_not_build_leave_the_host_ready() {
+        let readiness = Readiness {
+            build: Box::new(|| Some("a test fails".into())),
+            ..readiness(None)
+        };
+        let report = readiness.report(Ok(overview(Vec::new())));
+        assert_eq!(
+            (report.status, report.status.http()),
+            (Status::Degraded, StatusCode::OK)
+        );
+        assert_eq!(report.build.as_deref(), Some("a test fails"));
     }
 
     #[test]

@@ -39,6 +39,7 @@ use crate::base::budget::Budget;
 use crate::base::generation::CompiledRules;
 use crate::base::last_observed::LastObserved;
 use crate::base::machine::Machine;
+use crate::base::note::Note;
 use crate::config::Config;
 use crate::http::accept::Acceptor;
 use crate::http::cors::Cors;
@@ -110,6 +111,8 @@ pub struct RunningHost {
     pub listening: Vec<(String, String)>,
     /// URL of the admin interface, if it is on.
     pub admin: Option<String>,
+    /// Shown at `/readyz`: the reason why the sources that an author develops are not what runs.
+    pub build: Note,
     store: Arc<Store>,
     reloader: Reloader,
     listeners: Vec<Task<()>>,
@@ -278,16 +281,18 @@ pub async fn start(
     let known = Stages::default();
     let stages =
         (known.watch(stages::stages(&around, &config.progress))).map_err(anyhow::Error::from)?;
+    let build = Note::default();
     let admin = admin_listener
         .map(|listener| {
             let around = (&store, transport, metrics, machine, known);
-            start_admin(config, listener, &reloader, around, &stop)
+            start_admin(config, listener, (&reloader, &build), around, &stop)
         })
         .transpose()?;
     let (admin, admin_listener) = admin.unzip();
     Ok(RunningHost {
         listening,
         admin,
+        build,
         store,
         reloader,
         listeners,
@@ -302,6 +307,12 @@ pub async fn start(
 }
 
 impl RunningHost {
+    /// Swaps the rules of its participants.
+    #[must_use]
+    pub fn reloader(&self) -> &Reloader {
+        &self.reloader
+    }
+
     /// Re-reads the files: applies components that differ from the active ones, and uses the
     /// present certificates for new connections. Must be called within a tokio runtime.
     pub fn reread(&self) {
@@ -541,7 +552,7 @@ fn start_watch(config: &Config, reloader: &Reloader) -> std::io::Result<Componen
 fn start_admin(
     config: &Config,
     listener: TcpListener,
-    reloader: &Reloader,
+    (reloader, build): (&Reloader, &Note),
     (store, transport, metrics, machine, stages): (
         &Arc<Store>,
         Arc<dyn Transport>,
@@ -584,6 +595,7 @@ fn start_admin(
     let topics = Topics::new(store.clone(), reloader.clone(), partitions);
     let store = store.clone();
     let halted = transport.clone();
+    let build = build.clone();
     let acceptor = Acceptor::new(listener, machine.clone()).with_spare();
     let readiness = Readiness {
         store: Box::new(move || store.condition().trouble()),
@@ -591,6 +603,7 @@ fn start_admin(
         trouble: Box::new(move || transport.trouble()),
         halted: Box::new(move || halted.halted()),
         standing: Box::new(move || stages.standing()),
+        build: Box::new(move || build.get()),
         draining: stop.listening.clone(),
     };
     let settings = &config.admin;

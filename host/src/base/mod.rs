@@ -7,6 +7,7 @@ pub mod clock;
 pub mod generation;
 pub mod last_observed;
 pub mod machine;
+pub mod note;
 pub mod notify;
 pub mod panics;
 pub mod printable;

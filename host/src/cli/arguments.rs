@@ -76,9 +76,26 @@ pub(super) struct SettingsArguments {
 }
 
 impl SettingsArguments {
-    pub(super) fn load(&self, further: Option<Override>) -> Result<Config, ConfigError> {
+    pub(super) fn load(
+        &self,
+        further: impl IntoIterator<Item = Override>,
+    ) -> Result<Config, ConfigError> {
         let arguments = self.overrides().into_iter().chain(further).collect();
         load(self.config.as_deref(), arguments)
+    }
+
+    /// The settings without those of the command line.
+    pub(super) fn load_file(&self) -> Result<Config, ConfigError> {
+        load(self.config.as_deref(), Vec::new())
+    }
+
+    /// With the settings file and the data directory of a project, where none are given.
+    pub(super) fn of_project(self, settings: Option<PathBuf>, data: &str) -> Self {
+        Self {
+            config: self.config.or(settings),
+            data: self.data.or_else(|| Some(data.to_owned())),
+            ..self
+        }
     }
 
     fn overrides(&self) -> Vec<Override> {

@@ -15,13 +15,13 @@ exit_codes! {
     DONE = 0;
     /// bad settings, a bad command line, an unknown participant or generation
     USAGE = 64;
-    /// a component or record is refused or unreadable; too many changed decisions; a redrive failed
+    /// a component, build, test or record is refused; too many changed decisions; a redrive failed
     COMPONENT = 65;
-    /// an address can't be used; another process reads in a consumer group; no host or log is there
+    /// an address can't be used; a group has another reader; no host, log or tool is there
     UNAVAILABLE = 69;
     /// a fault of the host itself
     INTERNAL = 70;
-    /// the store can't be used, or its files went away; a backup can't be made
+    /// the store can't be used, or its files went away; a backup or a project can't be made
     STORE = 73;
     /// the host can't do it now, is not ready, or did not end its drain in time; try again
     TRY_AGAIN = 75;

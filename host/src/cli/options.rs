@@ -8,7 +8,9 @@ use clap_complete::Shell;
 use super::arguments::{
     OverrideArguments, RuleSettingsArguments, SettingsArguments, load, setting,
 };
+use super::author::NewProject;
 use super::dead_letters::{LettersCommand, LettersOperation};
+use super::dev::DevArguments;
 use super::exit;
 use super::operate::{HostAddress, Operation, OperatorCommand};
 use super::publish::{PublishArguments, PublishOperation};
@@ -32,6 +34,61 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum CliCommand {
+    /// Make a folder with a participant to start from: rules, a timer, a compensation, tests
+    #[command(after_help = "\
+The project holds the SDK of this program in its folder vendor, so it needs crates.io only, and that only until its
+dependencies are downloaded.
+
+Examples:
+  saga new loan
+  saga new services/seat-reservation
+  saga new loan --sdk ../saga/sdk
+  saga new loan --sdk https://git.example/saga.git")]
+    New(NewProject),
+    /// Run the participant of this folder, and swap its rules whenever its sources change
+    #[command(mut_arg("data", |arg| arg.help("Directory for the store and compiled code [default: .saga]")),
+        mut_arg("config", |arg| arg.help("Settings file (TOML) [default: saga.toml, if there is one]")), after_help = "\
+A change is built, tested and checked, and then swapped in; the decisions on recorded messages that would be different are
+listed. A failed build, test or check leaves the active rules active, and /readyz of the admin interface says so.
+Sources that are saved unchanged are not built. Settings come from saga.toml in the folder, if there is one. Only
+warnings are logged, unless SAGA__LOG__LEVEL says otherwise.
+
+Examples:
+  saga dev
+  saga dev --reset
+  saga dev --listen loan=127.0.0.1:9000
+  saga dev --plugin payments=../payments/target/wasm32-wasip2/release/payments.wasm
+  saga dev --drop-used --allow-breaking")]
+    Dev(DevArguments),
+    /// Build, test and check the participant of this folder once, for continuous integration
+    #[command(after_help = "\
+It ends with 65 if the component does not build, fails a test or is refused.
+
+Examples:
+  saga test
+  saga test --config saga.toml")]
+    Test {
+        /// Settings file (TOML) [default: saga.toml in the folder, if there is one]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Say what the Rust toolchain lacks to build components, and how to get it
+    #[command(after_help = "\
+It ends with 69 if something is missing. --fix installs the target wasm32-wasip2: with rustup or, where its server can't be
+reached, from Debian packages.
+
+Examples:
+  saga doctor
+  saga doctor --fix
+  saga doctor --json")]
+    Doctor {
+        /// Install the target of components if it is missing
+        #[arg(long)]
+        fix: bool,
+        /// Print the findings as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Run the participants until SIGINT or SIGTERM; SIGHUP reads their components and certificates again
     #[command(after_help = "\
 Examples:
@@ -311,6 +368,7 @@ fn help() -> String {
     format!(
         "\
 Examples:
+  saga new loan && cd loan && saga dev
   saga run --plugin customer=customer.wasm --plugin order=order.wasm
   saga run --config saga.toml
   saga run --plugin order=order.wasm --kafka broker:9092 --data /var/lib/saga-order
@@ -369,6 +427,15 @@ struct HostArguments {
 
 /// The action that the command line asks for.
 pub(crate) enum CliAction {
+    New(NewProject),
+    Dev(DevArguments),
+    Test {
+        config: Option<PathBuf>,
+    },
+    Doctor {
+        fix: bool,
+        json: bool,
+    },
     Run(Box<Config>),
     PrintConfig {
         config: Box<Config>,
@@ -399,6 +466,10 @@ impl Cli {
     /// The action, with its settings.
     pub(crate) fn action(self) -> Result<CliAction, ConfigError> {
         Ok(match self.command {
+            CliCommand::New(request) => CliAction::New(request),
+            CliCommand::Dev(request) => CliAction::Dev(request),
+            CliCommand::Test { config } => CliAction::Test { config },
+            CliCommand::Doctor { fix, json } => CliAction::Doctor { fix, json },
             CliCommand::Run(RunArguments { settings, apply }) => {
                 let apply =
                     apply.then(|| setting(&["reload", "apply_at_start"], "true", "--apply"));

@@ -20,6 +20,12 @@ pub(super) struct StopSignal {
     pub(super) number: i32,
 }
 
+/// The end of the terminal, for a host that ends with it.
+pub(super) const HANGUP: StopSignal = StopSignal {
+    name: "SIGHUP",
+    number: 1,
+};
+
 /// Handlers of the signals.
 pub(super) struct Signals {
     interrupt: Signal,

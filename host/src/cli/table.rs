@@ -114,7 +114,10 @@ pub(crate) fn ready(report: &ReadinessReport) -> String {
         waiting(&mut text, participant.parked, participant.parked_timers);
         dead_letters(&mut text, &participant.name, participant.dead_letters);
     }
-    for reason in report.transport.iter().chain(&report.reason) {
+    for reason in (report.transport.iter())
+        .chain(&report.build)
+        .chain(&report.reason)
+    {
         text.add(format_args!("{reason}"));
     }
     text.text()

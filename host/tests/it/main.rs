@@ -6,6 +6,7 @@
 //! # Layout
 //!
 //! - `http`: the participants' interface; `admin`: the operator's, with readiness and metrics; `cli`: the command line
+//! - `author`: projects of authors, and the SDK as a package
 //! - `turn`, `store`, `plugin`, `rollout`, `kafka`: what the folders of the same names in `src` do
 //! - `process`: start and stop, the log, what the machine lacks
 //! - `documents`: what ARCHITECTURE.md, README.md and `docs/` say of the tree
@@ -55,6 +56,7 @@ mod support;
 use saga_testkit::{expect, exposition};
 
 mod admin;
+mod author;
 mod cli;
 mod documents;
 mod http;

@@ -16,11 +16,10 @@ const FILES: [&str; 3] = [
     "swagger-ui.css",
 ];
 
-fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed=build.rs");
-    let directory = std::env::var("OUT_DIR")?;
+/// Writes the files to this directory.
+pub(super) fn unpack(directory: &Path) -> Result<(), Box<dyn Error>> {
     for name in FILES {
-        std::fs::write(Path::new(&directory).join(name), unpacked(name)?)?;
+        std::fs::write(directory.join(name), unpacked(name)?)?;
     }
     Ok(())
 }

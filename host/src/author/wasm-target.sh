@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 #
-# Makes sure that `cargo build --target wasm32-wasip2` works with the Rust toolchain in use.
-#
-#   sdk/tools/wasm-target.sh
+# Makes sure that `cargo build --target wasm32-wasip2` works with the Rust toolchain in use, in the
+# present directory: `saga doctor --fix` calls it.
 #
 # Does nothing if it does already. Otherwise asks rustup for the target. Where rustup's server
 # cannot be reached, but a Debian package mirror can, it builds the target's standard library from
@@ -19,9 +18,6 @@ readonly TARGET=wasm32-wasip2
 readonly STALLED_AFTER_SECONDS=15
 # Backports has many rustc versions at once, so it is the likeliest; sid and forky have the latest.
 readonly SUITES=(trixie-backports sid forky trixie)
-
-# From the project's root, so that a rustup override for this directory counts.
-cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
 
 work=''
 staged=''

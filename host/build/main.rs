@@ -1,0 +1,20 @@
+//! Prepares files that the program embeds.
+//!
+//! # Layout
+//!
+//! - `swagger`: the files of Swagger UI
+//! - `sdk`: the SDK, for the projects of authors
+
+mod sdk;
+mod swagger;
+
+use std::error::Error;
+use std::path::Path;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=build");
+    let directory = std::env::var("OUT_DIR")?;
+    let directory = Path::new(&directory);
+    swagger::unpack(directory)?;
+    sdk::embed(directory)
+}

@@ -1,0 +1,141 @@
+//! Makes the folder of a new project.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::name::ProjectName;
+use super::{sdk, template};
+
+/// The source of the SDK of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SdkSource {
+    /// The one that the program embeds, as `vendor/` of the project.
+    Embedded,
+    /// A folder: of the crate, or of a checkout that has it in `sdk`.
+    Path(PathBuf),
+    /// A Git repository that has the crate.
+    Git(String),
+}
+
+impl SdkSource {
+    /// A path, or the URL of a Git repository.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let is_url = text.contains("://") || text.starts_with("git@");
+        match is_url {
+            true => Self::Git(text.to_owned()),
+            false => Self::Path(text.into()),
+        }
+    }
+}
+
+/// The reason why a project was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum NotCreated {
+    /// The folder holds something.
+    #[error("{}: is there already, and is not empty; nothing was changed. Take another name, or remove it", .0.display())]
+    Occupied(PathBuf),
+    /// The SDK was not found.
+    #[error("--sdk {0}")]
+    Sdk(String),
+    /// The file system refused it.
+    #[error("{}: can't be made: {error}", path.display())]
+    Refused {
+        /// The folder.
+        path: PathBuf,
+        /// The reason.
+        error: io::Error,
+    },
+}
+
+/// Makes the folder of a project, which may exist if it is empty. It appears as a whole or not at
+/// all.
+///
+/// # Errors
+/// The reason; then nothing was changed.
+pub fn create(folder: &Path, name: &ProjectName, source: &SdkSource) -> Result<(), NotCreated> {
+    let refused = |error| NotCreated::Refused {
+        path: folder.to_owned(),
+        error,
+    };
+    let is_free = match std::fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => false,
+        Err(error) => return Err(refused(error)),
+    };
+    if !is_free {
+        return Err(NotCreated::Occupied(folder.to_owned()));
+    }
+    let dependency = dependency(source).map_err(NotCreated::Sdk)?;
+    if let Some(parent) = folder.parent()
+        && !parent.as_os_str().is_empty()
+        && !parent.is_dir()
+    {
+        let reason = format!("there is no folder {}", parent.display());
+        return Err(refused(io::Error::new(io::ErrorKind::NotFound, reason)));
+    }
+    let own = format!(".{}.{}", name.as_str(), std::process::id());
+    let unfinished = folder.with_file_name(own);
+    let made = write(&unfinished, name, source, &dependency)
+        .and_then(|()| std::fs::rename(&unfinished, folder));
+    made.map_err(|error| {
+        // Best effort: what matters is the first error.
+        let _ = std::fs::remove_dir_all(&unfinished);
+        refused(error)
+    })
+}
+
+fn write(
+    folder: &Path,
+    name: &ProjectName,
+    source: &SdkSource,
+    dependency: &str,
+) -> io::Result<()> {
+    let is_vendored = *source == SdkSource::Embedded;
+    std::fs::create_dir(folder)?;
+    for part in ["src", "tests"] {
+        std::fs::create_dir(folder.join(part))?;
+    }
+    for (path, text) in template::files(name, dependency, is_vendored) {
+        std::fs::write(folder.join(path), text)?;
+    }
+    std::fs::write(folder.join("Cargo.lock"), sdk::LOCK)?;
+    if is_vendored {
+        sdk::write(&folder.join("vendor"))?;
+    }
+    Ok(())
+}
+
+/// The SDK as a dependency in a manifest.
+fn dependency(source: &SdkSource) -> Result<String, String> {
+    let table = |key: &str, value: &str| {
+        let value = toml::Value::from(value);
+        format!("{{ {key} = {value} }}")
+    };
+    match source {
+        SdkSource::Embedded => Ok(table("path", "vendor/saga-sdk")),
+        SdkSource::Git(url) => Ok(table("git", url)),
+        SdkSource::Path(path) => {
+            let folders = [path.clone(), path.join("sdk")];
+            let folder = folders.iter().find(|folder| is_sdk(folder)).ok_or_else(|| {
+                format!("{}: has no crate `saga-sdk`, nor has its folder `sdk`; name the folder of the crate, or the URL of a Git repository that has it", path.display())
+            })?;
+            let folder = folder.canonicalize();
+            let folder = folder.map_err(|error| format!("{}: {error}", path.display()))?;
+            let text = folder
+                .to_str()
+                .ok_or_else(|| format!("{}: is not UTF-8, as manifests are", path.display()))?;
+            Ok(table("path", text))
+        }
+    }
+}
+
+fn is_sdk(folder: &Path) -> bool {
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
+    let manifest: toml::Table = manifest.parse().unwrap_or_default();
+    let name = manifest
+        .get("package")
+        .and_then(|package| package.get("name"));
+    name.and_then(toml::Value::as_str) == Some("saga-sdk")
+}

@@ -1,0 +1,287 @@
+//! Notices changes of a project's sources.
+//!
+//! Files are polled, as the host polls components (`src/rollout/watch.rs`). A change counts once
+//! the files have stayed the same for two polls, and only if their contents differ from what was
+//! built: to save a file unchanged, or to touch it, builds nothing.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use super::project::Project;
+use crate::base::notify::Notify;
+use crate::base::stop::NotifiedAtStop;
+
+/// Interval of the polls.
+const INTERVAL: Duration = Duration::from_millis(150);
+
+/// Most files that are watched.
+const FILES: usize = 10_000;
+
+/// Cargo writes it while it builds.
+const LOCK: &str = "Cargo.lock";
+
+/// The files with their times and sizes.
+type Stamps = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
+
+/// The hash of each file.
+type Contents = BTreeMap<PathBuf, [u8; 32]>;
+
+/// The sources of a project: all files in its folder but hidden ones and those that cargo builds,
+/// and those elsewhere from which the component was built.
+pub struct Sources {
+    folder: PathBuf,
+    target: PathBuf,
+    /// Names the files from which the component was built.
+    dependencies: PathBuf,
+    stamps: Stamps,
+    built: Contents,
+}
+
+impl Sources {
+    /// The present sources, as those that are being built.
+    ///
+    /// # Errors
+    /// They can't be read, or are too many.
+    pub fn new(project: &Project) -> Result<Self, String> {
+        let mut sources = Self {
+            folder: project.folder.clone(),
+            target: project.target.clone(),
+            dependencies: project.component.with_extension("d"),
+            stamps: Stamps::new(),
+            built: Contents::new(),
+        };
+        sources.stamps = sources.look()?;
+        sources.built = contents(&sources.stamps);
+        Ok(sources)
+    }
+
+    /// Takes note of what cargo wrote by itself, and of further files that it read.
+    ///
+    /// # Errors
+    /// As [`Sources::new`].
+    pub fn note_built(&mut self) -> Result<(), String> {
+        let stamps = self.look()?;
+        let was_there = |path: &Path| self.stamps.contains_key(path);
+        let is_news = |path: &Path| {
+            path.ends_with(LOCK) || !was_there(path) && !path.starts_with(&self.folder)
+        };
+        let news: Stamps = stamps
+            .iter()
+            .filter(|(path, _)| is_news(path))
+            .map(|(path, stamp)| (path.clone(), *stamp))
+            .collect();
+        self.built.extend(contents(&news));
+        self.stamps.extend(news);
+        Ok(())
+    }
+
+    /// Waits until the sources differ from those that were built, and have settled; then they are
+    /// the ones that are being built. Returns a changed file; `None` at `stop`.
+    ///
+    /// # Errors
+    /// As [`Sources::new`].
+    pub fn changed(&mut self, stop: &CancellationToken) -> Result<Option<PathBuf>, String> {
+        let notify = Notify::default();
+        let _notified = NotifiedAtStop::new(stop, &notify);
+        let mut is_settled = true;
+        // Changes since the build began count too.
+        let mut is_known = false;
+        loop {
+            let seen = notify.count();
+            if stop.is_cancelled() {
+                return Ok(None);
+            }
+            let stamps = self.look()?;
+            if stamps != self.stamps {
+                self.stamps = stamps;
+                (is_settled, is_known) = (false, false);
+            } else if !is_settled || !is_known {
+                (is_settled, is_known) = (true, true);
+                let now = contents(&self.stamps);
+                if let Some(path) = first_difference(&self.built, &now) {
+                    self.built = now;
+                    return Ok(Some(path));
+                }
+            }
+            notify.wait(seen, INTERVAL);
+        }
+    }
+
+    /// The path as it is shown: from the project's folder, if it is there.
+    #[must_use]
+    pub fn shown<'p>(&self, path: &'p Path) -> std::path::Display<'p> {
+        path.strip_prefix(&self.folder).unwrap_or(path).display()
+    }
+
+    fn look(&self) -> Result<Stamps, String> {
+        let mut stamps = Stamps::new();
+        let mut folders = vec![self.folder.clone()];
+        while let Some(folder) = folders.pop() {
+            // A folder that goes away between two looks is a change.
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if is_passed_over(&path) || path == self.target {
+                    continue;
+                }
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(path),
+                    _ => note(&mut stamps, path)?,
+                }
+            }
+        }
+        for path in self.read_elsewhere() {
+            note(&mut stamps, path)?;
+        }
+        Ok(stamps)
+    }
+
+    /// Files outside of the folder from which the component was built, as the compiler noted them.
+    fn read_elsewhere(&self) -> Vec<PathBuf> {
+        let noted = std::fs::read_to_string(&self.dependencies).unwrap_or_default();
+        let paths = noted.lines().filter_map(|line| line.split_once(": "));
+        // A space in a path is written with a backslash.
+        let paths = paths.flat_map(|(_, paths)| {
+            let paths = paths.replace("\\ ", "\0");
+            let paths: Vec<_> = paths
+                .split(' ')
+                .map(|path| PathBuf::from(path.replace('\0', " ")))
+                .collect();
+            paths
+        });
+        let is_elsewhere =
+            |path: &PathBuf| !path.starts_with(&self.folder) && !path.starts_with(&self.target);
+        paths.filter(is_elsewhere).collect()
+    }
+}
+
+/// True for hidden files, backups of editors, and what cargo builds.
+fn is_passed_over(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.')
+        || name.ends_with('~')
+        || (name == "target" && path.join("CACHEDIR.TAG").exists())
+}
+
+fn note(stamps: &mut Stamps, path: PathBuf) -> Result<(), String> {
+    if let Ok(metadata) = std::fs::metadata(&path)
+        && metadata.is_file()
+    {
+        stamps.insert(path, (metadata.modified().ok(), metadata.len()));
+    }
+    if stamps.len() > FILES {
+        return Err(format!(
+            "the project has more than {FILES} files; move what is not its source out of it"
+        ));
+    }
+    Ok(())
+}
+
+/// A file that can't be read is taken for an empty one: cargo will say what is wrong with it.
+fn contents(stamps: &Stamps) -> Contents {
+    let hash = |path: &PathBuf| Sha256::digest(std::fs::read(path).unwrap_or_default()).into();
+    stamps
+        .keys()
+        .map(|path| (path.clone(), hash(path)))
+        .collect()
+}
+
+fn first_difference(one: &Contents, other: &Contents) -> Option<PathBuf> {
+    let changed = other
+        .iter()
+        .find(|(path, hash)| one.get(*path) != Some(*hash));
+    let gone = || one.keys().find(|path| !other.contains_key(*path));
+    changed.map(|(path, _)| path).or_else(gone).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn project(folder: &Path) -> Project {
+        fs::create_dir_all(folder.join("src")).unwrap();
+        fs::write(folder.join("src/lib.rs"), "one").unwrap();
+        Project {
+            folder: folder.to_owned(),
+            package: "p".into(),
+            component: folder.join("target/p.wasm"),
+            target: folder.join("target"),
+        }
+    }
+
+    /// The change within a few polls, if there is one.
+    fn soon(sources: &mut Sources) -> Option<PathBuf> {
+        let stop = CancellationToken::new();
+        let ends = stop.clone();
+        let timer = std::thread::spawn(move || {
+            std::thread::sleep(INTERVAL * 5);
+            ends.cancel();
+        });
+        let changed = sources.changed(&stop).unwrap();
+        timer.join().unwrap();
+        changed
+    }
+
+    #[test]
+    fn only_contents_that_differ_from_what_was_built_are_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = project(folder.path());
+        let mut sources = Sources::new(&project).unwrap();
+        let source = folder.path().join("src/lib.rs");
+        fs::create_dir(folder.path().join("target")).unwrap();
+        for name in ["target/x", ".hidden", "src/lib.rs~"] {
+            fs::write(folder.path().join(name), "x").unwrap();
+        }
+        fs::write(&source, "one").unwrap();
+        assert_eq!(soon(&mut sources), None);
+
+        // Also one that was made while a build ran.
+        fs::write(&source, "two").unwrap();
+        sources.note_built().unwrap();
+        assert_eq!(soon(&mut sources), Some(source.clone()));
+        assert_eq!(soon(&mut sources), None);
+        let further = folder.path().join("tests.rs");
+        fs::write(&further, "").unwrap();
+        assert_eq!(soon(&mut sources), Some(further.clone()));
+        fs::remove_file(&further).unwrap();
+        assert_eq!(soon(&mut sources), Some(further));
+    }
+
+    #[test]
+    fn what_cargo_wrote_by_itself_is_no_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sources = Sources::new(&project(folder.path())).unwrap();
+        fs::write(folder.path().join(LOCK), "locked").unwrap();
+        sources.note_built().unwrap();
+        assert_eq!(soon(&mut sources), None);
+        fs::write(folder.path().join(LOCK), "updated").unwrap();
+        assert_eq!(soon(&mut sources), Some(folder.path().join(LOCK)));
+    }
+
+    #[test]
+    fn files_elsewhere_that_were_compiled_are_watched() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let project = project(folder.path());
+        let further = elsewhere.path().join("a b.rs");
+        fs::write(&further, "one").unwrap();
+        let mut sources = Sources::new(&project).unwrap();
+        fs::create_dir(&project.target).unwrap();
+        let own = folder.path().join("src/lib.rs");
+        let escaped = further.display().to_string().replace(' ', "\\ ");
+        let noted = format!(
+            "{}: {} {escaped}\n",
+            project.component.display(),
+            own.display()
+        );
+        fs::write(project.component.with_extension("d"), noted).unwrap();
+        sources.note_built().unwrap();
+        assert_eq!(soon(&mut sources), None);
+        fs::write(&further, "two").unwrap();
+        assert_eq!(soon(&mut sources), Some(further));
+    }
+}

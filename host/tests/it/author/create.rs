@@ -1,0 +1,148 @@
+//! `saga new`: what it makes, and what it refuses.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use crate::commands::call;
+use crate::support::saga;
+
+/// Exit code, standard output and standard error of `saga new` in this folder.
+fn new(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    call(saga().arg("new").args(arguments).current_dir(folder))
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_new_project_is_named_throughout_and_has_the_sdk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, err) = new(folder.path(), &["seat-reservation"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("cd seat-reservation && saga dev"), "{out}");
+    assert_eq!(names(folder.path()), ["seat-reservation"]);
+    let project = folder.path().join("seat-reservation");
+    let expected = [
+        ".gitignore",
+        "Cargo.lock",
+        "Cargo.toml",
+        "README.md",
+        "saga.toml",
+        "src",
+        "tests",
+        "vendor",
+    ];
+    assert_eq!(names(&project), expected);
+    assert_eq!(
+        names(&project.join("vendor")),
+        ["saga-contract", "saga-sdk"]
+    );
+    let text = |name: &str| fs::read_to_string(project.join(name)).unwrap();
+    for (file, expected) in [
+        ("Cargo.toml", "name = \"seat-reservation\""),
+        ("Cargo.toml", "saga-sdk = { path = \"vendor/saga-sdk\" }"),
+        ("src/lib.rs", "pub struct SeatReservationService;"),
+        ("tests/rules.rs", "use seat_reservation::messages"),
+        ("saga.toml", "release/seat_reservation.wasm"),
+        ("README.md", "8080/seat-reservation/swagger-ui/"),
+        ("vendor/saga-sdk/Cargo.toml", "path = \"../saga-contract\""),
+    ] {
+        assert!(text(file).contains(expected), "{file}:\n{}", text(file));
+    }
+    // Others may read sources, whatever the mode of a host's files.
+    let mode = fs::metadata(project.join("src/lib.rs"))
+        .unwrap()
+        .permissions()
+        .mode();
+    let usual = folder.path().join("usual");
+    fs::write(&usual, "").unwrap();
+    assert_eq!(mode, fs::metadata(usual).unwrap().permissions().mode());
+}
+
+#[test]
+fn a_name_that_is_none_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["Loan", "3d", "a_b", "fn", "saga-sdk", "..", "a b"] {
+        let (code, out, err) = new(folder.path(), &[name]);
+        assert_eq!((code, out.as_str()), (64, ""), "{name}: {err}");
+        assert!(err.contains("such as `"), "{name}: {err}");
+    }
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[test]
+fn a_folder_that_holds_something_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("loan")).unwrap();
+    fs::write(folder.path().join("loan/mine"), "mine").unwrap();
+    fs::write(folder.path().join("file"), "mine").unwrap();
+    for name in ["loan", "file"] {
+        let (code, out, err) = new(folder.path(), &[name]);
+        assert_eq!((code, out.as_str()), (73, ""), "{err}");
+        assert!(
+            err.contains(name) && err.contains("nothing was changed"),
+            "{err}"
+        );
+    }
+    assert_eq!(names(folder.path()), ["file", "loan"]);
+    assert_eq!(names(&folder.path().join("loan")), ["mine"]);
+    // An empty one is as good as none.
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    assert_eq!(new(folder.path(), &["empty"]).0, 0);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, err) = new(folder.path(), &["missing/loan"]);
+    assert_eq!((code, out.as_str()), (73, ""), "{err}");
+    assert!(
+        err.contains("missing/loan: can't be made: there is no folder missing"),
+        "{err}"
+    );
+    // Not even root may write there.
+    let (code, _, err) = new(Path::new("/proc"), &["loan"]);
+    assert_eq!(code, 73, "{err}");
+    assert!(err.contains("loan: can't be made"), "{err}");
+}
+
+#[test]
+fn another_sdk_is_a_path_or_a_repository() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .canonicalize()
+        .unwrap();
+    let sdk = format!("saga-sdk = {{ path = \"{}\" }}", root.join("sdk").display());
+    let of_root = root.to_str().unwrap();
+    let of_crate = root.join("sdk");
+    for (name, source, expected) in [
+        ("of-root", of_root, sdk.as_str()),
+        ("of-crate", of_crate.to_str().unwrap(), &sdk),
+        (
+            "of-git",
+            "https://git.example/saga.git",
+            "saga-sdk = { git = \"https://git.example/saga.git\" }",
+        ),
+    ] {
+        let (code, _, err) = new(folder.path(), &[name, "--sdk", source]);
+        assert_eq!((code, err.as_str()), (0, ""), "{name}");
+        let project = folder.path().join(name);
+        let manifest = fs::read_to_string(project.join("Cargo.toml")).unwrap();
+        assert!(manifest.contains(expected), "{manifest}");
+        assert!(!project.join("vendor").exists());
+    }
+    let (code, _, err) = new(folder.path(), &["of-none", "--sdk", "nowhere"]);
+    assert_eq!(code, 64);
+    assert!(
+        err.contains("--sdk nowhere: has no crate `saga-sdk`"),
+        "{err}"
+    );
+    assert!(!folder.path().join("of-none").exists());
+}

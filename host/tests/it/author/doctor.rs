@@ -1,0 +1,116 @@
+//! `saga doctor`: what a toolchain lacks.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::commands::call;
+use crate::support::saga;
+
+/// A folder with programs of these names, which print a text and succeed.
+fn programs(texts: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in texts {
+        let path = folder.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\necho '{text}'\n")).unwrap();
+        fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn a_toolchain_that_builds_components_is_fit() {
+    let (code, out, err) = call(saga().arg("doctor"));
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let parts: Vec<_> = out
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1))
+        .collect();
+    assert_eq!(parts, ["cargo", "rustc", "wasm32-wasip2"]);
+    let (code, out, _) = call(saga().args(["doctor", "--json", "--fix"]));
+    let findings: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(code, 0);
+    assert!(
+        findings
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|one| one["is_fit"] == true),
+        "{out}"
+    );
+}
+
+#[test]
+fn without_rust_it_says_how_to_get_it() {
+    let empty = programs(&[]);
+    let (code, out, err) = call(saga().arg("doctor").env("PATH", empty.path()));
+    assert_eq!((code, err.as_str()), (69, ""));
+    assert!(
+        out.contains("cargo") && out.contains("is not on the PATH") && out.contains("install Rust"),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_compiler_that_is_too_old_and_a_missing_target_are_told_apart() {
+    let old = programs(&[("cargo", "cargo 1.80.0"), ("rustc", "release: 1.80.0")]);
+    let (code, out, _) = call(saga().arg("doctor").env("PATH", old.path()));
+    assert_eq!(code, 69);
+    assert!(
+        out.contains("1.80.0 is too old") && out.contains("rustup update"),
+        "{out}"
+    );
+
+    let lacking = programs(&[("cargo", "cargo 1.99.0")]);
+    let path = lacking.path().join("rustc");
+    let script = "#!/bin/sh\ncase $1 in -vV) echo release: 1.99.0;; *) echo no such target >&2; exit 1;; esac\n";
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+    let (code, out, _) = call(saga().arg("doctor").env("PATH", lacking.path()));
+    assert_eq!(code, 69);
+    assert!(
+        out.contains("no such target") && out.contains("rustup target add wasm32-wasip2"),
+        "{out}"
+    );
+    // The other commands say it before they begin.
+    for command in ["test", "dev"] {
+        let (code, out, err) = call(saga().arg(command).env("PATH", lacking.path()));
+        assert_eq!((code, out.as_str()), (69, ""));
+        assert!(
+            err.contains("no such target") && err.contains("rustup target add"),
+            "{err}"
+        );
+    }
+}
+
+#[test]
+fn a_missing_target_is_installed_with_rustup() {
+    let toolchain = programs(&[("cargo", "cargo 1.99.0")]);
+    let folder = toolchain.path().display();
+    fs::create_dir_all(toolchain.path().join("lib/rustlib")).unwrap();
+    let script = |name: &str, cases: &str| {
+        let path = toolchain.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\ncase $1 in {cases} esac\n")).unwrap();
+        fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    let rustc = format!(
+        "-vV) echo release: 1.99.0;; --print) echo {folder};; *) test -e {folder}/installed;;"
+    );
+    script("rustc", &rustc);
+    let rustup = format!("show) echo {folder};; target) echo \"$@\" >{folder}/installed;;");
+    script("rustup", &rustup);
+    let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
+    let doctor = |arguments: &[&str]| call(saga().arg("doctor").args(arguments).env("PATH", &path));
+    let (code, out, _) = doctor(&[]);
+    assert_eq!(code, 69, "{out}");
+    let (code, out, err) = doctor(&["--fix"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(
+        out.contains("a trial program builds") && err.contains("done"),
+        "{out}{err}"
+    );
+    let asked = fs::read_to_string(toolchain.path().join("installed")).unwrap();
+    assert_eq!(asked.trim(), "target add wasm32-wasip2");
+}

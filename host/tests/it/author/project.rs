@@ -1,0 +1,151 @@
+//! A project as `saga new` makes it, and what its author does with it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::commands::call;
+use crate::support::{Start, saga};
+
+/// What cargo is told above each project: not to use the network, and to keep and share what it compiles, quickly.
+/// How dependencies are compiled is not what is tested.
+fn settings() -> String {
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("author");
+    format!(
+        "[net]\noffline = true\n[build]\nbuild-dir = {kept:?}\n\
+         [profile.release.package.\"*\"]\nopt-level = 0\noverflow-checks = false\n\
+         [profile.dev]\ndebug = false\n"
+    )
+}
+
+/// A new project, and the folder that it is in, until it is dropped.
+pub struct Project {
+    directory: TempDir,
+    /// Cargo keeps one build of a name: projects are built one after the other.
+    _alone: File,
+}
+
+impl Project {
+    pub fn new() -> Self {
+        let alone = Path::new(env!("CARGO_TARGET_TMPDIR")).join("author.lock");
+        let alone = File::create(alone).unwrap();
+        alone.lock().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join(".cargo")).unwrap();
+        std::fs::write(directory.path().join(".cargo/config.toml"), settings()).unwrap();
+        let (code, _, err) = call(saga().args(["new", "loan"]).current_dir(directory.path()));
+        assert_eq!((code, err.as_str()), (0, ""));
+        Self {
+            directory,
+            _alone: alone,
+        }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("loan").canonicalize().unwrap()
+    }
+
+    /// A command of the program in the project.
+    pub fn saga(&self, command: &str) -> Command {
+        let mut saga = saga();
+        saga.arg(command).current_dir(self.path());
+        for variable in ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR", "RUSTFLAGS"] {
+            saga.env_remove(variable);
+        }
+        saga
+    }
+
+    /// Replaces a text in a file.
+    pub fn edit(&self, file: &str, from: &str, to: &str) {
+        let path = self.path().join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(path, text.replace(from, to)).unwrap();
+    }
+}
+
+#[test]
+fn a_new_project_passes_its_tests_and_is_served() {
+    let project = Project::new();
+    let (code, out, err) = call(&mut project.saga("test"));
+    assert_eq!(code, 0, "{err}");
+    assert!(
+        out.contains("a_late_payment_is_paid_back_once ... ok"),
+        "{out}"
+    );
+    assert!(
+        out.contains("\nok loan 0.1.0 ") && !out.contains("note: "),
+        "{out}"
+    );
+    assert!(!err.contains("warning"), "{err}");
+
+    let data = tempfile::tempdir().unwrap();
+    let component = project
+        .path()
+        .join("target/wasm32-wasip2/release/loan.wasm");
+    let plugin = format!("loan={}", component.display());
+    let host = Start::new(&[], data.path())
+        .arguments(&["--plugin", &plugin, "--listen", "loan=127.0.0.1:0"])
+        .setting("participants.loan.rules.payment_timeout", "200ms")
+        .start();
+    let seat = json!({"seat": "C7", "guest": "Ann", "priceCents": 2500});
+    let reserved = host.post("loan", "/reservations", &seat);
+    assert_eq!(
+        (reserved.status, reserved.header("location")),
+        (201, Some("/loan/reservations/1"))
+    );
+    // Nobody pays.
+    host.get_until("loan", "/reservations/1", |one| {
+        one.json()["status"] == "released"
+    });
+    let paid = json!({"isPaid": true, "amountCents": 2500});
+    assert_eq!(
+        host.post("loan", "/reservations/1/payment", &paid).status,
+        200
+    );
+    assert_eq!(host.get("loan", "/reservations/1").json()["isPaid"], true);
+    let wrong = json!({"isPaid": true, "amountCents": 1});
+    assert_eq!(
+        host.post("loan", "/reservations/1/payment", &wrong).status,
+        422
+    );
+    assert_eq!(
+        host.send("loan", "POST", "/reservations/1/cancel", "")
+            .status,
+        409
+    );
+    let listed = host
+        .get("loan", "/reservations?guest=Ann&status=released")
+        .json();
+    assert_eq!(
+        listed["items"].as_array().map(Vec::len),
+        Some(1),
+        "{listed}"
+    );
+    assert!(host.stop().success());
+
+    project.edit("tests/rules.rs", "2500 cents", "9 cents");
+    let (code, out, err) = call(&mut project.saga("test"));
+    assert_eq!(code, 65);
+    assert!(
+        err.contains("a test fails") && !out.contains("\nok loan"),
+        "{out}{err}"
+    );
+    project.edit("src/lib.rs", "fn money(", "fn money(,");
+    let (code, _, err) = call(&mut project.saga("test"));
+    assert_eq!(code, 65);
+    assert!(err.contains("the component does not build"), "{err}");
+}
+
+#[test]
+fn a_folder_without_a_project_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["test", "dev"] {
+        let (code, out, err) = call(saga().arg(command).current_dir(folder.path()));
+        assert_eq!((code, out.as_str()), (64, ""));
+        assert!(err.contains("saga new NAME"), "{err}");
+    }
+}
