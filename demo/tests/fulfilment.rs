@@ -19,7 +19,9 @@ async fn every_step_is_as_it_must_be_and_so_are_the_books_and_a_second_walk_goes
     };
     for item in ["lamp-1", "lamp-2"] {
         let mut text = Vec::new();
-        let ended = fulfilment::run(&files, &mut WalkPage::new(&mut text, false)).await.unwrap();
+        let ended = fulfilment::run(&files, &mut WalkPage::new(&mut text, false))
+            .await
+            .unwrap();
         let text = String::from_utf8(text).unwrap();
         assert_eq!(ended, ExitCode::SUCCESS, "{text}");
         assert!(text.contains(&format!("/items/{item}")), "{text}");

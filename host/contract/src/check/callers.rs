@@ -42,9 +42,8 @@ pub(super) fn check(description: &Description, found: &mut Problems) {
         for permission in &command.requires {
             // A token lists its permissions in one text, with spaces between them.
             if permission.contains(char::is_whitespace) {
-                let reason = format!(
-                    "permission `{permission}` has a space in it: use `rooms:close`, say"
-                );
+                let reason =
+                    format!("permission `{permission}` has a space in it: use `rooms:close`, say");
                 found.add(&place, reason);
             }
         }
