@@ -16,6 +16,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Produc
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 
+use saga_core::record::Attributes;
+
 use super::*;
 use crate::transport::conformance::{
     Consuming, DEADLINE, LATER, PROMPTLY, TransportRig, suite, value,
