@@ -159,6 +159,7 @@ impl Caller {
             .map_err(|error| Undecided::malformed(format!("the caller's claims: {error}")))
     }
 
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn into_wit(self) -> wit::Caller {
         self.0
     }

@@ -13,11 +13,13 @@ use customer::Customer;
 use order::OrderService;
 use saga_contract::description::Description;
 use saga_core::message::Message;
+use saga_core::outputs::OutputSchemas;
 use saga_core::rules::{Decision, Fault, FaultKind, Rules};
 use saga_host::app::StartError;
 use saga_host::base::generation::CompiledRules;
 use saga_host::config::Config;
 use saga_host::rollout::rule_settings;
+use saga_host::schema::outputs::DeclaredOutputs;
 use saga_sdk::{Participant, native};
 
 /// The allocator of the host that it is compared with.
@@ -50,6 +52,7 @@ where
     let settings = rule_settings::effective(&description, &given.unwrap_or_default());
     Ok(Arc::new(Native::<P> {
         settings: settings.map_err(|reasons| StartError::Component(reasons.join("; ")))?,
+        schemas: DeclaredOutputs::of(&description),
         description,
         rules: std::marker::PhantomData,
     }))
@@ -58,6 +61,7 @@ where
 /// Rules that are compiled in.
 struct Native<P: Participant> {
     description: Description,
+    schemas: DeclaredOutputs,
     settings: String,
     rules: std::marker::PhantomData<fn() -> P>,
 }
@@ -72,6 +76,10 @@ where
 
     fn description(&self) -> &Description {
         &self.description
+    }
+
+    fn schemas(&self) -> Option<&dyn OutputSchemas> {
+        Some(&self.schemas)
     }
 
     fn instance(&self) -> Result<Box<dyn Rules + Send>, Fault> {

@@ -192,21 +192,30 @@ pub fn is_same_subscription(
         && admitted_by(one, topic, event_type) == admitted_by(other, topic, event_type)
 }
 
-/// The parts of a description by which a record is admitted: event type, group, and the key of each
-/// version. A schema is for documents, so a change of it must not cause records to be read again.
+/// The parts of a subscription by which a record is admitted.
+#[derive(PartialEq)]
+struct AdmittedBy<'d> {
+    event_type: &'d str,
+    group: &'d str,
+    /// The key of each version.
+    keys: Vec<(u32, &'d str)>,
+}
+
+/// The parts by which a record is admitted. A schema is for documents, so a change of it must not
+/// cause records to be read again.
 fn admitted_by<'d>(
     description: &'d Description,
     topic: &str,
     event_type: Option<&str>,
-) -> Option<(&'d str, &'d str, Vec<(u32, &'d str)>)> {
+) -> Option<AdmittedBy<'d>> {
     let subscription = description.subscription(topic, event_type)?;
     let versions = subscription.versions().into_iter();
     let keys = versions.filter_map(|version| Some((version, subscription.shape(version)?.0)));
-    Some((
-        &subscription.event_type,
-        &subscription.group,
-        keys.collect(),
-    ))
+    Some(AdmittedBy {
+        event_type: &subscription.event_type,
+        group: &subscription.group,
+        keys: keys.collect(),
+    })
 }
 
 fn lack_of_subscription(active: &Subscription, candidate: &Description, lacks: &mut Vec<Lack>) {

@@ -16,6 +16,7 @@ const LIMITS: TurnLimits = TurnLimits {
     reply_bytes: 0,
     events: 0,
     timers: 0,
+    check_outputs: false,
 };
 
 /// A participant that takes `opened` from two topics and, from the first, untyped records as

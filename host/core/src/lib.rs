@@ -12,7 +12,7 @@
 //! - [`generated`]: conversion of the outcome types that are generated from the WIT
 //! - [`record`]: the records of a transport; [`foreign`]: formats of values that can't be read
 //! - [`identity`]: deterministic ids
-//! - [`limits`]: bounds of the input and output of a turn
+//! - [`limits`]: bounds of the input and output of a turn; [`outputs`]: outputs and their schemas
 //!
 //! The description of a participant is in `saga_contract`. This crate must never know: I/O,
 //! threads, clocks, randomness, SQL, Kafka clients, HTTP, wasmtime. Its `Cargo.toml` is the proof.
@@ -29,6 +29,7 @@ pub mod identity;
 pub mod limits;
 pub mod message;
 pub mod outcome;
+pub mod outputs;
 pub mod record;
 pub mod retry;
 pub mod rules;

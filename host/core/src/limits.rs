@@ -34,6 +34,10 @@ pub struct TurnLimits {
     /// Timers that one turn may set or cancel.
     #[schemars(range(min = 0, max = 10_000))]
     pub timers: usize,
+    /// Check states, events, timers and replies against the schemas that the rules declare, and
+    /// refusals against those of the command. If false, only new rules are checked so, before they
+    /// become active.
+    pub check_outputs: bool,
 }
 
 impl Default for TurnLimits {
@@ -47,6 +51,7 @@ impl Default for TurnLimits {
             reply_bytes: 1 << 20,
             events: 64,
             timers: 16,
+            check_outputs: true,
         }
     }
 }

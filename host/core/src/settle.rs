@@ -10,9 +10,22 @@ use crate::admit::check_key;
 use crate::identity::{self, Identity};
 use crate::limits::TurnLimits;
 use crate::message::{Envelope, Origin};
-use crate::outcome::{Outcome, Reply, StateChange, TimerChange};
+use crate::outcome::{Outcome, Reply, StateChange, Timer, TimerChange};
+use crate::outputs::{self, Output, OutputSchemas};
 use crate::rules::{Fault, FaultKind};
 use saga_contract::description::{CommandKind, Description};
+
+/// The terms that an answer of the rules must keep.
+#[derive(Clone, Copy)]
+pub struct OutputTerms<'t> {
+    /// The participant's description.
+    pub description: &'t Description,
+    /// Bounds of a turn.
+    pub limits: &'t TurnLimits,
+    /// Schemas of the outputs; `None` to check only that outputs are JSON, and any refusal is
+    /// allowed.
+    pub schemas: Option<&'t dyn OutputSchemas>,
+}
 
 /// All changes of one decided turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,20 +114,20 @@ pub struct Before<'a> {
 /// # Errors
 /// A [`Fault`] if the answer violates the contract or a limit; nothing of it takes effect then.
 pub fn settle(
-    description: &Description,
-    limits: &TurnLimits,
+    terms: OutputTerms<'_>,
     envelope: &Envelope,
     before: Before<'_>,
     outcome: Outcome,
     fuel: u64,
 ) -> Result<Settlement, Fault> {
+    let description = terms.description;
     let message = &envelope.message;
     // Without a client, a reply has no meaning; it is unchecked, so it must not be recorded.
     let outcome = Outcome {
         reply: outcome.reply.filter(|_| message.origin == Origin::Command),
         ..outcome
     };
-    check_outcome(description, limits, envelope, &outcome)?;
+    terms.check_outcome(envelope, &outcome)?;
     let identity = Identity {
         source: message.source.clone(),
         id: message.id.clone(),
@@ -162,11 +175,12 @@ pub fn settle(
     })
 }
 
-/// Takes the reply out of a read's outcome.
+/// Takes the reply out of the outcome of the read of this name.
 ///
 /// # Errors
-/// A [`Fault`] if the read has effects, has no reply, or its reply is too large or not JSON.
-pub fn read_reply(limits: &TurnLimits, outcome: Outcome) -> Result<Reply, Fault> {
+/// A [`Fault`] if the read has effects, has no reply, or its reply is too large or violates the
+/// contract.
+pub fn read_reply(terms: OutputTerms<'_>, read: &str, outcome: Outcome) -> Result<Reply, Fault> {
     if !matches!(outcome.state, StateChange::Unchanged)
         || !outcome.events.is_empty()
         || !outcome.timers.is_empty()
@@ -177,7 +191,7 @@ pub fn read_reply(limits: &TurnLimits, outcome: Outcome) -> Result<Reply, Fault>
         ));
     }
     let reply = outcome.reply.ok_or_else(no_reply)?;
-    check_reply(limits, &reply)?;
+    terms.check_reply(read, &reply)?;
     Ok(reply)
 }
 
@@ -188,84 +202,75 @@ pub fn read_reply(limits: &TurnLimits, outcome: Outcome) -> Result<Reply, Fault>
 /// A [`Fault`] if it is too large or not JSON.
 pub fn check_state(limits: &TurnLimits, state: &str) -> Result<(), Fault> {
     bounded("state", state.len(), limits.state_bytes)?;
-    json("state", state)
+    outputs::check(None, Output::State, state)
 }
 
-fn check_outcome(
-    description: &Description,
-    limits: &TurnLimits,
-    envelope: &Envelope,
-    outcome: &Outcome,
-) -> Result<(), Fault> {
-    if let StateChange::Put(state) = &outcome.state {
-        check_state(limits, state)?;
-    }
-    count("events", outcome.events.len(), limits.events)?;
-    for event in &outcome.events {
-        if description.publication(&event.event_type).is_none() {
-            return Err(undeclared("event", &event.event_type));
+impl OutputTerms<'_> {
+    fn check_outcome(&self, envelope: &Envelope, outcome: &Outcome) -> Result<(), Fault> {
+        let limits = self.limits;
+        if let StateChange::Put(state) = &outcome.state {
+            bounded("state", state.len(), limits.state_bytes)?;
+            outputs::check(self.schemas, Output::State, state)?;
         }
-        check_key(&event.key, limits).map_err(|reason| {
-            Fault::new(
-                FaultKind::BadOutput,
-                format!("key of event {} {reason}", event.event_type),
-            )
-        })?;
-        bounded("event", event.body.len(), limits.event_bytes)?;
-        json("event", &event.body)?;
-    }
-    count("timers", outcome.timers.len(), limits.timers)?;
-    for change in &outcome.timers {
-        check_timer(description, limits, change)?;
-    }
-    if envelope.message.origin == Origin::Command {
-        let reply = outcome.reply.as_ref().ok_or_else(no_reply)?;
-        check_reply(limits, reply)?;
-        check_creation(description, envelope, outcome, reply)?;
-    }
-    Ok(())
-}
-
-fn check_timer(
-    description: &Description,
-    limits: &TurnLimits,
-    change: &TimerChange,
-) -> Result<(), Fault> {
-    let name = match change {
-        TimerChange::Set(timer) => {
-            bounded("timer", timer.body.len(), limits.event_bytes)?;
-            json("timer", &timer.body)?;
-            // The store keeps times as signed 64-bit numbers.
-            if i64::try_from(timer.due).is_err() {
-                return Err(Fault::new(
-                    FaultKind::BadOutput,
-                    format!("timer {} is due at {}", timer.name, timer.due),
-                ));
+        count("events", outcome.events.len(), limits.events)?;
+        for event in &outcome.events {
+            let event_type = &event.event_type;
+            if self.description.publication(event_type).is_none() {
+                return Err(undeclared("event", event_type));
             }
-            &timer.name
+            check_key(&event.key, limits).map_err(|reason| {
+                let detail = format!("key of event {event_type} {reason}");
+                Fault::new(FaultKind::BadOutput, detail)
+            })?;
+            bounded("event", event.body.len(), limits.event_bytes)?;
+            outputs::check(self.schemas, Output::Event(event_type), &event.body)?;
         }
-        TimerChange::Cancel(name) => name,
-    };
-    if description.timers.iter().any(|timer| timer.name == *name) {
+        count("timers", outcome.timers.len(), limits.timers)?;
+        for change in &outcome.timers {
+            self.check_timer(change)?;
+        }
+        if envelope.message.origin == Origin::Command {
+            let reply = outcome.reply.as_ref().ok_or_else(no_reply)?;
+            self.check_reply(&envelope.message.name, reply)?;
+            check_creation(self.description, envelope, outcome, reply)?;
+        }
         Ok(())
-    } else {
-        Err(undeclared("timer", name))
     }
-}
 
-fn check_reply(limits: &TurnLimits, reply: &Reply) -> Result<(), Fault> {
-    match reply {
-        Reply::Done(body) | Reply::Pending(body) => {
-            bounded("reply", body.len(), limits.reply_bytes)?;
-            json("reply", body)
+    fn check_timer(&self, change: &TimerChange) -> Result<(), Fault> {
+        let (TimerChange::Set(Timer { name, .. }) | TimerChange::Cancel(name)) = change;
+        let mut declared = self.description.timers.iter();
+        if !declared.any(|timer| timer.name == *name) {
+            return Err(undeclared("timer", name));
         }
-        Reply::Refused(refusal) => {
-            let pointer = refusal.pointer.as_ref().map_or(0, String::len);
-            bounded(
-                "refusal",
-                refusal.detail.len() + refusal.code.len() + pointer,
-                limits.reply_bytes,
-            )
+        let TimerChange::Set(timer) = change else {
+            return Ok(());
+        };
+        bounded("timer", timer.body.len(), self.limits.event_bytes)?;
+        outputs::check(self.schemas, Output::Timer(name), &timer.body)?;
+        // The store keeps times as signed 64-bit numbers.
+        if i64::try_from(timer.due).is_err() {
+            let detail = format!("timer {name} is due at {}", timer.due);
+            return Err(Fault::new(FaultKind::BadOutput, detail));
+        }
+        Ok(())
+    }
+
+    fn check_reply(&self, command: &str, reply: &Reply) -> Result<(), Fault> {
+        match reply {
+            Reply::Done(body) | Reply::Pending(body) => {
+                bounded("reply", body.len(), self.limits.reply_bytes)?;
+                outputs::check(self.schemas, Output::Reply(command), body)
+            }
+            Reply::Refused(refusal) => {
+                let pointer = refusal.pointer.as_ref().map_or(0, String::len);
+                let bytes = refusal.detail.len() + refusal.code.len() + pointer;
+                bounded("refusal", bytes, self.limits.reply_bytes)?;
+                match self.schemas {
+                    Some(_) => outputs::check_refusal(self.description, command, refusal),
+                    None => Ok(()),
+                }
+            }
         }
     }
 }
@@ -313,12 +318,6 @@ fn count(what: &str, number: usize, limit: usize) -> Result<(), Fault> {
         FaultKind::OutputTooLarge,
         format!("{number} {what} are over the limit of {limit}"),
     ))
-}
-
-fn json(what: &str, text: &str) -> Result<(), Fault> {
-    serde_json::from_str::<serde::de::IgnoredAny>(text)
-        .map(|_| ())
-        .map_err(|error| Fault::new(FaultKind::BadOutput, format!("{what} is not JSON: {error}")))
 }
 
 fn undeclared(what: &str, name: &str) -> Fault {

@@ -5,10 +5,10 @@
 
 use super::*;
 use crate::message::Message;
-use crate::outcome::{Event, Refusal, Timer};
+use crate::outcome::{Event, Refusal};
 use saga_contract::description::{
-    Command, Endpoint, KeySource, Method, Publication, RefusalKind, StateDescription,
-    TimerDescription,
+    Command, Endpoint, KeySource, Method, Publication, RefusalDescription, RefusalKind,
+    StateDescription, TimerDescription,
 };
 
 const LIMITS: TurnLimits = TurnLimits {
@@ -20,6 +20,7 @@ const LIMITS: TurnLimits = TurnLimits {
     reply_bytes: 6,
     events: 2,
     timers: 3,
+    check_outputs: false,
 };
 
 fn description() -> Description {
@@ -133,6 +134,14 @@ fn refused(code: &str, detail: &str, pointer: Option<&str>) -> Option<Reply> {
     }))
 }
 
+fn terms(description: &Description) -> OutputTerms<'_> {
+    OutputTerms {
+        description,
+        limits: &LIMITS,
+        schemas: None,
+    }
+}
+
 fn done(body: &str) -> Option<Reply> {
     Some(Reply::Done(body.into()))
 }
@@ -143,7 +152,7 @@ fn settled(envelope: &Envelope, outcome: Outcome) -> Result<Settlement, Fault> {
         revision: 4,
         correlation: None,
     };
-    settle(&description(), &LIMITS, envelope, before, outcome, 77)
+    settle(terms(&description()), envelope, before, outcome, 77)
 }
 
 fn of_event(outcome: Outcome) -> Result<Settlement, Fault> {
@@ -247,7 +256,7 @@ fn the_revision_grows_with_each_change_of_the_state() {
             revision,
         };
         let envelope = envelope(Origin::Event, "asked");
-        let settlement = settle(&description(), &LIMITS, &envelope, before, outcome, 0).unwrap();
+        let settlement = settle(terms(&description()), &envelope, before, outcome, 0).unwrap();
         assert_eq!(
             settlement.revision, expected,
             "{:?} at {revision}",
@@ -316,7 +325,7 @@ fn invariant_3_the_ids_of_events_do_not_depend_on_the_turn() {
             state: None,
             revision,
         };
-        let settlement = settle(&description(), &LIMITS, &envelope, before, outcome, fuel).unwrap();
+        let settlement = settle(terms(&description()), &envelope, before, outcome, fuel).unwrap();
         settlement
             .events
             .into_iter()
@@ -419,7 +428,7 @@ fn invariant_5_an_answer_that_breaks_the_contract_or_a_limit_is_a_fault() {
         (
             events(vec![event("opened", "k", "{")]),
             FaultKind::BadOutput,
-            "event is not JSON: EOF",
+            "event `opened` is not JSON: EOF",
         ),
         (
             timers(vec![TimerChange::Cancel("remind".into()); 4]),
@@ -444,7 +453,7 @@ fn invariant_5_an_answer_that_breaks_the_contract_or_a_limit_is_a_fault() {
         (
             timers(vec![set("remind", 1, "soon")]),
             FaultKind::BadOutput,
-            "timer is not JSON",
+            "timer `remind` is not JSON",
         ),
         (
             timers(vec![set("remind", i64::MAX as u64 + 1, "1")]),
@@ -485,7 +494,7 @@ fn invariant_5_a_reply_that_breaks_the_contract_or_a_limit_is_a_fault() {
         (
             done("yes"),
             FaultKind::BadOutput,
-            "reply is not JSON: expected value at line 1 column 1",
+            "is not JSON: expected value at line 1 column 1",
         ),
         (
             Some(Reply::Pending("1234567".into())),
@@ -495,7 +504,7 @@ fn invariant_5_a_reply_that_breaks_the_contract_or_a_limit_is_a_fault() {
         (
             Some(Reply::Pending("{".into())),
             FaultKind::BadOutput,
-            "reply is not JSON",
+            "is not JSON",
         ),
         (
             refused("code", "why", None),
@@ -518,7 +527,8 @@ fn invariant_5_a_reply_that_breaks_the_contract_or_a_limit_is_a_fault() {
         broke(&of_command("close", outcome.clone()), kind, words);
         broke(
             &read_reply(
-                &LIMITS,
+                terms(&description()),
+                "close",
                 Outcome {
                     state: StateChange::Unchanged,
                     ..outcome
@@ -583,7 +593,8 @@ fn a_read_gives_its_reply_and_nothing_else() {
     let reply = refused("no", "sir", None);
     assert_eq!(
         read_reply(
-            &LIMITS,
+            terms(&description()),
+            "close",
             Outcome {
                 reply: done("1"),
                 ..nothing()
@@ -593,7 +604,8 @@ fn a_read_gives_its_reply_and_nothing_else() {
     );
     assert_eq!(
         read_reply(
-            &LIMITS,
+            terms(&description()),
+            "close",
             Outcome {
                 reply: reply.clone(),
                 ..nothing()
@@ -622,7 +634,8 @@ fn a_read_gives_its_reply_and_nothing_else() {
     ];
     for effect in effects {
         let answer = read_reply(
-            &LIMITS,
+            terms(&description()),
+            "close",
             Outcome {
                 reply: done("1"),
                 ..effect
@@ -644,12 +657,129 @@ fn an_event_on_an_aggregate_that_never_was_is_settled_too() {
         revision: 0,
         correlation: None,
     };
-    let settlement = settle(&description(), &LIMITS, &envelope, before, nothing(), 3).unwrap();
+    let settlement = settle(terms(&description()), &envelope, before, nothing(), 3).unwrap();
     assert_eq!(
         (settlement.revision, &settlement.journal.state_before),
         (0, &None)
     );
     assert!(settlement.inbox.is_some(), "it is not to be asked again");
+}
+
+/// Finds fault with every output that says 0.
+struct NoZero;
+
+impl OutputSchemas for NoZero {
+    fn check(&self, _: Output<'_>, text: &str) -> Result<(), String> {
+        match text {
+            "0" => Err("does not match its schema: 0 is not 1".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn outputs_must_match_their_schemas_where_they_are_checked() {
+    let description = description();
+    let strict = OutputTerms {
+        schemas: Some(&NoZero),
+        ..terms(&description)
+    };
+    let before = Before {
+        state: None,
+        revision: 0,
+        correlation: None,
+    };
+    let close = envelope(Origin::Command, "close");
+    let all = |state: &str, event_body: &str, timer_body: &str, reply| Outcome {
+        state: StateChange::Put(state.into()),
+        events: vec![event("opened", "k", "1"), event("closed", "k", event_body)],
+        timers: vec![TimerChange::Set(Timer {
+            name: "remind".into(),
+            due: 1,
+            body: timer_body.into(),
+        })],
+        reply,
+    };
+    let declared = "does not match its schema: 0 is not 1";
+    let table = [
+        (all("0", "1", "1", done("1")), format!("state {declared}")),
+        (
+            all("1", "0", "1", done("1")),
+            format!("event `closed` {declared}"),
+        ),
+        (
+            all("1", "1", "0", done("1")),
+            format!("timer `remind` {declared}"),
+        ),
+        (
+            all("1", "1", "1", done("0")),
+            format!("reply to command `close` {declared}"),
+        ),
+        (
+            all("1", "1", "1", Some(Reply::Pending("0".into()))),
+            format!("reply to command `close` {declared}"),
+        ),
+        (
+            all("1", "1", "1", refused("no", "", None)),
+            "command `close` refuses with `no` (conflict), which it does not declare".into(),
+        ),
+    ];
+    for (outcome, words) in table {
+        let unchecked = settle(terms(&description), &close, before, outcome.clone(), 0);
+        assert!(unchecked.is_ok(), "{unchecked:?}");
+        let settled = settle(strict, &close, before, outcome, 0);
+        broke(&settled, FaultKind::BadOutput, &words);
+    }
+    assert!(settle(strict, &close, before, all("1", "1", "1", done("1")), 0).is_ok());
+    let read = Outcome {
+        reply: done("0"),
+        ..nothing()
+    };
+    let words = format!("reply to command `close` {declared}");
+    broke(
+        &read_reply(strict, "close", read),
+        FaultKind::BadOutput,
+        &words,
+    );
+}
+
+#[test]
+fn a_declared_refusal_is_one_of_the_kind_and_code() {
+    let mut description = description();
+    let declare = |kind, code: &str| RefusalDescription {
+        kind,
+        code: code.into(),
+        summary: String::new(),
+    };
+    let close = description
+        .commands
+        .iter_mut()
+        .find(|one| one.name == "close");
+    let refuse = |description: &Description| {
+        let strict = OutputTerms {
+            schemas: Some(&NoZero),
+            ..terms(description)
+        };
+        let refusal = Outcome {
+            reply: refused("no", "", None),
+            ..nothing()
+        };
+        read_reply(strict, "close", refusal).is_ok()
+    };
+    close.unwrap().refusals = vec![
+        declare(RefusalKind::Invalid, "no"),
+        declare(RefusalKind::Conflict, "not"),
+    ];
+    assert!(!refuse(&description));
+    let close = description
+        .commands
+        .iter_mut()
+        .find(|one| one.name == "close");
+    close
+        .unwrap()
+        .refusals
+        .push(declare(RefusalKind::Conflict, "no"));
+    assert!(refuse(&description));
 }
 
 fn broke<T: std::fmt::Debug>(result: &Result<T, Fault>, kind: FaultKind, words: &str) {

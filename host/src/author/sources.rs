@@ -3,6 +3,8 @@
 //! Files are polled, as the host polls components (`src/rollout/watch.rs`). A change counts once
 //! the files have stayed the same for two polls, and only if their contents differ from what was
 //! built: to save a file unchanged, or to touch it, builds nothing.
+//!
+//! Not every file of the folder is a source: the output of `saga dev` itself may go to one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,8 +32,14 @@ type Stamps = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
 /// The hash of each file.
 type Contents = BTreeMap<PathBuf, [u8; 32]>;
 
-/// The sources of a project: all files in its folder but hidden ones and those that cargo builds,
-/// and those elsewhere from which the component was built.
+/// Folders of a project in which every file is a source: tests read further ones.
+const FOLDERS: [&str; 2] = ["src", "tests"];
+
+/// The ends of names of sources in other folders.
+const ENDS: [&str; 4] = ["rs", "toml", "lock", "wit"];
+
+/// The sources of a project: its Rust sources, manifests and tests, and all files from which the
+/// component was built, wherever they are.
 pub struct Sources {
     folder: PathBuf,
     target: PathBuf,
@@ -67,7 +75,8 @@ impl Sources {
         let stamps = self.look()?;
         let was_there = |path: &Path| self.stamps.contains_key(path);
         let is_news = |path: &Path| {
-            path.ends_with(LOCK) || !was_there(path) && !path.starts_with(&self.folder)
+            let is_own = path.starts_with(&self.folder) && self.is_source(path);
+            path.ends_with(LOCK) || !was_there(path) && !is_own
         };
         let news: Stamps = stamps
             .iter()
@@ -129,18 +138,25 @@ impl Sources {
                 }
                 match entry.file_type() {
                     Ok(kind) if kind.is_dir() => folders.push(path),
-                    _ => note(&mut stamps, path)?,
+                    _ if self.is_source(&path) => note(&mut stamps, path)?,
+                    _ => {}
                 }
             }
         }
-        for path in self.read_elsewhere() {
+        for path in self.compiled() {
             note(&mut stamps, path)?;
         }
         Ok(stamps)
     }
 
-    /// Files outside of the folder from which the component was built, as the compiler noted them.
-    fn read_elsewhere(&self) -> Vec<PathBuf> {
+    fn is_source(&self, path: &Path) -> bool {
+        let end = path.extension().unwrap_or_default();
+        let own = path.strip_prefix(&self.folder).unwrap_or(path);
+        ENDS.iter().any(|one| end == *one) || FOLDERS.iter().any(|one| own.starts_with(one))
+    }
+
+    /// Files from which the component was built, as the compiler noted them.
+    fn compiled(&self) -> Vec<PathBuf> {
         let noted = std::fs::read_to_string(&self.dependencies).unwrap_or_default();
         let paths = noted.lines().filter_map(|line| line.split_once(": "));
         // A space in a path is written with a backslash.
@@ -152,9 +168,9 @@ impl Sources {
                 .collect();
             paths
         });
-        let is_elsewhere =
-            |path: &PathBuf| !path.starts_with(&self.folder) && !path.starts_with(&self.target);
-        paths.filter(is_elsewhere).collect()
+        paths
+            .filter(|path| !path.starts_with(&self.target))
+            .collect()
     }
 }
 
@@ -233,7 +249,7 @@ mod tests {
         let mut sources = Sources::new(&project).unwrap();
         let source = folder.path().join("src/lib.rs");
         fs::create_dir(folder.path().join("target")).unwrap();
-        for name in ["target/x", ".hidden", "src/lib.rs~"] {
+        for name in ["target/x", ".hidden.rs", "src/lib.rs~", "dev.log"] {
             fs::write(folder.path().join(name), "x").unwrap();
         }
         fs::write(&source, "one").unwrap();
@@ -263,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn files_elsewhere_that_were_compiled_are_watched() {
+    fn all_files_that_were_compiled_are_watched() {
         let folder = tempfile::tempdir().unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
         let project = project(folder.path());
@@ -271,17 +287,20 @@ mod tests {
         fs::write(&further, "one").unwrap();
         let mut sources = Sources::new(&project).unwrap();
         fs::create_dir(&project.target).unwrap();
-        let own = folder.path().join("src/lib.rs");
+        let data = folder.path().join("seats.json");
+        fs::write(&data, "one").unwrap();
         let escaped = further.display().to_string().replace(' ', "\\ ");
         let noted = format!(
             "{}: {} {escaped}\n",
             project.component.display(),
-            own.display()
+            data.display()
         );
         fs::write(project.component.with_extension("d"), noted).unwrap();
         sources.note_built().unwrap();
         assert_eq!(soon(&mut sources), None);
-        fs::write(&further, "two").unwrap();
-        assert_eq!(soon(&mut sources), Some(further));
+        for path in [further, data] {
+            fs::write(&path, "two").unwrap();
+            assert_eq!(soon(&mut sources), Some(path));
+        }
     }
 }

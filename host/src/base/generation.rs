@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use saga_contract::description::Description;
+use saga_core::outputs::OutputSchemas;
 use saga_core::rules::{Fault, Rules};
 
 /// Settings that an operator gives to rules: JSON values by name. An `Option` of it is None if there
@@ -29,11 +30,22 @@ pub trait CompiledRules: Send + Sync {
     fn note(&self) -> Option<&str> {
         None
     }
+    /// The schemas of its outputs; `None` if they are not checked.
+    fn schemas(&self) -> Option<&dyn OutputSchemas> {
+        None
+    }
     /// Creates an instance for one thread to call.
     ///
     /// # Errors
     /// A [`Fault`] if the instance can't be created, usually for lack of memory.
     fn instance(&self) -> Result<Box<dyn Rules + Send>, Fault>;
+    /// Creates rules that make each call on an instance of its own, for one thread to call.
+    ///
+    /// # Errors
+    /// As [`CompiledRules::instance`].
+    fn fresh_instances(&self) -> Result<Box<dyn Rules + Send>, Fault> {
+        self.instance()
+    }
 }
 
 /// Rules that decide, with their row in the store.

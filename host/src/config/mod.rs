@@ -296,6 +296,7 @@ fn read_participants(
         let retry = reader
             .is_given(&at("retry"))
             .then(|| section(reader, &at("retry"), of_all));
+        let fresh_instances = reader.get(&at("fresh_instances"), false, |_| Ok(()));
         let rules = read_rules(reader, &at("rules"));
         match component {
             Some(component) => {
@@ -307,6 +308,7 @@ fn read_participants(
                     topics,
                     groups,
                     retry,
+                    fresh_instances,
                     rules,
                 };
                 participants.insert(name, config);

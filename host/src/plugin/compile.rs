@@ -240,13 +240,21 @@ fn read(
         .map_err(|error| format!("{error:#}"))
 }
 
+/// The component for another engine with the same settings of its code.
+///
+/// # Errors
+/// If that engine can't run it.
+pub(super) fn moved(component: &Component, engine: &Engine) -> wasmtime::Result<Component> {
+    deserialize(engine, &component.serialize()?)
+}
+
 #[allow(
     unsafe_code,
     reason = "wasmtime can't check compiled code; see the safety comment"
 )]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the code must come from `Engine::precompile_component`. It comes from this program
-    // through a pipe, or with a proof under a key that only the host's user can read, which states
+    // SAFETY: the code must come from `Engine::precompile_component`. It comes from a component that
+    // runs, from this program through a pipe, or with a proof under a key that only the host's user can read, which states
     // that, the component, and the version and settings of the engine.
     unsafe { Component::deserialize(engine, code) }
 }

@@ -9,16 +9,18 @@ use std::sync::Arc;
 
 use saga_contract::check::{self, DescriptionProblem};
 use saga_contract::description::Description;
+use saga_core::outputs::OutputSchemas;
 use saga_core::rules::{Fault, Rules};
 
 use super::bindings::ParticipantPre;
 use super::compile::{self, CodeCache};
 use super::compiler::CompileError;
 use super::engine::Runtime;
-use super::instance::Instance;
+use super::instance::{Instance, InstanceUse, Prepared};
 use super::overflow;
 use super::world::{self, Misfit};
 use crate::base::generation::{CompiledRules, RuleSettings};
+use crate::schema::outputs::DeclaredOutputs;
 
 /// Largest component file in bytes. Components of interpreted languages are about 20 MB.
 pub const COMPONENT_BYTES: u64 = 128 << 20;
@@ -30,9 +32,10 @@ const NO_SETTINGS: &str = "{}";
 pub struct LoadedComponent {
     digest: String,
     description: Description,
+    schemas: DeclaredOutputs,
     note: Option<String>,
     runtime: Runtime,
-    pre: ParticipantPre,
+    prepared: Prepared,
 }
 
 /// A component with the settings of its rules.
@@ -40,6 +43,7 @@ pub struct ConfiguredComponent {
     component: Arc<LoadedComponent>,
     /// Identifies component and settings.
     digest: String,
+    instance_use: InstanceUse,
     given: RuleSettings,
     /// JSON text of all settings, the default ones included.
     settings: Arc<str>,
@@ -183,7 +187,24 @@ impl LoadedComponent {
             .instantiate_pre(&component)
             .and_then(|pre| ParticipantPre::new(version, pre))
             .map_err(|error| wrong_world(format!("{error:#}")))?;
-        let mut instance = Instance::new(runtime.clone(), pre.clone(), NO_SETTINGS.into());
+        let pooled = runtime.pool().map(|pool| pool.prepare(&component, version));
+        let pooled = pooled.and_then(|pooled| {
+            let refused = |error: &wasmtime::Error| {
+                tracing::info!(
+                    digest,
+                    error = format!("{error:#}"),
+                    "the pool can't hold this component; each fresh instance is mapped anew"
+                );
+            };
+            pooled.inspect_err(refused).ok()
+        });
+        let prepared = Prepared { pre, pooled };
+        let mut instance = Instance::new(
+            runtime.clone(),
+            prepared.clone(),
+            InstanceUse::Reused,
+            NO_SETTINGS.into(),
+        );
         let mut describe = || {
             let described = instance.describe();
             described.map_err(|fault| LoadError::DescribeFault {
@@ -204,10 +225,11 @@ impl LoadedComponent {
         }
         Ok(Self {
             digest: digest.to_owned(),
+            schemas: DeclaredOutputs::of(&description),
             description,
             note: overflow::note(bytes),
             runtime: runtime.clone(),
-            pre,
+            prepared,
         })
     }
 }
@@ -222,7 +244,12 @@ impl LoadedComponent {
     /// The component with the settings of its rules: `given` by the operator, `settings` the JSON
     /// text of all of them.
     #[must_use]
-    pub fn configured(self: Arc<Self>, given: RuleSettings, settings: &str) -> ConfiguredComponent {
+    pub fn configured(
+        self: Arc<Self>,
+        instance_use: InstanceUse,
+        given: RuleSettings,
+        settings: &str,
+    ) -> ConfiguredComponent {
         let digest = if given.is_empty() {
             self.digest.clone()
         } else {
@@ -232,9 +259,24 @@ impl LoadedComponent {
         ConfiguredComponent {
             component: self,
             digest,
+            instance_use,
             given,
             settings: settings.into(),
         }
+    }
+}
+
+impl ConfiguredComponent {
+    fn instance_for(&self, instance_use: InstanceUse) -> Result<Box<dyn Rules + Send>, Fault> {
+        let component = &*self.component;
+        let mut instance = Instance::new(
+            component.runtime.clone(),
+            component.prepared.clone(),
+            instance_use,
+            self.settings.clone(),
+        );
+        instance.prepare()?;
+        Ok(Box::new(instance))
     }
 }
 
@@ -259,15 +301,16 @@ impl CompiledRules for ConfiguredComponent {
         self.component.note.as_deref()
     }
 
+    fn schemas(&self) -> Option<&dyn OutputSchemas> {
+        Some(&self.component.schemas)
+    }
+
     fn instance(&self) -> Result<Box<dyn Rules + Send>, Fault> {
-        let component = &*self.component;
-        let mut instance = Instance::new(
-            component.runtime.clone(),
-            component.pre.clone(),
-            self.settings.clone(),
-        );
-        instance.prepare()?;
-        Ok(Box::new(instance))
+        self.instance_for(self.instance_use)
+    }
+
+    fn fresh_instances(&self) -> Result<Box<dyn Rules + Send>, Fault> {
+        self.instance_for(InstanceUse::Fresh)
     }
 }
 

@@ -1,4 +1,5 @@
-//! The only wasmtime engine of the process, its settings, and the ticker that advances its epoch.
+//! The wasmtime engine of the process, its settings, and the ticker that advances its epoch. A
+//! second one ([`super::pool`]) runs the same code.
 //!
 //! Fuel limits a turn and is a function of the input; the epoch is the wall-clock backstop.
 //! Everything that could make two runs of a turn differ is off: threads, relaxed SIMD, NaN bits.
@@ -9,8 +10,10 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use wasmtime::InstanceAllocationStrategy;
 use wasmtime::component::Linker;
 
+use super::pool::Pool;
 use super::reservation::Reservation;
 use super::sandbox::{self, Sandbox};
 use crate::base::machine::Machine;
@@ -58,12 +61,24 @@ pub struct Runtime {
     limits: GuestLimits,
     reservation: Reservation,
     machine: Machine,
+    /// Memory for instances that live for one call.
+    pool: Option<Pool>,
     _ticker: Arc<Ticker>,
 }
 
 /// The engine for instances with this memory limit and this reservation of address space. All
 /// settings that affect compiled code are here.
 pub(super) fn engine(
+    memory_bytes: usize,
+    reservation: Reservation,
+) -> wasmtime::Result<wasmtime::Engine> {
+    let on_demand = InstanceAllocationStrategy::OnDemand;
+    engine_with(on_demand, memory_bytes, reservation)
+}
+
+/// The same, whose instances get their memory this way.
+pub(super) fn engine_with(
+    strategy: InstanceAllocationStrategy,
     memory_bytes: usize,
     reservation: Reservation,
 ) -> wasmtime::Result<wasmtime::Engine> {
@@ -74,7 +89,8 @@ pub(super) fn engine(
         .epoch_interruption(true)
         .cranelift_nan_canonicalization(true)
         .wasm_relaxed_simd(false)
-        .max_wasm_stack(GUEST_STACK_BYTES);
+        .max_wasm_stack(GUEST_STACK_BYTES)
+        .allocation_strategy(strategy);
     reservation.configure(&mut config, memory_bytes);
     wasmtime::Engine::new(&config)
 }
@@ -107,8 +123,32 @@ impl Runtime {
             limits,
             reservation,
             machine,
+            pool: None,
             _ticker: ticker,
         })
+    }
+
+    /// The same with a pool of memory for this number of instances that live for one call. Without
+    /// address space for it they get their memory as all others do.
+    #[must_use]
+    pub fn pooled(self, instances: usize) -> Self {
+        let instances = u32::try_from(instances).unwrap_or(u32::MAX);
+        let pool = Pool::new(instances, self.limits.memory_bytes, self.reservation);
+        let pool = pool.inspect_err(|error| {
+            tracing::warn!(
+                instances,
+                error = format!("{error:#}"),
+                "there is no pool for fresh instances; each is mapped anew"
+            );
+        });
+        Self {
+            pool: pool.ok(),
+            ..self
+        }
+    }
+
+    pub(super) fn pool(&self) -> Option<&Pool> {
+        self.pool.as_ref()
     }
 
     /// Address space that one instance reserves, in bytes.
@@ -147,12 +187,12 @@ impl Runtime {
 }
 
 /// Advances the epoch until it is dropped.
-struct Ticker {
+pub(super) struct Ticker {
     stop: Arc<AtomicBool>,
 }
 
 impl Ticker {
-    fn start(engine: &wasmtime::Engine) -> wasmtime::Result<Self> {
+    pub(super) fn start(engine: &wasmtime::Engine) -> wasmtime::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         // A weak reference, so that the ticker does not keep the engine alive.

@@ -1,7 +1,7 @@
 //! One callable instance of a component.
 //!
-//! An instance is reused from turn to turn, so that a call costs 2 microseconds instead of 40.
-//! After a fault it is discarded and the next call creates a new one, so that no other turn sees
+//! An instance is reused from turn to turn, so that a call costs a few microseconds, unless each
+//! call is to have an instance of its own ([`InstanceUse::Fresh`]). After a fault it is discarded and the next call creates a new one, so that no other turn sees
 //! the memory of a faulted one (invariant 8).
 //!
 //! Leftovers of earlier turns may be why a reused instance faults: memory that is never freed,
@@ -19,12 +19,31 @@ use wasmtime::Store;
 use super::bindings::{Participant, ParticipantPre};
 use super::engine::Runtime;
 use super::fault::{self, out_of_memory};
+use super::pool;
 use super::sandbox::{HANDLES, Sandbox};
+
+/// The use of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstanceUse {
+    /// For call after call.
+    Reused,
+    /// For one call.
+    Fresh,
+}
+
+/// A component whose instances can be made.
+#[derive(Clone)]
+pub(super) struct Prepared {
+    pub(super) pre: ParticipantPre,
+    /// For instances in the pool; `None` if it can't hold them, or there is none.
+    pub(super) pooled: Option<ParticipantPre>,
+}
 
 /// An instance, created on its first call.
 pub struct Instance {
     runtime: Runtime,
-    pre: ParticipantPre,
+    prepared: Prepared,
+    instance_use: InstanceUse,
     /// JSON text of the settings of the rules.
     settings: Arc<str>,
     live: Option<Live>,
@@ -55,10 +74,16 @@ impl Live {
 }
 
 impl Instance {
-    pub(super) fn new(runtime: Runtime, pre: ParticipantPre, settings: Arc<str>) -> Self {
+    pub(super) fn new(
+        runtime: Runtime,
+        prepared: Prepared,
+        instance_use: InstanceUse,
+        settings: Arc<str>,
+    ) -> Self {
         Self {
             runtime,
-            pre,
+            prepared,
+            instance_use,
             settings,
             live: None,
             was_reused: false,
@@ -71,7 +96,7 @@ impl Instance {
     /// # Errors
     /// A [`Fault`] if it faults.
     pub fn describe(&mut self) -> Result<saga_contract::description::Description, Fault> {
-        self.call(0, Participant::describe)
+        self.call(None, Participant::describe)
             .map(|(description, _)| description)
     }
 
@@ -79,15 +104,15 @@ impl Instance {
     /// returns the result and the fuel used.
     fn call<T>(
         &mut self,
-        time: u64,
+        message: Option<&Message>,
         call: impl Fn(&Participant, &mut Store<Sandbox>) -> wasmtime::Result<T>,
     ) -> Result<(T, u64), Fault> {
-        let result = self.call_once(time, &call);
+        let result = self.call_once(message, &call);
         match result {
             // A missed deadline may be the machine's fault, and the caller retries it.
             Err(fault) if self.was_reused && fault.kind != FaultKind::Deadline => {
                 tracing::debug!(%fault, "a reused instance broke; a fresh one is asked");
-                self.call_once(time, &call)
+                self.call_once(message, &call)
             }
             result => result,
         }
@@ -95,7 +120,7 @@ impl Instance {
 
     fn call_once<T>(
         &mut self,
-        time: u64,
+        message: Option<&Message>,
         call: impl Fn(&Participant, &mut Store<Sandbox>) -> wasmtime::Result<T>,
     ) -> Result<(T, u64), Fault> {
         let limits = *self.runtime.limits();
@@ -105,7 +130,7 @@ impl Instance {
             None => self.instantiate()?,
         };
         let store = &mut live.store;
-        store.data_mut().begin_turn(time);
+        store.data_mut().begin_call(message);
         store.set_epoch_deadline(self.runtime.deadline_ticks());
         let result = store
             .set_fuel(limits.fuel)
@@ -122,9 +147,11 @@ impl Instance {
         };
         self.runtime.machine().report_success();
         let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
-        match live.is_full(limits.memory_bytes) {
-            Some(renewal) => self.count(renewal),
-            None => self.live = Some(live),
+        if self.instance_use == InstanceUse::Reused {
+            match live.is_full(limits.memory_bytes) {
+                Some(renewal) => self.count(renewal),
+                None => self.live = Some(live),
+            }
         }
         Ok((value, fuel))
     }
@@ -143,29 +170,48 @@ impl Instance {
         }
     }
 
+    /// Makes an instance: for one call in the pool, if that has room.
     fn instantiate(&self) -> Result<Live, Fault> {
+        let (limits, machine) = (self.runtime.limits(), self.runtime.machine());
+        let pooled = self.prepared.pooled.as_ref().zip(self.runtime.pool());
+        let pooled = pooled.filter(|_| self.instance_use == InstanceUse::Fresh);
+        let made = pooled.map(|(pre, pool)| self.instance_in(pool.engine(), pre));
+        let made = match made {
+            Some(Err((error, _))) if pool::is_full(&error) => None,
+            made => made,
+        };
+        let made =
+            made.unwrap_or_else(|| self.instance_in(self.runtime.engine(), &self.prepared.pre));
+        made.map_err(|(error, store)| {
+            let fault = fault::of(&error, &store, limits);
+            if fault.kind == FaultKind::Machine {
+                machine.report_shortage(&fault.detail);
+            }
+            fault
+        })
+    }
+
+    fn instance_in(
+        &self,
+        engine: &wasmtime::Engine,
+        pre: &ParticipantPre,
+    ) -> Result<Live, (wasmtime::Error, Box<Store<Sandbox>>)> {
         let limits = self.runtime.limits();
-        let mut store = Store::new(self.runtime.engine(), Sandbox::new(limits.memory_bytes));
+        let mut store = Store::new(engine, Sandbox::new(limits.memory_bytes));
         store.limiter(|sandbox| &mut sandbox.memory);
         store.set_hostcall_fuel(limits.answer_bytes);
         store.set_max_component_handles(HANDLES);
         store.set_epoch_deadline(self.runtime.deadline_ticks());
         let result = store
             .set_fuel(limits.fuel)
-            .and_then(|()| self.pre.instantiate(&mut store));
+            .and_then(|()| pre.instantiate(&mut store));
         match result {
             Ok(participant) => Ok(Live {
                 store,
                 participant,
                 first: None,
             }),
-            Err(error) => {
-                let fault = fault::of(&error, &store, limits);
-                if fault.kind == FaultKind::Machine {
-                    self.runtime.machine().report_shortage(&fault.detail);
-                }
-                Err(fault)
-            }
+            Err(error) => Err((error, Box::new(store))),
         }
     }
 }
@@ -173,14 +219,14 @@ impl Instance {
 impl Rules for Instance {
     fn handle(&mut self, state: Option<&str>, message: &Message) -> Result<Decision, Fault> {
         let settings = self.settings.clone();
-        let (answer, fuel) = self.call(message.time, |participant, store| {
+        let (answer, fuel) = self.call(Some(message), |participant, store| {
             participant.handle(store, state, message, &settings)
         })?;
         Ok(Decision { answer, fuel })
     }
 
     fn migrate(&mut self, version: u32, state: &str) -> Result<String, Fault> {
-        let (answer, _) = self.call(0, |participant, store| {
+        let (answer, _) = self.call(None, |participant, store| {
             participant.migrate(store, version, state)
         })?;
         answer.map_err(|disposition| {
@@ -196,7 +242,9 @@ impl Rules for Instance {
 
     fn prepare(&mut self) -> Result<(), Fault> {
         if self.live.is_none() {
-            self.live = Some(self.instantiate()?);
+            let made = self.instantiate()?;
+            // One that waits for its only call would take up room in the pool.
+            self.live = Some(made).filter(|_| self.instance_use == InstanceUse::Reused);
         }
         self.runtime.machine().report_success();
         Ok(())

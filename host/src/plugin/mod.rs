@@ -2,10 +2,10 @@
 //!
 //! # Layout
 //!
-//! - [`engine`]: the only wasmtime engine and its settings; the epoch ticker
+//! - [`engine`]: the wasmtime engine and its settings; the epoch ticker
 //! - [`sandbox`]: the host's side of an instance, which grants nothing
 //! - `fault`: classification of faults
-//! - `guest_stderr`: the standard error of a guest
+//! - `guest_stderr`: the standard error of a guest; `turn_input`: its clocks and random source
 //! - [`compile`]: bytes → compiled code, cached by digest; `signed_code`: its file format, with a
 //!   proof of origin; `private_files`: files that only the host's user can write
 //! - [`compiler`]: compilation in a separate process, within limits
@@ -14,7 +14,8 @@
 //! - [`bindings`]: the versions of the contract: their generated types, and the conversion to and
 //!   from the core's
 //! - `overflow`: detects components without overflow checks
-//! - [`reservation`]: address space per instance
+//! - [`reservation`]: address space per instance; `pool`: memory for instances that live for one
+//!   call
 //! - [`priority`]: low-priority threads for work beside the turns
 //! - [`world`]: errors of components that don't fit, in words of the WIT; `contract`: the types of
 //!   the contract
@@ -32,15 +33,18 @@ mod fault;
 mod guest_stderr;
 pub mod instance;
 mod overflow;
+mod pool;
 pub mod priority;
 mod private_files;
 pub mod reservation;
 pub mod sandbox;
 mod signed_code;
+mod turn_input;
 pub mod world;
 
 pub use compile::CodeCache;
 pub use compiler::{CompileLimits, Compiler};
 pub use component::{ConfiguredComponent, LoadError, LoadedComponent};
 pub use engine::{GuestLimits, Runtime};
+pub use instance::InstanceUse;
 pub use reservation::Reservation;

@@ -3,21 +3,16 @@
 //! `wasm32-wasip2` links the standard library against WASI even if the rules don't use it, so WASI
 //! is provided, with nothing granted: no files, no network, no environment, no arguments; standard
 //! error is kept for the text of a fault and goes nowhere else. The clocks show the time of the
-//! turn. Random numbers are constant, so that a hash map iterates in the same order on every
-//! machine. Waiting traps.
+//! turn, and random numbers follow from its message ([`super::turn_input`]). The seed of hash maps
+//! is constant, so that a hash map iterates in the same order on every machine. Waiting traps.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-use rand_core::TryRng;
+use saga_core::message::Message;
 use wasmtime::component::{Linker, Resource, ResourceTable};
 use wasmtime_wasi::p2::DynPollable;
-use wasmtime_wasi::{
-    HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView,
-};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::guest_stderr::GuestStderr;
+use super::turn_input::{TurnClock, TurnRandom};
 use crate::base::machine;
 
 /// The WASI version that wasmtime-wasi links; it serves older minor versions too.
@@ -38,6 +33,7 @@ pub struct Sandbox {
     /// Calls into WASI since the instance was created.
     wasi_calls: usize,
     clock: TurnClock,
+    random: TurnRandom,
     pub(super) memory: MemoryLimit,
     pub(super) stderr: GuestStderr,
 }
@@ -47,13 +43,14 @@ impl Sandbox {
     #[must_use]
     pub fn new(memory_bytes: usize) -> Self {
         let clock = TurnClock::default();
+        let random = TurnRandom::default();
         let stderr = GuestStderr::default();
         let wasi = WasiCtxBuilder::new()
             .stderr(stderr.clone())
             .wall_clock(clock.clone())
             .monotonic_clock(clock.clone())
-            .secure_random(Constant)
-            .insecure_random(Constant)
+            .secure_random(random.clone())
+            .insecure_random(random.clone())
             .insecure_random_seed(0)
             .allow_tcp(false)
             .allow_udp(false)
@@ -65,6 +62,7 @@ impl Sandbox {
             table,
             wasi_calls: 0,
             clock,
+            random,
             memory: MemoryLimit::new(memory_bytes),
             stderr,
         }
@@ -75,9 +73,11 @@ impl Sandbox {
         self.wasi_calls > WASI_CALLS
     }
 
-    /// Prepares for a turn at this time, in milliseconds since the Unix epoch.
-    pub fn begin_turn(&mut self, unix_millis: u64) {
-        self.clock.0.store(unix_millis, Ordering::Relaxed);
+    /// Prepares for a call: on this message, or on none.
+    pub fn begin_call(&mut self, message: Option<&Message>) {
+        self.clock
+            .stop_at(message.map_or(0, |message| message.time));
+        self.random.begin(message);
         self.memory.refused = false;
         self.stderr.clear();
     }
@@ -121,50 +121,6 @@ fn no_waiting() -> wasmtime::Error {
     wasmtime::Error::msg("rules may not wait: set a timer in the outcome instead")
 }
 
-/// Both clocks of the guest, stopped at the time of the turn.
-#[derive(Clone, Default)]
-struct TurnClock(Arc<AtomicU64>);
-
-impl HostWallClock for TurnClock {
-    fn resolution(&self) -> Duration {
-        Duration::from_millis(1)
-    }
-
-    fn now(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::Relaxed))
-    }
-}
-
-impl HostMonotonicClock for TurnClock {
-    fn resolution(&self) -> u64 {
-        1_000_000
-    }
-
-    fn now(&self) -> u64 {
-        self.0.load(Ordering::Relaxed).saturating_mul(1_000_000)
-    }
-}
-
-/// A random source that always returns the same numbers.
-struct Constant;
-
-impl TryRng for Constant {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        Ok(0x5a5a_5a5a)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        Ok(0x5a5a_5a5a_5a5a_5a5a)
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        bytes.fill(0x5a);
-        Ok(())
-    }
-}
-
 /// Refuses memory beyond a bound and records that, which distinguishes the resulting trap from
 /// others.
 pub(super) struct MemoryLimit {
@@ -178,8 +134,14 @@ pub(super) struct MemoryLimit {
     pub(super) lacked: Option<String>,
 }
 
-/// Most entries of all tables of one instance; an SDK component has about a hundred.
-const TABLE_ENTRIES: usize = 100_000;
+/// Most entries of a table of one instance; an SDK component has about a hundred.
+pub(super) const TABLE_ENTRIES: usize = 100_000;
+
+/// Most modules, memories and tables of one instance. Adapters in a component may add a memory to
+/// that of the rules; each is bounded by itself.
+pub(super) const CORE_INSTANCES: usize = 64;
+pub(super) const MEMORIES: usize = 2;
+pub(super) const TABLES: usize = 16;
 
 impl MemoryLimit {
     fn new(bytes: usize) -> Self {
@@ -240,15 +202,14 @@ impl wasmtime::ResourceLimiter for MemoryLimit {
     }
 
     fn instances(&self) -> usize {
-        64
+        CORE_INSTANCES
     }
 
     fn memories(&self) -> usize {
-        // One of the rules; adapters in a component may add another. Each is bounded by itself.
-        2
+        MEMORIES
     }
 
     fn tables(&self) -> usize {
-        16
+        TABLES
     }
 }

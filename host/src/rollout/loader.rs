@@ -1,7 +1,7 @@
 //! Loading: from bytes to a component that fits the contract. Owns the host's archive of
 //! components.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::settings::RolloutSettings;
 use crate::base::generation::CompiledRules;
 use crate::base::machine::{self, Machine};
 use crate::plugin::{
-    CodeCache, Compiler, LoadError, LoadedComponent, Reservation, Runtime, compile,
+    CodeCache, Compiler, InstanceUse, LoadError, LoadedComponent, Reservation, Runtime, compile,
 };
 
 /// Components that stay loaded, which makes a rollback to one of them fast.
@@ -35,6 +35,8 @@ pub struct Loader {
     compiler: Compiler,
     archive: Archive,
     check_routes: CheckRoutes,
+    /// Participants each of whose calls gets a fresh instance.
+    fresh: BTreeSet<String>,
     /// Recently loaded components, by digest.
     loaded: Mutex<LruCache<String, Arc<LoadedComponent>>>,
 }
@@ -53,8 +55,17 @@ impl Loader {
         let instances = settings
             .instances
             .saturating_mul(settings.participants.len());
+        let fresh: BTreeSet<String> = (settings.participants.iter())
+            .filter(|(_, own)| own.fresh_instances)
+            .map(|(name, _)| name.clone())
+            .collect();
+        // In the pool each worker has one instance at a time, and the check of a candidate one.
+        let pooled = match fresh.len() {
+            0 => 0,
+            of_them => of_them.saturating_mul(settings.instances).saturating_add(1),
+        };
         let limit = machine::address_space();
-        let reservation = Reservation::fitting(instances, limit);
+        let reservation = Reservation::fitting(instances.saturating_add(pooled), limit);
         tracing::debug!(
             ?reservation,
             address_space = limit.map_or("not limited".to_owned(), |limit| limit.to_string()),
@@ -62,6 +73,10 @@ impl Loader {
         );
         let runtime = Runtime::with(settings.guest, reservation, machine)
             .map_err(|error| anyhow::anyhow!("wasmtime does not start: {error:#}"))?;
+        let runtime = match pooled {
+            0 => runtime,
+            instances => runtime.pooled(instances),
+        };
         let compiler = Compiler::apart(settings.compile, settings.guest.memory_bytes, reservation)?;
         Ok(Self {
             runtime,
@@ -69,6 +84,7 @@ impl Loader {
             compiler,
             archive: Archive::new(&settings.data_dir),
             check_routes,
+            fresh,
             loaded: Mutex::new(LruCache::new(LOADED)),
         })
     }
@@ -109,10 +125,18 @@ impl Loader {
     ) -> Result<Arc<dyn CompiledRules>, E> {
         let digest = compile::digest(bytes);
         let component = self.component(bytes, &digest, origin)?;
+        let instance_use = match self.fresh.contains(&component.description().name) {
+            true => InstanceUse::Fresh,
+            false => InstanceUse::Reused,
+        };
         let given = given(component.description())?;
         let settings = rule_settings::effective(component.description(), &given)
             .map_err(|reasons| Refused::new(Check::Settings, reasons, Some(digest)))?;
-        Ok(Arc::new(component.configured(given, &settings)))
+        Ok(Arc::new(component.configured(
+            instance_use,
+            given,
+            &settings,
+        )))
     }
 
     fn component(

@@ -1,7 +1,9 @@
-//! Checks of values against the description's schemas, within bounds ([`steps`]).
+//! Checks of values against the description's schemas, within bounds ([`steps`]); [`outputs`]: the
+//! schemas of what rules put out.
 //!
 //! Must not know: requests, where a schema is from.
 
+pub mod outputs;
 mod steps;
 
 use std::sync::OnceLock;
@@ -150,8 +152,8 @@ fn compiled(document: &Value, which: CountedSchemas) -> Result<Validator, String
     })
 }
 
-/// Remarks on a participant's schemas for foreign values: those whose checks may exceed the step
-/// limit, whatever the value.
+/// Remarks on a participant's schemas that the host checks values against: those whose checks may
+/// exceed the step limit, whatever the value.
 #[must_use]
 pub fn remarks(description: &Description) -> Vec<String> {
     let requests = description.commands.iter().filter_map(|command| {
@@ -163,8 +165,19 @@ pub fn remarks(description: &Description) -> Vec<String> {
         (listing.filters.iter()).map(move |filter| (name(&filter.parameter), &filter.schema))
     });
     let state = std::iter::once(("state".to_owned(), &description.state.schema));
+    let replies = (description.commands.iter()).map(|command| {
+        (
+            format!("reply to command `{}`", command.name),
+            &command.reply,
+        )
+    });
+    let events = (description.publications.iter())
+        .map(|event| (format!("event `{}`", event.event_type), &event.schema));
+    let timers =
+        (description.timers.iter()).map(|timer| (format!("timer `{}`", timer.name), &timer.schema));
+    let outputs = state.chain(replies).chain(events).chain(timers);
     let mut remarks = Vec::new();
-    for (place, text) in requests.chain(filters).chain(state) {
+    for (place, text) in requests.chain(filters).chain(outputs) {
         let Ok(document) = json::parse(text) else {
             continue;
         };

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use saga_contract::description::Description;
 pub use saga_core::worker::Lane;
 
+use saga_core::outputs::OutputSchemas;
+
 use crate::base::generation::Generation;
 
 /// A generation that decides.
@@ -51,6 +53,10 @@ impl saga_core::worker::ActiveRules for Active {
 
     fn description(&self) -> &Description {
         self.generation.description()
+    }
+
+    fn schemas(&self) -> Option<&dyn OutputSchemas> {
+        self.generation.build.schemas()
     }
 
     fn lane(&self, topic: &str) -> Option<Lane> {

@@ -14,7 +14,7 @@ use crate::commit::StoredAggregate;
 use crate::message::Envelope;
 use crate::outcome::{Disposition, Outcome, Reply, StateChange, TimerChange};
 use crate::rules::{Decision, Fault, FaultKind};
-use crate::settle::{self, Before, Settlement};
+use crate::settle::{self, Before, OutputTerms, Settlement};
 use saga_contract::reason::shorten;
 
 /// An attempt, with the data gathered so far.
@@ -263,8 +263,14 @@ impl<H: HostTypes> Worker<H> {
         fuel: u64,
     ) -> Result<Attempted<H>, Fault> {
         let limits = &self.settings.limits;
+        let schemas = self.active.schemas();
+        let terms = OutputTerms {
+            description: self.active.description(),
+            limits,
+            schemas: schemas.filter(|_| limits.check_outputs),
+        };
         if is_read {
-            let reply = settle::read_reply(limits, outcome)?;
+            let reply = settle::read_reply(terms, &envelope.message.name, outcome)?;
             return Ok(Attempted::Read(reply, attempt.known.ticket));
         }
         let before = Before {
@@ -272,8 +278,7 @@ impl<H: HostTypes> Worker<H> {
             revision: attempt.known.revision,
             correlation: attempt.known.correlation.as_deref(),
         };
-        let description = self.active.description();
-        let settlement = settle::settle(description, limits, envelope, before, outcome, fuel)?;
+        let settlement = settle::settle(terms, envelope, before, outcome, fuel)?;
         Ok(Attempted::Decided(Box::new(Decided {
             settlement,
             migrated: attempt.migrated.clone(),

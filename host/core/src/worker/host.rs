@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use saga_contract::description::Description;
 
+use crate::outputs::OutputSchemas;
+
 /// The host's types, which travel with turns and entries.
 pub trait HostTypes {
     /// The active generation, with the topics of its events.
@@ -59,6 +61,10 @@ pub trait ActiveRules {
     fn digest(&self) -> &str;
     /// The participant's description.
     fn description(&self) -> &Description;
+    /// The schemas of its outputs; `None` if they are not checked.
+    fn schemas(&self) -> Option<&dyn OutputSchemas> {
+        None
+    }
     /// Lane of the events that are published to this topic, by its name in the description.
     fn lane(&self, topic: &str) -> Option<Lane>;
     /// Lane of the dead letters that came from this topic.
@@ -76,6 +82,10 @@ impl<A: ActiveRules + ?Sized> ActiveRules for Arc<A> {
 
     fn description(&self) -> &Description {
         (**self).description()
+    }
+
+    fn schemas(&self) -> Option<&dyn OutputSchemas> {
+        (**self).schemas()
     }
 
     fn lane(&self, topic: &str) -> Option<Lane> {

@@ -29,6 +29,7 @@ pub(crate) const LIMITS: TurnLimits = TurnLimits {
     reply_bytes: 300,
     events: 2,
     timers: 2,
+    check_outputs: false,
 };
 
 pub(crate) const RETRY: RetryPolicy = RetryPolicy {

@@ -5,6 +5,7 @@ use saga_core::message::{Message, Origin};
 use saga_core::outcome::{Outcome, StateChange};
 
 use super::super::report::{Difference, DifferingPart};
+use super::purity::{self, ResultDifference};
 use super::trial::{TrialAnswer, TrialRun};
 use super::{Harm, Probing, compare};
 use crate::store::sample::Recorded;
@@ -60,7 +61,19 @@ impl Probing<'_> {
         }
         let parts = compare::parts(&decided, &answer);
         if !parts.is_empty() {
+            self.same_rules(recorded, &message, &parts);
             self.otherwise(message, recorded.outcome.clone(), &answer, parts);
+        }
+    }
+
+    /// Counts a difference against the candidate if the same rules made the recorded decision.
+    fn same_rules(&mut self, recorded: &Recorded, message: &Message, parts: &[DifferingPart]) {
+        let is_same =
+            recorded.digest == self.digest && recorded.state_version == self.candidate.version();
+        if let Some(difference) = ResultDifference::of_parts(parts).filter(|_| is_same) {
+            let told = difference.told("was decided by the same rules before", "now");
+            let reason = purity::reason(&purity::name_of(message), &told);
+            self.failures.add(Harm::Impure, reason);
         }
     }
 

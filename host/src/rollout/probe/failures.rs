@@ -41,6 +41,8 @@ pub(super) enum Harm {
     RecordedTimer,
     /// A recorded state can't be read.
     RecordedState,
+    /// The rules are no function of their input.
+    Impure,
 }
 
 /// The failures of a candidate.
@@ -77,6 +79,7 @@ impl Harm {
             Self::RecordedEvent => "recorded events would become dead letters",
             Self::RecordedTimer => "recorded timers would be put aside",
             Self::RecordedState => "recorded states could not be read",
+            Self::Impure => "inputs have results that differ from call to call",
         }
     }
 }

@@ -6,12 +6,14 @@ use saga_contract::description::Description;
 use saga_core::limits::TurnLimits;
 use saga_core::message::{Message, Origin};
 use saga_core::outcome::{Disposition, Outcome, Reply, StateChange};
+use saga_core::outputs::{Output, OutputSchemas};
 use saga_core::rules::{Decision, Fault, FaultKind, Rules};
 use serde_json::{Value, json};
 
 use super::{Inputs, NotPassed, Terms, Tolerance, probe};
 use crate::base::generation::CompiledRules;
 use crate::rollout::report;
+use crate::schema::outputs::DeclaredOutputs;
 use crate::store::read::StoredAggregate;
 use crate::store::sample::{Keyed, Recorded};
 
@@ -26,6 +28,53 @@ pub(super) struct Fake {
     pub(super) migrate: Migrate,
     /// True if no instance can be created.
     pub(super) is_broken: bool,
+    /// What an instance does with the number of its calls.
+    pub(super) keeps: Keeps,
+    pub(super) calls: usize,
+}
+
+/// A use of the number of calls that an instance had before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeps {
+    /// None.
+    Nothing,
+    /// Replies with it.
+    InReply,
+    /// Writes it into migrated states.
+    InState,
+    /// Traps unless it is zero.
+    TrapsLater,
+    /// Traps if it is zero.
+    TrapsFirst,
+    /// Writes the members of the state in another order each time.
+    InOrder,
+}
+
+/// The same rules, with an instance for each call.
+struct EachFresh(Fake);
+
+impl Rules for EachFresh {
+    fn handle(&mut self, state: Option<&str>, message: &Message) -> Result<Decision, Fault> {
+        self.0.clone().handle(state, message)
+    }
+
+    fn migrate(&mut self, version: u32, state: &str) -> Result<String, Fault> {
+        self.0.clone().migrate(version, state)
+    }
+}
+
+impl Fake {
+    /// Counts a call.
+    fn called(&mut self) -> Result<usize, Fault> {
+        let before = self.calls;
+        self.calls += 1;
+        match (self.keeps, before) {
+            (Keeps::TrapsFirst, 0) | (Keeps::TrapsLater, 1..) => {
+                Err(Fault::new(FaultKind::Trap, "was called"))
+            }
+            _ => Ok(before),
+        }
+    }
 }
 
 impl CompiledRules for Fake {
@@ -37,16 +86,31 @@ impl CompiledRules for Fake {
         &self.description
     }
 
+    fn schemas(&self) -> Option<&dyn OutputSchemas> {
+        Some(self)
+    }
+
     fn instance(&self) -> Result<Box<dyn Rules + Send>, Fault> {
         if self.is_broken {
             return Err(Fault::new(FaultKind::Trap, "no room"));
         }
         Ok(Box::new(self.clone()))
     }
+
+    fn fresh_instances(&self) -> Result<Box<dyn Rules + Send>, Fault> {
+        Ok(Box::new(EachFresh(self.clone())))
+    }
+}
+
+impl OutputSchemas for Fake {
+    fn check(&self, output: Output<'_>, text: &str) -> Result<(), String> {
+        DeclaredOutputs::of(&self.description).check(output, text)
+    }
 }
 
 impl Rules for Fake {
     fn handle(&mut self, state: Option<&str>, message: &Message) -> Result<Decision, Fault> {
+        let before = self.called()?;
         let version = self.description.state.version;
         let state = match state {
             Some(state) => {
@@ -56,13 +120,25 @@ impl Rules for Fake {
             }
             None => None,
         };
-        Ok(Decision {
-            answer: (self.handle)(state.as_ref(), message),
-            fuel: 1,
-        })
+        let mut answer = (self.handle)(state.as_ref(), message);
+        if let (Ok(outcome), Keeps::InReply) = (&mut answer, self.keeps) {
+            outcome.reply = Some(Reply::Done(before.to_string()));
+        }
+        Ok(Decision { answer, fuel: 1 })
+    }
+
+    fn renew(&mut self) -> bool {
+        std::mem::take(&mut self.calls) > 1
     }
 
     fn migrate(&mut self, version: u32, state: &str) -> Result<String, Fault> {
+        let before = self.called()?;
+        match self.keeps {
+            Keeps::InState => return Ok(json!({"calls": before}).to_string()),
+            Keeps::InOrder if before % 2 == 1 => return Ok(r#"{"a":1,"b":2.0}"#.into()),
+            Keeps::InOrder => return Ok(r#"{"b":2,"a":1}"#.into()),
+            _ => {}
+        }
         let migrated = (self.migrate)(version, serde_json::from_str(state).unwrap());
         migrated.map(|state| state.to_string()).map_err(|why| {
             Fault::new(
@@ -110,6 +186,8 @@ pub(super) fn rules() -> Fake {
         handle: |_, _| done(StateChange::Unchanged),
         migrate: |_, state| Ok(state),
         is_broken: false,
+        keeps: Keeps::Nothing,
+        calls: 0,
     }
 }
 
@@ -205,6 +283,7 @@ pub(super) fn recorded(
     outcome: &Result<Outcome, Disposition>,
 ) -> Recorded {
     Recorded {
+        digest: "recorded".into(),
         state_version: 1,
         state: state.map(|state| state.to_string()),
         message: serde_json::to_string(message).unwrap(),

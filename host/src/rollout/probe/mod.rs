@@ -1,5 +1,6 @@
 //! The probe: a candidate is tried on recorded, stored and waiting inputs, and must succeed where
-//! the active generation does.
+//! the active generation does. Each call must have the same result on a used and on a fresh
+//! instance, and the decisions of the same component must be those that it made before.
 //!
 //! A different decision is reported and no reason to refuse, since new rules are meant to decide
 //! differently. Nor is a failure that the active generation shares: the candidate is no worse. An
@@ -14,6 +15,7 @@
 //! - `stored`: stored states, and lists that find them
 //! - `waiting`: set timers and waiting events
 //! - `decisions`: recorded decisions; `compare`, `json`: differences between two of them
+//! - `purity`: is the candidate a function of its input?
 
 mod compare;
 mod decisions;
@@ -21,6 +23,7 @@ mod failures;
 #[cfg(test)]
 mod fake;
 mod json;
+mod purity;
 mod stored;
 mod trial;
 mod waiting;
@@ -32,6 +35,7 @@ use saga_core::limits::TurnLimits;
 use saga_core::message::Message;
 use saga_core::outcome::Outcome;
 use saga_core::record::Record;
+use saga_core::rules::Fault;
 
 pub use self::failures::Tolerance;
 use self::failures::{Failures, Harm};
@@ -104,17 +108,18 @@ pub fn probe(
     inputs: &Inputs,
 ) -> Result<report::ProbeReport, NotPassed> {
     let now = now_ms();
-    let trial = |build| {
-        TrialRun::new(build, terms.limits, now)
-            .map_err(|fault| format!("an instance can't be created: {fault}"))
-    };
-    let candidate = trial(candidate).map_err(NotPassed::NoInstance)?;
+    let trial =
+        |build| TrialRun::new(build, terms.limits, now).map_err(|fault| no_instance(&fault));
+    let digest = candidate.digest();
+    let candidate = TrialRun::compared(candidate, terms.limits, now)
+        .map_err(|fault| NotPassed::NoInstance(no_instance(&fault)))?;
     let (active, untried) = match active.map(trial).transpose() {
         Ok(active) => (active, None),
         // The candidate is not to blame.
         Err(why) => (None, Some(why)),
     };
     let mut probing = Probing {
+        digest,
         candidate,
         active,
         terms,
@@ -137,6 +142,10 @@ pub fn probe(
     probing.finish()
 }
 
+fn no_instance(fault: &Fault) -> String {
+    format!("an instance can't be created: {fault}")
+}
+
 /// The decision of rules on one message for an aggregate as it is stored, without effect.
 ///
 /// # Errors
@@ -148,6 +157,8 @@ pub fn decision_on(
     message: &Message,
 ) -> Result<Outcome, String> {
     let mut trial = TrialRun::new(build, limits, now_ms()).map_err(|fault| fault.to_string())?;
+    // As a turn would check them.
+    trial.schemas = trial.schemas.filter(|_| limits.check_outputs);
     match trial.answer(stored, message)? {
         TrialAnswer::Decided(outcome) => Ok(*outcome),
         TrialAnswer::Malformed(why) => Err(format!("malformed: {why}")),
@@ -156,6 +167,8 @@ pub fn decision_on(
 }
 
 struct Probing<'b> {
+    /// Digest of the candidate's component and settings.
+    digest: &'b str,
     candidate: TrialRun<'b>,
     active: Option<TrialRun<'b>>,
     terms: Terms<'b>,
@@ -178,6 +191,9 @@ impl<'b> Probing<'b> {
                 return;
             }
             on(self, input);
+            if let Some(impurity) = self.candidate.impurity() {
+                self.failures.add(Harm::Impure, impurity);
+            }
         }
     }
 
@@ -221,6 +237,10 @@ impl<'b> Probing<'b> {
 #[cfg(test)]
 #[path = "probe_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "purity_tests.rs"]
+mod purity_tests;
 
 #[cfg(test)]
 #[path = "terms_tests.rs"]

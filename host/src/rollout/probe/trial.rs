@@ -1,15 +1,17 @@
-//! Calls of rules outside of any turn: as a turn would call them, but without effect.
+//! Calls of rules outside of any turn: as a turn would call them, but without effect. Outputs are
+//! always checked against their schemas.
 
 use saga_contract::description::{CommandKind, Description, KeySource, Method, path_parameters};
 use saga_core::identity;
 use saga_core::limits::TurnLimits;
 use saga_core::message::{Envelope, Message, Origin};
-use saga_core::outcome::{Disposition, Outcome};
+use saga_core::outcome::{Disposition, Outcome, Reply, StateChange};
+use saga_core::outputs::{Output, OutputSchemas};
 use saga_core::rules::{Fault, FaultKind, Rules};
-use saga_core::settle::{self, Before};
+use saga_core::settle::{self, Before, OutputTerms};
 
+use super::purity::{self, Comparable};
 use crate::base::generation::CompiledRules;
-use crate::schema::Schema;
 use crate::store::read::StoredAggregate;
 
 /// Rules under trial.
@@ -19,8 +21,11 @@ pub(super) struct TrialRun<'b> {
     /// Time of all calls, in milliseconds since the Unix epoch.
     pub(super) now: u64,
     rules: Box<dyn Rules + Send>,
-    /// Schema of the state; `None` if it can't be compiled.
-    schema: Option<Schema>,
+    /// The same with an instance for each call; `None` if calls are made only once.
+    fresh: Option<Box<dyn Rules + Send>>,
+    /// The reason why the rules are no function of their input.
+    impurity: Option<String>,
+    pub(super) schemas: Option<&'b dyn OutputSchemas>,
 }
 
 /// The answer of rules to a message.
@@ -47,8 +52,39 @@ impl<'b> TrialRun<'b> {
             limits,
             now,
             rules: build.instance()?,
-            schema: Schema::compile(&description.state.schema).ok(),
+            fresh: None,
+            impurity: None,
+            schemas: build.schemas(),
         })
+    }
+
+    /// Rules whose calls are also made on fresh instances, to see if they are a function of their
+    /// input.
+    ///
+    /// # Errors
+    /// If no instance can be created.
+    pub(super) fn compared(
+        build: &'b dyn CompiledRules,
+        limits: &'b TurnLimits,
+        now: u64,
+    ) -> Result<Self, Fault> {
+        Ok(Self {
+            fresh: Some(build.fresh_instances()?),
+            ..Self::new(build, limits, now)?
+        })
+    }
+
+    /// Takes out the reason why the rules are no function of their input.
+    pub(super) fn impurity(&mut self) -> Option<String> {
+        self.impurity.take()
+    }
+
+    fn terms(&self) -> OutputTerms<'b> {
+        OutputTerms {
+            description: self.description,
+            limits: self.limits,
+            schemas: self.schemas,
+        }
     }
 
     /// Version of the state's shape.
@@ -84,7 +120,8 @@ impl<'b> TrialRun<'b> {
 
     fn migrated(&mut self, version: u32, state: &str) -> Result<String, String> {
         let limits = self.limits;
-        let migrated = self.again_if_reused(|rules| {
+        let name = || format!("a state of version {version}");
+        let migrated = self.called(name, |rules| {
             let state = again_if_late(|| rules.migrate(version, state))?;
             settle::check_state(limits, &state)?;
             Ok(state)
@@ -104,21 +141,10 @@ impl<'b> TrialRun<'b> {
     /// # Errors
     /// The mismatches and their places.
     pub(super) fn fits(&self, state: &str) -> Result<(), String> {
-        let Some(schema) = &self.schema else {
-            return Ok(());
-        };
-        let value = saga_contract::json::parse(state)?;
-        schema.check(&value, state.len()).map_err(|wrong| {
-            let places = wrong.places();
-            let places = places.iter().take(3);
-            let places: Vec<_> = places
-                .map(|place| match place.pointer.as_str() {
-                    "" => place.detail.clone(),
-                    pointer => format!("{pointer}: {}", place.detail),
-                })
-                .collect();
-            places.join("; ")
-        })
+        match self.schemas {
+            Some(schemas) => schemas.check(Output::State, state),
+            None => Ok(()),
+        }
     }
 
     /// Calls every read that needs nothing but a key.
@@ -140,20 +166,26 @@ impl<'b> TrialRun<'b> {
             }
             let mut message = self.message(Origin::Command, "commands", &read.name, key, "null");
             message.parameters = vec![(parameter.clone(), key.to_owned())];
-            let rules = &mut self.rules;
             let failed = |why: String| format!("read `{}`: {why}", read.name);
-            let answer = again_if_late(|| rules.handle(Some(state), &message))
-                .map_err(|fault| failed(fault.to_string()))?
-                .answer;
-            match answer {
-                Ok(outcome) => {
-                    settle::read_reply(self.limits, outcome)
-                        .map_err(|fault| failed(fault.to_string()))?;
-                }
+            let terms = self.terms();
+            let answer = self.called(
+                || purity::name_of(&message),
+                |rules| {
+                    let decision = again_if_late(|| rules.handle(Some(state), &message))?;
+                    match decision.answer {
+                        Ok(outcome) => {
+                            let reply = settle::read_reply(terms, &read.name, outcome)?;
+                            Ok(Ok(only(reply)))
+                        }
+                        Err(disposition) => Ok(Err(disposition)),
+                    }
+                },
+            );
+            match answer.map_err(|fault| failed(fault.to_string()))? {
                 Err(Disposition::Malformed(why)) => {
                     return Err(failed(format!("malformed: {why}")));
                 }
-                Err(Disposition::RetryLater(_)) => {}
+                Ok(_) | Err(Disposition::RetryLater(_)) => {}
             }
         }
         Ok(())
@@ -221,7 +253,7 @@ impl<'b> TrialRun<'b> {
         state: Option<&str>,
         message: &Message,
     ) -> Result<TrialAnswer, String> {
-        let (description, limits) = (self.description, self.limits);
+        let terms = self.terms();
         let envelope = Envelope {
             made_at: message.time,
             message: message.clone(),
@@ -232,36 +264,54 @@ impl<'b> TrialRun<'b> {
             revision: 0,
             correlation: None,
         };
-        let settled = self.again_if_reused(|rules| {
-            let decision = again_if_late(|| rules.handle(state, message))?;
-            let fuel = decision.fuel;
-            match decision.answer {
-                Ok(outcome) => {
-                    settle::settle(description, limits, &envelope, before, outcome, fuel).map(Ok)
-                }
-                Err(disposition) => Ok(Err(disposition)),
-            }
-        });
-        match settled.map_err(|fault| fault.to_string())? {
-            // As the journal would record it.
-            Ok(settlement) => serde_json::from_str(&settlement.journal.outcome)
-                .map(|outcome| TrialAnswer::Decided(Box::new(outcome)))
-                .map_err(|error| error.to_string()),
+        let answer = self.called(
+            || purity::name_of(message),
+            |rules| {
+                let decision = again_if_late(|| rules.handle(state, message))?;
+                let outcome = match decision.answer {
+                    Ok(outcome) => outcome,
+                    Err(disposition) => return Ok(Err(disposition)),
+                };
+                let settlement = settle::settle(terms, &envelope, before, outcome, decision.fuel)?;
+                // As the journal would record it.
+                serde_json::from_str::<Outcome>(&settlement.journal.outcome)
+                    .map(Ok)
+                    .map_err(|error| Fault::new(FaultKind::BadOutput, error.to_string()))
+            },
+        );
+        match answer.map_err(|fault| fault.to_string())? {
+            Ok(outcome) => Ok(TrialAnswer::Decided(Box::new(outcome))),
             Err(Disposition::Malformed(why)) => Ok(TrialAnswer::Malformed(why)),
             Err(Disposition::RetryLater(why)) => Ok(TrialAnswer::RetryLater(why)),
         }
     }
 
-    /// Retries on a fresh instance if a reused one faults: as in a turn, leftovers of earlier calls
-    /// may be the cause.
-    fn again_if_reused<T>(
+    /// Makes a call. If calls are compared, makes it again on the same instance and on a fresh one:
+    /// results that differ are noted as an impurity.
+    fn called<T: Comparable>(
         &mut self,
+        on: impl Fn() -> String,
         attempt: impl Fn(&mut (dyn Rules + Send)) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        match attempt(&mut *self.rules) {
-            Err(fault) if !fault.may_pass() && self.rules.renew() => attempt(&mut *self.rules),
-            result => result,
+        let result = again_if_reused(&mut *self.rules, &attempt);
+        let Some(fresh) = &mut self.fresh else {
+            return result;
+        };
+        if self.impurity.is_some() {
+            return result;
         }
+        let of_fresh = attempt(&mut **fresh);
+        let again = again_if_reused(&mut *self.rules, &attempt);
+        let difference = purity::difference(&result, &of_fresh)
+            .or_else(|| purity::difference(&again, &of_fresh));
+        self.impurity = difference.map(|difference| {
+            let told = difference.told(
+                "on an instance that had been called before",
+                "on a fresh one",
+            );
+            purity::reason(&on(), &told)
+        });
+        result
     }
 
     /// True if the description lists such messages.
@@ -292,6 +342,28 @@ impl TrialAnswer {
             Self::Malformed(why) => Err(format!("malformed: {why}")),
             answer => Ok(answer),
         }
+    }
+}
+
+/// An outcome that is nothing but this reply.
+fn only(reply: Reply) -> Outcome {
+    Outcome {
+        state: StateChange::Unchanged,
+        events: Vec::new(),
+        timers: Vec::new(),
+        reply: Some(reply),
+    }
+}
+
+/// Retries on a fresh instance if a reused one faults: as in a turn, leftovers of earlier calls
+/// may be the cause.
+fn again_if_reused<T>(
+    rules: &mut (dyn Rules + Send),
+    attempt: impl Fn(&mut (dyn Rules + Send)) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    match attempt(rules) {
+        Err(fault) if !fault.may_pass() && rules.renew() => attempt(rules),
+        result => result,
     }
 }
 

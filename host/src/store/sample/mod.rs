@@ -16,6 +16,8 @@ use super::read::{StoreResult, StoredAggregate, StoredTimer};
 /// A recorded decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
+    /// Identifies the rules that decided: digest of component and settings.
+    pub digest: String,
     /// Version of the state shape.
     pub state_version: u32,
     /// The state that the rules saw.

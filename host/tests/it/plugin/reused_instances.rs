@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use saga_core::message::{Message, Origin};
-use saga_core::rules::{Renewal, Rules};
+use saga_core::rules::{FaultKind, Renewal, Rules};
 use saga_host::base::generation::CompiledRules as _;
 use saga_host::base::generation::RuleSettings;
 use saga_host::plugin::{
-    CodeCache, ConfiguredComponent, GuestLimits, LoadedComponent, Runtime, compile,
+    CodeCache, ConfiguredComponent, GuestLimits, InstanceUse, LoadedComponent, Runtime, compile,
 };
 use serde_json::{Value, json};
 
@@ -154,12 +154,15 @@ fn message(number: u64) -> Message {
 
 /// Chameleon with these settings, under a limit of memory of 64 MiB.
 fn load(settings: Value) -> ConfiguredComponent {
-    let runtime = Runtime::new(GuestLimits::default()).unwrap();
+    load_in(Runtime::new(GuestLimits::default()).unwrap(), settings)
+}
+
+fn load_in(runtime: Runtime, settings: Value) -> ConfiguredComponent {
     let bytes = Chameleon::new().with(settings).bytes();
     let digest = compile::digest(&bytes);
     let cache = CodeCache::none();
     let component = LoadedComponent::load(&runtime, &cache, &bytes, &digest, "chameleon").unwrap();
-    Arc::new(component).configured(RuleSettings::new(), "{}")
+    Arc::new(component).configured(InstanceUse::Reused, RuleSettings::new(), "{}")
 }
 
 fn renewals(rules: &mut dyn Rules) -> HashMap<&'static str, u32> {
@@ -208,4 +211,107 @@ fn a_call_that_breaks_a_fresh_instance_is_made_once_and_one_that_breaks_a_reused
     rules.handle(None, &look).unwrap();
     rules.handle(None, &message(3)).unwrap_err();
     assert_eq!(renewals(rules.as_mut())["fault"], 2);
+}
+
+/// What rules reply to these messages.
+fn replies(rules: &mut dyn Rules, numbers: std::ops::Range<u64>) -> Vec<String> {
+    let reply = |number| match rules.handle(None, &message(number)).unwrap().answer {
+        Ok(outcome) => format!("{:?}", outcome.reply),
+        Err(disposition) => format!("{disposition:?}"),
+    };
+    numbers.map(reply).collect()
+}
+
+#[test]
+fn random_numbers_are_those_of_the_message_on_any_instance() {
+    let component = load(json!({"handle": {"count": "tell-random"}}));
+    let mut used = component.instance().unwrap();
+    let first = replies(used.as_mut(), 0..5);
+    assert_eq!(replies(used.as_mut(), 0..5), first, "again");
+    assert_eq!(
+        replies(component.instance().unwrap().as_mut(), 3..5),
+        first[3..],
+        "elsewhere"
+    );
+    assert_ne!(first[0], first[1]);
+}
+
+/// Pools with room, with too little, and none.
+fn runtimes() -> [(&'static str, Runtime); 3] {
+    let runtime = || Runtime::new(GuestLimits::default()).unwrap();
+    [
+        ("a pool", runtime().pooled(2)),
+        ("a pool without room", runtime().pooled(0)),
+        ("no pool", runtime()),
+    ]
+}
+
+#[test]
+fn a_fresh_instance_for_each_call_keeps_nothing() {
+    for (place, runtime) in runtimes() {
+        let component = load_in(runtime, json!({"handle": {"count": "tell-calls"}}));
+        let mut reused = component.instance().unwrap();
+        let mut fresh = component.fresh_instances().unwrap();
+        let counted = replies(reused.as_mut(), 0..3);
+        assert_ne!(counted[0], counted[2], "{place}");
+        assert_eq!(
+            replies(fresh.as_mut(), 0..3),
+            vec![counted[0].clone(); 3],
+            "{place}"
+        );
+        assert_eq!(renewals(fresh.as_mut())["fault"], 0, "{place}");
+    }
+}
+
+#[test]
+fn memory_of_a_call_is_gone_for_the_next_in_the_pool_and_bounded_there() {
+    for (place, runtime) in runtimes() {
+        // Two calls have no room in one instance.
+        let component = load_in(runtime.clone(), json!({"leak": 40 * MIB}));
+        let mut fresh = component.fresh_instances().unwrap();
+        replies(fresh.as_mut(), 0..20);
+        assert_eq!(renewals(fresh.as_mut())["fault"], 0, "{place}");
+        let component = load_in(runtime, json!({"handle": {"count": "grow"}}));
+        let fault = component
+            .fresh_instances()
+            .unwrap()
+            .handle(None, &message(1))
+            .unwrap_err();
+        assert_eq!(fault.kind, FaultKind::OutOfMemory, "{place}: {fault}");
+        assert!(
+            replies(fresh.as_mut(), 0..1)[0].contains("count"),
+            "{place}: others go on"
+        );
+    }
+}
+
+#[test]
+fn more_instances_than_the_pool_has_room_for_are_made_without_it() {
+    let runtime = Runtime::new(GuestLimits::default()).unwrap().pooled(1);
+    let component = load_in(runtime, json!({"handle": {"count": "tell-random"}}));
+    let expected = replies(component.instance().unwrap().as_mut(), 0..200);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut fresh = component.fresh_instances().unwrap();
+                assert_eq!(replies(fresh.as_mut(), 0..200), expected);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_participant_can_be_set_to_fresh_instances() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().join("chameleon.wasm");
+    let build = Chameleon::new().with(json!({"handle": {"count": [{"count": 1}, "tell-calls"]}}));
+    build.write(&path);
+    let host = crate::chameleon::start(&path, data.path())
+        .setting("participants.chameleon.fresh_instances", true)
+        .start();
+    for _ in 0..5 {
+        assert_eq!(crate::chameleon::count(&host, "k"), json!(0));
+    }
+    assert_eq!(crate::chameleon::look(&host, "k")["count"], 5);
+    assert!(host.stop().success());
 }

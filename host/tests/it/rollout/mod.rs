@@ -10,6 +10,7 @@ mod hostile;
 mod migration;
 mod neighbours;
 mod probe;
+mod purity;
 mod refused;
 mod restart;
 mod routes;

@@ -8,7 +8,7 @@ use crate::store_file::{self, publish, record, rows, until_consumed};
 use crate::support::{Host, Response, Start};
 
 /// What mischief does wrong as a command, and the fault that it must be.
-const COMMANDS: [(&str, usize, &str); 27] = [
+const COMMANDS: [(&str, usize, &str); 32] = [
     ("trap", 0, "trap"),
     ("panic", 0, "trap"),
     ("recurse", 0, "trap"),
@@ -35,6 +35,11 @@ const COMMANDS: [(&str, usize, &str); 27] = [
     ("event-no-json", 0, "bad-output"),
     ("timer-no-json", 0, "bad-output"),
     ("no-reply", 0, "bad-output"),
+    ("reply-misfit", 0, "bad-output"),
+    ("state-misfit", 0, "bad-output"),
+    ("event-misfit", 0, "bad-output"),
+    ("timer-misfit", 0, "bad-output"),
+    ("undeclared-refusal", 0, "bad-output"),
     ("many-events", 10_000_000, "out-of-memory"),
 ];
 
@@ -191,6 +196,9 @@ fn a_record_that_breaks_the_rules_becomes_a_dead_letter() {
         ("undeclared-event", 0, "bad-output"),
         ("event-no-json", 0, "bad-output"),
         ("state-no-json", 0, "bad-output"),
+        ("state-misfit", 0, "bad-output"),
+        ("event-misfit", 0, "bad-output"),
+        ("timer-misfit", 0, "bad-output"),
         ("malformed", 0, "malformed"),
         ("long-malformed", 1_000_000, "malformed"),
         ("no-such-act", 0, "malformed"),

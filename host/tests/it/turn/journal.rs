@@ -9,7 +9,7 @@ use saga_core::outcome::{Outcome, StateChange};
 use saga_core::rules::Rules;
 use saga_host::base::generation::CompiledRules as _;
 use saga_host::plugin::compile::{self, CodeCache};
-use saga_host::plugin::{ConfiguredComponent, GuestLimits, LoadedComponent, Runtime};
+use saga_host::plugin::{ConfiguredComponent, GuestLimits, InstanceUse, LoadedComponent, Runtime};
 use saga_host::rollout::rule_settings::{self, RuleSettings};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -183,7 +183,7 @@ fn load(runtime: &Runtime, cache: &CodeCache, name: &str) -> ConfiguredComponent
     let component = LoadedComponent::load(runtime, cache, &bytes, &digest, name).unwrap();
     let none = RuleSettings::new();
     let settings = rule_settings::effective(component.description(), &none).unwrap();
-    Arc::new(component).configured(none, &settings)
+    Arc::new(component).configured(InstanceUse::Reused, none, &settings)
 }
 
 #[test]

@@ -67,6 +67,7 @@ fn the_test_kit_of_the_sdk_enforces_the_default_limits() {
         reply_bytes,
         events,
         timers,
+        check_outputs: _,
     } = config.turn;
     let expected = [
         ("turn.record_bytes", record_bytes),

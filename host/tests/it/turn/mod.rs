@@ -7,6 +7,7 @@ mod event_versions;
 mod journal;
 mod limits;
 mod other_domain;
+mod outputs;
 mod quarantine;
 mod retry_later;
 mod saga;

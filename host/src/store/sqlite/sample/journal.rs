@@ -179,7 +179,7 @@ fn at_time(sql: &Connection, time: i64, mut first: i64, mut last: i64) -> rusqli
 fn read(sql: &Connection, chosen: &[SeenDecision]) -> rusqlite::Result<Vec<Recorded>> {
     let mut room = SampleRoom::new();
     let mut statement = sql.prepare_cached(
-        "SELECT g.state_version, j.state, j.message, j.outcome
+        "SELECT g.digest, g.state_version, j.state, j.message, j.outcome
          FROM journal j JOIN generations g ON g.id = j.generation WHERE j.seq = ?1",
     )?;
     let mut recorded = Vec::with_capacity(chosen.len());
@@ -188,10 +188,11 @@ fn read(sql: &Connection, chosen: &[SeenDecision]) -> rusqlite::Result<Vec<Recor
         let row = statement
             .query_row(params![seen.seq], |row| {
                 Ok(Recorded {
-                    state_version: row.get(0)?,
-                    state: row.get(1)?,
-                    message: row.get(2)?,
-                    outcome: row.get(3)?,
+                    digest: row.get(0)?,
+                    state_version: row.get(1)?,
+                    state: row.get(2)?,
+                    message: row.get(3)?,
+                    outcome: row.get(4)?,
                 })
             })
             .optional()?;

@@ -62,6 +62,12 @@ pub enum Act {
     IfBody(Map<String, Value>, Box<Act>),
     /// Sets a member of the state, as counting sets `count`; replies with the state.
     Set(String, Value),
+    /// Replies with the number of calls of its instance that came before.
+    TellCalls,
+    /// Replies with names in the order of a hash map.
+    TellHashOrder,
+    /// Replies with two random numbers of the standard library's own source.
+    TellRandom,
     /// Traps.
     Trap,
     /// Never returns.
@@ -202,6 +208,9 @@ impl Turn<'_> {
                 self.outcome.state = StateChange::Put(self.state.clone());
                 self.reply(self.state.clone());
             }
+            Act::TellCalls => self.reply(calls_before().to_string()),
+            Act::TellHashOrder => self.reply(hash_order()),
+            Act::TellRandom => self.reply(random()),
             Act::Trap => trap(),
             Act::Spin => spin(),
             Act::Grow => grow(),
@@ -260,6 +269,36 @@ fn refused(code: &str) -> Reply {
         detail: "The settings say so.".to_owned(),
         pointer: None,
     })
+}
+
+/// Calls of this instance that came before.
+fn calls_before() -> usize {
+    static CALLS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
+fn hash_order() -> String {
+    let names: std::collections::HashSet<u32> = (0..100).collect();
+    json!(names.into_iter().collect::<Vec<_>>()).to_string()
+}
+
+/// Two numbers of the host's random source.
+#[cfg(target_family = "wasm")]
+#[allow(unsafe_code, reason = "the standard library has no function for them")]
+fn random() -> String {
+    #[link(wasm_import_module = "wasi:random/random@0.2.6")]
+    unsafe extern "C" {
+        #[link_name = "get-random-u64"]
+        fn get_random_u64() -> i64;
+    }
+    // SAFETY: takes nothing and gives a number, as the interface says.
+    let numbers = unsafe { [get_random_u64(), get_random_u64()] };
+    json!(numbers).to_string()
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn random() -> String {
+    "[]".to_owned()
 }
 
 /// Traps.

@@ -37,7 +37,8 @@ struct Count {
 ///   `long-refusal`, `long-malformed`.
 /// - Nonsense: `reply-no-json`, `state-no-json`, `event-no-json`, `timer-no-json`, `no-reply`,
 ///   `undeclared-event`, `undeclared-timer`, `cancel-undeclared-timer`, `empty-event-key`,
-///   `event-key-with-nul`. As a read, `count` is nonsense too: a read with effects.
+///   `event-key-with-nul`; of other schemas than it declares: `reply-misfit`, `state-misfit`,
+///   `event-misfit`, `timer-misfit`, `undeclared-refusal`. As a read, `count` is nonsense too: a read with effects.
 ///
 /// # Errors
 /// What it was asked to answer as undecided.
@@ -69,7 +70,7 @@ pub fn act(state: Option<String>, message: &Message) -> Result<Outcome, Disposit
     Ok(match body.act.as_str() {
         "count" => events(vec![event("noise", key, &json(&next))]),
         "look" => idle(json(&present)),
-        "refuse" => refused("It was asked to refuse.".to_owned()),
+        "refuse" => refused("no", "It was asked to refuse.".to_owned()),
         "timer" => {
             let then = body.then.as_deref().unwrap_or("count");
             timers(vec![now("mischief", &format!(r#"{{"do":"{then}"}}"#))])
@@ -120,7 +121,7 @@ pub fn act(state: Option<String>, message: &Message) -> Result<Outcome, Disposit
         "many-events" => events((0..size).map(|_| event("noise", key, "1")).collect()),
         "many-timers" => timers((0..size).map(|_| now("mischief", "1")).collect()),
         "long-key" => events(vec![event("noise", &"k".repeat(size), "1")]),
-        "long-refusal" => refused("x".repeat(size)),
+        "long-refusal" => refused("no", "x".repeat(size)),
         "long-malformed" => return Err(Disposition::Malformed("x".repeat(size))),
 
         "reply-no-json" => idle("{not json".to_owned()),
@@ -138,6 +139,14 @@ pub fn act(state: Option<String>, message: &Message) -> Result<Outcome, Disposit
         "undeclared-timer" => timers(vec![now("no-such-timer", "1")]),
         "cancel-undeclared-timer" => timers(vec![TimerChange::Cancel("no-such-timer".into())]),
         "empty-event-key" => events(vec![event("noise", "", "1")]),
+        "reply-misfit" => idle(r#"{"cout":1}"#.to_owned()),
+        "state-misfit" => outcome(
+            StateChange::Put(r#"{"count":"one"}"#.into()),
+            Reply::Done(json(&next)),
+        ),
+        "event-misfit" => events(vec![event("noise", key, r#"{"count":"x"}"#)]),
+        "timer-misfit" => timers(vec![now("mischief", r#"{"do":7}"#)]),
+        "undeclared-refusal" => refused("never", "It was asked to refuse.".to_owned()),
         "event-key-with-nul" => events(vec![event("noise", "a\0b", "1")]),
 
         other => {
@@ -178,10 +187,10 @@ fn outcome(state: StateChange, reply: Reply) -> Outcome {
     }
 }
 
-fn refused(detail: String) -> Outcome {
+fn refused(code: &str, detail: String) -> Outcome {
     let refusal = Refusal {
         kind: RefusalKind::Conflict,
-        code: "no".to_owned(),
+        code: code.to_owned(),
         detail,
         pointer: None,
     };

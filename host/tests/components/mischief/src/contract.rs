@@ -7,8 +7,10 @@ use saga_sdk::bindings::saga::participant::types::{
 
 const REQUEST: &str = r#"{"type":"object","properties":{"do":{"type":"string"},"size":{"type":"integer","minimum":0},"then":{"type":"string"}},"required":["do"]}"#;
 const EVENT: &str = r#"{"type":"object","properties":{"key":{"type":"string"},"do":{"type":"string"},"size":{"type":"integer","minimum":0},"then":{"type":"string"}},"required":["key","do"]}"#;
-const COUNTED: &str =
-    r#"{"type":"object","properties":{"count":{"type":"integer"}},"required":["count"]}"#;
+/// A count, or anything that is no object: the acts that are too large make texts.
+const COUNTED: &str = r#"{"properties":{"count":{"type":"integer"}},"required":["count"]}"#;
+const NOISE: &str = r#"{"properties":{"count":{"type":"integer"}}}"#;
+const TIMER: &str = r#"{"properties":{"do":{"type":"string"}},"required":["do"]}"#;
 
 /// The description.
 pub(crate) fn description() -> Description {
@@ -69,11 +71,11 @@ pub(crate) fn description() -> Description {
             version: 1,
             event_type: "noise".to_owned(),
             topic: "noiseTopic".to_owned(),
-            schema: "true".to_owned(),
+            schema: NOISE.to_owned(),
         }],
         timers: vec![TimerDescription {
             name: "mischief".to_owned(),
-            schema: REQUEST.to_owned(),
+            schema: TIMER.to_owned(),
         }],
         listings: Vec::new(),
         settings: None,
