@@ -164,7 +164,7 @@
 //!
 //! # Layout
 //!
-//! [`testing`] is the given/when/then kit; [`native`] calls rules without WebAssembly, for hosts
+//! [`testing`] is the given/when/then kit, and [`testing::together`](mod@testing::together) tests whole sagas; [`native`] calls rules without WebAssembly, for hosts
 //! and benchmarks; [`bindings`] is the generated WIT boundary, which authors don't use.
 
 #![allow(

@@ -130,7 +130,7 @@ impl<W: Write> WalkPage<W> {
         self.headings = 0;
         writeln!(self.out)?;
         if self.right() {
-            return self.line(GREEN, "Every answer, state and credit was as it must be.");
+            return self.line(GREEN, "Every answer, state and amount was as it must be.");
         }
         self.line(RED, "Not as it must be:")?;
         for wrong in std::mem::take(&mut self.wrong) {

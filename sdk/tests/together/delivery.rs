@@ -178,6 +178,20 @@ fn what_is_put_off_comes_again_in_order_and_at_once_after_a_command() {
 }
 
 #[test]
+fn a_command_that_changes_the_aggregate_has_it_tried_at_once() {
+    // Seed 0, in which nothing else happens meanwhile.
+    together().with::<Boxes>().check(1, |world| {
+        send(world, "a", 1);
+        world.run(15);
+        let closed = world.time();
+        world.send_to::<Boxes>("a", "open", &());
+        world.run(1);
+        assert_eq!(numbers(world, "a"), [1]);
+        assert_eq!(world.time(), closed);
+    });
+}
+
+#[test]
 fn a_message_that_is_put_off_for_ever_becomes_a_dead_letter_that_lets_commands_pass() {
     together().with::<Boxes>().check(20, |world| {
         send(world, "a", 1);

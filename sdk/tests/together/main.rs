@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod clients;
 mod delivery;
 mod library;
 mod swaps;
@@ -203,4 +204,32 @@ fn story_without_check(world: &mut World) {
         world.send::<Readers<0>>("wish", "Emma");
     }
     world.settle();
+}
+
+/// This program, for one test, with a seed in the environment.
+fn under_seed(seed: &str, test: &str) -> (bool, String) {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", test, "--nocapture"]);
+    let output = child.env("SAGA_SEED", seed).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn all_seeds_run_or_the_one_of_the_environment() {
+    let runs = std::cell::Cell::new(0);
+    library::<{ mistake::NONE }, { mistake::NONE }>().check(5, |_| runs.set(runs.get() + 1));
+    let expected = std::env::var("SAGA_SEED").map_or(5, |_| 1);
+    assert_eq!(runs.get(), expected);
+}
+
+#[test]
+fn the_environment_names_a_seed() {
+    let (passed, text) = under_seed("17", "all_seeds_run_or_the_one_of_the_environment");
+    assert!(passed, "{text}");
+    let (passed, text) = under_seed("x", "all_seeds_run_or_the_one_of_the_environment");
+    assert!(
+        !passed && text.contains("SAGA_SEED is \"x\", not a number"),
+        "{text}"
+    );
 }

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         Ok(payments) => payments,
         Err(error) => {
             eprintln!("fulfilment-gateway: {error}");
-            eprintln!("usage: fulfilment-gateway http://localhost:8093/fulfilment/payments");
+            eprintln!("usage: fulfilment-gateway http://localhost:8093/fulfilment");
             return ExitCode::from(64);
         }
     };

@@ -44,7 +44,7 @@ impl Participant for Inventory {
     fn contract() -> Contract<Item> {
         let summary = "Keeps the stock of items and reserves it for orders.";
         Contract::new("inventory", env!("CARGO_PKG_VERSION"), summary)
-            .endpoint("/fulfilment/inventory", 8092)
+            .endpoint("/fulfilment", 8092)
             .command(
                 Command::upsert("deliver", Method::Post, "/items/{item}/deliveries", deliver)
                     .summary("Takes in a delivery of an item.")

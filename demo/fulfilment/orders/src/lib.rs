@@ -70,7 +70,7 @@ impl Participant for Orders {
     fn contract() -> Contract<Order, u64> {
         let summary = "Takes orders, and leads them through stock, payment and shipment.";
         Contract::new("orders", env!("CARGO_PKG_VERSION"), summary)
-            .endpoint("/fulfilment/orders", 8091)
+            .endpoint("/fulfilment", 8091)
             .settings(Settings {
                 stock_within: TimeSpan::from_secs(60),
                 payment_within: TimeSpan::from_secs(900),

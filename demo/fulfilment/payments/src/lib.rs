@@ -95,7 +95,7 @@ impl Participant for Payments {
     fn contract() -> Contract<Payment, u64> {
         let summary = "Keeps the payments that a gateway performs.";
         Contract::new("payments", env!("CARGO_PKG_VERSION"), summary)
-            .endpoint("/fulfilment/payments", 8093)
+            .endpoint("/fulfilment", 8093)
             .command(
                 Command::change("report", Method::Post, "/payments/{order}/report", report)
                     .summary("Reports what the gateway did.")

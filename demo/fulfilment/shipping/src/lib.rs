@@ -58,7 +58,7 @@ impl Participant for Shipping {
     fn contract() -> Contract<Shipment, u64> {
         let summary = "Keeps the shipments that a warehouse dispatches.";
         Contract::new("shipping", env!("CARGO_PKG_VERSION"), summary)
-            .endpoint("/fulfilment/shipping", 8094)
+            .endpoint("/fulfilment", 8094)
             .command(
                 Command::change(
                     "dispatch",

@@ -127,6 +127,16 @@ impl<'w> Call<'w> {
                 }
             }
         };
+        let asked = &rules.description().metadata;
+        let unasked = self
+            .metadata
+            .iter()
+            .find(|header| !asked.contains(&header.name));
+        if let Some(Header { name, .. }) = unasked {
+            fail(&format!(
+                "the contract does not ask for the header {name:?}: add it to .metadata(…)"
+            ));
+        }
         let kind = &command.kind;
         let behind = hosted.waiting.get(&key).map(|waiting| waiting.behind);
         let is_behind_letter = behind
