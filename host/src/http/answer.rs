@@ -132,6 +132,11 @@ pub fn problem_response(problem: &Problem, base_path: &str) -> Answered {
     {
         response.headers_mut().insert(header::ALLOW, allow);
     }
+    if let Some(challenge) = &problem.challenge
+        && let Ok(challenge) = HeaderValue::from_str(challenge)
+    {
+        (response.headers_mut()).insert(header::WWW_AUTHENTICATE, challenge);
+    }
     if let Some(correlation) = &problem.correlation {
         correlation::mark(&mut response, correlation);
     }

@@ -35,6 +35,9 @@ pub struct Problem {
     /// Methods for the `Allow` header.
     #[serde(skip)]
     pub allow: Option<Box<str>>,
+    /// How to show who asks, for the `WWW-Authenticate` header.
+    #[serde(skip)]
+    pub challenge: Option<Box<str>>,
     /// The saga, for the `Saga-Correlation` header.
     #[serde(skip)]
     pub correlation: Option<Box<str>>,
@@ -59,6 +62,7 @@ impl Problem {
             members: None,
             retry_after: None,
             allow: None,
+            challenge: None,
             correlation: None,
         }
     }

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::nothing_at;
+use super::auth::request::RequestCaller;
 use super::problem::{Problem, try_later};
 use super::reply::replied;
 use super::request::key;
@@ -51,6 +52,7 @@ pub(super) struct WatchedRead {
     path: String,
     key: String,
     traceparent: Option<String>,
+    caller: RequestCaller,
     drain: CancellationToken,
     _place: OwnedSemaphorePermit,
 }
@@ -79,7 +81,7 @@ impl WaitBounds {
         serving: watch::Receiver<Arc<Serving>>,
         path: String,
         key: String,
-        traceparent: Option<String>,
+        (caller, traceparent): (RequestCaller, Option<String>),
     ) -> Option<WatchedRead> {
         let place = self.places.clone().try_acquire_owned().ok()?;
         Some(WatchedRead {
@@ -89,6 +91,7 @@ impl WaitBounds {
             path,
             key,
             traceparent,
+            caller,
             drain: self.drain.clone(),
             _place: place,
         })
@@ -124,11 +127,13 @@ impl WatchedRead {
         Err(try_later(detail.into()))
     }
 
-    /// Returns true if the answer may have changed, and false if the host drains. Cancel-safe: no
+    /// Returns true if the answer may have changed, and false if the host drains or the caller's
+    /// token has expired. Cancel-safe: no
     /// notification is lost.
     pub(super) async fn changed(&mut self) -> bool {
         tokio::select! {
             () = self.drain.cancelled() => false,
+            () = self.caller.expired() => false,
             () = self.watch.changed() => true,
             swap = self.serving.changed() => swap.is_ok(),
         }
@@ -141,6 +146,7 @@ impl WatchedRead {
         else {
             return Err(gone());
         };
+        self.caller.permit(route.reads, &route.requires)?;
         let key = key(route, &parameters, &Value::Null, self.participant.limits())?;
         if key.as_ref() != Some(&self.key) {
             return Err(gone());
@@ -150,7 +156,7 @@ impl WatchedRead {
             command: route.command.clone(),
             parameters,
             body: "null".into(),
-            caller: None,
+            caller: (self.caller).told(&serving.active.description().claims),
             metadata: Vec::new(),
             key,
             correlation: None,
