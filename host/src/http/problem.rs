@@ -1,5 +1,6 @@
 //! Errors as RFC 9457 problem details (`application/problem+json`).
 
+use hyper::header::HeaderName;
 use saga_contract::reason::shorten;
 use saga_core::outcome::Refusal;
 use serde::Serialize;
@@ -32,12 +33,9 @@ pub struct Problem {
     /// Seconds for the `Retry-After` header.
     #[serde(skip)]
     pub retry_after: Option<u32>,
-    /// Methods for the `Allow` header.
+    /// A header of this kind of problem, such as `Allow`. Boxed, since few have any.
     #[serde(skip)]
-    pub allow: Option<Box<str>>,
-    /// How to show who asks, for the `WWW-Authenticate` header.
-    #[serde(skip)]
-    pub challenge: Option<Box<str>>,
+    pub header: Option<Box<(HeaderName, String)>>,
     /// The saga, for the `Saga-Correlation` header.
     #[serde(skip)]
     pub correlation: Option<Box<str>>,
@@ -61,8 +59,7 @@ impl Problem {
             errors: Vec::new(),
             members: None,
             retry_after: None,
-            allow: None,
-            challenge: None,
+            header: None,
             correlation: None,
         }
     }
@@ -111,6 +108,15 @@ impl Problem {
     pub fn retry_after(self, seconds: u32) -> Self {
         Self {
             retry_after: Some(seconds),
+            ..self
+        }
+    }
+
+    /// Adds a header of this kind of problem.
+    #[must_use]
+    pub fn with_header(self, name: HeaderName, value: String) -> Self {
+        Self {
+            header: Some(Box::new((name, value))),
             ..self
         }
     }

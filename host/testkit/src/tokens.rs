@@ -101,12 +101,8 @@ impl Signer {
                 json!({"kty": "OKP", "crv": "Ed25519", "x": text(pair.public_key().as_ref())})
             }
             Pair::Rsa(pair) => {
-                let key = pair.public();
-                let (n, e) = (key.modulus(), key.exponent());
-                let (n, e) = (
-                    n.big_endian_without_leading_zero(),
-                    e.big_endian_without_leading_zero(),
-                );
+                let key = rsa::PublicKeyComponents::<Vec<u8>>::from(pair.public());
+                let (n, e) = (key.n.as_slice(), key.e.as_slice());
                 json!({"kty": "RSA", "n": text(n), "e": text(e)})
             }
         };

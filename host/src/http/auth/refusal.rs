@@ -1,5 +1,7 @@
 //! The problems of callers, with the challenge that RFC 6750 demands.
 
+use hyper::header;
+
 use crate::apidocs::problems::Kind;
 use crate::apidocs::security::Scheme;
 use crate::http::problem::Problem;
@@ -64,10 +66,7 @@ impl Refusals {
             let value: String = value.chars().map(plain).collect();
             challenge.push_str(&format!(", {name}=\"{value}\""));
         }
-        Problem {
-            challenge: Some(challenge.into()),
-            ..problem
-        }
+        problem.with_header(header::WWW_AUTHENTICATE, challenge)
     }
 }
 
@@ -92,7 +91,7 @@ mod tests {
     use super::*;
 
     fn challenge(problem: &Problem) -> &str {
-        problem.challenge.as_deref().unwrap_or_default()
+        problem.header.as_ref().map_or("", |header| &header.1)
     }
 
     #[test]

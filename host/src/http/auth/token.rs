@@ -106,7 +106,7 @@ fn signed_claims(
                 return Ok(claims);
             }
             // Another key without an id may fit.
-            Err(error) if *error.kind() == ErrorKind::InvalidSignature => {}
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => {}
             Err(error) => return Err(reason(&error, rules).into()),
         }
     }
