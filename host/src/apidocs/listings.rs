@@ -20,7 +20,7 @@ pub(super) fn operation(
     schemas: &mut Schemas,
 ) -> Value {
     let item = api.description.command(&listing.item);
-    let requires = item.map_or(&[][..], |item| &item.requires);
+    let requires = item.map_or(&[][..], |item| item.requires.as_slice());
     let mut kinds = [&[Kind::BadCursor, Kind::BadQuery][..], &answers::ALWAYS].concat();
     kinds.extend(api.security.kinds(true, requires));
     let mut answers = answers::problems(api, &kinds);

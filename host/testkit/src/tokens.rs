@@ -353,8 +353,8 @@ fn prime() -> BigUint {
 /// Miller and Rabin's test, which no random number of this size passes by chance.
 fn is_prime(candidate: &BigUint) -> bool {
     let (zero, one) = (BigUint::ZERO, BigUint::from(1_u32));
-    let small = (3_u32..2_000).step_by(2);
-    if small.into_iter().any(|divisor| candidate % divisor == zero) {
+    let mut small = (3_u32..2_000).step_by(2);
+    if small.any(|divisor| candidate % divisor == zero) {
         return false;
     }
     let less = candidate - &one;

@@ -61,7 +61,7 @@ pub struct Auth {
 }
 
 enum Way {
-    Tokens(TokenCheck),
+    Tokens(Box<TokenCheck>),
     Headers(TrustedProxy),
 }
 
@@ -80,7 +80,7 @@ impl Auth {
     pub fn new(settings: &AuthSettings) -> Result<Option<Self>, String> {
         let way = match settings.mode {
             AuthMode::Off => return Ok(None),
-            AuthMode::Tokens => Way::Tokens(TokenCheck::new(settings)?),
+            AuthMode::Tokens => Way::Tokens(Box::new(TokenCheck::new(settings)?)),
             AuthMode::Headers => Way::Headers(TrustedProxy::new(settings)?),
         };
         let security = settings.security();

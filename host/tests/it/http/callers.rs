@@ -336,6 +336,26 @@ fn keys_change_and_the_last_ones_stay_while_the_issuer_is_down() {
 }
 
 #[test]
+fn the_first_token_of_a_new_key_loads_it() {
+    let data = tempfile::tempdir().unwrap();
+    let (first, second) = (Signer::es256("first"), Signer::es256("second"));
+    let server = KeyServer::start(&key_set(&[&first]));
+    let host = configured(data.path(), &server.url()).start();
+    let look = |signer: &Signer| {
+        let token = bearer(&signer.token(&claims("ann")));
+        ask(&host, "GET", "/counters/k", &token).status
+    };
+    assert_eq!(look(&first), 200);
+    server.serve(Some(&key_set(&[&second])));
+    assert_eq!((look(&second), look(&first)), (200, 401));
+    // Unknown keys don't load them again and again.
+    for _ in 0..20 {
+        assert_eq!(look(&first), 401);
+    }
+    assert_eq!(server.requests(), 2);
+}
+
+#[test]
 fn a_host_without_keys_is_unready_and_says_why() {
     let data = tempfile::tempdir().unwrap();
     let signer = Signer::es256(KEY_ID);
