@@ -4,8 +4,9 @@
 //! not make it unready (what is to be published waits in the outbox), nor does a refused component
 //! (the active generation goes on), nor do sources that don't build while an author develops them.
 //! It is unready if the store can't be read or takes no commits; if the machine is out of memory,
-//! threads or descriptors; if a partition is not read until an operator acts; if the oldest message
-//! of a stage waits beyond its bound; and during the drain.
+//! threads or descriptors; if a partition is not read until an operator acts; if the keys that check
+//! callers' tokens were never loaded; if the oldest message of a stage waits beyond its bound; and
+//! during the drain.
 //!
 //! Must not know: transports, the store. Their conditions come as text.
 
@@ -28,6 +29,8 @@ pub struct Readiness {
     pub lack: ConditionCheck,
     /// The reason why records don't flow.
     pub trouble: ConditionCheck,
+    /// The reason why no caller can be recognized.
+    pub callers: ConditionCheck,
     /// The records that are not read until an operator acts.
     pub halted: ConditionCheck,
     /// The stages that stand still.
@@ -50,7 +53,7 @@ pub enum Status {
     /// Finishes the work in flight and takes no more.
     Draining,
     /// The store can't be read or takes no commits; the machine is out of a resource; records are
-    /// not read until an operator acts; or a stage stands still.
+    /// not read until an operator acts; no caller can be recognized; or a stage stands still.
     Unavailable,
 }
 
@@ -145,6 +148,7 @@ impl Readiness {
                     "records are not read until an operator acts; see `transport`".to_owned()
                 })
             })
+            .or_else(|| (self.callers)())
             .or_else(|| (self.standing)())
     }
 
@@ -260,6 +264,7 @@ mod tests {
             store: Box::new(|| None),
             lack: Box::new(|| None),
             trouble: Box::new(move || trouble.map(str::to_owned)),
+            callers: Box::new(|| None),
             halted: Box::new(|| None),
             standing: Box::new(|| None),
             build: Box::new(|| None),
@@ -328,11 +333,16 @@ mod tests {
             halted: trouble("another log"),
             ..readiness(Some("another log"))
         };
+        let unknown = Readiness {
+            callers: trouble("no keys"),
+            ..readiness(None)
+        };
         let standing = Readiness {
             standing: trouble("stage relay stands still"),
             ..readiness(None)
         };
         for (readiness, expected) in [
+            (unknown, "no keys"),
             (standing, "stage relay stands still"),
             (lacking, "the machine lacks memory: none"),
             (damaged, "the store is damaged"),

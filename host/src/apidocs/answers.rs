@@ -17,7 +17,7 @@ pub(super) const PROBLEM: &str = "Problem";
 
 /// The answers to a command, by status.
 pub(super) fn of(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Value {
-    let mut by_status = told(api, &kinds(command));
+    let mut by_status = told(api, &kinds(api, command));
     for refusal in &command.refusals {
         let status = status(refusal.kind);
         let told = Told::new(api, status, &refusal.code, &refusal.summary);
@@ -158,8 +158,10 @@ pub(super) const ALWAYS: [Kind; 13] = [
 ];
 
 /// The kinds of the host's problems that a command can get.
-fn kinds(command: &Command) -> Vec<Kind> {
+fn kinds(api: &Api<'_>, command: &Command) -> Vec<Kind> {
     let mut kinds = ALWAYS.to_vec();
+    let reads = command.kind == CommandKind::Read;
+    kinds.extend(api.security.kinds(reads, &command.requires));
     if !saga_contract::description::path_parameters(&command.path).is_empty() {
         kinds.push(Kind::BadPath);
     }
@@ -247,6 +249,11 @@ fn problem(status: u16, told: &[Told]) -> Value {
         },
     });
     match status {
+        401 => set(
+            &mut answer,
+            "headers",
+            json!({"WWW-Authenticate": parameters::www_authenticate()}),
+        ),
         405 => set(
             &mut answer,
             "headers",

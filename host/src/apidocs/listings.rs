@@ -10,6 +10,7 @@ use super::openapi::Api;
 use super::parameters;
 use super::problems::Kind;
 use super::schemas::Schemas;
+use super::set;
 
 /// The operation that returns a page.
 pub(super) fn operation(
@@ -18,12 +19,15 @@ pub(super) fn operation(
     page_items: usize,
     schemas: &mut Schemas,
 ) -> Value {
+    let item = api.description.command(&listing.item);
+    let requires = item.map_or(&[][..], |item| item.requires.as_slice());
     let own = [Kind::BadCursor, Kind::BadQuery, Kind::TooManyWait];
-    let kinds = [&own[..], &answers::ALWAYS].concat();
+    let mut kinds = [&own[..], &answers::ALWAYS].concat();
+    kinds.extend(api.security.kinds(true, requires));
     let mut answers = answers::problems(api, &kinds);
     answers.insert("200".into(), page(api, listing, schemas));
     answers.insert("304".into(), answers::not_modified());
-    json!({
+    let mut operation = json!({
         "operationId": listing.name,
         "summary": listing.summary,
         "description": "Answers a page. Where there are more, `next` is the cursor of the next page, and the header `Link` leads to it. With \
@@ -31,7 +35,11 @@ pub(super) fn operation(
         "tags": [api.description.name],
         "parameters": parameters(listing, page_items, schemas),
         "responses": answers,
-    })
+    });
+    if let Some(security) = api.security.of(true, requires) {
+        set(&mut operation, "security", security);
+    }
+    operation
 }
 
 fn parameters(listing: &Listing, page_items: usize, schemas: &mut Schemas) -> Vec<Value> {

@@ -13,6 +13,7 @@
 //! - `schemas`: the schemas of both
 //! - `swagger`: Swagger UI, with `start.js`
 //! - [`problems`]: the kinds of the host's own problems; `pages`: the page for the `type` of each
+//! - [`security`]: who may send which request
 //! - [`resource`]: a document or page, ready to serve
 
 mod answers;
@@ -24,6 +25,7 @@ mod parameters;
 pub mod problems;
 pub mod resource;
 mod schemas;
+pub mod security;
 mod swagger;
 
 use std::borrow::Cow;
@@ -34,6 +36,7 @@ use serde_json::Value;
 
 pub use self::answers::status as refusal_status;
 use self::resource::{Lasting, Resource};
+use self::security::Security;
 
 /// The settings that the documents show. Topics and groups are listed by their names in the
 /// description; the others keep their names.
@@ -45,6 +48,8 @@ pub struct Configured<'s> {
     pub groups: &'s BTreeMap<String, String>,
     /// Most items on one page of a list.
     pub page_items: usize,
+    /// Who may send which request.
+    pub security: &'s Security,
 }
 
 impl Configured<'_> {
@@ -68,7 +73,7 @@ impl Documents {
     /// The documents of this description, for this base path.
     #[must_use]
     pub fn new(description: &Description, base_path: &str, configured: &Configured<'_>) -> Self {
-        let openapi = openapi::document(description, base_path, configured.page_items);
+        let openapi = openapi::document(description, base_path, configured);
         let asyncapi = asyncapi::document(description, configured);
         let checked = |media_type, body: String| Resource::new(media_type, body, Lasting::Checked);
         Self {
@@ -152,11 +157,12 @@ mod tests {
     }
 
     fn documents(description: &Description) -> Documents {
-        let names = BTreeMap::new();
+        let (names, security) = (BTreeMap::new(), Security::default());
         let names = Configured {
             topics: &names,
             groups: &names,
             page_items: 200,
+            security: &security,
         };
         Documents::new(description, "/desk", &names)
     }

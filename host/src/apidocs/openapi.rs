@@ -7,23 +7,31 @@
 use saga_contract::description::{Command, CommandKind, Description, KeySource, Method};
 use serde_json::{Map, Value, json};
 
+use super::Configured;
 use super::answers;
 use super::listings;
 use super::parameters;
 use super::schemas::Schemas;
+use super::security::Security;
 use super::set;
 
 /// The sources of the document of one participant.
 pub(super) struct Api<'d> {
     pub(super) description: &'d Description,
     pub(super) base_path: &'d str,
+    pub(super) security: &'d Security,
 }
 
 /// The document.
-pub(super) fn document(description: &Description, base_path: &str, page_items: usize) -> Value {
+pub(super) fn document(
+    description: &Description,
+    base_path: &str,
+    configured: &Configured<'_>,
+) -> Value {
     let api = Api {
         description,
         base_path,
+        security: configured.security,
     };
     let mut schemas = Schemas::default();
     schemas.own(answers::PROBLEM, answers::problem_schema());
@@ -39,10 +47,14 @@ pub(super) fn document(description: &Description, base_path: &str, page_items: u
         add(&command.path, command.method.as_str(), operation);
     }
     for listing in &description.listings {
-        let operation = listings::operation(&api, listing, page_items, &mut schemas);
+        let operation = listings::operation(&api, listing, configured.page_items, &mut schemas);
         add(&listing.path, "GET", operation);
     }
     let name = &description.name;
+    let mut components = json!({"schemas": schemas.finish()});
+    if let Some(schemes) = api.security.schemes() {
+        set(&mut components, "securitySchemes", schemes);
+    }
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -55,7 +67,7 @@ pub(super) fn document(description: &Description, base_path: &str, page_items: u
         "servers": [{"url": if base_path.is_empty() { "/" } else { base_path }}],
         "tags": [{"name": name}],
         "paths": paths,
-        "components": {"schemas": schemas.finish()},
+        "components": components,
     })
 }
 
@@ -63,6 +75,7 @@ fn introduction(api: &Api<'_>) -> String {
     let Api {
         description,
         base_path,
+        ..
     } = api;
     format!(
         "Made from the rules that are active (version {}); it follows when they are swapped. What is wrong with a request is \
@@ -83,6 +96,10 @@ fn operation(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Value {
         "parameters": parameters,
         "responses": answers::of(api, command, schemas),
     });
+    let reads = command.kind == CommandKind::Read;
+    if let Some(security) = api.security.of(reads, &command.requires) {
+        set(&mut operation, "security", security);
+    }
     if let Some(text) = explanation(command) {
         set(&mut operation, "description", text);
     }

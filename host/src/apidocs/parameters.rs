@@ -161,6 +161,15 @@ pub(super) fn etag() -> Value {
     })
 }
 
+/// The `WWW-Authenticate` header of a request whose caller is not known.
+pub(super) fn www_authenticate() -> Value {
+    json!({
+        "description": "How to show who sends the request (RFC 6750).",
+        "required": true,
+        "schema": {"type": "string"},
+    })
+}
+
 /// The `Retry-After` header of a request that is refused for the moment.
 pub(super) fn retry_after() -> Value {
     json!({

@@ -59,6 +59,12 @@ kinds! {
     Malformed "malformed" 400:
         "The rules can't make sense of the request, although it is as its schema says.",
         "Change the request as the detail says.";
+    CallerMissing "caller-missing" 401:
+        "The request must say who sends it, and does not.",
+        "Send a token of the host's issuer as `Authorization: Bearer TOKEN`; where a proxy says who calls, send the request through it.";
+    CallerRefused "caller-refused" 401:
+        "The token, or the identity that a proxy states, is not valid here; the detail and `WWW-Authenticate` say why.",
+        "Get a new token from the host's issuer, for the host's audience, and send it once.";
     Unauthorized "unauthorized" 401:
         "The admin interface asks for a token, and none or another one was shown.",
         "Send the host's token as `Authorization: Bearer TOKEN` (`--token-file` or SAGA__ADMIN__TOKEN for `saga apply` and the like).";
@@ -68,6 +74,9 @@ kinds! {
     ForeignOrigin "foreign-origin" 403:
         "A web page of another origin sent the request (`Origin`, `Sec-Fetch-Site`), and may not; the admin interface without a token takes no requests of web pages.",
         "Add the page's origin to `http.cors_origins` if it may send commands; for the admin interface set `admin.token_file`.";
+    PermissionMissing "permission-missing" 403:
+        "The caller lacks a permission that the command or the read requires.",
+        "Ask for a token with the permissions that the detail names; the API document lists them for each operation.";
     MetricsOff "metrics-off" 404:
         "Nothing is counted: metrics are off.",
         "Set `metrics.enabled = true` and start the host again.";
@@ -152,6 +161,9 @@ kinds! {
     Busy "busy" 503:
         "As many swaps wait as the host lets wait.",
         "Try again after the seconds in `Retry-After`.";
+    KeysMissing "keys-missing" 503:
+        "The host could not load the keys that check tokens since it started, so it recognizes no caller.",
+        "Try again after the seconds in `Retry-After`; the operator sees the cause in `/readyz` and the log.";
     OutcomeUnknown "outcome-unknown" 503:
         "The turn of the command was not over in time, because the store or the rules stand still: it may take effect yet, or have done so.",
         "Send the same request again under the same `Idempotency-Key`: it takes effect once, and is answered 409 until the outcome is known. Without a key, look at the aggregate first.";

@@ -42,6 +42,7 @@ use crate::base::machine::Machine;
 use crate::base::note::Note;
 use crate::config::Config;
 use crate::http::accept::Acceptor;
+use crate::http::auth::Auth;
 use crate::http::cors::Cors;
 use crate::http::listing::Lists;
 use crate::http::origin::ServedHosts;
@@ -122,6 +123,7 @@ pub struct RunningHost {
     watch: Option<ComponentWatch>,
     stages: StageWatch,
     certificates: Vec<(String, Arc<Tls>)>,
+    auth: Option<Arc<Auth>>,
     stop: StopTokens,
 }
 
@@ -235,6 +237,7 @@ pub async fn start(
     let mut hosted = Vec::new();
     let mut certificates = Vec::new();
     let budget = Budget::new(config.http.memory_bytes);
+    let auth = start_auth(config, &stop).await?;
     for participant in prepared {
         certificates.extend(
             participant
@@ -246,7 +249,7 @@ pub async fn start(
             config,
             (&store, transport.as_ref(), &metrics, &machine),
             participant,
-            &budget,
+            (&budget, auth.as_ref()),
             &stop,
         )?;
         listening.push((one.participant.name().to_owned(), url));
@@ -285,7 +288,8 @@ pub async fn start(
     let admin = admin_listener
         .map(|listener| {
             let around = (&store, transport, metrics, machine, known);
-            start_admin(config, listener, (&reloader, &build), around, &stop)
+            let auth = auth.clone();
+            start_admin(config, listener, (&reloader, &build), around, (auth, &stop))
         })
         .transpose()?;
     let (admin, admin_listener) = admin.unzip();
@@ -302,6 +306,7 @@ pub async fn start(
         watch,
         stages,
         certificates,
+        auth,
         stop,
     })
 }
@@ -313,8 +318,9 @@ impl RunningHost {
         &self.reloader
     }
 
-    /// Re-reads the files: applies components that differ from the active ones, and uses the
-    /// present certificates for new connections. Must be called within a tokio runtime.
+    /// Re-reads the files: applies components that differ from the active ones, uses the present
+    /// certificates for new connections, and loads the keys that check tokens. Must be called within
+    /// a tokio runtime.
     pub fn reread(&self) {
         let certificates = self.certificates.clone();
         tokio::task::spawn_blocking(move || {
@@ -322,6 +328,9 @@ impl RunningHost {
                 tls.reread(&name);
             }
         });
+        if let Some(auth) = &self.auth {
+            auth.reread();
+        }
         if let Some((ask, _)) = &self.watch {
             // A request that is queued already will read the present files.
             let _ = ask.try_send(watch::Reread);
@@ -443,7 +452,7 @@ fn start_participant(
     config: &Config,
     (store, transport, metrics, machine): (&Arc<Store>, &dyn Transport, &Metrics, &Machine),
     prepared: PreparedParticipant,
-    budget: &Budget,
+    (budget, auth): (&Budget, Option<&Arc<Auth>>),
     stop: &StopTokens,
 ) -> Result<(String, Task<()>, HostedParticipant), StartError> {
     let settings = ParticipantParts {
@@ -500,6 +509,7 @@ fn start_participant(
         (
             ServedHosts::new(&config.http.hosts, address.ip()),
             Cors::new(&config.http.cors_origins),
+            auth.cloned(),
         ),
         metrics.requests(&prepared.name),
         Lists::new(store.clone(), config.http.page_items),
@@ -528,6 +538,17 @@ fn start_participant(
         .note_consumers(&**store)
         .map_err(anyhow::Error::from)?;
     Ok((url, listener, hosted))
+}
+
+/// Loads the keys that check callers' tokens, if callers show tokens.
+async fn start_auth(config: &Config, stop: &StopTokens) -> Result<Option<Arc<Auth>>, StartError> {
+    let auth = Auth::new(&config.http.auth);
+    let auth = auth.map_err(|reason| StartError::Config(format!("http.auth.{reason}")))?;
+    let auth = auth.map(Arc::new);
+    if let Some(auth) = &auth {
+        auth.start(stop.listening.clone()).await;
+    }
+    Ok(auth)
 }
 
 /// The bounds that all listeners share.
@@ -560,7 +581,7 @@ fn start_admin(
         Machine,
         Stages,
     ),
-    stop: &StopTokens,
+    (auth, stop): (Option<Arc<Auth>>, &StopTokens),
 ) -> Result<(String, Task<()>), StartError> {
     let address = listener
         .local_addr()
@@ -601,6 +622,7 @@ fn start_admin(
         store: Box::new(move || store.condition().trouble()),
         lack: Box::new(move || machine.shortage()),
         trouble: Box::new(move || transport.trouble()),
+        callers: Box::new(move || auth.as_ref().and_then(|auth| auth.trouble())),
         halted: Box::new(move || halted.halted()),
         standing: Box::new(move || stages.standing()),
         build: Box::new(move || build.get()),

@@ -181,7 +181,8 @@ fn prepare(
         topics: fitted.topics.clone(),
         dead_letters: fitted.dead_letters.clone(),
     });
-    let configured = topics::configured(own, config.http.page_items);
+    let security = config.http.auth.security();
+    let configured = topics::configured(own, config.http.page_items, &security);
     let serving =
         Serving::new(active.clone(), &base_path, &configured).map_err(StartError::Component)?;
     Ok(PreparedParticipant {

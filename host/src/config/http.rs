@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::reader::SettingsReader;
 use super::section::section_with;
-use super::{memory, not_empty};
+use super::{auth, memory, not_empty};
+use crate::http::auth::settings::AuthSettings;
 use crate::http::cors;
 use crate::http::origin;
 use crate::http::tls::CertificateFiles;
@@ -64,6 +65,9 @@ pub struct HttpSettings {
     /// Origins whose pages may use the API, such as `https://shop.example`; `*` for all, none for
     /// no CORS.
     pub cors_origins: Vec<String>,
+    /// Who may send commands and reads.
+    #[serde(skip_deserializing)]
+    pub auth: AuthSettings,
     /// The certificate of all listeners without one of their own; none for HTTP without TLS.
     #[serde(skip_serializing_if = "Option::is_none", skip_deserializing)]
     pub tls: Option<CertificateFiles>,
@@ -97,6 +101,7 @@ pub(super) fn read_http(reader: &mut SettingsReader) -> HttpSettings {
         heartbeat_seconds: 15,
         hosts: Vec::new(),
         cors_origins: Vec::new(),
+        auth: AuthSettings::default(),
         tls: None,
     };
     let [memory_given, watchers_given] =
@@ -123,6 +128,7 @@ pub(super) fn read_http(reader: &mut SettingsReader) -> HttpSettings {
         ));
     }
     HttpSettings {
+        auth: auth::read_auth(reader),
         tls: read_tls(reader, &["http", "tls"]),
         ..http
     }

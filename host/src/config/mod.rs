@@ -7,7 +7,7 @@
 //! # Layout
 //!
 //! - this file: the settings and their defaults
-//! - [`http`]: the participants' listeners
+//! - [`http`]: the participants' listeners; `auth`: who may ask them
 //! - `memory`: available memory, from which some defaults follow
 //! - `kafka`: the connection to the brokers
 //! - [`operator`]: the admin interface, and the swap of rules
@@ -15,6 +15,7 @@
 //! - [`reader`]: reads single settings and collects all problems
 //! - `explained`: the printed form
 
+mod auth;
 mod explained;
 pub mod http;
 mod kafka;
@@ -173,6 +174,7 @@ impl Config {
             data_dir: self.data_dir.clone(),
             instances: self.instances,
             page_items: self.http.page_items,
+            security: self.http.auth.security(),
             reload: self.reload,
             retention_hours: self.store.retention_hours,
             turn: self.turn,

@@ -108,6 +108,7 @@ fn given(
 mod tests {
     use super::*;
     use crate::config::{EmbeddedSettings, HttpSettings};
+    use crate::http::auth::settings::AuthSettings;
     use crate::kafka::KafkaSettings;
     use crate::plugin::{CompileLimits, GuestLimits};
     use crate::rollout::settings::ReloadSettings;
@@ -135,6 +136,7 @@ mod tests {
     #[test]
     fn every_number_that_can_be_set_has_bounds() {
         let all = [
+            unbounded::<AuthSettings>(),
             unbounded::<CompileLimits>(),
             unbounded::<EmbeddedSettings>(),
             unbounded::<GuestLimits>(),

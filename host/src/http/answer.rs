@@ -127,10 +127,10 @@ pub fn problem_response(problem: &Problem, base_path: &str) -> Answered {
             .headers_mut()
             .insert(header::RETRY_AFTER, seconds.into());
     }
-    if let Some(allow) = &problem.allow
-        && let Ok(allow) = HeaderValue::from_str(allow)
+    if let Some((name, value)) = problem.header.as_deref()
+        && let Ok(value) = HeaderValue::from_str(value)
     {
-        response.headers_mut().insert(header::ALLOW, allow);
+        response.headers_mut().insert(name.clone(), value);
     }
     if let Some(correlation) = &problem.correlation {
         correlation::mark(&mut response, correlation);
@@ -154,10 +154,7 @@ pub fn options(methods: &[&str]) -> Answered {
 pub fn method_not_allowed(method: &Method, path: &str, methods: &[&str]) -> Problem {
     let allow = methods.join(", ");
     let detail = format!("{method} is not served at {path}; these are: {allow}");
-    Problem {
-        allow: Some(allow.into()),
-        ..Problem::new(Kind::MethodNotAllowed, detail)
-    }
+    Problem::new(Kind::MethodNotAllowed, detail).with_header(header::ALLOW, allow)
 }
 
 /// The problem of an unknown path.

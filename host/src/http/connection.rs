@@ -6,6 +6,7 @@
 //! requests.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 use tokio_rustls::TlsAcceptor;
 
+use super::auth::Peer;
 use super::progress::{Activity, RequestInFlight};
 use super::server::{Answers, HealthOnly};
 use super::wire::{Bare, Wire};
@@ -111,8 +113,10 @@ impl<S: Answers> ConnectionServer<S> {
     ) {
         // A response is one small packet, which must not wait for the next.
         let _ = stream.set_nodelay(true);
+        let needs_peer = self.service.needs_peer();
+        let peer = needs_peer.then(|| stream.peer_addr().ok()).flatten();
         let Some(tls) = tls else {
-            return self.converse(TokioIo::new(stream), accepted).await;
+            return self.converse(TokioIo::new(stream), peer, accepted).await;
         };
         let handshake = tokio::time::timeout(HANDSHAKE_TIME, tls.accept(stream));
         let stream = tokio::select! {
@@ -120,7 +124,7 @@ impl<S: Answers> ConnectionServer<S> {
             _ = &mut accepted.ending => return,
         };
         match stream {
-            Ok(Ok(stream)) => self.converse(TokioIo::new(stream), accepted).await,
+            Ok(Ok(stream)) => self.converse(TokioIo::new(stream), peer, accepted).await,
             Ok(Err(error)) => tracing::debug!(%error, "a client did not agree on TLS"),
             Err(_) => tracing::debug!("a client did not agree on TLS in time"),
         }
@@ -129,6 +133,7 @@ impl<S: Answers> ConnectionServer<S> {
     async fn converse<I: Read + Write + Unpin + Send + 'static>(
         self: Arc<Self>,
         io: I,
+        peer: Option<SocketAddr>,
         accepted: Accepted,
     ) {
         let Accepted {
@@ -144,6 +149,9 @@ impl<S: Answers> ConnectionServer<S> {
             async move {
                 if is_reserve {
                     request.extensions_mut().insert(HealthOnly);
+                }
+                if let Some(peer) = peer {
+                    request.extensions_mut().insert(Peer(peer));
                 }
                 // An HTTP/1 connection has one request at a time and is counted itself.
                 let _place = match request.version() {
@@ -242,7 +250,7 @@ mod tests {
             ending,
             is_reserve: false,
         };
-        let served = tokio::spawn(shared.converse(TokioIo::new(server), accepted));
+        let served = tokio::spawn(shared.converse(TokioIo::new(server), None, accepted));
         connections.add(activity, end, served.abort_handle(), false);
         (TokioIo::new(client), service, served, connections)
     }

@@ -1,7 +1,8 @@
 //! CORS: access for pages of the origins that the operator lists.
 //!
 //! Off by default: then no CORS header is sent, and browsers keep pages of other origins out.
-//! Credentials are never allowed, since the API knows no cookies.
+//! Credentials are never allowed, since the API knows no cookies: a page sends its token in a header
+//! of its own.
 
 use hyper::Method;
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -10,10 +11,10 @@ use hyper::http::Uri;
 use super::answer::Answered;
 
 /// Request headers that a page may send.
-const REQUEST_HEADERS: &str = "accept, content-type, idempotency-key, if-none-match, last-event-id, prefer, saga-correlation, traceparent, tracestate";
+const REQUEST_HEADERS: &str = "accept, authorization, content-type, idempotency-key, if-none-match, last-event-id, prefer, saga-correlation, traceparent, tracestate";
 
 /// Response headers that a page may read, besides those that every page may.
-const RESPONSE_HEADERS: &str = "allow, etag, idempotency-replayed, link, location, preference-applied, retry-after, saga-correlation";
+const RESPONSE_HEADERS: &str = "allow, etag, idempotency-replayed, link, location, preference-applied, retry-after, saga-correlation, www-authenticate";
 
 /// Seconds for which a browser may cache a preflight.
 const MAX_AGE: &str = "600";

@@ -45,7 +45,7 @@ const FULL_RETRY: u32 = 60;
 pub(super) async fn replied_before(
     participant: &Participant,
     route: &Route,
-    head: &Parts,
+    (head, subject): (&Parts, Option<&str>),
     body: &str,
     claim: &mut Option<Arc<Claim>>,
 ) -> Result<Option<Answer>, Problem> {
@@ -54,6 +54,11 @@ pub(super) async fn replied_before(
     }
     let Some(key) = key(&head.headers)? else {
         return Ok(None);
+    };
+    // No key has a space. One caller must not get the answer to another one.
+    let key = match subject {
+        Some(subject) => format!("{key} {subject}"),
+        None => key,
     };
     let (kind, detail, retry) = match participant.meet(key, fingerprint(head, body)).await {
         Met::First(first) => {

@@ -24,6 +24,7 @@ use saga_contract::listing::FilterValue;
 use tokio::time::Instant;
 
 use super::answer::{Answered, nothing_at, too_many_bytes};
+use super::auth::request::RequestCaller;
 use super::events::{EventBytes, Follow, LAST_EVENT_ID, response, sign_of_life};
 use super::list_place::{ListPlace, ListStage, check_of};
 use super::list_text;
@@ -52,6 +53,8 @@ pub(super) struct ListRequest {
     pub(super) heartbeat: Duration,
     /// Bytes that clients have not taken yet.
     pub(super) budget: Budget,
+    /// Who sends it. The stream ends when their token expires.
+    pub(super) caller: RequestCaller,
 }
 
 /// Opens a stream. Errors of the first piece are answered like those of a page.
@@ -134,6 +137,7 @@ impl Follow for ListStream {
                     true => tokio::time::sleep_until(looked + PAUSE).await,
                     false => return None,
                 },
+                () = self.request.caller.expired() => return None,
                 () = tokio::time::sleep_until(silent_until) => {
                     let heartbeat = self.heartbeat();
                     return Some((heartbeat, self));
@@ -162,6 +166,7 @@ impl ListStream {
             else {
                 return Err(nothing_at(&self.request.path));
             };
+            self.request.caller.permit(true, &route.requires)?;
             let limits = self.watcher.participant.limits();
             let filters = route.filters(&self.request.query, limits)?;
             self.compare(&serving, route, &filters);
@@ -360,7 +365,8 @@ impl ListStream {
     async fn items(&self, list: &List<'_>, keys: &[String]) -> Result<Option<Vec<Item>>, Problem> {
         let stopping = || try_later("the host is stopping".into());
         let participant = &self.watcher.participant;
-        let answers = show(participant, &list.serving.active, list.route, keys).await?;
+        let (active, caller) = (&list.serving.active, &self.request.caller);
+        let answers = show(participant, active, list.route, caller, keys).await?;
         let mut items = Vec::with_capacity(keys.len());
         for (key, answer) in keys.iter().zip(answers) {
             match Item::of(key, answer.ok_or_else(stopping)?)? {

@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::answer::{Answered, json_response, too_many_bytes};
+use super::auth::request::RequestCaller;
 use super::conditional;
 use super::paging::{ListingRoute, PageQuery};
 use super::problem::{Problem, try_later};
@@ -86,7 +87,7 @@ impl Lists {
         participant: &Arc<Participant>,
         active: &Arc<Active>,
         route: &ListingRoute,
-        head: &Parts,
+        (head, caller): (&Parts, &RequestCaller),
         budget: &Budget,
     ) -> Result<Option<Answered>, Problem> {
         let query = head.uri.query().unwrap_or_default();
@@ -105,7 +106,7 @@ impl Lists {
             last: None,
         };
         for keys in page.keys.chunks(AT_ONCE) {
-            let mut answers = show(participant, active, route, keys).await?;
+            let mut answers = show(participant, active, route, caller, keys).await?;
             for (key, answer) in keys.iter().zip(&mut answers) {
                 let Some(answer) = answer.take() else {
                     return Err(try_later("the host is stopping".into()));
@@ -194,9 +195,11 @@ pub(super) async fn show(
     participant: &Arc<Participant>,
     active: &Arc<Active>,
     route: &ListingRoute,
+    caller: &RequestCaller,
     keys: &[String],
 ) -> Result<Vec<Option<Answer>>, Problem> {
     let mut turns = JoinSet::new();
+    let told = caller.told(&active.description().claims);
     for (place, key) in keys.iter().enumerate() {
         let participant = participant.clone();
         let call = CommandCall {
@@ -204,7 +207,7 @@ pub(super) async fn show(
             command: route.item.clone(),
             parameters: vec![(route.key_parameter.clone(), key.clone())],
             body: "null".into(),
-            caller: None,
+            caller: told.clone(),
             metadata: Vec::new(),
             key: Some(key.clone()),
             correlation: None,

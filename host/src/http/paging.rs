@@ -34,6 +34,8 @@ pub struct ListingRoute {
     pub item: String,
     /// The path parameter of that command, which is the key.
     pub key_parameter: String,
+    /// Permissions that its caller needs: those of the command that shows an item.
+    pub requires: Vec<String>,
     filters: Vec<FilterRoute>,
 }
 
@@ -82,6 +84,7 @@ impl ListingRoute {
             name: described.name.clone(),
             item: item.name.clone(),
             key_parameter: path_parameters(&item.path).concat(),
+            requires: item.requires.clone(),
             filters: described
                 .filters
                 .iter()

@@ -1,5 +1,6 @@
 //! Errors as RFC 9457 problem details (`application/problem+json`).
 
+use hyper::header::HeaderName;
 use saga_contract::reason::shorten;
 use saga_core::outcome::Refusal;
 use serde::Serialize;
@@ -32,9 +33,9 @@ pub struct Problem {
     /// Seconds for the `Retry-After` header.
     #[serde(skip)]
     pub retry_after: Option<u32>,
-    /// Methods for the `Allow` header.
+    /// A header of this kind of problem, such as `Allow`. Boxed, since few have any.
     #[serde(skip)]
-    pub allow: Option<Box<str>>,
+    pub header: Option<Box<(HeaderName, String)>>,
     /// The saga, for the `Saga-Correlation` header.
     #[serde(skip)]
     pub correlation: Option<Box<str>>,
@@ -58,7 +59,7 @@ impl Problem {
             errors: Vec::new(),
             members: None,
             retry_after: None,
-            allow: None,
+            header: None,
             correlation: None,
         }
     }
@@ -107,6 +108,15 @@ impl Problem {
     pub fn retry_after(self, seconds: u32) -> Self {
         Self {
             retry_after: Some(seconds),
+            ..self
+        }
+    }
+
+    /// Adds a header of this kind of problem.
+    #[must_use]
+    pub fn with_header(self, name: HeaderName, value: String) -> Self {
+        Self {
+            header: Some(Box::new((name, value))),
             ..self
         }
     }

@@ -44,6 +44,8 @@ pub struct Route {
     pub location: Option<String>,
     /// True if the command changes nothing.
     pub reads: bool,
+    /// Permissions that its caller needs.
+    pub requires: Vec<String>,
     /// True if the command creates an aggregate.
     pub creates: bool,
     /// Path template, base path included, of the read that shows the aggregate's progress, with the
@@ -219,6 +221,7 @@ fn route(description: &Description, command: &Command, base_path: &str) -> Resul
         key: command.key.clone(),
         location,
         reads: matches!(command.kind, CommandKind::Read),
+        requires: command.requires.clone(),
         creates: matches!(command.kind, CommandKind::Create(_)),
         read_at: (description.read_of(command)).map(|read| format!("{base_path}{}", read.path)),
         request: command

@@ -45,6 +45,11 @@ pub trait Answers: Send + Sync + 'static {
         Open::default()
     }
 
+    /// True if requests need the address of the client ([`Peer`](super::auth)).
+    fn needs_peer(&self) -> bool {
+        false
+    }
+
     /// Base path of the pages on problems.
     fn base_path(&self) -> &str {
         ""

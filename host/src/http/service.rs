@@ -18,6 +18,8 @@ use super::answer::{
     Answered, method_not_allowed, nothing_at, options, problem_response, resource_response,
     too_many_bytes,
 };
+use super::auth::Auth;
+use super::auth::request::RequestCaller;
 use super::conditional;
 use super::correlation;
 use super::cors::Cors;
@@ -61,6 +63,7 @@ pub struct Service {
     requests: Requests,
     lists: Lists,
     large_bodies: LargeBodies,
+    auth: Option<Arc<Auth>>,
 }
 
 /// Routes and documents of one generation.
@@ -128,6 +131,10 @@ impl Answers for Service {
         self.requests.connection()
     }
 
+    fn needs_peer(&self) -> bool {
+        self.auth.as_ref().is_some_and(|auth| auth.needs_peer())
+    }
+
     fn base_path(&self) -> &str {
         &self.base_path
     }
@@ -141,7 +148,7 @@ impl Service {
         serving: Serving,
         bodies: Bodies,
         waiting: WaitBounds,
-        (hosts, cors): (ServedHosts, Cors),
+        (hosts, cors, auth): (ServedHosts, Cors, Option<Arc<Auth>>),
         requests: Requests,
         lists: Lists,
     ) -> Self {
@@ -156,6 +163,7 @@ impl Service {
             requests,
             lists,
             large_bodies: LargeBodies::new(),
+            auth,
         }
     }
 
@@ -245,9 +253,12 @@ impl Service {
                 return self.followed(head).await.map(Some);
             }
             RouteMatch::Listing(route) => {
-                let active = &serving.active;
+                let caller = RequestCaller::of(self.auth.as_ref(), head).await?;
+                caller.permit(true, &route.requires)?;
+                let (active, budget) = (&serving.active, &self.bodies.budget);
+                let asked = (head, &caller);
                 return (self.lists)
-                    .answer(&self.participant, active, route, head, &self.bodies.budget)
+                    .answer(&self.participant, active, route, asked, budget)
                     .await;
             }
             RouteMatch::OtherMethods(methods) if asks_methods => {
@@ -261,13 +272,17 @@ impl Service {
                 return Err(Problem::new(Kind::BadPath, detail));
             }
         };
+        // Before the body is read, and again under each generation of the rules.
+        let caller = RequestCaller::of(self.auth.as_ref(), head).await?;
+        caller.permit(route.reads, &route.requires)?;
         let correlation = correlation::given(&head.headers)?;
         let read = request::text(route, head, body, (&self.bodies, &self.cors)).await?;
         let (text, reserved) = read;
         // Before the check: a repeated command gets its first answer, whatever the rules demand by
         // now.
-        if let Some(first) = replied_before(&self.participant, route, head, &text, claim).await? {
-            let again = self.answered(route, head, first).await;
+        let asked = (head, caller.subject());
+        if let Some(first) = replied_before(&self.participant, route, asked, &text, claim).await? {
+            let again = self.answered(route, (head, &caller), first).await;
             let mut again =
                 again.unwrap_or_else(|problem| problem_response(&problem, &self.base_path));
             replayed(&mut again);
@@ -291,7 +306,7 @@ impl Service {
         if let Some(key) = &key
             && events::are_wanted(&head.method, &head.headers)
         {
-            let Some(reading) = self.reading(head, path.to_owned(), key) else {
+            let Some(reading) = self.reading((head, &caller), path.to_owned(), key) else {
                 return Err(too_many_wait());
             };
             let (heartbeat, budget) = (self.waiting.heartbeat, self.bodies.budget.clone());
@@ -303,7 +318,7 @@ impl Service {
             command: route.command.clone(),
             parameters,
             body: rewritten.unwrap_or(text),
-            caller: None,
+            caller: caller.told(&description.claims),
             metadata,
             key,
             correlation,
@@ -318,12 +333,13 @@ impl Service {
                 }
                 Ok(None)
             }
-            answer => self.answered(route, head, answer).await.map(Some),
+            answer => (self.answered(route, (head, &caller), answer).await).map(Some),
         }
     }
 
     /// The list at the path of this request, as events.
     async fn followed(&self, head: &Parts) -> Result<Answered, Problem> {
+        let caller = RequestCaller::of(self.auth.as_ref(), head).await?;
         let watch = || self.participant.watch_any();
         let watcher = (self.waiting).watcher(&self.participant, self.serving.subscribe(), watch);
         let watcher = watcher.ok_or_else(too_many_wait)?;
@@ -333,6 +349,7 @@ impl Service {
             base_path: self.base_path.clone(),
             heartbeat: self.waiting.heartbeat,
             budget: self.bodies.budget.clone(),
+            caller,
         };
         list_events::open(self.lists.clone(), watcher, request, &head.headers).await
     }
@@ -342,10 +359,10 @@ impl Service {
     async fn answered(
         &self,
         route: &Route,
-        head: &Parts,
+        asked: (&Parts, &RequestCaller),
         answer: Answer,
     ) -> Result<Answered, Problem> {
-        let (answer, waited) = self.decided(route, head, answer).await;
+        let (answer, waited) = self.decided(route, asked, answer).await;
         let mut response = response(route, answer)?;
         if let Some(seconds) = waited {
             prefer::applied(&mut response, seconds);
@@ -355,8 +372,13 @@ impl Service {
 
     /// The answer once the saga has decided, if the client waits for that and may; with the number
     /// of seconds granted.
-    async fn decided(&self, route: &Route, head: &Parts, answer: Answer) -> (Answer, Option<u64>) {
-        let wanted = prefer::wait(&head.headers).unwrap_or_default();
+    async fn decided(
+        &self,
+        route: &Route,
+        asked: (&Parts, &RequestCaller),
+        answer: Answer,
+    ) -> (Answer, Option<u64>) {
+        let wanted = prefer::wait(&asked.0.headers).unwrap_or_default();
         let seconds = wanted.min(self.waiting.seconds);
         let (mut replied, read_at) = match (answer, &route.read_at) {
             (Answer::Replied(replied), Some(read_at))
@@ -367,7 +389,7 @@ impl Service {
             (answer, _) => return (answer, None),
         };
         let path = routes::location(read_at, &replied.key);
-        let Some(reading) = self.reading(head, path, &replied.key) else {
+        let Some(reading) = self.reading(asked, path, &replied.key) else {
             return (Answer::Replied(replied), None);
         };
         let waited = match prefer::decided(reading, seconds).await {
@@ -382,14 +404,19 @@ impl Service {
     }
 
     /// Watches an aggregate; `None` if too many requests do.
-    fn reading(&self, head: &Parts, path: String, key: &str) -> Option<WatchedRead> {
+    fn reading(
+        &self,
+        (head, caller): (&Parts, &RequestCaller),
+        path: String,
+        key: &str,
+    ) -> Option<WatchedRead> {
         let (serving, traceparent) = (self.serving.subscribe(), traceparent(&head.headers));
         self.waiting.reading(
             &self.participant,
             serving,
             path,
             key.to_owned(),
-            traceparent,
+            (caller.clone(), traceparent),
         )
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::nothing_at;
+use super::auth::request::RequestCaller;
 use super::problem::{Problem, try_later};
 use super::reply::replied;
 use super::request::key;
@@ -58,6 +59,7 @@ pub(super) struct WatchedRead {
     path: String,
     key: String,
     traceparent: Option<String>,
+    caller: RequestCaller,
 }
 
 impl WaitBounds {
@@ -84,13 +86,14 @@ impl WaitBounds {
         serving: watch::Receiver<Arc<Serving>>,
         path: String,
         key: String,
-        traceparent: Option<String>,
+        (caller, traceparent): (RequestCaller, Option<String>),
     ) -> Option<WatchedRead> {
         Some(WatchedRead {
             watcher: self.watcher(participant, serving, || participant.watch(&key))?,
             path,
             key,
             traceparent,
+            caller,
         })
     }
 
@@ -167,10 +170,13 @@ impl WatchedRead {
         Err(try_later(detail.into()))
     }
 
-    /// Returns true if the answer may have changed, and false if the host drains. Cancel-safe: no
-    /// notification is lost.
+    /// Returns true if the answer may have changed, and false if the host drains or the caller's
+    /// token has expired. Cancel-safe: no notification is lost.
     pub(super) async fn changed(&mut self) -> bool {
-        self.watcher.changed().await
+        tokio::select! {
+            () = self.caller.expired() => false,
+            goes_on = self.watcher.changed() => goes_on,
+        }
     }
 
     /// The read as a command, if these routes lead to it and to the same aggregate.
@@ -180,6 +186,7 @@ impl WatchedRead {
         else {
             return Err(gone());
         };
+        self.caller.permit(route.reads, &route.requires)?;
         let key = key(
             route,
             &parameters,
@@ -194,7 +201,7 @@ impl WatchedRead {
             command: route.command.clone(),
             parameters,
             body: "null".into(),
-            caller: None,
+            caller: (self.caller).told(&serving.active.description().claims),
             metadata: Vec::new(),
             key,
             correlation: None,

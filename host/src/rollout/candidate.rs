@@ -139,6 +139,8 @@ impl ReloaderState {
         compared.notes.extend(moved.map_err(NotApplied::Refused)?);
         compared.notes.extend(build.note().map(str::to_owned));
         compared.notes.extend(schema::remarks(build.description()));
+        let open = settings.security.remark(build.description());
+        compared.notes.extend(open);
         let running = &*active.generation.build;
         compared.notes.extend(neighbours::one_way(running, &*build));
         self.fits(hosted, &*build)?;

@@ -119,7 +119,7 @@ impl HostedParticipant {
         settings: &RolloutSettings,
         active: &Arc<Active>,
     ) -> Result<ServeRoutes, String> {
-        let configured = topics::configured(&self.own, settings.page_items);
+        let configured = topics::configured(&self.own, settings.page_items, &settings.security);
         (self.prepare)(active, &configured)
     }
 

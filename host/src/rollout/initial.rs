@@ -58,7 +58,7 @@ pub fn choose(
     let Some((_, build)) = active.filter(stays) else {
         let bytes = file.map_err(|error| refused(&error, None))?;
         let candidate = loader.load(&bytes, &path, own.rules.clone())?;
-        warn(&*candidate, &path);
+        warn(&*candidate, &path, settings);
         let replaced = match active {
             Some(active) => {
                 let flags = Flags::default();
@@ -121,7 +121,7 @@ pub fn choose(
     let build = loader
         .load(&kept, &origin, build.given())
         .map_err(|refused| with_way_back(refused, name, &path))?;
-    warn(&*build, &origin);
+    warn(&*build, &origin, settings);
     Ok(InitialGeneration {
         build,
         bytes: Some(kept),
@@ -146,9 +146,11 @@ fn with_way_back(refused: Refused, name: &str, path: &str) -> Refused {
 }
 
 /// Logs at the start the notes that a swap would return.
-fn warn(build: &dyn CompiledRules, origin: &str) {
-    let note = build.note().map(str::to_owned);
-    for note in note.into_iter().chain(schema::remarks(build.description())) {
+fn warn(build: &dyn CompiledRules, origin: &str, settings: &RolloutSettings) {
+    let description = build.description();
+    let notes = build.note().map(str::to_owned).into_iter();
+    let notes = notes.chain(schema::remarks(description));
+    for note in notes.chain(settings.security.remark(description)) {
         tracing::warn!(participant = %build.description().name, component = origin, "{note}");
     }
 }

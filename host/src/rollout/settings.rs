@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rule_settings::RuleSettings;
+use crate::apidocs::security::Security;
 use crate::base::certificate::CertificateFiles;
 use crate::plugin::{CompileLimits, GuestLimits};
 
@@ -22,6 +23,8 @@ pub struct RolloutSettings {
     pub instances: usize,
     /// Most items on one page of a list.
     pub page_items: usize,
+    /// Who may send which request.
+    pub security: Security,
     /// Settings of swaps.
     pub reload: ReloadSettings,
     /// Hours after which published events, identities and recorded decisions may be deleted.

@@ -10,6 +10,7 @@ use saga_contract::description::Description;
 
 use super::settings::ParticipantSettings;
 use crate::apidocs::Configured;
+use crate::apidocs::security::Security;
 use crate::store::{ReadStore, Store, StoreFault};
 use crate::transport::{Readings, Source, Transport};
 use crate::turn::Lane;
@@ -113,11 +114,16 @@ pub(super) fn sources(
 
 /// The settings that a participant's documents show.
 #[must_use]
-pub fn configured(own: &ParticipantSettings, page_items: usize) -> Configured<'_> {
+pub fn configured<'s>(
+    own: &'s ParticipantSettings,
+    page_items: usize,
+    security: &'s Security,
+) -> Configured<'s> {
     Configured {
         topics: &own.topics,
         groups: &own.groups,
         page_items,
+        security,
     }
 }
 

@@ -103,6 +103,7 @@ pub fn verify(
     let mut notes = others.notes.clone();
     notes.extend(candidate.note().map(str::to_owned));
     notes.extend(schema::remarks(description));
+    notes.extend(settings.security.remark(description));
     if let Some(path) = &request.against {
         let other = load(&loader, path, RuleSettings::new())?;
         notes.extend(against_build(&*other, &*candidate, &others, request.flags)?);

@@ -14,6 +14,7 @@
 //! - [`blocking`]: hosts and requests without `async`
 //! - [`expect`]: checks of problems, waits for conditions, raw exchanges over a socket
 //! - [`exposition`]: a strict parser of `/metrics`
+//! - [`tokens`]: issuers of JSON Web Tokens
 //!
 //! Must not know: any participant, or the tests.
 
@@ -24,4 +25,5 @@ pub mod expect;
 pub mod exposition;
 pub mod host;
 pub mod http;
+pub mod tokens;
 pub mod usage;

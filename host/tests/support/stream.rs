@@ -43,13 +43,17 @@ impl Event {
 impl Stream {
     /// Asks for the events of a URL, having seen this one last.
     pub fn ask(url: &str, last: Option<&str>) -> Self {
-        let mut stream = connect(url);
         let last = last.map(|id| format!("last-event-id: {id}\r\n"));
+        Self::ask_with(url, &last.unwrap_or_default())
+    }
+
+    /// Asks for the events of a URL with these headers, each with its line end.
+    pub fn ask_with(url: &str, headers: &str) -> Self {
+        let mut stream = connect(url);
         let head = format!(
-            "GET {} HTTP/1.1\r\nhost: {}\r\naccept: text/event-stream\r\n{}\r\n",
+            "GET {} HTTP/1.1\r\nhost: {}\r\naccept: text/event-stream\r\n{headers}\r\n",
             path_of(url),
-            address(url),
-            last.unwrap_or_default()
+            address(url)
         );
         stream.write_all(head.as_bytes()).unwrap();
         let mut reader = BufReader::new(stream);

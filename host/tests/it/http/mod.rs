@@ -2,6 +2,8 @@
 
 mod api_documents;
 mod bodies;
+mod callers;
+mod callers_of_proxies;
 mod correlation;
 mod cross_site;
 mod etags_and_cors;
