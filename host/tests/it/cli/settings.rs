@@ -70,19 +70,22 @@ fn printed_settings_can_be_used_unchanged() {
     }
 }
 
+/// The settings in this value, by their paths.
+fn settings<'v>(path: &str, value: &'v toml::Value) -> Vec<(String, &'v toml::Value)> {
+    match value {
+        toml::Value::Table(table) => (table.iter())
+            .flat_map(|(key, value)| settings(&format!("{path}.{key}"), value))
+            .collect(),
+        value => vec![(path.to_owned(), value)],
+    }
+}
+
 #[test]
 fn every_setting_that_is_printed_can_be_given_in_the_environment() {
     let first = printed(saga().arg("config"));
     let mut changed = 0;
     for (section, value) in &first {
-        let settings: Vec<(String, &toml::Value)> = match value {
-            toml::Value::Table(table) => table
-                .iter()
-                .map(|(key, value)| (format!("{section}.{key}"), value))
-                .collect(),
-            value => vec![(section.clone(), value)],
-        };
-        for (path, value) in settings {
+        for (path, value) in settings(section, value) {
             let other = match value {
                 toml::Value::Boolean(is_so) => (!is_so).to_string(),
                 // Its default is the most that it can be.
@@ -94,13 +97,29 @@ fn every_setting_that_is_printed_can_be_given_in_the_environment() {
                 toml::Value::String(text) if text == "text" => "json".to_owned(),
                 toml::Value::String(text) if text == "info" => "debug".to_owned(),
                 toml::Value::String(text) if text == "park" => "skip".to_owned(),
+                toml::Value::String(text) if text == "off" => "headers".to_owned(),
+                toml::Value::String(text) if text == "nothing" => "reads".to_owned(),
+                toml::Value::String(_) if path == "http.auth.keys_url" => {
+                    "https://id.example/keys".to_owned()
+                }
                 toml::Value::String(text) => format!("{text}-2"),
                 toml::Value::Array(_) if path == "http.hosts" => "shop.example".to_owned(),
+                toml::Value::Array(_) if path == "http.auth.algorithms" => "ES384".to_owned(),
+                toml::Value::Array(_) if path == "http.auth.trusted_proxies" => {
+                    "10.0.0.0/8".to_owned()
+                }
                 toml::Value::Array(_) => "https://shop.example".to_owned(),
                 other => panic!("{path} is {other}"),
             };
             let variable = format!("SAGA__{}", path.to_uppercase().replace('.', "__"));
-            let now = printed(saga().arg("config").env(&variable, &other));
+            // An issuer without a mode is refused, so the mode is given too.
+            let mode = ("SAGA__HTTP__AUTH__MODE", "off");
+            let now = printed(
+                saga()
+                    .arg("config")
+                    .env(mode.0, mode.1)
+                    .env(&variable, &other),
+            );
             let found = path
                 .split('.')
                 .fold(&toml::Value::Table(now), |value, key| &value[key])
