@@ -50,7 +50,7 @@ fn an_error_names_the_place_and_what_was_expected() {
         (
             Output::Timer("due"),
             "nul",
-            "is not JSON: expected value at line 1 column 4",
+            "is not JSON: EOF while parsing a value at line 1 column 3",
         ),
         (
             Output::State,

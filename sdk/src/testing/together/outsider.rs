@@ -6,11 +6,14 @@ use std::rc::Rc;
 use super::world::World;
 use crate::testing::fail;
 
+/// Lets an outsider with this state act; false if there was nothing to do.
+type Act = Rc<dyn Fn(&mut dyn Any, &mut World) -> bool>;
+
 /// Makes the state of an outsider, and lets it act.
 #[derive(Clone)]
 pub(super) struct Outsider {
     pub(super) make: Rc<dyn Fn() -> Box<dyn Any>>,
-    pub(super) act: Rc<dyn Fn(&mut dyn Any, &mut World) -> bool>,
+    pub(super) act: Act,
 }
 
 /// The outsiders of one run.
