@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::broker_faults::broker;
 use crate::cluster::Cluster;
+use crate::expect::until;
 use crate::harness::{Test, tests};
 use crate::load::decided_once;
 use crate::saga::Saga;
@@ -162,6 +163,13 @@ fn the_load_generator_finds_nothing_wrong_after_100_kills() {
         broken_off += off;
     };
     let mut run = next();
+    let placing = services[1].host.as_ref().unwrap();
+    until("the load generator places orders", || {
+        let page = placing.get("order", "/orders?limit=1").json();
+        page["items"]
+            .as_array()
+            .is_some_and(|items| !items.is_empty())
+    });
     std::thread::scope(|scope| {
         for round in 1..=rounds {
             if run.has_ended() {
