@@ -33,6 +33,9 @@ impl fmt::Display for Output<'_> {
     }
 }
 
+/// The beginning of the reason if an output is JSON of another shape; the places follow.
+pub const MISMATCH: &str = "does not match its schema: ";
+
 /// The schemas that a description declares for outputs.
 pub trait OutputSchemas: Send + Sync {
     /// Checks that an output is JSON and matches its schema.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use saga_contract::description::Description;
 use saga_contract::json;
-use saga_core::outputs::{Output, OutputSchemas};
+use saga_core::outputs::{MISMATCH, Output, OutputSchemas};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -97,7 +97,7 @@ impl OutputSchemas for DeclaredOutputs {
                     })
                     .collect();
                 let places = places.join("; ");
-                Err(format!("does not match its schema: {places}"))
+                Err(format!("{MISMATCH}{places}"))
             }
         }
     }

@@ -6,7 +6,7 @@ use saga_core::identity;
 use saga_core::limits::TurnLimits;
 use saga_core::message::{Envelope, Message, Origin};
 use saga_core::outcome::{Disposition, Outcome, Reply, StateChange};
-use saga_core::outputs::{Output, OutputSchemas};
+use saga_core::outputs::{MISMATCH, Output, OutputSchemas};
 use saga_core::rules::{Fault, FaultKind, Rules};
 use saga_core::settle::{self, Before, OutputTerms};
 
@@ -142,7 +142,10 @@ impl<'b> TrialRun<'b> {
     /// The mismatches and their places.
     pub(super) fn fits(&self, state: &str) -> Result<(), String> {
         match self.schemas {
-            Some(schemas) => schemas.check(Output::State, state),
+            Some(schemas) => schemas.check(Output::State, state).map_err(|reason| {
+                let places = reason.strip_prefix(MISMATCH);
+                places.map_or(reason.clone(), str::to_owned)
+            }),
             None => Ok(()),
         }
     }
