@@ -55,7 +55,7 @@ fn an_error_names_the_place_and_what_was_expected() {
         (
             Output::State,
             r#"{"a":1,"a":2}"#,
-            "has two members named `a` at line 1 column 11",
+            "has two members named `a` at line 1 column 10",
         ),
     ];
     for (output, text, expected) in table {

@@ -163,7 +163,10 @@ fn a_client_that_broke_off_between_the_items_gets_the_rest_and_the_changes_since
     let rest = told(&mut again, 20);
     let items: Vec<_> = (21..=40).map(|key| format!("item {key} PENDING")).collect();
     assert_eq!(rest, items);
-    assert_eq!(told(&mut again, 3), ["listed", "gone 1", "gone 4"]);
+    let mut changes = told(&mut again, 3);
+    // Two aggregates may be decided in either order.
+    changes[1..].sort();
+    assert_eq!(changes, ["listed", "gone 1", "gone 4"]);
     assert!(host.stop().success());
 }
 
