@@ -165,6 +165,9 @@ fn kinds(api: &Api<'_>, command: &Command) -> Vec<Kind> {
     if !saga_contract::description::path_parameters(&command.path).is_empty() {
         kinds.push(Kind::BadPath);
     }
+    if !api.description.metadata.is_empty() {
+        kinds.push(Kind::BadHeader);
+    }
     if command.kind == CommandKind::Change {
         kinds.push(Kind::Blocked);
     }

@@ -289,17 +289,20 @@ fn header_schemas() -> Map<String, Value> {
     .collect()
 }
 
+/// Adds the header with the version of a record's value. A message of each version stands apart;
+/// version 1 may name none.
+fn add_version(properties: &mut Map<String, Value>, version: u32) {
+    if version != 1 {
+        let text = "Version of the event's value.";
+        let schema = json!({"type": "string", "description": text, "const": version.to_string()});
+        properties.insert(header::DATA_VERSION.to_owned(), schema);
+    }
+}
+
 /// The headers of published records.
 fn published_headers(description: &Description, publication: &Publication) -> Value {
     let mut properties = header_schemas();
-    if publication.version != 1 {
-        let version = json!({
-            "type": "string",
-            "description": "Version of the event's value.",
-            "const": publication.version.to_string(),
-        });
-        properties.insert(header::DATA_VERSION.to_owned(), version);
-    }
+    add_version(&mut properties, publication.version);
     for (name, value) in [
         (header::CONTENT_TYPE, "application/json"),
         (header::SPEC_VERSION, "1.0"),
@@ -328,12 +331,7 @@ fn received_headers(subscription: &Subscription, version: u32) -> Value {
     if let Some(schema) = properties.get_mut(header::TYPE) {
         set(schema, "const", subscription.event_type.as_str());
     }
-    // A message of each version stands apart; version 1 may name none.
-    if version != 1 {
-        let text = "Version of the event's value.";
-        let schema = json!({"type": "string", "description": text, "const": version.to_string()});
-        properties.insert(header::DATA_VERSION.to_owned(), schema);
-    }
+    add_version(&mut properties, version);
     let mut headers = json!({
         "type": "object",
         "description": "Without an id, a record's identity is its topic, partition, offset and content.",

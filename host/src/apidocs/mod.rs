@@ -13,7 +13,7 @@
 //! - `schemas`: the schemas of both
 //! - `swagger`: Swagger UI, with `start.js`
 //! - [`problems`]: the kinds of the host's own problems; `pages`: the page for the `type` of each
-//! - [`security`]: who may send which request
+//! - [`security`]: the callers that each request needs
 //! - [`resource`]: a document or page, ready to serve
 
 mod answers;

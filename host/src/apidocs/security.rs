@@ -1,4 +1,5 @@
-//! Who may send which request, as the settings say; the listeners check it, the documents say it.
+//! The callers that each request needs, as the settings say: the listeners check it, the documents
+//! list it.
 //!
 //! Must not know: how a caller is recognized.
 

@@ -1,6 +1,6 @@
 //! Swagger UI for the OpenAPI document of a participant.
 //!
-//! Script and style are unpacked from the archive of a crate while the host is built (`build.rs`);
+//! Script and style are unpacked from the archive of a crate while the host is built (`host/build/swagger.rs`);
 //! the page and its start script are the host's own. Nothing is loaded from other origins, and the
 //! page's policy forbids it.
 

@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use super::reader::SettingsReader;
 use super::section::section_with;
-use crate::http::auth::settings::{AuthMode, AuthSettings, check};
+use crate::http::auth::settings::{AuthSettings, check};
 
 const PATH: [&str; 2] = ["http", "auth"];
 
 pub(super) fn read_auth(reader: &mut SettingsReader) -> AuthSettings {
-    let is_chosen = reader.is_given(&["http", "auth", "mode"]);
+    let names = reader.names(&PATH);
     let auth = section_with(reader, &PATH, AuthSettings::default(), |name, value| {
         let texts = match value {
             Value::String(text) => vec![text.as_str()],
@@ -18,14 +18,14 @@ pub(super) fn read_auth(reader: &mut SettingsReader) -> AuthSettings {
         };
         check(name, &texts)
     });
-    // Whoever gives an issuer and forgets the mode would believe that tokens are checked.
-    if auth.mode == AuthMode::Off
-        && !is_chosen
-        && let Some(given) = auth.given_for_tokens()
+    // Whoever gives an issuer or a proxy and forgets the mode would believe that callers are
+    // checked.
+    if let Some(given) = names.first()
+        && !names.iter().any(|name| name == "mode")
     {
         reader.problem(format!(
-            "http.auth.mode: is missing, and http.auth.{given} is given; give mode = \"tokens\", or \"off\" if everybody may \
-             send everything"
+            "http.auth.mode: is missing, and http.auth.{given} is given; give mode = \"tokens\" or \"headers\", or \"off\" if \
+             everybody may send everything"
         ));
     }
     for (name, reason) in auth.problems() {

@@ -7,7 +7,7 @@
 //! # Layout
 //!
 //! - this file: the settings and their defaults
-//! - [`http`]: the participants' listeners; `auth`: who may ask them
+//! - [`http`]: the participants' listeners; `auth`: their callers
 //! - `memory`: available memory, from which some defaults follow
 //! - `kafka`: the connection to the brokers
 //! - [`operator`]: the admin interface, and the swap of rules

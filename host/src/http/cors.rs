@@ -1,8 +1,8 @@
 //! CORS: access for pages of the origins that the operator lists.
 //!
 //! Off by default: then no CORS header is sent, and browsers keep pages of other origins out.
-//! Credentials are never allowed, since the API knows no cookies: a page sends its token in a header
-//! of its own.
+//! Credentials are never allowed, since the API knows no cookies: a page sends its token in a
+//! header of its own.
 
 use hyper::Method;
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -10,7 +10,7 @@ use hyper::http::Uri;
 
 use super::answer::Answered;
 
-/// Request headers that a page may send.
+/// Request headers that a page may send, besides those that the rules ask for.
 const REQUEST_HEADERS: &str = "accept, authorization, content-type, idempotency-key, if-none-match, last-event-id, prefer, saga-correlation, traceparent, tracestate";
 
 /// Response headers that a page may read, besides those that every page may.
@@ -54,8 +54,15 @@ impl Cors {
         }
     }
 
-    /// Adds the CORS headers to the response to a request with these headers.
-    pub fn allow(&self, method: &Method, headers: &HeaderMap, response: &mut Answered) {
+    /// Adds the CORS headers to the response to a request with these headers. A page may send those
+    /// of `metadata` too.
+    pub fn allow(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        metadata: impl FnOnce() -> Vec<String>,
+        response: &mut Answered,
+    ) {
         let origin = headers.get(header::ORIGIN);
         let allowed = match self {
             Self::Off => return,
@@ -82,12 +89,12 @@ impl Cors {
         if let Some(methods) = methods {
             answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
         }
-        for (name, value) in [
-            (header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS),
-            (header::ACCESS_CONTROL_MAX_AGE, MAX_AGE),
-        ] {
-            answer.insert(name, HeaderValue::from_static(value));
+        let sendable = [vec![REQUEST_HEADERS.to_owned()], metadata()].concat();
+        if let Ok(sendable) = HeaderValue::from_str(&sendable.join(", ")) {
+            answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, sendable);
         }
+        let max_age = HeaderValue::from_static(MAX_AGE);
+        answer.insert(header::ACCESS_CONTROL_MAX_AGE, max_age);
     }
 }
 
@@ -147,7 +154,8 @@ mod tests {
         let mut response = json_response(StatusCode::OK, "application/json", "{}".into());
         let allow = HeaderValue::from_static("POST, OPTIONS");
         response.headers_mut().insert(header::ALLOW, allow);
-        cors.allow(method, &headers, &mut response);
+        let metadata = || vec!["x-tenant".to_owned()];
+        cors.allow(method, &headers, metadata, &mut response);
         let mut added = std::mem::take(response.headers_mut());
         added.remove(header::ALLOW);
         added.remove(header::CONTENT_TYPE);
@@ -219,6 +227,8 @@ mod tests {
                 "prefer",
                 "last-event-id",
                 "traceparent",
+                "authorization",
+                "x-tenant",
             ] {
                 assert!(headers.split(", ").any(|one| one == name), "{name}");
             }

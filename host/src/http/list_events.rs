@@ -30,7 +30,7 @@ use super::list_place::{ListPlace, ListStage, check_of};
 use super::list_text;
 use super::listing::{AT_ONCE, Item, Lists, show};
 use super::paging::ListingRoute;
-use super::problem::{Problem, try_later};
+use super::problem::{Problem, stopping, try_later};
 use super::routes::RouteMatch;
 use super::service::{CHECKS, Serving};
 use super::waiting::Watcher;
@@ -153,6 +153,7 @@ impl ListStream {
         if self.told == Some(self.shown) {
             return sign_of_life();
         }
+        self.told = Some(self.shown);
         let id = self.id(&ListStage::Changes, self.shown);
         (format!(":\nid: {id}\n\n").into(), None)
     }
@@ -223,7 +224,6 @@ impl ListStream {
     }
 
     async fn piece(&mut self, list: &List<'_>) -> Result<Piece, Problem> {
-        let stopping = || try_later("the host is stopping".into());
         let mut text = String::new();
         loop {
             // With one step at a time, a long way to the next piece does not hold up other streams.
@@ -363,13 +363,12 @@ impl ListStream {
 
     /// Shows these aggregates; `None` if the rules were swapped.
     async fn items(&self, list: &List<'_>, keys: &[String]) -> Result<Option<Vec<Item>>, Problem> {
-        let stopping = || try_later("the host is stopping".into());
         let participant = &self.watcher.participant;
         let (active, caller) = (&list.serving.active, &self.request.caller);
         let answers = show(participant, active, list.route, caller, keys).await?;
         let mut items = Vec::with_capacity(keys.len());
         for (key, answer) in keys.iter().zip(answers) {
-            match Item::of(key, answer.ok_or_else(stopping)?)? {
+            match Item::of(key, answer)? {
                 Item::Swapped => return Ok(None),
                 item => items.push(item),
             }

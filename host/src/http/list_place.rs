@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use saga_contract::description::Description;
 use saga_contract::listing::FilterValue;
-use sha2::{Digest as _, Sha256};
 
+use super::paging::{CHECK_BYTES, check_value};
 use crate::store::JournalPosition;
 
 /// What a stream sends next.
@@ -37,7 +37,7 @@ pub(super) struct ListPlace {
 
 impl ListPlace {
     /// Bytes of the check value.
-    pub(super) const CHECK: usize = 8;
+    pub(super) const CHECK: usize = CHECK_BYTES;
 
     /// Stands for a place among the items, before their key.
     const PAGES: u8 = b'p';
@@ -99,12 +99,7 @@ pub(super) fn check_of(
     let filters: Vec<_> = (filters.iter())
         .map(|(pointer, value)| (pointer, value.to_json()))
         .collect();
-    let list = serde_json::json!([store, description, listing, filters]).to_string();
-    let mut check = [0; ListPlace::CHECK];
-    for (byte, digest) in check.iter_mut().zip(Sha256::digest(list)) {
-        *byte = digest;
-    }
-    check
+    check_value(&serde_json::json!([store, description, listing, filters]))
 }
 
 #[cfg(test)]

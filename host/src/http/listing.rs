@@ -24,7 +24,7 @@ use super::answer::{Answered, json_response, too_many_bytes};
 use super::auth::request::RequestCaller;
 use super::conditional;
 use super::paging::{ListingRoute, PageQuery};
-use super::problem::{Problem, try_later};
+use super::problem::{Problem, stopping, try_later};
 use super::reply;
 use crate::apidocs::problems::Kind;
 use crate::base::budget::{Budget, Reserved};
@@ -106,11 +106,8 @@ impl Lists {
             last: None,
         };
         for keys in page.keys.chunks(AT_ONCE) {
-            let mut answers = show(participant, active, route, caller, keys).await?;
-            for (key, answer) in keys.iter().zip(&mut answers) {
-                let Some(answer) = answer.take() else {
-                    return Err(try_later("the host is stopping".into()));
-                };
+            let answers = show(participant, active, route, caller, keys).await?;
+            for (key, answer) in keys.iter().zip(answers) {
                 let is_known = shown.take(key, answer)?;
                 if !is_known {
                     return Ok(None);
@@ -153,7 +150,6 @@ impl Lists {
         participant: &Participant,
         query: impl FnOnce(&dyn ReadStore) -> StoreResult<T> + Send + 'static,
     ) -> Result<T, Problem> {
-        let stopping = || try_later("the host is stopping".into());
         let read = async {
             let place = self.places.clone().acquire_owned().await;
             let place = place.map_err(|_| stopping())?;
@@ -197,7 +193,7 @@ pub(super) async fn show(
     route: &ListingRoute,
     caller: &RequestCaller,
     keys: &[String],
-) -> Result<Vec<Option<Answer>>, Problem> {
+) -> Result<Vec<Answer>, Problem> {
     let mut turns = JoinSet::new();
     let told = caller.told(&active.description().claims);
     for (place, key) in keys.iter().enumerate() {
@@ -224,7 +220,8 @@ pub(super) async fn show(
             *slot = Some(answer?);
         }
     }
-    Ok(answers)
+    let answers: Option<_> = answers.into_iter().collect();
+    answers.ok_or_else(stopping)
 }
 
 /// How an item of a list is shown.

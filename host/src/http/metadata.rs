@@ -5,8 +5,8 @@ use hyper::header::HeaderMap;
 use super::problem::Problem;
 use crate::apidocs::problems::Kind;
 
-/// The headers of these names, in the order of the names. Of a repeated header, the last. `longest` is the
-/// most bytes of a value.
+/// The headers of these names, in the order of the names. Of a repeated header, the last. `longest`
+/// is the most bytes of a value.
 ///
 /// # Errors
 /// A value is longer, or not visible ASCII and spaces.

@@ -8,7 +8,7 @@
 //!   the counters for that
 //! - `connection`: one connection: TLS, HTTP/1.1 or HTTP/2, its bounds; `wire`: its bytes
 //! - [`tls`]: the certificate of a listener
-//! - [`auth`]: who may ask
+//! - [`auth`]: authentication of callers
 //! - [`origin`]: the hosts that a listener serves, the pages that may send commands; [`target`]:
 //!   normalized paths
 //! - `body`: the body of a response until it is written

@@ -23,8 +23,8 @@ use crate::schema::Schema;
 /// Default number of items per page, if that many are allowed.
 const PAGE_ITEMS: usize = 50;
 
-/// Bytes of a cursor's check value.
-const CHECK_BYTES: usize = 8;
+/// Bytes of a check value.
+pub(super) const CHECK_BYTES: usize = 8;
 
 /// A listing, ready to serve.
 pub struct ListingRoute {
@@ -152,13 +152,11 @@ impl ListingRoute {
         query: &str,
         limits: &TurnLimits,
     ) -> Result<Vec<(String, FilterValue)>, Problem> {
-        let names = pairs(query)?.into_iter().map(|(name, _)| name);
-        if let Some(name) = names
-            .into_iter()
-            .find(|name| name == "limit" || name == "cursor")
-        {
+        let pairs = pairs(query)?;
+        let mut names = pairs.iter().map(|(name, _)| name.as_str());
+        if let Some(name) = names.find(|name| matches!(*name, "limit" | "cursor")) {
             let reason = "is for pages; events come for all items of the list, so leave it out";
-            return Err(bad_query(&name, reason));
+            return Err(bad_query(name, reason));
         }
         Ok(self.read(query, PAGE_ITEMS, limits)?.filters)
     }
@@ -200,12 +198,7 @@ impl ListingRoute {
         let given: Vec<_> = (filters.iter())
             .map(|(filter, value)| (&filter.parameter, value.to_json()))
             .collect();
-        let list = serde_json::json!([self.name, given]).to_string();
-        let mut check = [0; CHECK_BYTES];
-        for (byte, digest) in check.iter_mut().zip(Sha256::digest(list)) {
-            *byte = digest;
-        }
-        check
+        check_value(&serde_json::json!([self.name, given]))
     }
 }
 
@@ -224,6 +217,15 @@ impl PageQuery {
             .collect();
         pairs.join("&")
     }
+}
+
+/// A check value for a list that these values tell from others.
+pub(super) fn check_value(list: &serde_json::Value) -> [u8; CHECK_BYTES] {
+    let mut check = [0; CHECK_BYTES];
+    for (byte, digest) in check.iter_mut().zip(Sha256::digest(list.to_string())) {
+        *byte = digest;
+    }
+    check
 }
 
 /// The key in a cursor; `None` if it is no cursor, or one of another list.

@@ -139,6 +139,11 @@ pub fn try_later(detail: String) -> Problem {
     Problem::new(Kind::TryLater, detail).retry_after(1)
 }
 
+/// The problem of a request that meets the end of the host.
+pub(super) fn stopping() -> Problem {
+    try_later("the host is stopping".into())
+}
+
 #[cfg(test)]
 mod tests {
     use saga_contract::description::RefusalKind;

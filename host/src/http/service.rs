@@ -122,7 +122,8 @@ impl Answers for Service {
             0 => body,
             bytes => body.reserved(self.bodies.budget.reserve(bytes)),
         });
-        self.cors.allow(&head.method, &head.headers, &mut response);
+        let metadata = || self.serving.borrow().active.description().metadata.clone();
+        (self.cors).allow(&head.method, &head.headers, metadata, &mut response);
         counted.answered(response.status());
         response
     }
@@ -295,8 +296,7 @@ impl Service {
             let mut value = checked(route, &text, &self.bodies)?;
             let schema = description.command(&route.command);
             let schema = schema.and_then(|command| command.request.as_deref());
-            let is_rewritten =
-                schema.is_some_and(|schema| write_integers(&mut value, &text, schema));
+            let is_rewritten = schema.is_some_and(|schema| write_integers(&mut value, schema));
             let key = key(route, &parameters, &value, limits)?;
             Ok((key, is_rewritten.then(|| value.to_string())))
         };

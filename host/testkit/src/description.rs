@@ -36,6 +36,7 @@ pub fn description(name: &str) -> Description {
         settings: None,
         metadata: Vec::new(),
         claims: Vec::new(),
+        has_open_refusals: false,
     }
 }
 

@@ -86,6 +86,17 @@ fn keys_in_pem_form_serve_tokens_with_any_key_id() {
 }
 
 #[test]
+fn the_number_of_keys_is_bounded() {
+    let set = |keys: usize| {
+        let text = json!({"keys": vec![Signer::es256("a").jwk(); keys]}).to_string();
+        KeySet::parse(text.into_bytes())
+    };
+    assert!(set(KEYS).is_ok());
+    let refused = set(KEYS + 1).err().unwrap();
+    assert_eq!(refused, "has 65 keys, more than 64");
+}
+
+#[test]
 fn a_text_without_keys_is_refused_with_the_reason() {
     let pem = |title: &str| format!("-----BEGIN {title}-----\nAAAA\n-----END {title}-----\n");
     for (text, reason) in [

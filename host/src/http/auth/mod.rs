@@ -1,4 +1,4 @@
-//! Who may ask: from the head of a request to a caller with permissions.
+//! Authentication of callers: from the head of a request to a caller with permissions.
 //!
 //! # Layout
 //!
@@ -12,8 +12,8 @@
 //! - `refusal`: the problems
 //! - `request`: the caller of one request
 //!
-//! A token is checked for each request, and is never logged or stored. Must not know: rules, bodies,
-//! the meaning of permissions.
+//! A token is checked for each request, and is never logged or stored. Must not know: rules,
+//! bodies, the meaning of permissions.
 
 mod fetch;
 mod identity;
@@ -37,6 +37,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use self::identity::Identity;
+use self::keys::KeySet;
 use self::proxy::TrustedProxy;
 use self::refusal::Refusals;
 use self::settings::{AuthMode, AuthSettings};
@@ -92,13 +93,9 @@ impl Auth {
     }
 
     /// Logs how callers are recognized. Loads the keys, waiting some seconds at most, and then
-    /// regularly until `stop`. Must be called
-    /// within a tokio runtime.
+    /// regularly until `stop`. Must be called within a tokio runtime.
     pub async fn start(self: &Arc<Self>, stop: CancellationToken) {
         tracing::info!("{}", self.way.told());
-        if matches!(self.way, Way::Headers(_)) {
-            return;
-        }
         let own = self.clone();
         let (loaded, is_loaded) = oneshot::channel();
         tokio::spawn(async move {
@@ -110,6 +107,7 @@ impl Auth {
             let _ = loaded.send(());
             check.keys.keep_loading(check.refresh, stop).await;
         });
+        // Without keys to load, the task ends at once, and with it the wait.
         let _ = tokio::time::timeout(START, is_loaded).await;
     }
 
@@ -215,24 +213,22 @@ impl TokenCheck {
     }
 
     async fn verify(&self, token: &str, refusals: &Refusals) -> Result<Identity, Problem> {
-        let Some(mut keys) = self.keys.present() else {
+        let Some(keys) = self.keys.present() else {
             return Err(refusal::keys_missing());
         };
-        let mut is_newest = false;
-        loop {
-            match token::verify(token, &keys, &self.rules, now_ms()) {
-                Ok(identity) => return Ok(identity),
-                Err(Rejected::Invalid(reason)) => return Err(refusals.invalid(&reason)),
-                Err(Rejected::UnknownKey) if is_newest => break,
-                Err(Rejected::UnknownKey) => {}
-            }
-            is_newest = true;
-            match self.keys.newer_than(&keys).await {
-                Some(newer) => keys = newer,
-                None => break,
-            }
+        let check = |keys: &KeySet| token::verify(token, keys, &self.rules, now_ms());
+        let mut checked = check(&keys);
+        if checked == Err(Rejected::UnknownKey)
+            && let Some(newer) = self.keys.newer_than(&keys).await
+        {
+            checked = check(&newer);
         }
-        Err(refusals.invalid("the token is signed with a key that the issuer does not list"))
+        checked.map_err(|rejected| match rejected {
+            Rejected::Invalid(reason) => refusals.invalid(&reason),
+            Rejected::UnknownKey => {
+                refusals.invalid("the token is signed with a key that the issuer does not list")
+            }
+        })
     }
 }
 

@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_doubtful_statement_is_refused() {
-        let long = vec![b'a'; 300];
+        let (long, longer) = (vec![b'a'; 300], vec![b'a'; HEADER_BYTES + 1]);
         for (sent, reason) in [
             (
                 &[
@@ -198,6 +198,13 @@ mod tests {
             (&[("x-forwarded-user", b"")], "is empty"),
             (&[("x-forwarded-user", b"\xff")], "is not UTF-8"),
             (&[("x-forwarded-user", &long)], "more than 255"),
+            (
+                &[
+                    ("x-forwarded-user", b"ann"),
+                    ("x-forwarded-groups", &longer),
+                ],
+                "of at most 12288 bytes",
+            ),
             (
                 &[("x-forwarded-user", b"ann"), ("x-claims", b"7")],
                 "is no JSON object",

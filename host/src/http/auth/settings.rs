@@ -125,18 +125,6 @@ impl AuthSettings {
         }
     }
 
-    /// The first setting that has an effect on tokens only and is given.
-    #[must_use]
-    pub fn given_for_tokens(&self) -> Option<&'static str> {
-        let given = [
-            ("issuer", !self.issuer.is_empty()),
-            ("audience", !self.audience.is_empty()),
-            ("keys_file", !is_unset(&self.keys_file)),
-            ("keys_url", !self.keys_url.is_empty()),
-        ];
-        (given.into_iter()).find_map(|(name, is_given)| is_given.then_some(name))
-    }
-
     fn token_problems(&self) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
         let mut missing = |name, what: &str| {
@@ -201,9 +189,7 @@ impl AuthSettings {
     /// The allowed algorithms.
     pub(super) fn algorithms(&self) -> Vec<Algorithm> {
         let named = self.algorithms.iter().filter_map(|name| name.parse().ok());
-        named
-            .filter(|one| ALGORITHMS.contains(one))
-            .collect::<Vec<_>>()
+        named.filter(|one| ALGORITHMS.contains(one)).collect()
     }
 }
 

@@ -1,8 +1,8 @@
-//! The present keys of the issuer: loaded at the start, regularly, on request, and for a token whose
-//! key id is unknown.
+//! The present keys of the issuer: loaded at the start, regularly, on request, and for a token
+//! whose key id is unknown.
 //!
-//! If they can't be loaded, the last ones stay in use. Unknown key ids load them at most once within
-//! [`COOLDOWN`], whoever sends them (invariant 9).
+//! If they can't be loaded, the last ones stay in use. Unknown key ids load them at most once
+//! within [`COOLDOWN`], whoever sends them (invariant 9).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -101,6 +101,8 @@ impl Keys {
         }
         *loading = Some(Instant::now());
         self.load_now().await;
+        // Those who waited meanwhile must not ask a slow issuer again, one after the other.
+        *loading = Some(Instant::now());
         self.present().filter(is_newer)
     }
 

@@ -35,6 +35,23 @@ async fn an_unknown_key_id_loads_the_keys_once_within_the_cooldown() {
 }
 
 #[tokio::test]
+async fn the_cooldown_begins_with_the_end_of_a_load() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/keys", listener.local_addr().unwrap());
+    let keys = Keys::new(Origin::Url(url.parse().unwrap()));
+    let known = KeySet::parse(key_set(&[&Signer::es256("1")]).into_bytes()).unwrap();
+    let issuer = std::thread::spawn(move || {
+        let asked = listener.accept().unwrap();
+        let broke_off = Instant::now();
+        drop(asked);
+        broke_off
+    });
+    assert!(keys.newer_than(&Arc::new(known)).await.is_none());
+    let began = keys.loading.lock().await.unwrap();
+    assert!(began >= issuer.join().unwrap());
+}
+
+#[tokio::test]
 async fn the_last_keys_stay_while_there_are_no_newer_ones() {
     let signer = Signer::es256("1");
     let set = key_set(&[&signer]);

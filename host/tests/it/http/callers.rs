@@ -1,4 +1,5 @@
-//! Who may ask, by tokens: commands, reads, lists and events; keys that change; what the rules are told.
+//! Callers that show tokens: commands, reads, lists and events; keys that change; what the rules are
+//! told.
 
 use std::path::Path;
 
@@ -549,8 +550,11 @@ fn settings_that_do_not_fit_together_are_all_named() {
     ] {
         assert!(said.contains(expected), "{expected} is not in\n{said}");
     }
-    let said = fail(&[("issuer", ISSUER)]);
-    assert!(said.contains("http.auth.mode: is missing"), "{said}");
+    // Who forgets the mode would believe that callers are checked.
+    for given in [("issuer", ISSUER), ("trusted_proxies", "10.0.0.0/8")] {
+        let said = fail(&[given]);
+        assert!(said.contains("http.auth.mode: is missing"), "{said}");
+    }
     let said = fail(&[
         ("mode", "headers"),
         ("trusted_proxies", "10.0.0.0/40"),

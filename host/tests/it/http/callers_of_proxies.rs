@@ -1,4 +1,4 @@
-//! Who may ask, by the headers of a trusted proxy.
+//! Callers that a trusted proxy states in headers.
 
 use std::path::Path;
 

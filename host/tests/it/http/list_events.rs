@@ -273,6 +273,7 @@ fn a_silent_list_sends_heartbeats_and_a_drain_ends_it() {
         }
     };
     assert_ne!(moved, listed.id);
+    assert_ne!(stream.block(), Some(format!(":\nid: {moved}")), "once");
     decide(&host, 2, "APPROVED");
     assert_eq!(told(&mut stream, 1), ["item 2 APPROVED"]);
     let mut again = Stream::ask(&url(&host, query), Some(&moved));

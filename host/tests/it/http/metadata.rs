@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::chameleon::{Chameleon, serve};
+use crate::chameleon::{Chameleon, serve, start};
 use crate::expect::problem;
 use crate::store_file::rows;
 use crate::support::{Host, Response, request};
@@ -65,6 +65,8 @@ fn the_headers_that_rules_ask_for_are_told_and_recorded() {
         is_named("x-tenant") && is_named("x-region"),
         "{parameters:#}"
     );
+    let bad = &document["paths"]["/told/{key}"]["post"]["responses"]["400"]["description"];
+    assert!(bad.as_str().unwrap().contains("`bad-header`"), "{bad}");
     assert!(host.stop().success());
     let recorded = rows(
         data.path(),
@@ -72,6 +74,25 @@ fn the_headers_that_rules_ask_for_are_told_and_recorded() {
     );
     let first = json!([["x-tenant", "globex"], ["x-region", "eu"]]).to_string();
     assert_eq!(recorded, [[first], ["NULL".to_owned()]]);
+}
+
+#[test]
+fn a_page_that_is_let_in_may_send_them() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().join("chameleon.wasm");
+    asking().write(&path);
+    let host = start(&path, data.path())
+        .setting("http.cors_origins", "https://shop.example")
+        .start();
+    let url = format!("{}/told/1", host.url("chameleon"));
+    let headers = [
+        ("origin", "https://shop.example"),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "x-tenant"),
+    ];
+    let preflight = request("OPTIONS", &url, &headers, b"");
+    let sendable = preflight.header("access-control-allow-headers").unwrap();
+    assert!(sendable.ends_with(", x-tenant, x-region"), "{sendable}");
 }
 
 #[test]
