@@ -66,9 +66,12 @@ lint: tools ## Check the formatting, and run clippy with warnings as errors
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
 
-# The program itself installs the target (`saga doctor --fix`), so it is built first, but only if the target is missing.
+# The program itself installs the target (`saga doctor --fix`), so it is built first, but only if the target is missing,
+# or is that of another compiler, as after an update.
 wasm-target: tools
-	@test -d "$$(rustc --print target-libdir --target wasm32-wasip2)" || \
+	@trial=$$(mktemp -d) && { \
+		echo | rustc --target wasm32-wasip2 --crate-type lib --crate-name trial --emit metadata --out-dir "$$trial" - 2>/dev/null; \
+		works=$$?; rm -r "$$trial"; test $$works -eq 0; } || \
 		{ $(MAKE) build && target/release/saga doctor --fix; }
 
 first-build-note: tools

@@ -252,10 +252,7 @@ fn refused(reasons: &[String]) -> Problem {
         "{}; with `unchecked` (`--unchecked`) it is published all the same",
         reasons.join("; ")
     );
-    let members = match json!({"reasons": reasons}) {
-        serde_json::Value::Object(members) => members,
-        _ => serde_json::Map::new(),
-    };
+    let members = serde_json::Map::from_iter([("reasons".to_owned(), json!(reasons))]);
     Problem::new(Kind::RecordRefused, detail).with_members(members)
 }
 

@@ -222,12 +222,8 @@ impl Topics {
         )?;
         let takers = self.takers(&topic);
         if takers.is_empty() {
-            let known: BTreeSet<_> = (self.reloader.hosted())
-                .flat_map(|hosted| hosted.sources())
-                .map(|source| source.topic.to_string())
-                .collect();
             let why = format!("no participant of this host subscribes to topic `{topic}`");
-            return Err(unknown(&why, &known));
+            return Err(unknown(&why, &self.subscribed()));
         }
         let published = publish::publish(&self.store, partitions, topic, &takers, request).await?;
         answer(StatusCode::OK, &published)
@@ -268,16 +264,18 @@ impl Topics {
         takers
     }
 
+    /// The topics that participants read.
+    fn subscribed(&self) -> BTreeSet<String> {
+        (self.reloader.hosted())
+            .flat_map(|hosted| hosted.sources())
+            .map(|source| source.topic.to_string())
+            .collect()
+    }
+
     /// The topics that participants read and publish to, without those of dead letters.
     fn known(&self) -> BTreeSet<String> {
-        let mut known = BTreeSet::new();
+        let mut known = self.subscribed();
         for hosted in self.reloader.hosted() {
-            known.extend(
-                hosted
-                    .sources()
-                    .iter()
-                    .map(|source| source.topic.to_string()),
-            );
             let active = hosted.participant.active();
             known.extend(active.description().publications.iter().map(|published| {
                 let name = hosted.own.topics.get(&published.topic);

@@ -77,6 +77,7 @@ pub fn create(folder: &Path, name: &ProjectName, source: &SdkSource) -> Result<(
     }
     let own = format!(".{}.{}", name.as_str(), std::process::id());
     let unfinished = folder.with_file_name(own);
+    std::fs::create_dir(&unfinished).map_err(refused)?;
     let made = write(&unfinished, name, source, &dependency)
         .and_then(|()| std::fs::rename(&unfinished, folder));
     made.map_err(|error| {
@@ -86,6 +87,7 @@ pub fn create(folder: &Path, name: &ProjectName, source: &SdkSource) -> Result<(
     })
 }
 
+/// Fills an empty folder.
 fn write(
     folder: &Path,
     name: &ProjectName,
@@ -93,7 +95,6 @@ fn write(
     dependency: &str,
 ) -> io::Result<()> {
     let is_vendored = *source == SdkSource::Embedded;
-    std::fs::create_dir(folder)?;
     for part in ["src", "tests"] {
         std::fs::create_dir(folder.join(part))?;
     }
@@ -138,4 +139,21 @@ fn is_sdk(folder: &Path) -> bool {
         .get("package")
         .and_then(|package| package.get("name"));
     name.and_then(toml::Value::as_str) == Some("saga-sdk")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_it_has_not_made_is_left_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let other = parent.path().join(format!(".loan.{}", std::process::id()));
+        std::fs::create_dir(&other).unwrap();
+        std::fs::write(other.join("mine"), "mine").unwrap();
+        let name = ProjectName::parse("loan").unwrap();
+        let made = create(&parent.path().join("loan"), &name, &SdkSource::Embedded);
+        assert!(matches!(made, Err(NotCreated::Refused { .. })));
+        assert!(other.join("mine").exists());
+    }
 }

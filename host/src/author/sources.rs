@@ -96,9 +96,8 @@ impl Sources {
     pub fn changed(&mut self, stop: &CancellationToken) -> Result<Option<PathBuf>, String> {
         let notify = Notify::default();
         let _notified = NotifiedAtStop::new(stop, &notify);
-        let mut is_settled = true;
-        // Changes since the build began count too.
-        let mut is_known = false;
+        // At first false: changes since the build began count too.
+        let mut is_compared = false;
         loop {
             let seen = notify.count();
             if stop.is_cancelled() {
@@ -107,9 +106,9 @@ impl Sources {
             let stamps = self.look()?;
             if stamps != self.stamps {
                 self.stamps = stamps;
-                (is_settled, is_known) = (false, false);
-            } else if !is_settled || !is_known {
-                (is_settled, is_known) = (true, true);
+                is_compared = false;
+            } else if !is_compared {
+                is_compared = true;
                 let now = contents(&self.stamps);
                 if let Some(path) = first_difference(&self.built, &now) {
                     self.built = now;

@@ -11,6 +11,7 @@ use std::process::{Command, Output, Stdio};
 use serde::Serialize;
 
 use super::template::RUST_VERSION;
+use crate::base::clock::random_tail;
 
 /// The target of components.
 pub const TARGET: &str = "wasm32-wasip2";
@@ -118,8 +119,10 @@ fn target(folder: &Path) -> Finding {
 
 /// Compiles a program for the target.
 fn try_target(folder: &Path) -> Result<(), String> {
-    let directory = std::env::temp_dir().join(format!("saga-doctor-{}", std::process::id()));
-    let tried = std::fs::create_dir_all(&directory)
+    // A new folder whose name nobody can foresee: others may write where it is made.
+    let name = random_tail().map(|byte| format!("{byte:02x}")).concat();
+    let directory = std::env::temp_dir().join(format!("saga-doctor-{name}"));
+    let tried = std::fs::create_dir(&directory)
         .and_then(|()| std::fs::write(directory.join("trial.rs"), TRIAL))
         .map_err(|error| format!("{}: {error}", directory.display()))
         .and_then(|()| {

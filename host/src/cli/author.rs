@@ -170,10 +170,7 @@ pub(super) fn doctor(fix: bool, json: bool) -> u8 {
     };
     match printed {
         Ok(text) => say(&text),
-        Err(failure) => {
-            failure.said.iter().for_each(|line| complain(line));
-            return failure.code;
-        }
+        Err(failure) => return failure.report(),
     }
     match findings.iter().all(|finding| finding.is_fit) {
         true => exit::DONE,

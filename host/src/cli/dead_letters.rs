@@ -12,7 +12,9 @@ use serde_json::json;
 
 use super::client::{AdminClient, AdminReply};
 use super::letter_table;
-use super::operate::{HostAddress, ask_or_read, find, read_component, token};
+use super::operate::{
+    HostAddress, ask_or_read, find, read_component, stored_at, token, unreadable,
+};
 use super::reply::{CommandFailure, json_line, shown, understand};
 use super::{complain, exit, named_file, say};
 use crate::admin::dead_letters::{LetterQuery, one, page};
@@ -20,14 +22,11 @@ use crate::admin::letter_report::{Letter, LetterDetail, LetterPage, LetterState}
 use crate::apidocs::problems::percent_encode;
 use crate::base::printable;
 use crate::rollout::letter_trial::LetterTrial;
+use crate::store::ReadStore;
 use crate::store::dead_letters::LetterFilter;
-use crate::store::{self, ReadStore};
 
 /// Longest wait for an answer. A host tries a redrive for ten seconds before it answers.
 const TIME: Duration = Duration::from_secs(60);
-
-/// Most bytes of a corrected value; no host takes more.
-const VALUE_BYTES: u64 = 4 << 20;
 
 /// Letters of one page when all are wanted; no host gives more.
 const PAGE: usize = 1_000;
@@ -135,10 +134,7 @@ pub(crate) struct ChosenLetters {
 
 /// Runs the command, prints its result and returns the exit code.
 pub(crate) fn operate(operation: &LettersOperation) -> u8 {
-    run(operation).unwrap_or_else(|failure| {
-        failure.said.iter().for_each(|line| complain(line));
-        failure.code
-    })
+    run(operation).unwrap_or_else(CommandFailure::report)
 }
 
 fn run(operation: &LettersOperation) -> Result<u8, CommandFailure> {
@@ -395,14 +391,11 @@ pub(super) fn user() -> String {
         .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
-/// The value in a file, without the newline at its end, which editors add.
+/// The value in a file.
 fn read_value(path: &Path) -> Result<String, CommandFailure> {
-    let text = named_file::read(path, VALUE_BYTES)
-        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "is not UTF-8".into()));
-    let text = text.map_err(|reason| {
+    named_file::read_value(path).map_err(|reason| {
         CommandFailure::new(exit::USAGE, format!("--edit {}: {reason}", path.display()))
-    })?;
-    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+    })
 }
 
 fn stored_list(
@@ -439,13 +432,7 @@ fn stored_letter(
 
 /// The store of a data directory without a reachable host, and the row of the participant.
 fn stored(data: &Path, participant: &str) -> Result<(Box<dyn ReadStore>, i64), CommandFailure> {
-    let unavailable = |reason: String| {
-        let said = format!("no host can be asked on {}; {reason}", data.display());
-        CommandFailure::new(exit::UNAVAILABLE, said)
-    };
-    let reading = store::look(data)
-        .map_err(|error| unavailable(error.to_string()))?
-        .ok_or_else(|| unavailable("there is no store".into()))?;
+    let reading = stored_at(data)?;
     let row = reading.participant(participant).map_err(unreadable)?;
     let row = row.ok_or_else(|| {
         let said = format!(
@@ -455,10 +442,6 @@ fn stored(data: &Path, participant: &str) -> Result<(Box<dyn ReadStore>, i64), C
         CommandFailure::new(exit::USAGE, said)
     })?;
     Ok((reading, row))
-}
-
-fn unreadable(fault: store::StoreFault) -> CommandFailure {
-    CommandFailure::new(exit::STORE, format!("the store can't be read: {fault}"))
 }
 
 #[cfg(test)]

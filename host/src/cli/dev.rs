@@ -124,7 +124,8 @@ impl Session {
             };
             built.unwrap_or(Err(exit::INTERNAL))
         })?;
-        let Some(first) = first else {
+        // A stop may come while the component is checked, too.
+        let Some(first) = first.filter(|_| !self.cargo.stop.is_cancelled()) else {
             return Ok(());
         };
         let config = self.config(Some(&first))?;
@@ -266,10 +267,12 @@ fn wait(sources: &mut Sources, stop: &CancellationToken) -> bool {
 }
 
 fn build(project: &Project, sources: &mut Sources, cargo: &Cargo) -> Result<(), StepFailed> {
-    author::run(Step::Build, project, cargo)?;
+    let built = author::run(Step::Build, project, cargo);
+    // A build that fails may have written the lock file.
     if let Err(reason) = sources.note_built() {
         complain(&reason);
     }
+    built?;
     author::run(Step::Test, project, cargo)
 }
 

@@ -23,11 +23,11 @@ pub(super) fn page(page: &LetterPage) -> String {
     let reasons: Vec<_> = (page.by_reason.iter())
         .map(|(reason, number)| format!("{number} {reason}"))
         .collect();
-    text.add(format_args!(
-        "{}: {all} open ({})",
-        page.participant,
-        reasons.join(", ")
-    ));
+    let reasons = match reasons.as_slice() {
+        [] => String::new(),
+        reasons => format!(" ({})", reasons.join(", ")),
+    };
+    text.add(format_args!("{}: {all} open{reasons}", page.participant));
     let headings = [
         "NUMBER", "STATE", "SINCE", "KEY", "EVENT", "FROM", "REASON", "REDRIVES", "WAITING",
         "DETAIL",

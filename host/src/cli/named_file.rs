@@ -4,6 +4,9 @@ use std::fs::File;
 use std::io::{Read as _, stdin};
 use std::path::Path;
 
+/// Most bytes of the value of a record; no host takes more.
+const VALUE_BYTES: u64 = 4 << 20;
+
 /// Reads a file of at most `most` bytes.
 ///
 /// # Errors
@@ -19,4 +22,14 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
         true => Err(format!("is larger than {most} bytes")),
         false => Ok(bytes),
     }
+}
+
+/// Reads the value of a record, without the newline at its end, which editors add.
+///
+/// # Errors
+/// As [`read`], and that it is not UTF-8.
+pub(super) fn read_value(path: &Path) -> Result<String, String> {
+    let bytes = read(path, VALUE_BYTES)?;
+    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8")?;
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::client::{AdminClient, AdminClientError, AdminReply};
 use super::reply::{CommandFailure, json_line, ready, shown, understand};
 use super::terminal::ProgressLine;
-use super::{admin_file, complain, exit, named_file, say, stopped, table};
+use super::{admin_file, exit, named_file, say, stopped, table};
 use crate::apidocs::problems::percent_encode;
 use crate::base::printable::Lines;
 use crate::config::{Config, Token};
@@ -23,6 +23,7 @@ use crate::rollout::flags::Flags;
 use crate::rollout::report::{NotApplied, Overview, ParticipantOverview};
 use crate::rollout::rule_settings::SettingsChange;
 use crate::rollout::stopped::has_store;
+use crate::store::{self, ReadStore, StoreFault};
 
 /// Longest wait for an answer that takes no work.
 const LOOK_TIME: Duration = Duration::from_secs(30);
@@ -84,10 +85,7 @@ pub(crate) fn operate(operation: &Operation) -> u8 {
             say(&text);
             exit::DONE
         }
-        Err(failure) => {
-            failure.said.iter().for_each(|line| complain(line));
-            failure.code
-        }
+        Err(failure) => failure.report(),
     }
 }
 
@@ -239,6 +237,22 @@ pub(super) fn ask_or_read(
         (Err(AdminClientError::NotReached(..)), HostAddress::Data(data)) => of_store(data),
         (reply, _) => of_host(reply),
     }
+}
+
+/// The store of a data directory on which no host can be asked.
+pub(super) fn stored_at(data: &Path) -> Result<Box<dyn ReadStore>, CommandFailure> {
+    let unavailable = |reason: String| {
+        let said = format!("no host can be asked on {}; {reason}", data.display());
+        CommandFailure::new(exit::UNAVAILABLE, said)
+    };
+    store::look(data)
+        .map_err(|error| unavailable(error.to_string()))?
+        .ok_or_else(|| unavailable("there is no store".into()))
+}
+
+/// The failure of a command whose store can't be read.
+pub(super) fn unreadable(fault: StoreFault) -> CommandFailure {
+    CommandFailure::new(exit::STORE, format!("the store can't be read: {fault}"))
 }
 
 fn stored_generations(

@@ -482,9 +482,7 @@ impl Cli {
             CliCommand::DeadLetters { command, target } => {
                 CliAction::DeadLetters(LettersOperation {
                     command,
-                    host: target
-                        .admin
-                        .map_or(HostAddress::Data(target.data), HostAddress::Url),
+                    host: target.address(),
                     token_file: target.token_file,
                     json: target.json,
                 })
@@ -498,15 +496,15 @@ impl Cli {
             }
             CliCommand::Tail { asked, target } => CliAction::Tail(TailOperation {
                 asked,
-                token_file: target.token_file.clone(),
-                json: target.json,
                 host: target.address(),
+                token_file: target.token_file,
+                json: target.json,
             }),
             CliCommand::Publish { record, target } => CliAction::Publish(PublishOperation {
                 record,
-                token_file: target.token_file.clone(),
-                json: target.json,
                 host: target.address(),
+                token_file: target.token_file,
+                json: target.json,
             }),
             CliCommand::Ready { target } => target.operation(OperatorCommand::Ready),
             CliCommand::Seek(request) => CliAction::Seek(request),
@@ -576,17 +574,17 @@ impl Cli {
 }
 
 impl HostArguments {
-    fn address(self) -> HostAddress {
-        self.admin
-            .map_or(HostAddress::Data(self.data), HostAddress::Url)
+    fn address(&self) -> HostAddress {
+        match &self.admin {
+            Some(url) => HostAddress::Url(url.clone()),
+            None => HostAddress::Data(self.data.clone()),
+        }
     }
 
     fn states(self, command: StatesCommand) -> CliAction {
         CliAction::States(StatesOperation {
             command,
-            host: self
-                .admin
-                .map_or(HostAddress::Data(self.data), HostAddress::Url),
+            host: self.address(),
             token_file: self.token_file,
             json: self.json,
         })
@@ -595,9 +593,7 @@ impl HostArguments {
     fn operation(self, ask: OperatorCommand) -> CliAction {
         CliAction::Operate(Operation {
             ask,
-            host: self
-                .admin
-                .map_or(HostAddress::Data(self.data), HostAddress::Url),
+            host: self.address(),
             token_file: self.token_file,
             json: self.json,
         })

@@ -10,16 +10,13 @@ use serde_json::json;
 use super::dead_letters::user;
 use super::operate::{HostAddress, find, token};
 use super::reply::{CommandFailure, shown};
-use super::{complain, exit, named_file, say};
+use super::{exit, named_file, say};
 use crate::admin::topic_report::Published;
 use crate::apidocs::problems::percent_encode;
 use crate::base::printable::Lines;
 
 /// Longest wait for the answer.
 const TIME: Duration = Duration::from_secs(30);
-
-/// Most bytes of a value; no host takes more.
-const VALUE_BYTES: u64 = 4 << 20;
 
 /// The record to publish.
 #[derive(Debug, Clone, Args)]
@@ -66,10 +63,7 @@ pub(crate) fn publish(operation: &PublishOperation) -> u8 {
             say(&text);
             exit::DONE
         }
-        Err(failure) => {
-            failure.said.iter().for_each(|line| complain(line));
-            failure.code
-        }
+        Err(failure) => failure.report(),
     }
 }
 
@@ -115,19 +109,15 @@ fn told(published: &Published) -> String {
     text.text()
 }
 
-/// The value that an argument names, without the newline at its end, which editors add.
+/// The value that an argument names.
 fn value(argument: &str) -> Result<String, CommandFailure> {
     let path = match argument.strip_prefix('@') {
         Some(path) => path,
         None if argument == "-" => "-",
         None => return Ok(argument.to_owned()),
     };
-    let text = named_file::read(Path::new(path), VALUE_BYTES)
-        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "is not UTF-8".into()));
-    let text = text.map_err(|reason| {
-        CommandFailure::new(exit::USAGE, format!("the value {path}: {reason}"))
-    })?;
-    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+    named_file::read_value(Path::new(path))
+        .map_err(|reason| CommandFailure::new(exit::USAGE, format!("the value {path}: {reason}")))
 }
 
 #[cfg(test)]

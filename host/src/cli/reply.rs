@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client::{AdminClientError, AdminReply};
 use super::operate::TOKEN_VARIABLE;
-use super::{exit, say, table};
+use super::{complain, exit, say, table};
 use crate::admin::readiness::ReadinessReport;
 use crate::base::printable::{self, escaped};
 use crate::rollout::report::Check;
@@ -25,6 +25,12 @@ impl CommandFailure {
             said: vec![said.into()],
             code,
         }
+    }
+
+    /// Prints the lines; gives the exit code.
+    pub(crate) fn report(self) -> u8 {
+        self.said.iter().for_each(|line| complain(line));
+        self.code
     }
 }
 

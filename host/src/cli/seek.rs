@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::reply::CommandFailure;
-use super::{complain, exit, say};
+use super::{exit, say};
 use crate::base::clock::now_ms;
 use crate::base::printable::Lines;
 use crate::store::{ReadPartition, Stopped, own};
@@ -40,10 +40,7 @@ pub(super) fn run(request: &Seek) -> u8 {
             say(&text);
             exit::DONE
         }
-        Err(failure) => {
-            failure.said.iter().for_each(|line| complain(line));
-            failure.code
-        }
+        Err(failure) => failure.report(),
     }
 }
 

@@ -13,7 +13,7 @@ use super::dead_letters::user;
 use super::operate::{HostAddress, find, token};
 use super::reply::{CommandFailure, json_line, shown, understand};
 use super::terminal::ProgressLine;
-use super::{complain, exit, say};
+use super::{exit, say};
 use crate::admin::states::{MigrationStep, QuarantineList, Release, UnreadState};
 use crate::apidocs::problems::percent_encode;
 use crate::base::clock::rfc3339_seconds;
@@ -63,10 +63,7 @@ pub(crate) struct StatesOperation {
 
 /// Sends the request, prints the result and returns the exit code.
 pub(crate) fn operate(operation: &StatesOperation) -> u8 {
-    run(operation).unwrap_or_else(|failure| {
-        failure.said.iter().for_each(|line| complain(line));
-        failure.code
-    })
+    run(operation).unwrap_or_else(CommandFailure::report)
 }
 
 fn run(operation: &StatesOperation) -> Result<u8, CommandFailure> {

@@ -12,16 +12,16 @@ use clap::Args;
 use hyper::Method;
 
 use super::client::AdminClient;
-use super::operate::{HostAddress, find, token};
+use super::exit;
+use super::operate::{HostAddress, find, stored_at, token, unreadable};
 use super::reply::{CommandFailure, json_line, understand};
-use super::{complain, exit};
 use crate::admin::letter_report;
 use crate::admin::topic_report::{TopicPage, TopicRecord};
-use crate::admin::topics::{self, LONGEST_PAGE, RecordQuery, Start};
+use crate::admin::topics::{self, RecordQuery, Start};
 use crate::apidocs::problems::percent_encode;
 use crate::base::clock::rfc3339;
 use crate::base::printable::Lines;
-use crate::store::{self, RELAY, ReadStore, StoreFault};
+use crate::store::{RELAY, ReadStore, StoreFault};
 
 /// Longest wait for an answer.
 const TIME: Duration = Duration::from_secs(30);
@@ -73,10 +73,7 @@ pub(crate) struct TailOperation {
 
 /// Prints the records and returns the exit code.
 pub(crate) fn tail(operation: &TailOperation) -> u8 {
-    run(operation).unwrap_or_else(|failure| {
-        failure.said.iter().for_each(|line| complain(line));
-        failure.code
-    })
+    run(operation).unwrap_or_else(CommandFailure::report)
 }
 
 fn run(operation: &TailOperation) -> Result<u8, CommandFailure> {
@@ -85,9 +82,7 @@ fn run(operation: &TailOperation) -> Result<u8, CommandFailure> {
     let mut at = None;
     let mut left = asked.limit.unwrap_or(u64::MAX);
     while left > 0 {
-        let limit = PAGE
-            .min(LONGEST_PAGE)
-            .min(usize::try_from(left).unwrap_or(PAGE));
+        let limit = PAGE.min(usize::try_from(left).unwrap_or(PAGE));
         let page = log.page(asked, at.as_deref(), limit, *json)?;
         left = left.saturating_sub(page.records.len() as u64);
         if !print(&page.records, *json)? {
@@ -116,43 +111,25 @@ enum Log {
 fn open(operation: &TailOperation) -> Result<Log, CommandFailure> {
     let (host, asked) = (&operation.host, &operation.asked);
     let token = token(operation.token_file.as_deref())?;
+    let stored = |data: &Path| stored(data, &asked.topic).map(Log::Stored);
     match (find(host, token), host) {
+        // Only a host gets further records.
+        (found, _) if asked.follow => found.map(Log::OfHost),
         (Err(failure), HostAddress::Data(data)) if failure.code == exit::UNAVAILABLE => {
-            if asked.follow {
-                return Err(failure);
-            }
-            stored(data, &asked.topic).map(Log::Stored)
+            stored(data)
         }
-        (Ok(client), HostAddress::Data(data)) => {
-            // A host that crashed has left its address behind.
-            let looked = client.ask(Method::GET, "/livez", Bytes::new(), TIME);
-            match looked {
-                Err(error) if !asked.follow => {
-                    stored(data, &asked.topic)
-                        .map(Log::Stored)
-                        .map_err(|failure| {
-                            let said = [error.to_string()].into_iter().chain(failure.said);
-                            CommandFailure {
-                                said: said.collect(),
-                                ..failure
-                            }
-                        })
-                }
-                _ => Ok(Log::OfHost(client)),
-            }
+        // A host that crashed has left its address behind.
+        (Ok(client), HostAddress::Data(data))
+            if (client.ask(Method::GET, "/livez", Bytes::new(), TIME)).is_err() =>
+        {
+            stored(data)
         }
         (found, _) => found.map(Log::OfHost),
     }
 }
 
 fn stored(data: &Path, topic: &str) -> Result<Box<dyn ReadStore>, CommandFailure> {
-    let unavailable = |reason: String| {
-        let said = format!("no host can be asked on {}; {reason}", data.display());
-        CommandFailure::new(exit::UNAVAILABLE, said)
-    };
-    let reading = store::look(data)
-        .map_err(|error| unavailable(error.to_string()))?
-        .ok_or_else(|| unavailable("there is no store".into()))?;
+    let reading = stored_at(data)?;
     if is_on_kafka(&*reading, topic).map_err(unreadable)? {
         let said = format!(
             "topic `{topic}` was published to Kafka from {}: use Kafka's own tools (kafka-console-consumer, kcat) to read it",
@@ -280,10 +257,6 @@ fn place(text: &str) -> Result<Place, String> {
         text: text.to_owned(),
         start,
     })
-}
-
-fn unreadable(fault: StoreFault) -> CommandFailure {
-    CommandFailure::new(exit::STORE, format!("the store can't be read: {fault}"))
 }
 
 #[cfg(test)]

@@ -102,6 +102,11 @@ pub fn read(
     wanted: &PageWanted,
 ) -> StoreResult<RecordPage> {
     let each = (READ / wanted.from.len().max(1)).max(1);
+    // Without a filter, one more than fits tells whether there are further ones.
+    let each = match wanted.key {
+        Some(_) => each,
+        None => each.min(wanted.most.saturating_add(1)),
+    };
     let (mut parts, mut unread) = (Vec::new(), Vec::new());
     let mut bytes = 0;
     for (partition, next) in &wanted.from {

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::project::Project;
+use crate::commands::call;
 use crate::support::{Response, request, signal};
 
 /// Longest wait: the first build compiles all dependencies.
@@ -134,6 +135,10 @@ fn the_rules_that_run_follow_the_sources() {
     let seat = json!({"seat": "C7", "guest": "Ann", "priceCents": 2500});
     assert_eq!(dev.post("/reservations", &seat).status, 201);
     assert_eq!(dev.readiness()["status"], "ready");
+    // Its data is kept while it runs.
+    let (code, _, err) = call(project.saga("dev").arg("--reset"));
+    assert_eq!(code, 73, "{err}");
+    assert!(err.contains("a host runs on it"), "{err}");
 
     // A change is swapped in, and what it changes is told.
     project.edit(SOURCE, TIMEOUT, TIMEOUT_CHANGED);
