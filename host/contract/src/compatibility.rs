@@ -201,8 +201,8 @@ struct AdmittedBy<'d> {
     keys: Vec<(u32, &'d str)>,
 }
 
-/// The parts by which a record is admitted. A schema is for documents, so a change of it must not
-/// cause records to be read again.
+/// The parts by which a record is admitted. Of the schema, admission takes only the notation of
+/// integers, so a change of it must not cause records to be read again.
 fn admitted_by<'d>(
     description: &'d Description,
     topic: &str,

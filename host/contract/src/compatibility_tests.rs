@@ -7,39 +7,21 @@
 
 use super::*;
 use crate::check::problems;
-use crate::description::{
-    Endpoint, Filter, OlderVersion, Publication, StateDescription, TimerDescription,
-};
+use crate::description::{Endpoint, Filter, OlderVersion, StateDescription};
+use crate::fixture::{self, publication, subscription, timer};
 
 /// A description with some of everything.
 fn desk() -> Description {
     let command = |name: &str, method, path: &str, kind, key| Command {
-        name: name.into(),
-        summary: "Does something.".into(),
-        method,
-        path: path.into(),
-        key,
         request: (!matches!(kind, CommandKind::Read)).then(|| "{}".into()),
-        kind,
-        reply: "{}".into(),
-        refusals: Vec::new(),
-        requires: Vec::new(),
+        ..fixture::command(name, method, path, kind, key)
     };
     let by = |name: &str| KeySource::PathParameter(name.into());
-    let subscription = |event_type: &str, topic: &str, untyped| Subscription {
-        event_type: event_type.into(),
-        topic: topic.into(),
-        group: "desk".into(),
-        key: "/ticket/id".into(),
-        untyped,
-        schema: "{}".into(),
-        version: 1,
-        older: Vec::new(),
-    };
     Description {
         settings: None,
         metadata: Vec::new(),
         claims: Vec::new(),
+        has_open_refusals: false,
         name: "desk".into(),
         version: "1.0.0".into(),
         summary: "Does something.".into(),
@@ -81,16 +63,8 @@ fn desk() -> Description {
             subscription("withdrawn", "in", false),
             subscription("asked", "in-too", false),
         ],
-        publications: vec![Publication {
-            event_type: "answered".into(),
-            topic: "out".into(),
-            schema: "{}".into(),
-            version: 1,
-        }],
-        timers: vec![TimerDescription {
-            name: "remind".into(),
-            schema: "{}".into(),
-        }],
+        publications: vec![publication("answered")],
+        timers: vec![timer("remind")],
         listings: vec![Listing {
             name: "list".into(),
             summary: "Does something.".into(),
@@ -175,16 +149,8 @@ fn what_is_added_or_only_described_otherwise_is_no_lack() {
                 let mut more = d.subscriptions[1].clone();
                 more.event_type = "rated".into();
                 d.subscriptions.push(more);
-                d.publications.push(Publication {
-                    version: 1,
-                    event_type: "closed".into(),
-                    topic: "out".into(),
-                    schema: "{}".into(),
-                });
-                d.timers.push(TimerDescription {
-                    name: "escalate".into(),
-                    schema: "{}".into(),
-                });
+                d.publications.push(publication("closed"));
+                d.timers.push(timer("escalate"));
             },
             none,
         ),

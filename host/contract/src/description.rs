@@ -45,6 +45,10 @@ pub struct Description {
     /// Names of the claims that callers carry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<String>,
+    /// True for rules of contract 0.1: commands list refusals for the API document only, may answer
+    /// others, and may describe one code in several ways.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_open_refusals: bool,
 }
 
 /// The settings of the rules.

@@ -7,7 +7,7 @@
 )]
 
 use super::*;
-use crate::fixture::sound;
+use crate::fixture::{command, sound};
 
 #[test]
 fn only_the_paths_of_the_host_are_reserved() {
@@ -84,20 +84,12 @@ fn a_description_survives_being_written_as_json() {
 /// A description with these commands, each as kind, method and path; the key is the only parameter
 /// of the path.
 fn with_commands(commands: &[(CommandKind, Method, &str)]) -> Description {
-    let commands = commands.iter().map(|(kind, method, path)| Command {
-        name: (*path).to_owned(),
-        summary: String::new(),
-        method: *method,
-        path: (*path).to_owned(),
-        kind: kind.clone(),
-        key: match path_parameters(path).as_slice() {
+    let commands = commands.iter().map(|(kind, method, path)| {
+        let key = match path_parameters(path).as_slice() {
             [parameter] => KeySource::PathParameter((*parameter).to_owned()),
             _ => KeySource::Generated,
-        },
-        request: None,
-        reply: "true".into(),
-        refusals: Vec::new(),
-        requires: Vec::new(),
+        };
+        command(path, *method, path, kind.clone(), key)
     });
     Description {
         commands: commands.collect(),

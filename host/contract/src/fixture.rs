@@ -1,26 +1,35 @@
-//! A description for tests.
+//! Descriptions for tests: a whole one, and parts of others.
 
 use crate::description::{
     Command, CommandKind, Description, Endpoint, KeySource, Method, Publication,
     SettingsDescription, StateDescription, Subscription, TimerDescription,
 };
 
-/// A valid description with everything that one can have.
-pub(crate) fn sound() -> Description {
-    let command = |name: &str, method, path: &str, kind, key| Command {
+/// A command without a body.
+pub(crate) fn command(
+    name: &str,
+    method: Method,
+    path: &str,
+    kind: CommandKind,
+    key: KeySource,
+) -> Command {
+    Command {
         name: name.into(),
         summary: "Does something.".into(),
         method,
         path: path.into(),
         kind,
         key,
-        request: Some(r#"{"type":"object"}"#.into()),
-        reply: "true".into(),
+        request: None,
+        reply: "{}".into(),
         refusals: Vec::new(),
         requires: Vec::new(),
-    };
-    let parameter = |name: &str| KeySource::PathParameter(name.into());
-    let subscription = |event_type: &str, topic: &str, untyped| Subscription {
+    }
+}
+
+/// A subscription of the group `desk`, with the key at `/ticket/id`.
+pub(crate) fn subscription(event_type: &str, topic: &str, untyped: bool) -> Subscription {
+    Subscription {
         event_type: event_type.into(),
         topic: topic.into(),
         group: "desk".into(),
@@ -29,13 +38,35 @@ pub(crate) fn sound() -> Description {
         schema: "{}".into(),
         version: 1,
         older: Vec::new(),
-    };
-    let publication = |event_type: &str| Publication {
+    }
+}
+
+/// A publication to the topic `out`.
+pub(crate) fn publication(event_type: &str) -> Publication {
+    Publication {
         event_type: event_type.into(),
         topic: "out".into(),
         schema: "{}".into(),
         version: 1,
+    }
+}
+
+/// A timer.
+pub(crate) fn timer(name: &str) -> TimerDescription {
+    TimerDescription {
+        name: name.into(),
+        schema: "{}".into(),
+    }
+}
+
+/// A valid description with everything that one can have.
+pub(crate) fn sound() -> Description {
+    let command = |name: &str, method, path: &str, kind, key| Command {
+        request: Some(r#"{"type":"object"}"#.into()),
+        reply: "true".into(),
+        ..command(name, method, path, kind, key)
     };
+    let parameter = |name: &str| KeySource::PathParameter(name.into());
     Description {
         settings: Some(SettingsDescription {
             schema: r#"{"type":"object","properties":{"patience":{"type":"integer","minimum":1}}}"#
@@ -44,6 +75,7 @@ pub(crate) fn sound() -> Description {
         }),
         metadata: vec!["x-tenant".into()],
         claims: vec!["team".into()],
+        has_open_refusals: false,
         name: "help-desk-2".into(),
         version: "1.0.0".into(),
         summary: "Answers.".into(),
@@ -106,12 +138,7 @@ pub(crate) fn sound() -> Description {
             subscription("asked", "in-too", true),
         ],
         publications: vec![publication("answered"), publication("moved")],
-        timers: ["remind", "escalate"]
-            .map(|name| TimerDescription {
-                name: name.into(),
-                schema: "{}".into(),
-            })
-            .into(),
+        timers: vec![timer("remind"), timer("escalate")],
         listings: Vec::new(),
     }
 }

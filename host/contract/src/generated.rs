@@ -6,8 +6,8 @@
 /// Defines `description`, which converts the type of the generated module `$t` to this crate's, and
 /// `refusal_kind`. Imports `$t` as `t` and this crate's types as `d`.
 ///
-/// The module is of the present contract. For that of a frozen one, the second arm takes a function for each
-/// part that it lacks or has in another type.
+/// The module is of the present contract. For that of a frozen one, the second arm takes a function
+/// for each part that it lacks or has in another type.
 #[macro_export]
 macro_rules! description_from_generated {
     ($t:path) => {
@@ -58,6 +58,7 @@ macro_rules! description_from_generated {
                 settings: settings(&mut description),
                 metadata: metadata(&mut description),
                 claims: claims(&mut description),
+                has_open_refusals: false,
                 name: description.name,
                 version: description.version,
                 summary: description.summary,

@@ -13,6 +13,7 @@ use crate::message::{Caller, Envelope, Message, Origin};
 use crate::record::{Record, header};
 use saga_contract::description::{Description, Subscription};
 use saga_contract::json;
+use saga_contract::reason::shorten;
 use saga_contract::schema::write_integers;
 
 /// The result of admitting a record.
@@ -168,9 +169,9 @@ fn version(record: &Record) -> Result<u32, String> {
     match headers.find(|(name, _)| name == header::DATA_VERSION) {
         None => Ok(1),
         Some((name, text)) => (text.parse().ok().filter(|version| *version > 0)).ok_or_else(|| {
-            format!(
+            shorten(format!(
                 "header {name} is {text:?}, not the version of the event: a whole number from 1"
-            )
+            ))
         }),
     }
 }
@@ -206,7 +207,7 @@ fn body_and_key(
     let text =
         std::str::from_utf8(value).map_err(|error| format!("value is not UTF-8: {error}"))?;
     let mut json = json::parse(text).map_err(|reason| format!("value {reason}"))?;
-    let is_rewritten = write_integers(&mut json, text, schema);
+    let is_rewritten = write_integers(&mut json, schema);
     Ok(Admitted {
         version,
         key: key_at(&json, pointer, limits)?,

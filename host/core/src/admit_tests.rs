@@ -57,6 +57,7 @@ fn description() -> Description {
         settings: None,
         metadata: Vec::new(),
         claims: Vec::new(),
+        has_open_refusals: false,
     }
 }
 

@@ -15,8 +15,8 @@ pub struct TurnLimits {
     /// Bytes of an aggregate's key. Keys are in every row, so a long one costs everywhere.
     #[schemars(range(min = 1, max = 64 << 20))]
     pub key_bytes: usize,
-    /// Bytes of a record's id, source, correlation and trace context. They are stored in all rows
-    /// that the record leads to.
+    /// Bytes of a record's id, source, correlation and trace context, and of a header that the rules
+    /// ask for. They are stored in all rows that the record leads to.
     #[schemars(range(min = 1, max = 64 << 20))]
     pub attribute_bytes: usize,
     /// Bytes of one aggregate's state. It is read and written in full in every turn.

@@ -15,6 +15,18 @@ pub enum Origin {
     Timer,
 }
 
+impl Origin {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Event => "event",
+            Self::Timer => "timer",
+        }
+    }
+}
+
 /// Who sent a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {

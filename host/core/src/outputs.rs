@@ -5,6 +5,7 @@
 use std::fmt;
 
 use saga_contract::description::{Description, RefusalKind};
+use serde::de::IgnoredAny;
 
 use crate::outcome::Refusal;
 use crate::rules::{Fault, FaultKind};
@@ -46,6 +47,16 @@ pub trait OutputSchemas: Send + Sync {
     fn check(&self, output: Output<'_>, text: &str) -> Result<(), String>;
 }
 
+/// Checks that an output is JSON.
+///
+/// # Errors
+/// The mistake and its place, in words that follow the name of the output.
+pub fn check_json(text: &str) -> Result<(), String> {
+    serde_json::from_str::<IgnoredAny>(text)
+        .map(drop)
+        .map_err(|error| format!("is not JSON: {error}"))
+}
+
 /// Checks that an output is JSON, and that it matches its schema if there are schemas.
 ///
 /// # Errors
@@ -57,9 +68,7 @@ pub(crate) fn check(
 ) -> Result<(), Fault> {
     let checked = match schemas {
         Some(schemas) => schemas.check(output, text),
-        None => serde_json::from_str::<serde::de::IgnoredAny>(text)
-            .map(drop)
-            .map_err(|error| format!("is not JSON: {error}")),
+        None => check_json(text),
     };
     checked.map_err(|mismatch| Fault::new(FaultKind::BadOutput, format!("{output} {mismatch}")))
 }
@@ -73,6 +82,9 @@ pub(crate) fn check_refusal(
     command: &str,
     refusal: &Refusal,
 ) -> Result<(), Fault> {
+    if description.has_open_refusals {
+        return Ok(());
+    }
     let declared = description.command(command).is_none_or(|command| {
         let mut refusals = command.refusals.iter();
         refusals.any(|one| one.kind == refusal.kind && one.code == refusal.code)

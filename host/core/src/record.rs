@@ -58,8 +58,8 @@ pub struct Attributes {
     pub digest: Option<String>,
     /// `traceparent`.
     pub traceparent: Option<String>,
-    /// Further headers: those of a record that the rules may ask for, the version of its event, what a dead letter
-    /// was.
+    /// Further headers: those of a record that the rules may ask for, the version of its event, and
+    /// those that describe a dead letter.
     pub extra: Vec<(String, String)>,
 }
 

@@ -74,6 +74,7 @@ fn description() -> Description {
         settings: None,
         metadata: Vec::new(),
         claims: Vec::new(),
+        has_open_refusals: false,
     }
 }
 
@@ -771,6 +772,10 @@ fn a_declared_refusal_is_one_of_the_kind_and_code() {
         declare(RefusalKind::Conflict, "not"),
     ];
     assert!(!refuse(&description));
+    // Contract 0.1 lists refusals for the API document only.
+    description.has_open_refusals = true;
+    assert!(refuse(&description));
+    description.has_open_refusals = false;
     let close = description
         .commands
         .iter_mut()

@@ -1,8 +1,8 @@
 //! Conversion between record headers and attributes: CloudEvents 1.0 in Kafka's binary mode, and
 //! W3C trace context.
 //!
-//! Every header is optional. Others than the attributes are kept as they are, because rules may ask for
-//! them. A value that is not UTF-8 counts as missing: a header never makes a record unreadable.
+//! Every header is optional. Others than the attributes are kept as they are, because rules may ask
+//! for them. A value that is not UTF-8 counts as missing: a header never makes a record unreadable.
 
 use rdkafka::message::{BorrowedHeaders, Header, Headers, OwnedHeaders};
 use saga_core::record::{Attributes, Record, header};
@@ -16,7 +16,8 @@ const JSON: &str = "application/json";
 /// Headers that are written anew for every record.
 const OWN: [&str; 3] = [header::CONTENT_TYPE, header::SPEC_VERSION, header::TIME];
 
-/// Most other headers that are kept.
+/// Most other headers that are kept, besides the version of the event: without that, its body would
+/// be read as one of version 1.
 const OTHERS: usize = 64;
 
 /// Most bytes of another header's value that are kept.
@@ -32,6 +33,7 @@ pub(crate) fn read(headers: Option<&BorrowedHeaders>) -> (Attributes, Option<u64
     // read, or it would come again for ever.
     let read = panics::caught(|| {
         let (mut attributes, mut made_at) = <(Attributes, Option<u64>)>::default();
+        let mut version = None;
         for header in headers.iter() {
             let text = header
                 .value
@@ -45,13 +47,17 @@ pub(crate) fn read(headers: Option<&BorrowedHeaders>) -> (Attributes, Option<u64
                 continue;
             }
             let is_kept = |text: &&str| !OWN.contains(&header.key) && text.len() <= OTHER_BYTES;
-            if let Some(text) = text.filter(is_kept)
+            if header.key == header::DATA_VERSION {
+                version = text.map(str::to_owned);
+            } else if let Some(text) = text.filter(is_kept)
                 && attributes.extra.len() < OTHERS
             {
                 let other = (header.key.to_owned(), text.to_owned());
                 attributes.extra.push(other);
             }
         }
+        let version = version.map(|text| (header::DATA_VERSION.to_owned(), text));
+        attributes.extra.extend(version);
         (attributes, made_at)
     });
     read.unwrap_or_else(|| {
@@ -181,9 +187,14 @@ mod tests {
                 value: Some("acme"),
             });
         }
+        headers = headers.insert(Header {
+            key: header::DATA_VERSION,
+            value: Some("2"),
+        });
         let (attributes, _) = read(Some(headers.as_borrowed()));
-        let kept = vec![("tenant".to_owned(), "acme".to_owned()); OTHERS];
-        assert_eq!(attributes.extra, kept);
+        let mut kept = vec![("tenant".to_owned(), "acme".to_owned()); OTHERS];
+        kept.push((header::DATA_VERSION.to_owned(), "2".to_owned()));
+        assert_eq!(attributes.extra, kept, "the version is read in any case");
     }
 
     #[test]

@@ -253,9 +253,10 @@ pub(super) fn moved(component: &Component, engine: &Engine) -> wasmtime::Result<
     reason = "wasmtime can't check compiled code; see the safety comment"
 )]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the code must come from `Engine::precompile_component`. It comes from a component that
-    // runs, from this program through a pipe, or with a proof under a key that only the host's user can read, which states
-    // that, the component, and the version and settings of the engine.
+    // SAFETY: the code must come from `Engine::precompile_component`. It comes from a component of
+    // this process, from this program through a pipe, or with a proof under a key that only the
+    // host's user can read, which states that, the component, and the version and settings of the
+    // engine.
     unsafe { Component::deserialize(engine, code) }
 }
 

@@ -1,8 +1,9 @@
 //! One callable instance of a component.
 //!
 //! An instance is reused from turn to turn, so that a call costs a few microseconds, unless each
-//! call is to have an instance of its own ([`InstanceUse::Fresh`]). After a fault it is discarded and the next call creates a new one, so that no other turn sees
-//! the memory of a faulted one (invariant 8).
+//! call is to have an instance of its own ([`InstanceUse::Fresh`]). After a fault it is discarded
+//! and the next call creates a new one, so that no other turn sees the memory of a faulted one
+//! (invariant 8).
 //!
 //! Leftovers of earlier turns may be why a reused instance faults: memory that is never freed,
 //! handles that are never closed. Such a fault counts only after the same call has faulted on a

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use saga_contract::description::Description;
 use saga_contract::json;
-use saga_core::outputs::{MISMATCH, Output, OutputSchemas};
-use serde::de::IgnoredAny;
+use saga_core::outputs::{MISMATCH, Output, OutputSchemas, check_json};
 use serde_json::Value;
 
 use super::{Schema, SchemaError};
@@ -77,12 +76,7 @@ impl Expected {
 impl OutputSchemas for DeclaredOutputs {
     fn check(&self, output: Output<'_>, text: &str) -> Result<(), String> {
         let schema = match self.expected(output) {
-            Expected::Json => {
-                let parsed = serde_json::from_str::<IgnoredAny>(text);
-                return parsed
-                    .map(drop)
-                    .map_err(|error| format!("is not JSON: {error}"));
-            }
+            Expected::Json => return check_json(text),
             Expected::Schema(schema) => schema,
         };
         let value = json::parse(text)?;

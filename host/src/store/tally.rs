@@ -5,13 +5,3 @@
 //! commit, or soon; a crash may lose the last of these.
 
 pub use saga_core::commit::{Tally, Verdict};
-use saga_core::message::Origin;
-
-/// The word for an origin in the table.
-pub(super) fn word(origin: Origin) -> &'static str {
-    match origin {
-        Origin::Command => "command",
-        Origin::Event => "event",
-        Origin::Timer => "timer",
-    }
-}

@@ -6,9 +6,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use saga_contract::description::Description;
-pub use saga_core::worker::Lane;
-
 use saga_core::outputs::OutputSchemas;
+pub use saga_core::worker::Lane;
 
 use crate::base::generation::Generation;
 

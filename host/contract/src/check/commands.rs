@@ -145,7 +145,7 @@ fn together(description: &Description, found: &mut Problems) {
         }
         for refusal in &command.refusals {
             let (other, there) = *refusals.entry(&refusal.code).or_insert((refusal, name));
-            if other != refusal {
+            if other != refusal && !description.has_open_refusals {
                 let reason = format!(
                     "refusal `{}` has another kind or summary than in command {there}: declare it once",
                     refusal.code

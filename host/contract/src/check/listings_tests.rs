@@ -8,21 +8,12 @@
 use super::*;
 use crate::check::problems;
 use crate::description::{Command, Endpoint, StateDescription};
+use crate::fixture;
 
 /// A participant with one listing.
 fn sound() -> Description {
-    let command = |name: &str, path: &str, kind, key| Command {
-        name: name.into(),
-        summary: "Does something.".into(),
-        method: Method::Put,
-        path: path.into(),
-        kind,
-        key,
-        request: None,
-        reply: "{}".into(),
-        refusals: Vec::new(),
-        requires: Vec::new(),
-    };
+    let command =
+        |name: &str, path: &str, kind, key| fixture::command(name, Method::Put, path, kind, key);
     let filter = |parameter: &str, kind: &str| Filter {
         parameter: parameter.into(),
         pointer: format!("/{parameter}"),
@@ -33,6 +24,7 @@ fn sound() -> Description {
         settings: None,
         metadata: Vec::new(),
         claims: Vec::new(),
+        has_open_refusals: false,
         name: "desk".into(),
         version: "1.0.0".into(),
         summary: "Does something.".into(),

@@ -327,6 +327,19 @@ fn commands() {
 }
 
 #[test]
+fn rules_of_contract_0_1_may_describe_a_refusal_in_several_ways() {
+    let mut description = sound();
+    description.commands[0].refusals = vec![refusal("full")];
+    description.commands[2].refusals = vec![RefusalDescription {
+        summary: "Another sentence.".into(),
+        ..refusal("full")
+    }];
+    assert_eq!(problems(&description).len(), 1);
+    description.has_open_refusals = true;
+    assert_eq!(problems(&description), []);
+}
+
+#[test]
 fn a_read_may_be_asked_with_any_method_and_a_create_may_have_no_location() {
     let mut description = sound();
     description.commands[1].method = Method::Put;
@@ -592,6 +605,11 @@ fn headers_claims_and_permissions() {
             "`cookie` carries secrets",
         ),
         (
+            |d| d.metadata = vec!["authorization".into()],
+            "metadata",
+            "`authorization` carries secrets",
+        ),
+        (
             |d| d.metadata = vec!["a".into(), "a".into()],
             "metadata",
             "lists `a` twice",
@@ -605,6 +623,11 @@ fn headers_claims_and_permissions() {
             |d| d.claims = vec![String::new()],
             "claims",
             "the name of a claim has 0 bytes",
+        ),
+        (
+            |d| d.claims = vec!["c".repeat(129)],
+            "claims",
+            "the name of a claim has 129 bytes: use 1 to 128",
         ),
         (
             |d| d.commands[0].requires = vec!["rooms close".into()],

@@ -11,21 +11,18 @@ use crate::json;
 use crate::number::Decimal;
 
 /// Brings every number that the schema says is an integer into the notation of integers, and returns
-/// true if that changed the value. `text` is the value's text, and `schema` the text of a JSON Schema.
-/// An integer beyond 64 bits stays as it is.
-pub fn write_integers(value: &mut Value, text: &str, schema: &str) -> bool {
-    // Almost all bodies end here.
-    if !text.contains(['.', 'e', 'E']) {
-        return false;
-    }
-    let mut places = Vec::new();
-    find(value, &mut String::new(), &mut places);
-    if places.is_empty() {
+/// true if that changed the value. `schema` is the text of a JSON Schema. An integer beyond 64 bits
+/// stays as it is.
+pub fn write_integers(value: &mut Value, schema: &str) -> bool {
+    // Almost all bodies end here, and cost nothing but the walk.
+    if !is_any_written_otherwise(value) {
         return false;
     }
     let Ok(schema) = json::parse(schema) else {
         return false;
     };
+    let mut places = Vec::new();
+    find(value, &mut String::new(), &mut places);
     let mut is_changed = false;
     for (pointer, integer) in places {
         if types_at(&schema, &pointer).is_ok_and(Types::is_integer)
@@ -38,19 +35,32 @@ pub fn write_integers(value: &mut Value, text: &str, schema: &str) -> bool {
     is_changed
 }
 
-/// The numbers that are integers in another notation, with their pointers. Recurses as deep as JSON
-/// is read.
+/// An integer that is written in another notation, in that of integers.
+fn integer(number: &Number) -> Option<Number> {
+    let text = number.as_str();
+    if !text.contains(['.', 'e', 'E']) {
+        return None;
+    }
+    Decimal::of(text)?.integer()?.parse().ok()
+}
+
+/// Recurses as deep as JSON is read, as [`find`] does.
+fn is_any_written_otherwise(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => integer(number).is_some(),
+        Value::Array(values) => values.iter().any(is_any_written_otherwise),
+        Value::Object(members) => members.values().any(is_any_written_otherwise),
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
+    }
+}
+
+/// The integers that are written in another notation, with their pointers.
 fn find(value: &Value, pointer: &mut String, found: &mut Vec<(String, Number)>) {
     let length = pointer.len();
     match value {
         Value::Number(number) => {
-            let text = number.as_str();
-            if text.contains(['.', 'e', 'E'])
-                && let Some(integer) = Decimal::of(text).and_then(|decimal| decimal.integer())
-                && let Ok(integer) = integer.parse()
-            {
-                found.push((pointer.clone(), integer));
-            }
+            let integer = integer(number);
+            found.extend(integer.map(|integer| (pointer.clone(), integer)));
         }
         Value::Array(values) => {
             for (index, value) in values.iter().enumerate() {
@@ -91,7 +101,7 @@ mod tests {
 
     fn rewritten(text: &str) -> Option<String> {
         let mut value = json::parse(text).unwrap();
-        write_integers(&mut value, text, SCHEMA).then(|| value.to_string())
+        write_integers(&mut value, SCHEMA).then(|| value.to_string())
     }
 
     #[test]
@@ -100,6 +110,13 @@ mod tests {
         let found = json::parse(&rewritten(text).unwrap()).unwrap();
         let wanted = r#"{"id":1,"price":300.00,"counts":[2,300],"a/b":-4,"open":5.0}"#;
         assert_eq!(found, json::parse(wanted).unwrap());
+    }
+
+    #[test]
+    fn a_whole_body_may_be_an_integer() {
+        let mut value = json::parse("7.0").unwrap();
+        assert!(write_integers(&mut value, r#"{"type":"integer"}"#));
+        assert_eq!(value, json::parse("7").unwrap());
     }
 
     #[test]

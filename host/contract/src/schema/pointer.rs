@@ -52,18 +52,18 @@ pub(crate) fn is_pointer(text: &str) -> bool {
     text.starts_with('/') && escapes.all(|rest| rest.starts_with(['0', '1']))
 }
 
-/// The types that a schema allows at a pointer.
+/// The types that a schema allows at a pointer, or, at `""`, of the whole value.
 ///
 /// # Errors
 /// If it allows nothing there.
 pub(crate) fn types_at(schema: &Value, pointer: &str) -> Result<Types, Nowhere> {
-    let names = pointer.strip_prefix('/').unwrap_or(pointer);
-    if names.split('/').count() > PARTS {
+    let parts = || pointer.split('/').skip(1);
+    if parts().count() > PARTS {
         return Err(Nowhere::TooDeep);
     }
     let mut places = vec![vec![Node::whole(schema)]];
     let mut within = String::new();
-    for part in names.split('/') {
+    for part in parts() {
         let Some(branches) = branches(&places) else {
             return Ok(Types::ALL);
         };
@@ -237,6 +237,7 @@ mod tests {
         let inner = json!({"type": "object", "properties": {"id": string}});
         let two = json!({"properties": {"a": {"type": "integer"}}});
         let rows = [
+            (string.clone(), "", "a string"),
             (json!({"properties": {"a": string}}), "/a", "a string"),
             (
                 json!({"properties": {"a/b~c": string}}),

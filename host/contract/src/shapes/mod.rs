@@ -280,8 +280,8 @@ fn covers(told: &str, other: &str) -> bool {
     }
 }
 
-/// Compares an event's subscription with its publication; the key must be present too. Finds nothing if
-/// the version that is published is not read.
+/// Compares an event's subscription with its publication; the key must be present too. Finds
+/// nothing if the version that is published is not read.
 fn of_event(read: &Subscription, written: &Publication) -> Comparison {
     let Some((key, read)) = read.shape(written.version) else {
         return Comparison::default();

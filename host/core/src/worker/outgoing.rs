@@ -40,9 +40,9 @@ pub(super) fn outbox(
     events.into_iter().filter_map(row)
 }
 
-/// The record for the dead-letter topic: the original key, value and attributes, and the reason. A
-/// key or value that is too large to be published is left out, which the record notes; the letter
-/// in the store has both.
+/// The record for the dead-letter topic: the original key, value and headers, and the reason. What is
+/// too large to be published is left out; the record notes that of the key and the value. The letter
+/// in the store has all.
 pub(super) fn dead_letter(
     limits: &TurnLimits,
     active: &impl ActiveRules,
@@ -61,6 +61,8 @@ pub(super) fn dead_letter(
     for (_, attribute) in attributes.named_mut() {
         *attribute = attribute.take().filter(|text| text.len() <= longest);
     }
+    let is_short = |(name, value): &(String, String)| name.len() + value.len() <= longest;
+    attributes.extra.retain(is_short);
     let source = attributes.source.take();
     attributes
         .extra

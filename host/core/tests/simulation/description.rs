@@ -146,6 +146,7 @@ pub(crate) fn description(role: Role, shape: Shape) -> Description {
     Description {
         metadata: Vec::new(),
         claims: Vec::new(),
+        has_open_refusals: false,
         name: role.name().into(),
         version: "1.0.0".into(),
         summary: String::new(),

@@ -43,7 +43,11 @@ pub(super) fn describe(
     store: &mut Store<Sandbox>,
 ) -> wasmtime::Result<Description> {
     let rules = participant.saga_participant_rules();
-    rules.call_describe(store).map(description)
+    let described = rules.call_describe(store).map(description)?;
+    Ok(Description {
+        has_open_refusals: true,
+        ..described
+    })
 }
 
 pub(super) fn handle(

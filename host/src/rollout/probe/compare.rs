@@ -1,6 +1,5 @@
 //! Differences between two decisions on one message: in the state, an event, a timer, the reply.
 
-use saga_contract::description::RefusalKind;
 use saga_core::outcome::{Event, Outcome, Refusal, Reply, StateChange, TimerChange};
 use serde_json::{Value, json};
 
@@ -16,7 +15,7 @@ const PARTS: usize = 256;
 pub(super) fn parts(decided: &Outcome, answer: &TrialAnswer) -> Vec<DifferingPart> {
     let mut found = DifferingParts(Vec::new());
     match answer {
-        TrialAnswer::Decided(outcome) => found.outcomes(decided, outcome),
+        TrialAnswer::Decided(outcome) => return outcomes(decided, outcome),
         TrialAnswer::Malformed(why) => {
             found.differ("answer", "decided", &format!("malformed: {why}"))
         }
@@ -24,6 +23,13 @@ pub(super) fn parts(decided: &Outcome, answer: &TrialAnswer) -> Vec<DifferingPar
             found.differ("answer", "decided", &format!("retry later: {why}"))
         }
     }
+    found.0
+}
+
+/// The differences between two decisions.
+pub(super) fn outcomes(one: &Outcome, other: &Outcome) -> Vec<DifferingPart> {
+    let mut found = DifferingParts(Vec::new());
+    found.outcomes(one, other);
     found.0
 }
 
@@ -141,19 +147,13 @@ fn reply(reply: &Reply) -> Value {
             detail,
             pointer,
         }) => {
-            let kind = match kind {
-                RefusalKind::Invalid => "invalid",
-                RefusalKind::NotFound => "not-found",
-                RefusalKind::Conflict => "conflict",
-                RefusalKind::Forbidden => "forbidden",
-            };
             json!({"refused": {"kind": kind, "code": code, "detail": detail, "pointer": pointer}})
         }
     }
 }
 
 /// JSON text as a value; other text as a string.
-fn parsed(text: &str) -> Value {
+pub(super) fn parsed(text: &str) -> Value {
     saga_contract::json::parse(text).unwrap_or_else(|_| text.into())
 }
 

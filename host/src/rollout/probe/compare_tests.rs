@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+use saga_contract::description::RefusalKind;
 use saga_core::outcome::Timer;
 
 use super::*;

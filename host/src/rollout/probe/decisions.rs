@@ -28,15 +28,7 @@ impl Probing<'_> {
             Origin::Event => Harm::RecordedEvent,
             Origin::Timer => Harm::RecordedTimer,
         };
-        let what = || {
-            let Message { id, name, key, .. } = &message;
-            let origin = match message.origin {
-                Origin::Command => "command",
-                Origin::Event => "event",
-                Origin::Timer => "timer",
-            };
-            format!("can't decide on the recorded {origin} {id}, `{name}` of aggregate {key}")
-        };
+        let what = || format!("can't decide on the recorded {}", purity::name_of(&message));
         let answer = self.tried(harm, what, |trial| decide_again(trial, recorded, &message));
         let Some(answer) = answer else {
             return;
@@ -72,7 +64,8 @@ impl Probing<'_> {
             recorded.digest == self.digest && recorded.state_version == self.candidate.version();
         if let Some(difference) = ResultDifference::of_parts(parts).filter(|_| is_same) {
             let told = difference.told("was decided by the same rules before", "now");
-            let reason = purity::reason(&purity::name_of(message), &told);
+            let on = format!("the {}", purity::name_of(message));
+            let reason = purity::reason(&on, &told);
             self.failures.add(Harm::Impure, reason);
         }
     }

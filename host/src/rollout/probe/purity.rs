@@ -1,14 +1,13 @@
 //! Are rules a function of their input? A call is made twice on one instance and once on a fresh
 //! one, and all three must give the same result (invariant 7).
 
-use saga_core::message::{Message, Origin};
+use saga_core::message::Message;
 use saga_core::outcome::{Disposition, Outcome};
 use saga_core::rules::Fault;
 use serde_json::Value;
 
 use super::super::report::DifferingPart;
-use super::compare;
-use super::trial::TrialAnswer;
+use super::{compare, json};
 
 /// Characters of a value in a reason.
 const VALUE: usize = 80;
@@ -52,8 +51,7 @@ impl ResultDifference {
 impl Comparable for Result<Outcome, Disposition> {
     fn difference(&self, other: &Self) -> Option<ResultDifference> {
         if let (Ok(one), Ok(other)) = (self, other) {
-            let other = TrialAnswer::Decided(Box::new(other.clone()));
-            return ResultDifference::of_parts(&compare::parts(one, &other));
+            return ResultDifference::of_parts(&compare::outcomes(one, other));
         }
         let (one, other) = (word(self), word(other));
         (one != other).then(|| ResultDifference {
@@ -66,9 +64,8 @@ impl Comparable for Result<Outcome, Disposition> {
 
 impl Comparable for String {
     fn difference(&self, other: &Self) -> Option<ResultDifference> {
-        let value = |text: &str| saga_contract::json::parse(text).unwrap_or_else(|_| text.into());
-        let (one, other) = (value(self), value(other));
-        let found = super::json::differences(Some(&one), Some(&other), 1);
+        let (one, other) = (compare::parsed(self), compare::parsed(other));
+        let found = json::differences(Some(&one), Some(&other), 1);
         let (pointer, one, other) = found.into_iter().next()?;
         let place = format!("state {pointer}").trim_end().to_owned();
         Some(ResultDifference {
@@ -102,13 +99,9 @@ pub(super) fn difference<T: Comparable>(
 
 /// The name of a message in a reason.
 pub(super) fn name_of(message: &Message) -> String {
-    let origin = match message.origin {
-        Origin::Command => "command",
-        Origin::Event => "event",
-        Origin::Timer => "timer",
-    };
     let Message { id, name, key, .. } = message;
-    format!("the {origin} {id}, `{name}` of aggregate {key}")
+    let origin = message.origin.word();
+    format!("{origin} {id}, `{name}` of aggregate {key}")
 }
 
 /// The reason against rules that are no function of their input.

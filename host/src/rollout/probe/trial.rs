@@ -172,7 +172,7 @@ impl<'b> TrialRun<'b> {
             let failed = |why: String| format!("read `{}`: {why}", read.name);
             let terms = self.terms();
             let answer = self.called(
-                || purity::name_of(&message),
+                || format!("the {}", purity::name_of(&message)),
                 |rules| {
                     let decision = again_if_late(|| rules.handle(Some(state), &message))?;
                     match decision.answer {
@@ -268,7 +268,7 @@ impl<'b> TrialRun<'b> {
             correlation: None,
         };
         let answer = self.called(
-            || purity::name_of(message),
+            || format!("the {}", purity::name_of(message)),
             |rules| {
                 let decision = again_if_late(|| rules.handle(state, message))?;
                 let outcome = match decision.answer {

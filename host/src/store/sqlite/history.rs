@@ -6,7 +6,7 @@ use saga_core::message::Origin;
 
 use super::tally;
 use crate::store::history::{GenerationRow, PastGeneration, Quarantined};
-use crate::store::tally::{Tally, Verdict, word};
+use crate::store::tally::{Tally, Verdict};
 
 /// Activations kept of a participant.
 const ACTIVATIONS: i64 = 10_000;
@@ -138,7 +138,7 @@ pub(super) fn last_asked(
             "SELECT max(t.last) FROM tallies t JOIN generations g ON g.id = t.generation
              WHERE g.participant = ?1 AND t.origin = ?2 AND t.name = ?3",
         )?
-        .query_row(params![participant, word(origin), name], |row| row.get(0))?;
+        .query_row(params![participant, origin.word(), name], |row| row.get(0))?;
     Ok(last.map(|last| last as u64))
 }
 

@@ -46,7 +46,6 @@ pub(super) fn read(
         let (is_in, was_in): (bool, bool) = (row.get(5)?, row.get(6)?);
         let key: String = row.get(2)?;
         if let Some(known) = places.get(&key).and_then(|at| changes.changed.get_mut(*at)) {
-            known.is_in = is_in;
             known.was_in |= was_in;
             continue;
         }

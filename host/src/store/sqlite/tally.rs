@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 use saga_core::message::Origin;
 
 pub(super) use crate::store::tally::Tally;
-use crate::store::tally::{Verdict, word};
+use crate::store::tally::Verdict;
 
 /// Unwritten sums. There are few names, so a list is faster than a map.
 #[derive(Debug, Default)]
@@ -74,7 +74,7 @@ impl Tallies {
             )?
             .execute(params![
                 sum.generation,
-                word(sum.origin),
+                sum.origin.word(),
                 sum.name,
                 sum.decisions,
                 sum.refusals,

@@ -517,7 +517,9 @@ fn a_dead_letter_never_grows_too_large_to_be_published() {
         &[record(r#"{"code":"A"}"#)
             .of_type("room-cleaned")
             .key(&key)
-            .id(&id)],
+            .id(&id)
+            .header("x-tenant", "acme")
+            .header("x-proof", &"p".repeat(5_000))],
     );
     let host = Start::new(&["booking"], data.path()).start();
     until_consumed(data.path(), "roomEvents");
@@ -546,5 +548,6 @@ fn a_dead_letter_never_grows_too_large_to_be_published() {
         said.contains("dlq-key-omitted") && said.contains("1048000 bytes"),
         "{said}"
     );
+    assert!(said.contains("x-tenant") && said.contains("acme"), "{said}");
     assert!(said.len() < 5_000, "{} bytes", said.len());
 }

@@ -1,4 +1,5 @@
-//! What rules put out must match the schemas that they declare: nothing else is stored, published or answered.
+//! What rules put out must match the schemas that they declare: nothing else is stored, published or
+//! answered.
 
 use serde_json::{Value, json};
 

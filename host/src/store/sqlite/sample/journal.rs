@@ -14,7 +14,6 @@ use serde::Deserialize;
 use super::{Patience, SampleRoom};
 use crate::store::sample::Recorded;
 use crate::store::sample::choose::{Ranking, choose};
-use crate::store::tally;
 
 /// Decisions read at the end of the journal.
 const LATEST: i64 = 10_000;
@@ -122,7 +121,7 @@ impl JournalLook<'_> {
             };
             self.seen.push(SeenDecision {
                 seq,
-                origin: tally::word(origin),
+                origin: origin.word(),
                 name,
                 is_on_nothing: state.is_none(),
                 bytes: state.unwrap_or(0) as usize + message.len(),
