@@ -179,6 +179,28 @@ mod tests {
     }
 
     #[test]
+    fn the_fulfilment_walk_has_default_files_and_options_for_others() {
+        let files = |arguments: &[&str]| {
+            let arguments = ["saga-demo", "fulfilment"].iter().chain(arguments);
+            let Task::Fulfilment(args) = Cli::try_parse_from(arguments).unwrap().command else {
+                panic!("it is the fulfilment walk");
+            };
+            let files = args.files(Path::new("t"));
+            [files.saga, files.components, files.data].map(|path| path.display().to_string())
+        };
+        assert_eq!(
+            files(&[]),
+            [
+                "t/release/saga",
+                "t/wasm32-wasip2/release",
+                "t/demo-fulfilment"
+            ]
+        );
+        let given = files(&["--saga", "s", "--components", "c", "--data", "d"]);
+        assert_eq!(given, ["s", "c", "d"]);
+    }
+
+    #[test]
     fn a_cluster_without_kafka_is_refused() {
         let parsed = Cli::try_parse_from(["saga-demo", "walk", "--bootstrap", "k:1"]);
         assert!(parsed.is_err());

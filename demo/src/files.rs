@@ -82,7 +82,7 @@ impl Files {
 impl Binaries {
     /// One host with both participants, over the embedded log.
     pub fn together(&self, data: &Path, ports: ServicePorts) -> Launch {
-        self.host(data)
+        host(&self.saga, data)
             .participant("customer", &self.customer, ports.customer)
             .participant("order", &self.order, ports.order)
     }
@@ -90,22 +90,22 @@ impl Binaries {
     /// Two hosts with one participant each, for [`Launch::over`] Kafka. Each has a directory of its
     /// own in `data`.
     pub fn apart(&self, data: &Path, ports: ServicePorts) -> [Launch; 2] {
-        let host = |name: &str, component: &Path, port| {
-            self.host(&data.join(name))
-                .participant(name, component, port)
+        let alone = |name: &str, component: &Path, port| {
+            host(&self.saga, &data.join(name)).participant(name, component, port)
         };
         [
-            host("customer", &self.customer, ports.customer),
-            host("order", &self.order, ports.order),
+            alone("customer", &self.customer, ports.customer),
+            alone("order", &self.order, ports.order),
         ]
     }
+}
 
-    /// The state of an earlier run may exist, but these rules must be active: hence `--apply`.
-    fn host(&self, data: &Path) -> Launch {
-        Launch {
-            own_group: true,
-            ..Launch::new(&self.saga, data).arguments(&["--apply"])
-        }
+/// A host without participants. The state of an earlier run may exist, but the given rules must be
+/// active: hence `--apply`.
+pub(crate) fn host(saga: &Path, data: &Path) -> Launch {
+    Launch {
+        own_group: true,
+        ..Launch::new(saga, data).arguments(&["--apply"])
     }
 }
 
@@ -141,7 +141,11 @@ pub fn check(launch: &Launch) -> Result<()> {
     Ok(())
 }
 
-fn check_file(path: &Path, option: &str, build: &str) -> Result<()> {
+/// Checks that a file exists.
+///
+/// # Errors
+/// It does not; the text says how to build it, and with which option to say where it is.
+pub(crate) fn check_file(path: &Path, option: &str, build: &str) -> Result<()> {
     ensure!(
         path.is_file(),
         "{} does not exist: build it with `{build}`, or say with {option} where it is",

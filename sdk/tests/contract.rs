@@ -776,6 +776,30 @@ fn a_chain_of_versions_with_a_gap_is_a_mistake() {
     assert!(names("versions must follow each other"), "{problems:?}");
 }
 
+struct TwoTopics;
+
+impl Participant for TwoTopics {
+    type State = u32;
+    type Key = String;
+
+    fn contract() -> Contract<u32> {
+        let grow = |_: Option<u32>, grown: grown::V3, _: &Turn| Decision::put(grown.millimetres);
+        let greenhouse = EventType::<grown::V3>::new("grown", "greenhouse").version(3);
+        Contract::new("two-topics", "1.0.0", "Reads an event from two topics.")
+            .on(Subscription::to(grown::V3, "two-topics", "/id", grow))
+            .on(Subscription::to(greenhouse, "two-topics", "/id", grow))
+    }
+}
+
+#[test]
+fn an_event_from_two_topics_is_a_mistake_since_only_one_handler_is_asked() {
+    let problems = contract_problems::<TwoTopics>();
+    let found = problems
+        .iter()
+        .filter(|one| one.contains("its handler is asked for both"));
+    assert_eq!(found.count(), 1, "{problems:?}");
+}
+
 #[derive(Serialize, Deserialize, JsonSchema)]
 struct Team {
     team: String,

@@ -17,11 +17,12 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow};
 use fulfilment_gateway::adapter;
 use fulfilment_gateway::fake::FakeGateway;
 use saga_testkit::host::{Host, Launch};
 
+use crate::files;
 use crate::hosts;
 use crate::interrupt::Interrupt;
 use crate::walk::page::WalkPage;
@@ -95,23 +96,14 @@ pub async fn run<W: Write>(files: &FulfilmentFiles, page: &mut WalkPage<W>) -> R
 }
 
 fn launch(files: &FulfilmentFiles) -> Result<Launch> {
-    let built = |path: &PathBuf, option: &str, build: &str| {
-        ensure!(
-            path.is_file(),
-            "{} does not exist: build it with `{build}`, or say with {option} where it is",
-            path.display()
-        );
-        Ok(())
-    };
-    built(&files.saga, "--saga", "make build")?;
+    files::check_file(&files.saga, "--saga", "make build")?;
     let mut launch = Launch {
-        own_group: true,
         settings: SETTINGS.to_owned(),
-        ..Launch::new(&files.saga, &files.data).arguments(&["--apply"])
+        ..files::host(&files.saga, &files.data)
     };
     for name in PARTICIPANTS {
         let component = files.components.join(format!("fulfilment_{name}.wasm"));
-        built(&component, "--components", "make components")?;
+        files::check_file(&component, "--components", "make components")?;
         launch = launch.participant(name, &component, 0);
     }
     Ok(launch)

@@ -22,279 +22,190 @@ pub(super) async fn walk<W: Write>(
     gateway: &Mutex<FakeGateway>,
     page: &mut WalkPage<W>,
 ) -> Result<()> {
-    let item = deliver(services, page).await?;
-    let shipped = ship(services, &item, gateway, page).await?;
-    too_many(services, &item, page).await?;
-    decline(services, &item, gateway, page).await?;
-    cancel(services, &item, gateway, page).await?;
-    lose(services, &item, gateway, page).await?;
-    books(services, (&item, shipped), gateway, page).await
+    let item = new_item(services).await?;
+    let mut walk = Walk {
+        services,
+        gateway,
+        page,
+        item,
+    };
+    walk.deliver().await?;
+    let shipped = walk.ship().await?;
+    walk.too_many().await?;
+    walk.decline().await?;
+    walk.cancel().await?;
+    walk.lose().await?;
+    walk.books(shipped).await
 }
 
-async fn deliver<W: Write>(services: &mut Services, page: &mut WalkPage<W>) -> Result<String> {
-    page.heading("Stock comes in")?;
-    // Each walk on the same directory has an item of its own.
+/// The name of an item that no walk on the same directory has used.
+async fn new_item(services: &mut Services) -> Result<String> {
     let items = get(&mut services.inventory, "/items?limit=200").await?;
     let number = items
         .pointer("/items")
         .and_then(Value::as_array)
         .map_or(0, Vec::len);
-    let item = format!("lamp-{}", number + 1);
-    let path = format!("/items/{item}/deliveries");
-    post(
-        &mut services.inventory,
-        &path,
-        &json!({"quantity": DELIVERED}),
-        page,
-    )
-    .await?;
-    Ok(item)
+    Ok(format!("lamp-{}", number + 1))
 }
 
-/// Places an order; returns its path and number.
-async fn place<W: Write>(
-    services: &mut Services,
-    item: &str,
-    (quantity, cents): (u64, u64),
-    page: &mut WalkPage<W>,
-) -> Result<(String, u64)> {
-    let body = json!({"item": item, "quantity": quantity, "cents": cents});
-    let placed = post(&mut services.orders, "/orders", &body, page).await?;
-    let order = placed.pointer("/order").and_then(Value::as_u64);
-    let order = order.context("the walk can't go on without an order")?;
-    Ok((format!("/orders/{order}"), order))
+/// What all steps use.
+struct Walk<'w, W> {
+    services: &'w mut Services,
+    gateway: &'w Mutex<FakeGateway>,
+    page: &'w mut WalkPage<W>,
+    item: String,
 }
 
-/// An order that goes well; returns its amount.
-async fn ship<W: Write>(
-    services: &mut Services,
-    item: &str,
-    gateway: &Mutex<FakeGateway>,
-    page: &mut WalkPage<W>,
-) -> Result<u64> {
-    page.heading("An order is reserved, paid and shipped")?;
-    let cents = 4_200;
-    lock(gateway).goes(vec![Trouble::AnswerLost, Trouble::CallLost, Trouble::None]);
-    let calls = lock(gateway).calls();
-    let (path, order) = place(services, item, (2, cents), page).await?;
-    page.say("The inventory reserves the stock. Rules can't call a payment gateway: payments writes down")?;
-    page.say("that it must charge, an adapter finds that in the list and does it, and reports by a command.")?;
-    becomes(
-        &mut services.orders,
-        &path,
-        ("/state", json!("APPROVED")),
-        page,
-    )
-    .await?;
-    let calls = lock(gateway).calls() - calls;
-    page.say(&format!("The gateway lost an answer, then a call, so the adapter called it {calls} times, always with"))?;
-    page.say(&format!(
-        "the key {}: it charged once. Now the warehouse dispatches:",
-        key_of(order)
-    ))?;
-    page.must_be(
-        "money that the gateway holds for the order",
-        cents,
-        lock(gateway).held(&key_of(order)),
-    )?;
-    becomes(
-        &mut services.shipping,
-        &format!("/shipments/{order}"),
-        ("/shipment/state", json!("REQUESTED")),
-        page,
-    )
-    .await?;
-    post(
-        &mut services.shipping,
-        &format!("/shipments/{order}/dispatch"),
-        &Value::Null,
-        page,
-    )
-    .await?;
-    becomes(
-        &mut services.orders,
-        &path,
-        ("/state", json!("SHIPPED")),
-        page,
-    )
-    .await?;
-    Ok(cents)
-}
+impl<W: Write> Walk<'_, W> {
+    async fn deliver(&mut self) -> Result<()> {
+        self.page.heading("Stock comes in")?;
+        let path = format!("/items/{}/deliveries", self.item);
+        let delivery = json!({"quantity": DELIVERED});
+        post(&mut self.services.inventory, &path, &delivery, self.page).await?;
+        Ok(())
+    }
 
-async fn too_many<W: Write>(
-    services: &mut Services,
-    item: &str,
-    page: &mut WalkPage<W>,
-) -> Result<()> {
-    page.heading("There is not enough stock")?;
-    let (path, _) = place(services, item, (DELIVERED, 100), page).await?;
-    becomes(
-        &mut services.orders,
-        &path,
-        ("/state", json!("CANCELLED")),
-        page,
-    )
-    .await?;
-    Ok(())
-}
+    /// An order that goes well; returns its amount.
+    async fn ship(&mut self) -> Result<u64> {
+        self.page
+            .heading("An order is reserved, paid and shipped")?;
+        let cents = 4_200;
+        self.gateway()
+            .goes(vec![Trouble::AnswerLost, Trouble::CallLost, Trouble::None]);
+        let calls = self.gateway().calls();
+        let order = self.place(2, cents).await?;
+        self.page.say("The inventory reserves the stock. Rules can't call a payment gateway: payments writes down")?;
+        self.page.say("that it must charge, an adapter finds that in the list and does it, and reports by a command.")?;
+        self.order_becomes(order, "APPROVED").await?;
+        let calls = self.gateway().calls() - calls;
+        self.page.say(&format!("The gateway lost an answer, then a call, so the adapter called it {calls} times, always with"))?;
+        self.page.say(&format!(
+            "the key {}: it charged once. Now the warehouse dispatches:",
+            key_of(order)
+        ))?;
+        self.gateway_holds(order, cents)?;
+        self.shipment_becomes(order, "REQUESTED").await?;
+        let path = format!("/shipments/{order}/dispatch");
+        post(&mut self.services.shipping, &path, &Value::Null, self.page).await?;
+        self.order_becomes(order, "SHIPPED").await?;
+        Ok(cents)
+    }
 
-async fn decline<W: Write>(
-    services: &mut Services,
-    item: &str,
-    gateway: &Mutex<FakeGateway>,
-    page: &mut WalkPage<W>,
-) -> Result<()> {
-    page.heading("The gateway declines, and the stock is free again")?;
-    lock(gateway).goes(Vec::new());
-    let (path, _) = place(services, item, (3, MOST_CENTS + 1), page).await?;
-    becomes(
-        &mut services.orders,
-        &path,
-        ("/state", json!("CANCELLED")),
-        page,
-    )
-    .await?;
-    becomes(
-        &mut services.inventory,
-        &format!("/items/{item}"),
-        ("/free", json!(DELIVERED - 2)),
-        page,
-    )
-    .await?;
-    Ok(())
-}
+    async fn too_many(&mut self) -> Result<()> {
+        self.page.heading("There is not enough stock")?;
+        let order = self.place(DELIVERED, 100).await?;
+        self.order_becomes(order, "CANCELLED").await
+    }
 
-async fn cancel<W: Write>(
-    services: &mut Services,
-    item: &str,
-    gateway: &Mutex<FakeGateway>,
-    page: &mut WalkPage<W>,
-) -> Result<()> {
-    page.heading("A client cancels an order that is paid")?;
-    let (path, order) = place(services, item, (1, 900), page).await?;
-    becomes(
-        &mut services.orders,
-        &path,
-        ("/state", json!("APPROVED")),
-        page,
-    )
-    .await?;
-    post(
-        &mut services.orders,
-        &format!("{path}/cancel"),
-        &Value::Null,
-        page,
-    )
-    .await?;
-    page.say("First the shipment is stopped, if it has not left. Then the money goes back, and the stock is free.")?;
-    becomes(
-        &mut services.orders,
-        &path,
-        ("/state", json!("CANCELLED")),
-        page,
-    )
-    .await?;
-    becomes(
-        &mut services.shipping,
-        &format!("/shipments/{order}"),
-        ("/shipment/state", json!("STOPPED")),
-        page,
-    )
-    .await?;
-    page.must_be(
-        "money that the gateway holds for the order",
-        0,
-        lock(gateway).held(&key_of(order)),
-    )?;
-    Ok(())
-}
+    async fn decline(&mut self) -> Result<()> {
+        self.page
+            .heading("The gateway declines, and the stock is free again")?;
+        self.gateway().goes(Vec::new());
+        let order = self.place(3, MOST_CENTS + 1).await?;
+        self.order_becomes(order, "CANCELLED").await?;
+        self.unshipped_is_free().await?;
+        Ok(())
+    }
 
-async fn lose<W: Write>(
-    services: &mut Services,
-    item: &str,
-    gateway: &Mutex<FakeGateway>,
-    page: &mut WalkPage<W>,
-) -> Result<()> {
-    page.heading("The gateway charges, but all its answers are lost")?;
-    lock(gateway).goes(vec![Trouble::AnswerLost]);
-    let (path, order) = place(services, item, (1, 1_500), page).await?;
-    page.say(
-        "The order waits for its payment for 3 seconds (a setting of the rules), then gives up:",
-    )?;
-    becomes(
-        &mut services.orders,
-        &path,
-        ("/state", json!("REFUNDING")),
-        page,
-    )
-    .await?;
-    page.say(
-        "Nobody here knows if the gateway has charged, so the order asks for a refund in any case.",
-    )?;
-    page.say("Once the gateway answers again, the adapter finds that in the list:")?;
-    lock(gateway).goes(Vec::new());
-    becomes(
-        &mut services.orders,
-        &path,
-        ("/state", json!("CANCELLED")),
-        page,
-    )
-    .await?;
-    page.must_be(
-        "money that the gateway holds for the order",
-        0,
-        lock(gateway).held(&key_of(order)),
-    )?;
-    page.say("The report of the charge arrives now, much too late. It changes nothing:")?;
-    let report = format!("/payments/{order}/report");
-    let late = post(
-        &mut services.payments,
-        &report,
-        &json!({"done": "CHARGED"}),
-        page,
-    )
-    .await?;
-    let state = late
-        .pointer("/state")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    page.must_be("state of the payment", "REFUNDED", state)?;
-    Ok(())
-}
+    async fn cancel(&mut self) -> Result<()> {
+        self.page
+            .heading("A client cancels an order that is paid")?;
+        let order = self.place(1, 900).await?;
+        self.order_becomes(order, "APPROVED").await?;
+        let path = format!("/orders/{order}/cancel");
+        post(&mut self.services.orders, &path, &Value::Null, self.page).await?;
+        self.page.say("First the shipment is stopped, if it has not left. Then the money goes back, and the stock is free.")?;
+        self.order_becomes(order, "CANCELLED").await?;
+        self.shipment_becomes(order, "STOPPED").await?;
+        self.gateway_holds(order, 0)
+    }
 
-async fn books<W: Write>(
-    services: &mut Services,
-    (item, shipped): (&str, u64),
-    gateway: &Mutex<FakeGateway>,
-    page: &mut WalkPage<W>,
-) -> Result<()> {
-    page.heading("The books")?;
-    let stock = becomes(
-        &mut services.inventory,
-        &format!("/items/{item}"),
-        ("/free", json!(DELIVERED - 2)),
-        page,
-    )
-    .await?;
-    page.must_be(
-        "reserved stock",
-        json!({}),
-        stock.pointer("/reserved").cloned().unwrap_or_default(),
-    )?;
-    page.must_be(
-        "shipped stock",
-        json!(2),
-        stock.pointer("/shipped").cloned().unwrap_or_default(),
-    )?;
-    page.say("Of 5 lamps, 2 have left and 3 are free.")?;
-    let balance = lock(gateway).balance();
-    page.must_be("money that the gateway holds", shipped, balance)?;
-    page.say(&format!(
-        "The gateway holds {balance} cents, the amount of the order that was shipped."
-    ))?;
-    Ok(())
-}
+    async fn lose(&mut self) -> Result<()> {
+        self.page
+            .heading("The gateway charges, but all its answers are lost")?;
+        self.gateway().goes(vec![Trouble::AnswerLost]);
+        let order = self.place(1, 1_500).await?;
+        self.page.say(
+            "The order waits for its payment for 3 seconds (a setting of the rules), then gives up:",
+        )?;
+        self.order_becomes(order, "REFUNDING").await?;
+        self.page.say(
+            "Nobody here knows if the gateway has charged, so the order asks for a refund in any case.",
+        )?;
+        self.page
+            .say("Once the gateway answers again, the adapter finds that in the list:")?;
+        self.gateway().goes(Vec::new());
+        self.order_becomes(order, "CANCELLED").await?;
+        self.gateway_holds(order, 0)?;
+        self.page
+            .say("The report of the charge arrives now, much too late. It changes nothing:")?;
+        let path = format!("/payments/{order}/report");
+        let report = json!({"done": "CHARGED"});
+        let late = post(&mut self.services.payments, &path, &report, self.page).await?;
+        let state = late
+            .pointer("/state")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        self.page
+            .must_be("state of the payment", "REFUNDED", state)?;
+        Ok(())
+    }
 
-fn lock(gateway: &Mutex<FakeGateway>) -> MutexGuard<'_, FakeGateway> {
-    gateway.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn books(&mut self, shipped: u64) -> Result<()> {
+        self.page.heading("The books")?;
+        let stock = self.unshipped_is_free().await?;
+        let of_stock = |member: &str| stock.pointer(member).cloned().unwrap_or_default();
+        self.page
+            .must_be("reserved stock", json!({}), of_stock("/reserved"))?;
+        self.page
+            .must_be("shipped stock", json!(2), of_stock("/shipped"))?;
+        self.page.say("Of 5 lamps, 2 have left and 3 are free.")?;
+        let balance = self.gateway().balance();
+        self.page
+            .must_be("money that the gateway holds", shipped, balance)?;
+        self.page.say(&format!(
+            "The gateway holds {balance} cents, the amount of the order that was shipped."
+        ))?;
+        Ok(())
+    }
+
+    /// Places an order; returns its number.
+    async fn place(&mut self, quantity: u64, cents: u64) -> Result<u64> {
+        let body = json!({"item": self.item, "quantity": quantity, "cents": cents});
+        let placed = post(&mut self.services.orders, "/orders", &body, self.page).await?;
+        let order = placed.pointer("/order").and_then(Value::as_u64);
+        order.context("the walk can't go on without an order")
+    }
+
+    async fn order_becomes(&mut self, order: u64, state: &str) -> Result<()> {
+        let path = format!("/orders/{order}");
+        let wanted = ("/state", json!(state));
+        becomes(&mut self.services.orders, &path, wanted, self.page).await?;
+        Ok(())
+    }
+
+    async fn shipment_becomes(&mut self, order: u64, state: &str) -> Result<()> {
+        let path = format!("/shipments/{order}");
+        let wanted = ("/shipment/state", json!(state));
+        becomes(&mut self.services.shipping, &path, wanted, self.page).await?;
+        Ok(())
+    }
+
+    /// All that has not left, in the one order that is shipped, becomes free; returns the stock.
+    async fn unshipped_is_free(&mut self) -> Result<Value> {
+        let path = format!("/items/{}", self.item);
+        let wanted = ("/free", json!(DELIVERED - 2));
+        becomes(&mut self.services.inventory, &path, wanted, self.page).await
+    }
+
+    fn gateway_holds(&mut self, order: u64, cents: u64) -> Result<()> {
+        let held = self.gateway().held(&key_of(order));
+        let what = "money that the gateway holds for the order";
+        self.page.must_be(what, cents, held)?;
+        Ok(())
+    }
+
+    fn gateway(&self) -> MutexGuard<'_, FakeGateway> {
+        self.gateway.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -54,7 +54,7 @@ pub use limits::Limits;
 pub use then::Then;
 
 use crate::bindings::saga::participant::types::{
-    Command, Description, Header, KeySource, Message, Origin, Parameter,
+    Command, Description, Header, KeySource, Message, Origin, Parameter, Subscription,
 };
 use crate::codec;
 use crate::command::parameters;
@@ -133,9 +133,8 @@ impl<P: Participant> Scenario<P> {
         let rules = Rules::<P>::new();
         assert_in_order(&rules.problems());
         let description = rules.describe();
-        let settings = description.settings.as_ref();
         Self {
-            settings: settings.map_or_else(|| "{}".to_owned(), |settings| settings.default.clone()),
+            settings: default_settings(&description),
             description,
             rules,
             state,
@@ -267,7 +266,7 @@ impl<P: Participant> Scenario<P> {
             KeySource::Body(pointer) => self.key_in(body, pointer),
             _ => self.key_or_default(),
         };
-        let parameters = self.parameters_of(command, &key);
+        let parameters = parameters_of(command, &key, &self.parameters);
         let caller = self.caller.clone().map(Caller::into_wit);
         let message = Message {
             caller,
@@ -298,13 +297,10 @@ impl<P: Participant> Scenario<P> {
             ));
         };
         let version = event.body_version();
-        let older = subscription.older.iter().find(|one| one.version == version);
-        let pointer = match older {
-            Some(older) => &older.key,
-            None if version == subscription.version => &subscription.key,
-            None => fail(&format!(
+        let Some(pointer) = key_pointer(subscription, version) else {
+            fail(&format!(
                 "the subscription to {name:?} does not read version {version}: a host would make a dead letter of it"
-            )),
+            ));
         };
         let key = self.key_in(body, pointer);
         let message = Message {
@@ -390,27 +386,44 @@ impl<P: Participant> Scenario<P> {
             _ => self.key_or_default(),
         }
     }
+}
 
-    #[track_caller]
-    fn parameters_of(&self, command: &Command, key: &str) -> Vec<Parameter> {
-        let value = |name: &str| match &command.key {
-            KeySource::PathParameter(parameter) if parameter == name => key.to_owned(),
-            _ => match self.parameters.iter().find(|one| one.name == name) {
-                Some(parameter) => parameter.value.clone(),
-                None => fail(&format!(
-                    "say .parameter({name:?}, …) for the path {:?}",
-                    command.path
-                )),
-            },
-        };
-        let names = parameters(&command.path).into_iter();
-        names
-            .map(|name| Parameter {
-                name: name.to_owned(),
-                value: value(name),
-            })
-            .collect()
+/// The settings of rules for which the operator gave none.
+fn default_settings(description: &Description) -> String {
+    let settings = description.settings.as_ref();
+    settings.map_or_else(|| "{}".to_owned(), |settings| settings.default.clone())
+}
+
+/// The JSON pointer to the key in bodies of this version; none if the rules don't read it.
+fn key_pointer(subscription: &Subscription, version: u32) -> Option<&str> {
+    if version == subscription.version {
+        return Some(&subscription.key);
     }
+    let mut older = subscription.older.iter();
+    older
+        .find(|one| one.version == version)
+        .map(|one| &*one.key)
+}
+
+/// The parameters in the path of a command to the aggregate of this key.
+#[track_caller]
+fn parameters_of(command: &Command, key: &str, given: &[Parameter]) -> Vec<Parameter> {
+    let value = |name: &str| match &command.key {
+        KeySource::PathParameter(parameter) if parameter == name => key.to_owned(),
+        _ => match given.iter().find(|one| one.name == name) {
+            Some(parameter) => parameter.value.clone(),
+            None => fail(&format!(
+                "say .parameter({name:?}, …) for the path {:?}",
+                command.path
+            )),
+        },
+    };
+    let names = parameters(&command.path).into_iter();
+    let parameter = |name: &str| Parameter {
+        name: name.to_owned(),
+        value: value(name),
+    };
+    names.map(parameter).collect()
 }
 
 #[track_caller]

@@ -123,6 +123,27 @@ impl Participant for Boxes {
     }
 }
 
+/// Another reader of the same events.
+struct Copies;
+
+impl Participant for Copies {
+    type State = Vec<u32>;
+    type Key = String;
+
+    fn contract() -> Contract<Vec<u32>> {
+        Contract::new("copies", "1.0.0", "Keeps what others get.").on(Subscription::to(
+            SENT,
+            "copies",
+            "/to",
+            |copies: Option<Vec<u32>>, note: Note, _: &Turn| {
+                let mut copies = copies.unwrap_or_default();
+                copies.push(note.number);
+                Decision::put(copies)
+            },
+        ))
+    }
+}
+
 fn got(mut state: Box, number: u32, turn: &Turn) -> Decision<Box> {
     state.got.push((number, turn.time()));
     Decision::put(state)
@@ -298,6 +319,25 @@ fn a_set_timer_is_replaced_by_another_of_its_name() {
 }
 
 #[test]
+fn a_timer_that_is_moved_while_it_waits_behind_an_event_fires_at_its_new_time() {
+    // Seed 0, in which nothing else happens meanwhile.
+    together().with::<Boxes>().check(1, |world| {
+        world.send_to::<Boxes>("a", "open", &());
+        world.send_to::<Boxes>("a", "alarm", &5_000);
+        world.send_to::<Boxes>("a", "close", &());
+        send(world, "a", 1);
+        world.advance(Duration::from_secs(6));
+        assert_eq!(numbers(world, "a"), [0; 0]);
+        let due: u64 = world.send_to::<Boxes>("a", "alarm", &3_600_000).reply();
+        world.send_to::<Boxes>("a", "open", &());
+        world.settle();
+        assert_eq!(numbers(world, "a"), [1, 3_600_000]);
+        let (_, at) = *world.state::<Boxes>("a").unwrap().got.last().unwrap();
+        assert!(at >= due, "{at} is before {due}");
+    });
+}
+
+#[test]
 fn a_timer_that_never_ends_is_reported_and_can_be_advanced() {
     let tick = |world: &mut World| {
         world.send_to::<Boxes>("a", "open", &());
@@ -345,6 +385,21 @@ fn a_client_waits_while_a_participant_is_down() {
         }
     });
     assert!(down.get() > 10, "{}", down.get());
+}
+
+#[test]
+fn whoever_was_down_gets_everything_even_if_only_the_others_move_the_clock() {
+    let together = together().with::<Boxes>().with::<Copies>();
+    together.check(300, |world| {
+        world.send_to::<Boxes>("a", "open", &());
+        for number in 20..60 {
+            send(world, "a", number);
+        }
+        world.settle();
+        let all: Vec<u32> = (20..60).collect();
+        assert_eq!(numbers(world, "a"), all);
+        assert_eq!(world.state::<Copies>("a"), Some(all));
+    });
 }
 
 /// Somebody outside who opens boxes once there is a note for them.

@@ -196,6 +196,27 @@ fn a_story_can_swap_when_it_wants() {
 }
 
 #[test]
+fn a_story_can_swap_only_to_the_next_build_and_a_participant_is_added_once() {
+    let report = failure(|| {
+        together()
+            .with::<Library<0>>()
+            .swaps_to::<CountingLibrary>()
+            .check(1, |world| {
+                world.swap_to::<CountingLibrary>();
+                world.swap_to::<CountingLibrary>();
+            });
+    });
+    assert!(report.contains("is not the next build"), "{report}");
+    let report = failure(|| {
+        let _ = together().with::<Library<0>>().with::<Library<1>>();
+    });
+    assert!(
+        report.contains("there is a participant \"library\" already"),
+        "{report}"
+    );
+}
+
+#[test]
 fn a_swap_that_a_host_would_refuse_is_refused() {
     let report = failure(|| {
         let _ = together()

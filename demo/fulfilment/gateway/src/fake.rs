@@ -31,6 +31,7 @@ enum Entry {
 #[derive(Debug, Default)]
 pub struct FakeGateway {
     entries: BTreeMap<String, Entry>,
+    /// That of the next call comes first.
     trouble: Vec<Trouble>,
     calls: usize,
 }
@@ -45,7 +46,7 @@ impl FakeGateway {
         }
     }
 
-    /// From now on, its calls go wrong like this, over and over.
+    /// From its next call on, its calls go wrong like this, over and over.
     pub fn goes(&mut self, trouble: Vec<Trouble>) {
         self.trouble = trouble;
     }
@@ -69,11 +70,11 @@ impl FakeGateway {
     }
 
     fn called<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> Result<T, Lost> {
-        let trouble = self
-            .trouble
-            .get(self.calls % self.trouble.len().max(1))
-            .copied();
         self.calls += 1;
+        let trouble = self.trouble.first().copied();
+        if trouble.is_some() {
+            self.trouble.rotate_left(1);
+        }
         match trouble {
             Some(Trouble::CallLost) => Err(Lost),
             Some(Trouble::AnswerLost) => {
@@ -144,5 +145,9 @@ mod tests {
         assert_eq!(gateway.balance(), 5);
         assert_eq!(gateway.charge("b", 5), Ok(true));
         assert_eq!(gateway.calls(), 3);
+        assert_eq!(gateway.charge("c", 5), Err(Lost), "over and over");
+        gateway.goes(vec![Trouble::None, Trouble::CallLost]);
+        assert_eq!(gateway.charge("d", 5), Ok(true), "from the first on");
+        assert_eq!(gateway.charge("e", 5), Err(Lost));
     }
 }

@@ -16,6 +16,12 @@ use serde::{Deserialize, Serialize};
 pub const NOTHING_DELIVERED: RefusalType =
     RefusalType::invalid("nothing-delivered", "The delivery is empty.");
 
+/// All pieces of an item, with those that have left, are counted in 32 bits.
+pub const TOO_MANY: RefusalType = RefusalType::conflict(
+    "too-many",
+    "There would be more pieces than can be counted.",
+);
+
 /// The stock of one item.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Item {
@@ -48,7 +54,8 @@ impl Participant for Inventory {
             .command(
                 Command::upsert("deliver", Method::Post, "/items/{item}/deliveries", deliver)
                     .summary("Takes in a delivery of an item.")
-                    .refuses(NOTHING_DELIVERED),
+                    .refuses(NOTHING_DELIVERED)
+                    .refuses(TOO_MANY),
             )
             .command(
                 Command::read("get-item", "/items/{item}", |item: &Item, _: &Turn| {
@@ -80,6 +87,13 @@ fn deliver(
         return Err(Refusal::new(NOTHING_DELIVERED, detail).at("/quantity"));
     }
     let item = item.unwrap_or_default();
+    let counted = item.reserved.values().chain([&item.free, &item.shipped]);
+    let counted: u64 = counted.copied().map(u64::from).sum();
+    // With this bound no later sum of these pieces overflows.
+    if counted + u64::from(delivery.quantity) > u64::from(u32::MAX) {
+        let detail = format!("{counted} pieces are counted already: send fewer");
+        return Err(Refusal::new(TOO_MANY, detail).at("/quantity"));
+    }
     let item = Item {
         free: item.free + delivery.quantity,
         ..item

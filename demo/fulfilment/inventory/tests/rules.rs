@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fulfilment_inventory::{Delivery, Inventory, Item, NOTHING_DELIVERED};
+use fulfilment_inventory::{Delivery, Inventory, Item, NOTHING_DELIVERED, TOO_MANY};
 use fulfilment_messages::{
     ORDER_CLOSED, ORDER_PLACED, OrderClosed, OrderPlaced, STOCK_ANSWERED, StockAnswered,
 };
@@ -45,6 +45,21 @@ fn deliveries_add_up() {
         .key("lamp")
         .when_command("deliver", &Delivery { quantity: 0 })
         .refused(NOTHING_DELIVERED);
+}
+
+#[test]
+fn pieces_that_could_not_be_counted_are_refused() {
+    // Those that are reserved may be free again, or leave.
+    let nearly = item(1, &[(1, 2)], u32::MAX - 4);
+    given::<Inventory>(nearly.clone())
+        .key("lamp")
+        .when_command("deliver", &Delivery { quantity: 1 })
+        .replied(&item(2, &[(1, 2)], u32::MAX - 4));
+    given::<Inventory>(nearly)
+        .key("lamp")
+        .when_command("deliver", &Delivery { quantity: 2 })
+        .refused(TOO_MANY)
+        .refused_at("/quantity");
 }
 
 #[test]

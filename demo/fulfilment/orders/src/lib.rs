@@ -6,13 +6,13 @@ pub mod domain;
 use domain::{Change, Next, Order, OrderState};
 use fulfilment_messages::{
     Cancelled, ORDER_CLOSED, ORDER_PLACED, OrderClosed, OrderPlaced, PAYMENT_ANSWERED,
-    PAYMENT_CANCELLED, PAYMENT_REFUNDED, PAYMENT_REQUESTED, PaymentAnswered, PaymentRefunded,
-    PaymentRequested, SHIPMENT_ANSWERED, SHIPMENT_CANCELLED, SHIPMENT_REQUESTED, STOCK_ANSWERED,
-    ShipmentAnswered, ShipmentRequested, StockAnswered,
+    PAYMENT_CANCELLED, PAYMENT_REFUNDED, PAYMENT_REQUESTED, PaymentRequested, SHIPMENT_ANSWERED,
+    SHIPMENT_CANCELLED, SHIPMENT_REQUESTED, STOCK_ANSWERED, ShipmentRequested,
 };
-use saga_sdk::{Command, Contract, Decision, Listing, Method, Participant, Refusal, RefusalType};
-use saga_sdk::{Subscription, TimeSpan, Timer, Turn, Undecided};
+use saga_sdk::{Command, Contract, Decision, EventType, Listing, Method, Participant, Refusal};
+use saga_sdk::{RefusalType, Subscription, TimeSpan, Timer, Turn};
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Nobody answered in time. The body is the state in which the order waited.
@@ -102,36 +102,16 @@ impl Participant for Orders {
                     .summary("Lists the orders.")
                     .filter("state", "/state"),
             )
-            .on(Subscription::to(
-                STOCK_ANSWERED,
-                "orders",
-                "/order",
-                |order, answer: StockAnswered, turn: &Turn<u64>| {
-                    event(order, turn, |order| order.stock_answered(answer.reserved))
-                },
-            ))
-            .on(Subscription::to(
-                PAYMENT_ANSWERED,
-                "orders",
-                "/order",
-                |order, answer: PaymentAnswered, turn: &Turn<u64>| {
-                    event(order, turn, |order| order.payment_answered(answer.paid))
-                },
-            ))
-            .on(Subscription::to(
-                PAYMENT_REFUNDED,
-                "orders",
-                "/order",
-                |order, _: PaymentRefunded, turn: &Turn<u64>| event(order, turn, Order::refunded),
-            ))
-            .on(Subscription::to(
-                SHIPMENT_ANSWERED,
-                "orders",
-                "/order",
-                |order, answer: ShipmentAnswered, turn: &Turn<u64>| {
-                    event(order, turn, |order| order.shipment_answered(answer.shipped))
-                },
-            ))
+            .on(answer(STOCK_ANSWERED, |order, answer| {
+                order.stock_answered(answer.reserved)
+            }))
+            .on(answer(PAYMENT_ANSWERED, |order, answer| {
+                order.payment_answered(answer.paid)
+            }))
+            .on(answer(PAYMENT_REFUNDED, |order, _| order.refunded()))
+            .on(answer(SHIPMENT_ANSWERED, |order, answer| {
+                order.shipment_answered(answer.shipped)
+            }))
             .timer(DEADLINE, too_late)
             .publishes(ORDER_PLACED)
             .publishes(ORDER_CLOSED)
@@ -193,14 +173,16 @@ fn too_late(order: Order, waited: OrderState, turn: &Turn<u64>) -> Decision<Orde
     decision(order.given_up(reason), turn)
 }
 
-/// An answer of another participant.
-fn event(
-    order: Option<Order>,
-    turn: &Turn<u64>,
-    change: impl FnOnce(Order) -> Change,
-) -> Result<Decision<Order>, Undecided> {
-    let missing = || Undecided::malformed(format!("there is no order {}", turn.key()));
-    Ok(decision(change(order.ok_or_else(missing)?), turn))
+/// Listens to an answer of another participant.
+fn answer<B>(event: EventType<B>, change: fn(Order, B) -> Change) -> Subscription<Order, u64>
+where
+    B: DeserializeOwned + JsonSchema + 'static,
+{
+    let decide = move |order: Option<Order>, answer: B, turn: &Turn<u64>| match order {
+        Some(order) => decision(change(order, answer), turn),
+        None => Decision::malformed(format!("there is no order {}", turn.key())),
+    };
+    Subscription::to(event, "orders", "/order", decide)
 }
 
 /// Stores the change, and does what is to be done next.
@@ -216,7 +198,7 @@ fn decision(change: Change, turn: &Turn<u64>) -> Decision<Order> {
         shipped,
     };
     let cancelled = Cancelled { order: number };
-    let over = |order| Decision::put(order).cancel_timer(DEADLINE);
+    let untimed = |order| Decision::put(order).cancel_timer(DEADLINE);
     match next {
         Next::Pay => {
             let request = PaymentRequested {
@@ -234,13 +216,13 @@ fn decision(change: Change, turn: &Turn<u64>) -> Decision<Order> {
             };
             waiting(order, turn).publish(SHIPMENT_REQUESTED, number, &request)
         }
-        Next::Stop => over(order).publish(SHIPMENT_CANCELLED, number, &cancelled),
-        Next::Refund => over(order)
+        Next::Stop => untimed(order).publish(SHIPMENT_CANCELLED, number, &cancelled),
+        Next::Refund => untimed(order)
             .publish(PAYMENT_CANCELLED, number, &cancelled)
             .publish(ORDER_CLOSED, &item, &closed(false)),
-        Next::Close => over(order).publish(ORDER_CLOSED, &item, &closed(true)),
-        Next::Release => over(order).publish(ORDER_CLOSED, &item, &closed(false)),
-        Next::End => over(order),
+        Next::Close => untimed(order).publish(ORDER_CLOSED, &item, &closed(true)),
+        Next::Release => untimed(order).publish(ORDER_CLOSED, &item, &closed(false)),
+        Next::End => untimed(order),
     }
 }
 

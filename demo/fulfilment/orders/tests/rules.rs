@@ -82,15 +82,16 @@ fn an_order_is_placed_and_asks_for_stock() {
             state: Pending,
             reason: None,
         });
-    given_nothing::<Orders>()
-        .when_command(
-            "place-order",
-            &PlaceOrder {
-                quantity: 0,
-                ..request
-            },
-        )
-        .refused(EMPTY_ORDER);
+    for (quantity, cents) in [(0, 4_200), (2, 0)] {
+        let empty = PlaceOrder {
+            quantity,
+            cents,
+            ..request.clone()
+        };
+        given_nothing::<Orders>()
+            .when_command("place-order", &empty)
+            .refused(EMPTY_ORDER);
+    }
 }
 
 #[test]

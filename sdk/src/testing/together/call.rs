@@ -10,12 +10,11 @@ use super::hosted::Behind;
 use super::record;
 use super::world::World;
 use crate::bindings::saga::participant::types::{
-    Command, CommandKind, Header, KeySource, Message, Origin, Parameter, Refusal, Reply,
+    CommandKind, Header, KeySource, Message, Origin, Parameter, Refusal, Reply,
 };
 use crate::codec;
-use crate::command::parameters;
 use crate::refusal::RefusalType;
-use crate::testing::fail;
+use crate::testing::{fail, parameters_of};
 use crate::turn::Caller;
 
 /// A command that is about to be sent.
@@ -239,24 +238,4 @@ impl Answer {
             Err(error) => fail(&format!("the reply can't be read: {error}\n{body}")),
         }
     }
-}
-
-#[track_caller]
-fn parameters_of(command: &Command, key: &str, given: &[Parameter]) -> Vec<Parameter> {
-    let value = |name: &str| match &command.key {
-        KeySource::PathParameter(parameter) if parameter == name => key.to_owned(),
-        _ => match given.iter().find(|one| one.name == name) {
-            Some(parameter) => parameter.value.clone(),
-            None => fail(&format!(
-                "say .parameter({name:?}, …) for the path {:?}",
-                command.path
-            )),
-        },
-    };
-    let names = parameters(&command.path).into_iter();
-    let parameter = |name: &str| Parameter {
-        name: name.to_owned(),
-        value: value(name),
-    };
-    names.map(parameter).collect()
 }

@@ -64,7 +64,14 @@ impl World {
         let Some(hosted) = self.hosted.get_mut(place) else {
             return;
         };
-        if let Err(message) = hosted.queue(key, Queued::Timer(timer.to_owned())) {
+        let Some(set) = hosted.timers.get(&(key.to_owned(), timer.to_owned())) else {
+            return;
+        };
+        let timer = Queued::Timer {
+            name: timer.to_owned(),
+            due: set.due,
+        };
+        if let Err(message) = hosted.queue(key, timer) {
             self.offer(place, key, message, None);
         }
     }
@@ -96,7 +103,7 @@ impl World {
     /// Offers a message to the rules. `behind` says which attempt it is.
     fn offer(&mut self, place: usize, key: &str, queued: Queued, behind: Option<Behind>) {
         let Some(message) = self.message(place, key, &queued) else {
-            // The timer was cancelled.
+            // The timer was cancelled, or moved.
             return self.go_on(place, key);
         };
         match self.attempt(place, &message, false) {
@@ -158,7 +165,7 @@ impl World {
         let Some(hosted) = self.hosted.get_mut(place) else {
             return;
         };
-        if let Some(Queued::Timer(name)) = &first
+        if let Some(Queued::Timer { name, .. }) = &first
             && let Some(timer) = hosted.timers.get_mut(&(key.to_owned(), name.clone()))
         {
             timer.is_parked = true;
@@ -193,7 +200,7 @@ impl World {
                 self.wait(place, key, None, Behind::Letter { blocks_commands });
                 (record.event_type, record.body)
             }
-            Queued::Timer(name) => {
+            Queued::Timer { name, .. } => {
                 let timer = hosted.timers.get_mut(&(key.to_owned(), name.clone()));
                 let body = timer.map(|timer| {
                     timer.is_parked = true;
@@ -212,7 +219,7 @@ impl World {
         });
     }
 
-    /// The message that the rules see; none for a timer that is no longer set.
+    /// The message that the rules see; none for a timer that is no longer set for its time.
     fn message(&mut self, place: usize, key: &str, queued: &Queued) -> Option<Message> {
         let time = self.now;
         let hosted = self.hosted.get(place)?;
@@ -232,8 +239,9 @@ impl World {
                 parameters: Vec::new(),
                 body: record.body.clone(),
             }),
-            Queued::Timer(name) => {
-                let timer: SetTimer = hosted.timers.get(&(key.to_owned(), name.clone()))?.clone();
+            Queued::Timer { name, due } => {
+                let timer = hosted.timers.get(&(key.to_owned(), name.clone()));
+                let timer: SetTimer = timer.filter(|timer| timer.due == *due)?.clone();
                 let source = format!("/saga/{}/timers/{name}", hosted.name);
                 Some(Message {
                     id: self.next_id("t"),

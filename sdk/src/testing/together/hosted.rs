@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::record::Record;
 use super::rules::AnyRules;
+use crate::testing::default_settings;
 
 /// A participant with its stored aggregates.
 pub(super) struct Hosted {
@@ -52,8 +53,11 @@ pub(super) struct Waiting {
 #[derive(Clone)]
 pub(super) enum Queued {
     Event(Box<Record>),
-    /// The name of a timer.
-    Timer(String),
+    /// A timer that was due at this time. It is decided only if it is still set for it.
+    Timer {
+        name: String,
+        due: u64,
+    },
 }
 
 /// What messages wait for.
@@ -83,10 +87,7 @@ impl Hosted {
 
     /// The settings for a call of the rules.
     pub(super) fn settings(&self) -> String {
-        let default = || {
-            let described = self.rules.description().settings.as_ref();
-            described.map_or_else(|| "{}".to_owned(), |settings| settings.default.clone())
-        };
+        let default = || default_settings(self.rules.description());
         self.settings.clone().unwrap_or_else(default)
     }
 
@@ -95,7 +96,7 @@ impl Hosted {
         let Some(waiting) = self.waiting.get_mut(key) else {
             return Err(message);
         };
-        if let Queued::Timer(name) = &message
+        if let Queued::Timer { name, .. } = &message
             && let Some(timer) = self.timers.get_mut(&(key.to_owned(), name.clone()))
         {
             timer.is_parked = true;

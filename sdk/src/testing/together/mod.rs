@@ -242,7 +242,8 @@ impl Together {
         self
     }
 
-    /// What must be true after each turn. It panics where it is not, with `assert!` for example.
+    /// What must be true after each turn, and after all that somebody outside does in one act. It panics
+    /// where it is not, with `assert!` for example.
     pub fn always(mut self, name: &str, invariant: impl Fn(&World) + 'static) -> Self {
         self.blueprint
             .invariants

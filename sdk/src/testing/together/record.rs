@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::bindings::saga::participant::types::Description;
 use crate::codec;
-use crate::testing::Limits;
+use crate::testing::{Limits, key_pointer};
 
 /// An event on its topic.
 #[derive(Clone, Debug)]
@@ -52,22 +52,12 @@ pub(super) fn key_of(
     let subscription = subscriptions
         .find(|one| one.event_type == record.event_type && one.topic == record.topic)
         .ok_or("it is not subscribed to")?;
-    let older = |version| {
-        subscription
-            .older
-            .iter()
-            .find(move |one| one.version == version)
-    };
-    let pointer = match older(record.version) {
-        _ if record.version == subscription.version => &subscription.key,
-        Some(older) => &older.key,
-        None => {
-            return Err(format!(
-                "it is version {} of the event, which the rules don't read",
-                record.version
-            ));
-        }
-    };
+    let pointer = key_pointer(subscription, record.version).ok_or_else(|| {
+        format!(
+            "it is version {} of the event, which the rules don't read",
+            record.version
+        )
+    })?;
     key_at(&record.body, pointer, limits)
 }
 

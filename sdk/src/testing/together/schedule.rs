@@ -125,9 +125,13 @@ impl World {
             false => 0,
         };
         let latest = until.unwrap_or(u64::MAX).max(to);
-        self.now = to.saturating_add(late).min(latest);
+        self.go_to(to.saturating_add(late).min(latest));
         self.outsiders.wake();
-        let now = self.now;
+    }
+
+    /// Sets the clock to `now`, at which participants may be up again.
+    fn go_to(&mut self, now: u64) {
+        self.now = now;
         let mut back = Vec::new();
         for hosted in &mut self.hosted {
             if hosted.back_at.is_some_and(|at| at <= now) {
@@ -192,7 +196,8 @@ impl World {
     fn perform(&mut self, ready: Ready) {
         match ready {
             Ready::Record(place, topic, key) => {
-                self.now += 1 + self.schedule.pick(0..10);
+                let takes = 1 + self.schedule.pick(0..10);
+                self.go_to(self.now + takes);
                 let lane = (place, topic, key);
                 let record = self.lanes.get_mut(&lane).and_then(|lane| lane.pop_front());
                 if let Some(record) = record {
