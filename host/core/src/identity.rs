@@ -61,22 +61,103 @@ pub fn of_position(position: &crate::record::Position) -> Identity {
 /// An id for a message without a cause, from the time and 10 random bytes.
 #[must_use]
 pub fn uuid_v8(unix_millis: u64, tail: [u8; 10]) -> String {
-    let time = unix_millis.to_be_bytes();
-    let [_, _, t0, t1, t2, t3, t4, t5] = time;
+    uuid_text(v8_bytes(unix_millis, tail))
+}
+
+fn v8_bytes(unix_millis: u64, tail: [u8; 10]) -> [u8; 16] {
+    let [_, _, t0, t1, t2, t3, t4, t5] = unix_millis.to_be_bytes();
     let [a0, a1, b0, b1, c0, c1, c2, c3, c4, c5] = tail;
     let (a0, b0) = ((a0 & 0x0f) | 0x80, (b0 & 0x3f) | 0x80);
-    format!(
-        "{t0:02x}{t1:02x}{t2:02x}{t3:02x}-{t4:02x}{t5:02x}-{a0:02x}{a1:02x}-{b0:02x}{b1:02x}-\
-         {c0:02x}{c1:02x}{c2:02x}{c3:02x}{c4:02x}{c5:02x}"
-    )
+    [
+        t0, t1, t2, t3, t4, t5, a0, a1, b0, b1, c0, c1, c2, c3, c4, c5,
+    ]
+}
+
+/// The text of a UUID: lower case, with hyphens.
+#[must_use]
+pub fn uuid_text(bytes: [u8; 16]) -> String {
+    let mut text = String::with_capacity(36);
+    for (index, byte) in bytes.into_iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        push_hex(&mut text, byte);
+    }
+    text
+}
+
+/// The bytes of a UUID, if this is its text as [`uuid_text`] writes it.
+#[must_use]
+pub fn uuid_bytes(text: &str) -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
+    let mut rest = text.as_bytes();
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            rest = rest.strip_prefix(b"-")?;
+        }
+        (*byte, rest) = take_hex(rest)?;
+    }
+    rest.is_empty().then_some(bytes)
 }
 
 /// A W3C trace context for a message that came without one, from 10 random bytes and the time.
 #[must_use]
 pub fn traceparent(unix_millis: u64, tail: [u8; 10]) -> String {
-    let id = uuid_v8(unix_millis, tail).replace('-', "");
-    let span = id.get(16..).unwrap_or("0000000000000001");
-    format!("00-{id}-{span}-01")
+    let trace = v8_bytes(unix_millis, tail);
+    let [.., s0, s1, s2, s3, s4, s5, s6, s7] = trace;
+    traceparent_text(trace, [s0, s1, s2, s3, s4, s5, s6, s7], 1)
+}
+
+/// The text of a W3C trace context of version 00.
+#[must_use]
+pub fn traceparent_text(trace: [u8; 16], span: [u8; 8], flags: u8) -> String {
+    let mut text = String::with_capacity(55);
+    text.push_str("00-");
+    trace.iter().for_each(|byte| push_hex(&mut text, *byte));
+    text.push('-');
+    span.iter().for_each(|byte| push_hex(&mut text, *byte));
+    text.push('-');
+    push_hex(&mut text, flags);
+    text
+}
+
+/// Trace, span and flags of a W3C trace context, if this is its text as [`traceparent_text`] writes
+/// it.
+#[must_use]
+pub fn traceparent_bytes(text: &str) -> Option<([u8; 16], [u8; 8], u8)> {
+    let (mut trace, mut span) = ([0; 16], [0; 8]);
+    let mut rest = text.as_bytes().strip_prefix(b"00-")?;
+    for byte in &mut trace {
+        (*byte, rest) = take_hex(rest)?;
+    }
+    rest = rest.strip_prefix(b"-")?;
+    for byte in &mut span {
+        (*byte, rest) = take_hex(rest)?;
+    }
+    let (flags, rest) = take_hex(rest.strip_prefix(b"-")?)?;
+    rest.is_empty().then_some((trace, span, flags))
+}
+
+fn push_hex(text: &mut String, byte: u8) {
+    for digit in [byte >> 4, byte & 0x0f] {
+        text.push(char::from(match digit {
+            0..=9 => b'0' + digit,
+            _ => b'a' + (digit - 10),
+        }));
+    }
+}
+
+/// The byte that two lower-case hexadecimal digits are, and what follows them.
+fn take_hex(text: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |digit: &u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let [high, low, rest @ ..] = text else {
+        return None;
+    };
+    Some(((digit(high)? << 4) | digit(low)?, rest))
 }
 
 #[cfg(test)]
@@ -144,6 +225,38 @@ mod tests {
             event_id("p", &cause("z"), 1_700_000_000_000, 0)
                 < event_id("p", &cause("a"), 1_700_000_000_001, 0)
         );
+    }
+
+    #[test]
+    fn texts_and_bytes_are_the_same_ids() {
+        let text = uuid_v8(1_700_000_000_000, [0xab; 10]);
+        assert_eq!(text, "018bcfe5-6800-8bab-abab-abababababab");
+        assert_eq!(uuid_bytes(&text).map(uuid_text), Some(text.clone()));
+        let trace = traceparent(1_700_000_000_000, [0xab; 10]);
+        assert_eq!(
+            trace,
+            "00-018bcfe568008bababababababababab-abababababababab-01"
+        );
+        let bytes = traceparent_bytes(&trace);
+        let back = bytes.map(|(trace, span, flags)| traceparent_text(trace, span, flags));
+        assert_eq!(back, Some(trace.clone()));
+        for other in [
+            "",
+            &text.to_uppercase(),
+            &format!("{text}0"),
+            &text.replace('-', ""),
+            &text.replace('-', "_"),
+        ] {
+            assert_eq!(uuid_bytes(other), None, "{other}");
+        }
+        for other in [
+            "",
+            &trace.to_uppercase(),
+            &format!("{trace}0"),
+            &trace.replacen("00", "01", 1),
+        ] {
+            assert_eq!(traceparent_bytes(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! - [`generated`]: conversion of the outcome types that are generated from the WIT
 //! - [`record`]: the records of a transport; [`foreign`]: formats of values that can't be read
 //! - [`identity`]: deterministic ids
+//! - [`journal`]: recorded decisions as bytes
 //! - [`limits`]: bounds of the input and output of a turn; [`outputs`]: outputs and their schemas
 //!
 //! The description of a participant is in `saga_contract`. This crate must never know: I/O,
@@ -26,6 +27,7 @@ pub mod commit;
 pub mod foreign;
 pub mod generated;
 pub mod identity;
+pub mod journal;
 pub mod limits;
 pub mod message;
 pub mod outcome;

@@ -25,6 +25,13 @@ impl Origin {
             Self::Timer => "timer",
         }
     }
+
+    /// The origin of this word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        let all = [Self::Command, Self::Event, Self::Timer];
+        all.into_iter().find(|origin| origin.word() == word)
+    }
 }
 
 /// Who sent a command.

@@ -4,12 +4,11 @@
 //! Pure. The store applies a [`Settlement`] without further decisions, and a turn writes nothing
 //! that is not in it.
 
-use serde::Serialize;
-
 use crate::admit::check_key;
 use crate::identity::{self, Identity};
+use crate::journal;
 use crate::limits::TurnLimits;
-use crate::message::{Envelope, Origin};
+use crate::message::{Envelope, Message, Origin};
 use crate::outcome::{Outcome, Reply, StateChange, Timer, TimerChange};
 use crate::outputs::{self, Output, OutputSchemas};
 use crate::rules::{Fault, FaultKind};
@@ -88,14 +87,24 @@ pub struct JournalEntry {
     pub revision_before: u64,
     /// The state as the rules saw it.
     pub state_before: Option<String>,
-    /// The message, as JSON text.
-    pub message: String,
-    /// The answer, as JSON text; without the reply if the message is not a command.
-    pub outcome: String,
+    /// The message and the answer, as [`journal::encode`] writes them; without the reply if the
+    /// message is not a command.
+    pub decision: Vec<u8>,
     /// Fuel that the call used.
     pub fuel: u64,
     /// Time of the turn, in milliseconds since the Unix epoch.
     pub time: u64,
+}
+
+impl JournalEntry {
+    /// The message and the answer; `key` is that of the aggregate.
+    ///
+    /// # Errors
+    /// The bytes were not written by this build, or were damaged.
+    pub fn read(&self, key: &str) -> Result<(Message, Outcome), journal::Unreadable> {
+        let state = self.state_before.as_deref();
+        journal::decode(&self.decision, (key, self.time), state)
+    }
 }
 
 /// The aggregate before the turn.
@@ -135,8 +144,8 @@ pub fn settle(
     let journal = JournalEntry {
         revision_before: before.revision,
         state_before: before.state.map(str::to_owned),
-        message: to_json(message)?,
-        outcome: to_json(&outcome)?,
+        decision: journal::encode(message, before.state, &outcome)
+            .map_err(|error| Fault::new(FaultKind::BadOutput, error.to_string()))?,
         fuel,
         time: message.time,
     };
@@ -329,11 +338,6 @@ fn undeclared(what: &str, name: &str) -> Fault {
 
 fn no_reply() -> Fault {
     Fault::new(FaultKind::BadOutput, "a command was left without a reply")
-}
-
-fn to_json(value: &impl Serialize) -> Result<String, Fault> {
-    serde_json::to_string(value)
-        .map_err(|error| Fault::new(FaultKind::BadOutput, error.to_string()))
 }
 
 #[cfg(test)]

@@ -28,7 +28,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 use saga_core::commit::{KeptReply, Link, Write};
 use saga_core::identity::Identity;
-use saga_core::outcome::TimerChange;
+use saga_core::message::{Message, Origin};
+use saga_core::outcome::{Outcome, Reply, StateChange, TimerChange};
 use saga_core::record::Attributes;
 use saga_core::settle::{Cause, JournalEntry};
 
@@ -363,15 +364,44 @@ fn identity(id: &str) -> Identity {
     }
 }
 
-/// The decision on a command, as recorded.
+/// The decision on a command `place`, as recorded.
 fn journal(key: &str, revision_before: u64) -> JournalEntry {
+    journal_of("place", key, revision_before)
+}
+
+/// The decision on a command, as recorded.
+fn journal_of(command: &str, key: &str, revision_before: u64) -> JournalEntry {
+    let outcome = Outcome {
+        state: StateChange::Unchanged,
+        events: Vec::new(),
+        timers: Vec::new(),
+        reply: Some(Reply::Done(format!("\"{command} {key}\""))),
+    };
     JournalEntry {
         revision_before,
         state_before: None,
-        message: format!(r#"{{"origin":"command","name":"place","key":"{key}"}}"#),
-        outcome: "{}".into(),
+        decision: saga_core::journal::encode(&message(command, key), None, &outcome).unwrap(),
         fuel: 1,
         time: NOW,
+    }
+}
+
+/// A command for the aggregate of this key.
+fn message(command: &str, key: &str) -> Message {
+    Message {
+        id: format!("{command} {key}"),
+        source: "/s".into(),
+        origin: Origin::Command,
+        name: command.into(),
+        key: key.into(),
+        time: NOW,
+        correlation: SAGA.into(),
+        causation: None,
+        caller: None,
+        metadata: Vec::new(),
+        version: 1,
+        parameters: Vec::new(),
+        body: "null".into(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rusqlite::types::ValueRef;
+use rusqlite::types::{FromSql, ValueRef};
 use rusqlite::{Connection, params};
 
 use crate::expect::until;
@@ -86,6 +86,90 @@ fn open(data: &Path) -> Connection {
     sql
 }
 
+/// Puts tables in the way of the store's own that have ids as text.
+fn show_ids(sql: &Connection) {
+    let text = |column: &str| {
+        let digits = |from, length| format!("substr(hex({column}), {from}, {length})");
+        let groups = [(1, 8), (9, 4), (13, 4), (17, 4), (21, 12)];
+        let groups = groups.map(|(from, length)| digits(from, length));
+        let uuid = groups.join(" || '-' || ");
+        format!(
+            "CASE typeof({column}) WHEN 'blob' THEN lower({uuid}) ELSE {column} END AS {column}"
+        )
+    };
+    sql.execute_batch(&format!(
+        "CREATE TEMP VIEW outbox AS SELECT topic, partition, offset, generation, event_type, key, value, {}, {}, {},
+             traceparent, extra, time FROM main.outbox;
+         CREATE TEMP VIEW inbox AS SELECT participant, {}, source, time FROM main.inbox;",
+        text("event_id"),
+        text("correlation"),
+        text("causation"),
+        text("id"),
+    ))
+    .unwrap();
+}
+
+/// Puts a table in the way of the journal that has `message` and `outcome` as JSON.
+fn show_decisions(sql: &Connection) {
+    sql.execute_batch(
+        "CREATE TEMP TABLE journal (seq INTEGER PRIMARY KEY, generation, key, revision, state, message, outcome, fuel, time)",
+    )
+    .unwrap();
+    let mut insert = sql
+        .prepare("INSERT INTO temp.journal VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
+        .unwrap();
+    let query =
+        "SELECT seq, generation, key, revision, state, decision, fuel, time FROM main.journal";
+    let mut statement = sql.prepare(query).unwrap();
+    let mut rows = statement.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let (key, time) = (get::<String>(row, 2), get::<i64>(row, 7));
+        let state = get::<Option<String>>(row, 4);
+        let plain = unpacked(sql, &get::<Vec<u8>>(row, 5));
+        let decided = saga_core::journal::decode(&plain, (&key, time as u64), state.as_deref());
+        let (message, outcome) = decided.unwrap();
+        insert
+            .execute(params![
+                get::<i64>(row, 0),
+                get::<i64>(row, 1),
+                key,
+                get::<i64>(row, 3),
+                state,
+                serde_json::to_string(&message).unwrap(),
+                serde_json::to_string(&outcome).unwrap(),
+                get::<i64>(row, 6),
+                time
+            ])
+            .unwrap();
+    }
+}
+
+fn get<T: FromSql>(row: &rusqlite::Row<'_>, column: usize) -> T {
+    row.get(column).unwrap()
+}
+
+/// A decision of the journal without its compression.
+fn unpacked(sql: &Connection, packed: &[u8]) -> Vec<u8> {
+    let (dictionary, rest) = take_number(packed);
+    if dictionary == 0 {
+        return rest.to_owned();
+    }
+    let query = "SELECT bytes FROM dictionaries WHERE id = ?1";
+    let known: Vec<u8> = sql
+        .query_row(query, [dictionary as i64], |row| row.get(0))
+        .unwrap();
+    let (length, block) = take_number(rest);
+    lz4_flex::block::decompress_with_dict(block, length, &known).unwrap()
+}
+
+/// The LEB128 number at the beginning, and the rest.
+fn take_number(bytes: &[u8]) -> (usize, &[u8]) {
+    let last = bytes.iter().position(|byte| *byte < 0x80).unwrap();
+    let (number, rest) = bytes.split_at(last + 1);
+    let add = |sum: usize, byte: &u8| (sum << 7) | usize::from(byte & 0x7f);
+    (number.iter().rev().fold(0, add), rest)
+}
+
 /// Publishes records on partition 0 of a topic of the embedded log. The host must have run on this
 /// directory, and must be stopped.
 pub fn publish(data: &Path, topic: &str, records: &[Foreign]) {
@@ -135,9 +219,14 @@ pub fn execute(data: &Path, statement: &str) -> usize {
     open(data).execute(statement, []).unwrap()
 }
 
-/// The rows of a query, as text.
+/// The rows of a query, as text. Ids are text for it, and the journal has `message` and `outcome` as
+/// JSON.
 pub fn rows(data: &Path, query: &str) -> Vec<Vec<String>> {
     let sql = open(data);
+    show_ids(&sql);
+    if query.contains("message") || query.contains("outcome") {
+        show_decisions(&sql);
+    }
     let mut statement = sql.prepare(query).unwrap();
     let columns = statement.column_count();
     let mut rows = statement.query([]).unwrap();

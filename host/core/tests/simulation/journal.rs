@@ -10,7 +10,6 @@ use saga_core::identity::{self, Identity};
 use saga_core::message::{Message, Origin};
 use saga_core::outcome::{Outcome, Reply, StateChange, TimerChange};
 use saga_core::rules::Rules;
-use saga_core::settle::JournalEntry;
 
 use crate::checker::{Violation, must, read};
 use crate::description::{Shape, description};
@@ -91,7 +90,7 @@ fn replayed(row: &JournalRow) -> Result<(), Violation> {
     let decision = (*row.build)
         .clone()
         .handle(row.decision.state_before.as_deref(), &message);
-    let recorded = &row.decision.outcome;
+    let recorded = format!("{:?}", outcome(row));
     let by_other = recorded.contains("\"by")
         && !recorded.contains(&format!("\\\"by\\\":\\\"{}\\\"", row.build.digest));
     must(!by_other, 6, || {
@@ -434,9 +433,8 @@ fn outcome(row: &JournalRow) -> Outcome {
 
 fn parsed(row: &JournalRow) -> &(Message, Outcome) {
     row.read.get_or_init(|| {
-        let JournalEntry {
-            message, outcome, ..
-        } = &row.decision;
-        (read(message.as_bytes()), read(outcome.as_bytes()))
+        row.decision
+            .read(&row.key)
+            .expect("this build has written it")
     })
 }

@@ -2,7 +2,7 @@
 //! reported.
 
 use saga_core::message::{Message, Origin};
-use saga_core::outcome::{Outcome, StateChange};
+use saga_core::outcome::StateChange;
 
 use super::super::report::{Difference, DifferingPart};
 use super::purity::{self, ResultDifference};
@@ -16,10 +16,8 @@ pub(super) const ROOM: usize = 1 << 20;
 impl Probing<'_> {
     /// Offers a recorded message on the state of that time.
     pub(super) fn decision(&mut self, recorded: &Recorded) {
-        let Ok(message) = serde_json::from_str::<Message>(&recorded.message) else {
-            return;
-        };
-        if !self.candidate.reads(recorded.state_version) || !self.candidate.takes(&message) {
+        let message = &recorded.message;
+        if !self.candidate.reads(recorded.state_version) || !self.candidate.takes(message) {
             return;
         }
         self.report.inputs += 1;
@@ -28,14 +26,12 @@ impl Probing<'_> {
             Origin::Event => Harm::RecordedEvent,
             Origin::Timer => Harm::RecordedTimer,
         };
-        let what = || format!("can't decide on the recorded {}", purity::name_of(&message));
-        let answer = self.tried(harm, what, |trial| decide_again(trial, recorded, &message));
+        let what = || format!("can't decide on the recorded {}", purity::name_of(message));
+        let answer = self.tried(harm, what, |trial| decide_again(trial, recorded, message));
         let Some(answer) = answer else {
             return;
         };
-        let Ok(mut decided) = serde_json::from_str::<Outcome>(&recorded.outcome) else {
-            return;
-        };
+        let mut decided = recorded.outcome.clone();
         if let StateChange::Put(state) = &decided.state {
             let version = recorded.state_version;
             let left = || {
@@ -53,8 +49,8 @@ impl Probing<'_> {
         }
         let parts = compare::parts(&decided, &answer);
         if !parts.is_empty() {
-            self.same_rules(recorded, &message, &parts);
-            self.otherwise(message, recorded.outcome.clone(), &answer, parts);
+            self.same_rules(recorded, message, &parts);
+            self.otherwise(recorded, &answer, parts);
         }
     }
 
@@ -70,14 +66,10 @@ impl Probing<'_> {
         }
     }
 
-    fn otherwise(
-        &mut self,
-        message: Message,
-        decided: String,
-        answer: &TrialAnswer,
-        parts: Vec<DifferingPart>,
-    ) {
+    fn otherwise(&mut self, recorded: &Recorded, answer: &TrialAnswer, parts: Vec<DifferingPart>) {
         self.report.decided_otherwise += 1;
+        let message = &recorded.message;
+        let decided = serde_json::to_string(&recorded.outcome).unwrap_or_default();
         let would_decide = match answer {
             TrialAnswer::Decided(outcome) => serde_json::to_string(outcome).unwrap_or_default(),
             TrialAnswer::Malformed(why) => format!("malformed: {why}"),
@@ -90,9 +82,9 @@ impl Probing<'_> {
         };
         self.room = room;
         self.report.differences.push(Difference {
-            message: message.id,
-            name: message.name,
-            key: message.key,
+            message: message.id.clone(),
+            name: message.name.clone(),
+            key: message.key.clone(),
             parts,
             decided,
             would_decide,

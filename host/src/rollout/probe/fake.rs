@@ -286,7 +286,7 @@ pub(super) fn recorded(
         digest: "recorded".into(),
         state_version: 1,
         state: state.map(|state| state.to_string()),
-        message: serde_json::to_string(message).unwrap(),
-        outcome: serde_json::to_string(outcome.as_ref().unwrap()).unwrap(),
+        message: message.clone(),
+        outcome: outcome.clone().unwrap(),
     }
 }

@@ -80,7 +80,7 @@ fn the_same_rules_must_decide_as_they_did_before() {
             reply: Some(saga_core::outcome::Reply::Done("7".into())),
             ..done(StateChange::Unchanged).unwrap()
         };
-        inputs.recorded[0].outcome = serde_json::to_string(&outcome).unwrap();
+        inputs.recorded[0].outcome = outcome;
         inputs.recorded[0].state_version = version;
         inputs
     };

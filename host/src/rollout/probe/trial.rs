@@ -277,9 +277,9 @@ impl<'b> TrialRun<'b> {
                 };
                 let settlement = settle::settle(terms, &envelope, before, outcome, decision.fuel)?;
                 // As the journal would record it.
-                serde_json::from_str::<Outcome>(&settlement.journal.outcome)
-                    .map(Ok)
-                    .map_err(|error| Fault::new(FaultKind::BadOutput, error.to_string()))
+                let recorded = settlement.journal.read(&message.key);
+                let recorded = recorded.map(|(_, outcome)| Ok(outcome));
+                recorded.map_err(|error| Fault::new(FaultKind::BadOutput, error.to_string()))
             },
         );
         match answer.map_err(|fault| fault.to_string())? {

@@ -3,8 +3,9 @@
 use saga_contract::listing::FilterValue;
 use saga_core::commit::Write;
 use saga_core::message::Origin;
+use saga_core::outcome::Reply;
 
-use super::{NOW, Rig, SAGA, TestTurn, generation, journal, set};
+use super::{NOW, Rig, SAGA, TestTurn, generation, journal_of, message, set};
 use crate::store::history::{ReleaseOutcome, ReleaseRequest};
 use crate::store::sample::SampledTopic;
 use crate::store::{Activation, Index, Page, Tally, Verdict, Wanted};
@@ -224,19 +225,20 @@ pub(crate) fn samples_have_something_of_each_kind(rig: Rig) {
         rig.commit(turn.timers(vec![set("usual", NOW + number)]))
             .unwrap();
     }
-    let mut cancel = journal("rare", 0);
-    cancel.message = cancel.message.replace("place", "cancel");
     let rare = (rig.turn(21, "rare").of_state_version(2))
         .notes("event")
         .write(Write::State(Some("{\"rare\":1}".into()), 1, SAGA.into()))
         .publishes(rig.row("out"))
         .timers(vec![set("rare", NOW + 5)])
-        .write(Write::Journal(cancel));
+        .write(Write::Journal(journal_of("cancel", "rare", 0)));
     rig.commit(rare).unwrap();
     let recorded = reader.sample_journal(of, 4).unwrap();
-    let is_rare = |text: &str| text.contains("cancel");
     assert_eq!(recorded.len(), 4);
-    assert!(recorded.iter().any(|one| is_rare(&one.message)));
+    let rare = recorded.iter().find(|one| one.message.name == "cancel");
+    let rare = rare.unwrap();
+    assert_eq!(rare.message, message("cancel", "rare"));
+    let reply = Some(Reply::Done("\"cancel rare\"".into()));
+    assert_eq!(rare.outcome.reply, reply);
     let states = reader.sample_states(of, 4).unwrap();
     assert_eq!(states.len(), 4);
     assert!(states.iter().any(|one| one.stored.state_version == 2));

@@ -8,6 +8,8 @@ pub(super) mod choose;
 
 use std::sync::Arc;
 
+use saga_core::message::Message;
+use saga_core::outcome::Outcome;
 use saga_core::record::Record;
 
 use super::parked::ParkedEvent;
@@ -22,10 +24,10 @@ pub struct Recorded {
     pub state_version: u32,
     /// The state that the rules saw.
     pub state: Option<String>,
-    /// The message, as JSON.
-    pub message: String,
-    /// The outcome, as JSON.
-    pub outcome: String,
+    /// The message.
+    pub message: Message,
+    /// The outcome.
+    pub outcome: Outcome,
 }
 
 /// An aggregate with its key.

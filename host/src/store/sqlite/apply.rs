@@ -10,6 +10,7 @@ use saga_core::settle::{Cause, JournalEntry};
 
 use super::dead_letters;
 use super::idempotency;
+use super::ids::{Id, Trace};
 use super::offsets::write_place;
 use super::parked;
 use super::quarantine;
@@ -175,7 +176,7 @@ pub(super) fn remember(
         .prepare_cached(
             "INSERT OR IGNORE INTO inbox (participant, id, source, time) VALUES (?1, ?2, ?3, ?4)",
         )?
-        .execute(params![participant, id, source, time as i64])?;
+        .execute(params![participant, Id::of(id), source, time as i64])?;
     Ok(rows == 1)
 }
 
@@ -191,13 +192,13 @@ fn keep(
     sql.prepare_cached(
         "INSERT OR REPLACE INTO inbox (participant, id, source, time) VALUES (?1, ?2, ?3, ?4)",
     )?
-    .execute(params![participant, id, source, time as i64])?;
+    .execute(params![participant, Id::of(id), source, time as i64])?;
     Ok(())
 }
 
 fn forget(sql: &Connection, participant: i64, identity: &Identity) -> rusqlite::Result<()> {
     sql.prepare_cached("DELETE FROM inbox WHERE participant = ?1 AND id = ?2 AND source = ?3")?
-        .execute(params![participant, identity.id, identity.source])?;
+        .execute(params![participant, Id::of(&identity.id), identity.source])?;
     Ok(())
 }
 
@@ -224,7 +225,7 @@ fn write_state(
         revision as i64,
         entry.state_version,
         state,
-        saga
+        Id::of(saga)
     ])?;
     Ok(())
 }
@@ -263,9 +264,9 @@ fn write_timers(
                     timer.name,
                     timer.due as i64,
                     timer.body,
-                    by.id,
-                    by.correlation,
-                    by.traceparent
+                    Id::of(&by.id),
+                    Id::of(&by.correlation),
+                    by.traceparent.as_deref().map(Trace::of)
                 ])?;
             }
             TimerChange::Cancel(name) => {
@@ -281,16 +282,15 @@ fn write_timers(
 
 fn write_journal(sql: &Connection, entry: &Entry, journal: &JournalEntry) -> rusqlite::Result<()> {
     sql.prepare_cached(
-        "INSERT INTO journal (generation, key, revision, state, message, outcome, fuel, time)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO journal (generation, key, revision, state, decision, fuel, time)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
     .execute(params![
         entry.generation,
         entry.key,
         journal.revision_before as i64,
         journal.state_before,
-        journal.message,
-        journal.outcome,
+        journal.decision,
         journal.fuel as i64,
         journal.time as i64
     ])?;
@@ -329,10 +329,10 @@ fn write_outbox(
         attributes.event_type,
         row.key,
         row.value,
-        attributes.id,
-        attributes.correlation,
-        attributes.causation,
-        attributes.traceparent,
+        attributes.id.as_deref().map(Id::of),
+        attributes.correlation.as_deref().map(Id::of),
+        attributes.causation.as_deref().map(Id::of),
+        attributes.traceparent.as_deref().map(Trace::of),
         extra,
         row.time as i64
     ])?;

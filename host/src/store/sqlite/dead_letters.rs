@@ -6,6 +6,7 @@ use saga_core::commit::{
 };
 use saga_core::identity;
 
+use super::ids::Id;
 use super::{apply, parked};
 use crate::store::dead_letters::{LetterAnswer, NewLetterRequest};
 
@@ -51,7 +52,7 @@ pub(super) fn write(sql: &Connection, entry: &Entry, letter: &DeadLetter) -> rus
         attributes,
         record.key,
         record.value,
-        identity.map(|identity| &identity.id),
+        identity.map(|identity| Id::of(&identity.id)),
         identity.map(|identity| &identity.source),
         letter.reason,
         letter.detail,

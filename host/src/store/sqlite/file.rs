@@ -89,6 +89,7 @@ pub(super) fn connect(directory: &Path) -> Result<Option<Connection>, OpenError>
     match found.cmp(&schema::VERSION) {
         Ordering::Equal => Ok(Some(connection)),
         Ordering::Greater => Err(newer(path, found)),
+        Ordering::Less if found > 0 => Err(older(path, found)),
         Ordering::Less => Err(OpenError::Unusable {
             path,
             reason: "has no tables yet; start a host on it first".into(),
@@ -241,6 +242,9 @@ impl StoreFile {
         if found > schema::VERSION {
             return Err(newer(path(), found));
         }
+        if found < schema::VERSION && tables > 0 {
+            return Err(older(path(), found));
+        }
         if tables == 0 {
             let transaction = connection.transaction().map_err(unusable)?;
             schema::create(&transaction).map_err(unusable)?;
@@ -248,6 +252,17 @@ impl StoreFile {
         }
         drop(connection);
         self.writing().map(drop).map_err(unusable)
+    }
+}
+
+/// No version before this one has been released, so there is no migration.
+fn older(path: PathBuf, found: i64) -> OpenError {
+    OpenError::Unusable {
+        path,
+        reason: format!(
+            "has schema version {found}, of a build before the first release; this saga needs {}: choose another data directory",
+            schema::VERSION
+        ),
     }
 }
 
@@ -352,6 +367,23 @@ mod tests {
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .unwrap();
         assert_eq!(version, 99);
+    }
+
+    #[test]
+    fn an_older_schema_is_refused_and_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(StoreFile::open(directory.path()).unwrap());
+        let older = "PRAGMA user_version = 1";
+        let path = directory.path().join("saga.db");
+        Connection::open(path)
+            .unwrap()
+            .execute_batch(older)
+            .unwrap();
+        let expected = "has schema version 1, of a build before the first release; this saga needs 2: choose another data directory";
+        let opened = StoreFile::open(directory.path()).err().unwrap().to_string();
+        assert!(opened.ends_with(expected), "{opened}");
+        let looked = look(directory.path()).err().unwrap().to_string();
+        assert!(looked.ends_with(expected), "{looked}");
     }
 
     #[test]

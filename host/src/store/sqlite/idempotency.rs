@@ -5,6 +5,8 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 use saga_core::commit::KeptReply;
 
+use super::ids::Id;
+use super::read;
 use super::sweep::{Numbered, Oldest, Sweep};
 use crate::store::idempotency::FirstReply;
 pub(super) use crate::store::idempotency::{IdempotencySettings, Known, KnownKeys};
@@ -77,7 +79,7 @@ pub(super) fn write(
         kept.fingerprint.as_slice(),
         aggregate,
         kept.reply,
-        kept.correlation,
+        Id::of(&kept.correlation),
         time as i64
     ])?;
     Ok(())
@@ -97,7 +99,7 @@ pub(super) fn read(
             fingerprint: row.get(0)?,
             aggregate: row.get(1)?,
             reply: row.get(2)?,
-            correlation: row.get(3)?,
+            correlation: read::id(row, 3)?.unwrap_or_default(),
         })
     })
     .optional()

@@ -7,6 +7,8 @@ use saga_core::identity::Identity;
 use saga_core::record::{Position, Record};
 
 use super::dead_letters::end_of;
+use super::ids::Id;
+use super::read;
 use crate::store::dead_letters::{LetterAct, LetterFilter, StoredLetter};
 
 /// The columns of [`letter_of`], with these for the bytes of key, value and corrected value.
@@ -35,7 +37,7 @@ const WITHOUT_BYTES: &str = columns!("NULL", "NULL", "NULL");
 fn letter_of(row: &Row<'_>) -> rusqlite::Result<StoredLetter> {
     let attributes: String = row.get(9)?;
     let incarnation: Option<String> = row.get(5)?;
-    let (id, source): (Option<String>, Option<String>) = (row.get(12)?, row.get(13)?);
+    let (id, source): (_, Option<String>) = (read::id(row, 12)?, row.get(13)?);
     let ended: Option<(i64, String)> = row.get::<_, Option<i64>>(23)?.zip(row.get(24)?);
     Ok(StoredLetter {
         id: row.get(0)?,
@@ -198,20 +200,23 @@ pub(super) fn parked_as(
          FROM parked p JOIN dead_letters d ON d.parked = p.id
          WHERE p.participant = ?1 AND p.event_id = ?2 AND p.source = ?3",
     )?
-    .query_row(params![participant, identity.id, identity.source], |row| {
-        let incarnation: Option<String> = row.get(3)?;
-        let position = Position {
-            topic: row.get::<_, String>(2)?.into(),
-            incarnation: incarnation.map(Into::into),
-            partition: row.get(4)?,
-            offset: row.get(5)?,
-        };
-        Ok(LetterPlace {
-            letter: row.get(0)?,
-            key: row.get(1)?,
-            position,
-        })
-    })
+    .query_row(
+        params![participant, Id::of(&identity.id), identity.source],
+        |row| {
+            let incarnation: Option<String> = row.get(3)?;
+            let position = Position {
+                topic: row.get::<_, String>(2)?.into(),
+                incarnation: incarnation.map(Into::into),
+                partition: row.get(4)?,
+                offset: row.get(5)?,
+            };
+            Ok(LetterPlace {
+                letter: row.get(0)?,
+                key: row.get(1)?,
+                position,
+            })
+        },
+    )
     .optional()
 }
 

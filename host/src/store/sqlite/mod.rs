@@ -19,6 +19,7 @@
 //! - tables: `offsets`, `topic_ids`, `registry`, `history`, `parked`, `dead_letters` (queries: `letter_queries`),
 //!   `idempotency`, `quarantine`, `tally`, `backlog`, `sample`, `index` (indexes over the contents
 //!   of states), `list_changes` (changes of a list, from the journal)
+//! - columns: `ids` and trace contexts; `packing`, the compressed decisions of the journal
 //! - `prune`: deletes old rows, so that no table grows without bound; `sweep` finds them
 //! - `backup`: a copy, made beside a running host
 //!
@@ -37,6 +38,7 @@ mod file;
 mod guard;
 mod history;
 mod idempotency;
+mod ids;
 mod index;
 mod letter_queries;
 mod list_changes;
@@ -49,6 +51,7 @@ mod log_room_tests;
 mod offsets;
 mod own_files;
 mod ownership;
+mod packing;
 mod parked;
 mod presence;
 mod prune;

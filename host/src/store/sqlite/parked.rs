@@ -5,7 +5,8 @@ use saga_core::commit::{Blocks, Entry, FiredTimer};
 use saga_core::identity::Identity;
 use saga_core::record::{Position, Record};
 
-use super::letter_queries;
+use super::ids::Id;
+use super::{letter_queries, read};
 use crate::store::parked::{
     Parked, ParkedEvent, ParkedKey, ParkedRow, ParkedTimer, ParkedTimerRow, Parking,
 };
@@ -35,7 +36,7 @@ pub(super) fn write(sql: &Connection, entry: &Entry, parking: &Parking) -> rusql
                 entry.participant,
                 entry.key,
                 event.name,
-                identity.id,
+                Id::of(&identity.id),
                 identity.source,
                 event.group,
                 &*position.topic,
@@ -194,7 +195,7 @@ fn event(row: &rusqlite::Row<'_>) -> rusqlite::Result<ParkedEvent> {
     let incarnation: Option<String> = row.get(9)?;
     Ok(ParkedEvent {
         identity: Identity {
-            id: row.get(4)?,
+            id: read::id(row, 4)?.unwrap_or_default(),
             source: row.get(5)?,
         },
         name: row.get(2)?,
@@ -227,7 +228,7 @@ pub(super) fn timer(
     )?
     .query_row(
         params![participant, timer.key, timer.name, timer.due as i64],
-        super::read::timer_of,
+        read::timer_of,
     )
     .optional()
 }

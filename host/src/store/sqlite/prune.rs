@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
 use super::idempotency::{self, KnownKeys};
@@ -29,6 +30,9 @@ impl OutboxReaders {
     }
 }
 
+/// Where a sweep through the inbox begins.
+const START: (i64, Value, String) = (0, Value::Null, String::new());
+
 /// Deletes old rows a step at a time.
 pub(super) struct Pruner {
     retention_ms: u64,
@@ -36,7 +40,7 @@ pub(super) struct Pruner {
     readers: OutboxReaders,
     known_keys: Arc<KnownKeys>,
     /// Identity at which the sweep through the inbox continues; the inbox has no order by time.
-    inbox: (i64, String, String),
+    inbox: (i64, Value, String),
     idempotency_keys: Sweep,
     journal: Sweep,
     dead_letters: Sweep,
@@ -55,7 +59,7 @@ impl Pruner {
             dead_letters_ms: settings.dead_letter_hours.saturating_mul(3_600_000),
             readers,
             known_keys,
-            inbox: Default::default(),
+            inbox: START,
             idempotency_keys: Sweep::default(),
             journal: Sweep::default(),
             dead_letters: Sweep::default(),
@@ -89,7 +93,7 @@ impl Pruner {
 
     fn sweep_inbox(&mut self, sql: &Connection, before: i64) -> rusqlite::Result<bool> {
         let (participant, id, source) = &self.inbox;
-        let rows: Vec<(i64, String, String, i64)> = sql
+        let rows: Vec<(i64, Value, String, i64)> = sql
             .prepare_cached(
                 "SELECT participant, id, source, time FROM inbox
                  WHERE (participant, id, source) > (?1, ?2, ?3) ORDER BY participant, id, source LIMIT ?4",
@@ -100,8 +104,7 @@ impl Pruner {
             .collect::<rusqlite::Result<_>>()?;
         self.inbox = rows
             .last()
-            .map(|(p, i, s, _)| (*p, i.clone(), s.clone()))
-            .unwrap_or_default();
+            .map_or(START, |(p, i, s, _)| (*p, i.clone(), s.clone()));
         let old: Vec<_> = rows
             .into_iter()
             .filter(|(.., time)| *time < before)
@@ -223,8 +226,8 @@ mod tests {
             )
             .unwrap();
             sql.execute(
-                "INSERT INTO journal (generation, key, revision, message, outcome, fuel, time)
-                 VALUES (1, 'k', 0, '', '', 0, ?1)",
+                "INSERT INTO journal (generation, key, revision, decision, fuel, time)
+                 VALUES (1, 'k', 0, '', 0, ?1)",
                 [time],
             )
             .unwrap();
@@ -347,8 +350,8 @@ mod tests {
         sql.execute_batch(
             "DELETE FROM journal;
              WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5001)
-             INSERT INTO journal (generation, key, revision, message, outcome, fuel, time)
-             SELECT 1, 'k', 0, '', '', 0, iif(i = 5001, 0, 1000000000000) FROM n",
+             INSERT INTO journal (generation, key, revision, decision, fuel, time)
+             SELECT 1, 'k', 0, '', 0, iif(i = 5001, 0, 1000000000000) FROM n",
         )
         .unwrap();
         let mut pruner = pruner(&sql, OutboxReaders::Consumers);
@@ -364,8 +367,8 @@ mod tests {
         sql.execute_batch(
             "DELETE FROM journal;
              WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
-             INSERT INTO journal (generation, key, revision, message, outcome, fuel, time)
-             SELECT 1, 'k', 0, '', '', 0, 0 FROM n",
+             INSERT INTO journal (generation, key, revision, decision, fuel, time)
+             SELECT 1, 'k', 0, '', 0, 0 FROM n",
         )
         .unwrap();
         let mut pruner = pruner(&sql, OutboxReaders::Consumers);

@@ -11,6 +11,7 @@ use saga_core::identity::{self, Identity};
 use saga_core::record::{Attributes, Position, Record, header};
 
 use super::idempotency;
+use super::ids::{Id, IdText, TraceText};
 use crate::base::session::Extent;
 use crate::store::condition::Condition;
 use crate::store::idempotency::FirstReply;
@@ -43,9 +44,9 @@ pub(super) fn timer_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredTimer>
         name: row.get(1)?,
         due: row.get::<_, i64>(2)? as u64,
         body: row.get(3)?,
-        set_by: row.get(4)?,
-        correlation: row.get(5)?,
-        traceparent: row.get(6)?,
+        set_by: id(row, 4)?.unwrap_or_default(),
+        correlation: id(row, 5)?.unwrap_or_default(),
+        traceparent: trace(row, 6)?,
     })
 }
 
@@ -64,11 +65,23 @@ pub(super) fn aggregate(
                 state: row.get(0)?,
                 revision: row.get::<_, i64>(1)? as u64,
                 state_version: row.get(2)?,
-                correlation: row.get(3)?,
+                correlation: id(row, 3)?,
             })
         })
         .optional()?;
     Ok(found.unwrap_or_default())
+}
+
+/// The id in this column.
+pub(super) fn id(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+    let read: Option<IdText> = row.get(column)?;
+    Ok(read.map(|id| id.0))
+}
+
+/// The trace context in this column.
+pub(super) fn trace(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+    let read: Option<TraceText> = row.get(column)?;
+    Ok(read.map(|trace| trace.0))
 }
 
 impl<C: Borrow<Connection>> SqliteReader<C> {
@@ -104,7 +117,7 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
             .prepare_cached(
                 "SELECT 1 FROM inbox WHERE participant = ?1 AND id = ?2 AND source = ?3",
             )?
-            .exists(params![participant, identity.id, identity.source])
+            .exists(params![participant, Id::of(&identity.id), identity.source])
     }
 
     /// True if an aggregate is quarantined.
@@ -226,12 +239,12 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
             timestamp: row.get::<_, i64>(3)? as u64,
             attributes: Attributes {
                 event_type: row.get(4)?,
-                id: row.get(5)?,
+                id: id(row, 5)?,
                 source,
-                correlation: row.get(6)?,
-                causation: row.get(7)?,
+                correlation: id(row, 6)?,
+                causation: id(row, 7)?,
                 digest,
-                traceparent: row.get(8)?,
+                traceparent: trace(row, 8)?,
                 extra,
             },
         })

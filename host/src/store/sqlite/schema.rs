@@ -7,7 +7,7 @@
 use rusqlite::Connection;
 
 /// Version of the shape that this build reads and writes.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// Marks the file as a store (`PRAGMA application_id`): "SAGA" in ASCII.
 pub(super) const APPLICATION_ID: i64 = 0x5341_4741;
@@ -21,7 +21,7 @@ pub(super) fn create(sql: &Connection) -> rusqlite::Result<()> {
 
 /// Rows are small, since a commit costs by its bytes. Repeated names (participants, topics,
 /// generations) are numbers in the rows. Text is UTF-8; JSON is stored as the text in which it
-/// arrived.
+/// arrived. An *id* or a *trace context* is bytes if it has the usual form, see `ids`.
 const TABLES: &str = "
 -- Participants that have run on this store, and the last key that was generated for each.
 CREATE TABLE participants (
@@ -52,13 +52,13 @@ CREATE TABLE aggregates (
     revision      INTEGER NOT NULL,
     state_version INTEGER NOT NULL,
     state         TEXT,               -- NULL once it was removed: the revision lives on
-    correlation   TEXT,               -- of the message that created it
+    correlation,                      -- id; of the message that created it
     PRIMARY KEY (participant, key)
 ) WITHOUT ROWID;
 -- Identities of the events that were applied.
 CREATE TABLE inbox (
     participant INTEGER NOT NULL,
-    id          TEXT NOT NULL,
+    id          NOT NULL,
     source      TEXT NOT NULL,
     time        INTEGER NOT NULL,
     PRIMARY KEY (participant, id, source)
@@ -72,14 +72,24 @@ CREATE TABLE outbox (
     event_type  TEXT,
     key         BLOB,
     value       BLOB,
-    event_id    TEXT,
-    correlation TEXT,
-    causation   TEXT,
-    traceparent TEXT,
+    event_id,                         -- id
+    correlation,                      -- id
+    causation,                        -- id
+    traceparent,                      -- trace context
     extra       TEXT,                 -- further headers, a JSON array of pairs
     time        INTEGER NOT NULL,
     PRIMARY KEY (topic, partition, offset)
 ) WITHOUT ROWID;
+-- The same for people: with names, and ids as text. The host does not use it.
+CREATE VIEW published AS SELECT t.name AS topic, partition, offset, event_type, CAST(key AS TEXT) AS key,
+    CAST(value AS TEXT) AS value, datetime(time / 1000.0, 'unixepoch', 'subsec') AS time,
+    CASE typeof(event_id) WHEN 'blob' THEN lower(substr(hex(event_id), 1, 8) || '-' || substr(hex(event_id), 9, 4) || '-'
+        || substr(hex(event_id), 13, 4) || '-' || substr(hex(event_id), 17, 4) || '-' || substr(hex(event_id), 21)) ELSE event_id END AS event_id,
+    CASE typeof(correlation) WHEN 'blob' THEN lower(substr(hex(correlation), 1, 8) || '-' || substr(hex(correlation), 9, 4) || '-'
+        || substr(hex(correlation), 13, 4) || '-' || substr(hex(correlation), 17, 4) || '-' || substr(hex(correlation), 21)) ELSE correlation END AS correlation,
+    CASE typeof(causation) WHEN 'blob' THEN lower(substr(hex(causation), 1, 8) || '-' || substr(hex(causation), 9, 4) || '-'
+        || substr(hex(causation), 13, 4) || '-' || substr(hex(causation), 17, 4) || '-' || substr(hex(causation), 21)) ELSE causation END AS causation
+    FROM outbox JOIN topics t ON t.id = topic;
 -- The next offset of every partition of the outbox; it outlives the rows.
 CREATE TABLE partitions (
     topic       INTEGER NOT NULL,
@@ -106,9 +116,9 @@ CREATE TABLE timers (
     name        TEXT NOT NULL,
     due         INTEGER NOT NULL,
     body        TEXT NOT NULL,
-    set_by      TEXT NOT NULL,        -- id of the message that set it
-    correlation TEXT NOT NULL,
-    traceparent TEXT,
+    set_by      NOT NULL,             -- id of the message that set it
+    correlation NOT NULL,             -- id
+    traceparent,                      -- trace context
     -- Of one that could not be decided: since when, why and how often; NULL for one that is offered when it is due.
     parked      INTEGER,
     reason      TEXT,
@@ -126,10 +136,17 @@ CREATE TABLE journal (
     key        TEXT NOT NULL,
     revision   INTEGER NOT NULL,      -- as the rules saw it
     state      TEXT,                  -- as the rules saw it
-    message    TEXT NOT NULL,
-    outcome    TEXT NOT NULL,
+    decision   BLOB NOT NULL,         -- the message and the answer; see `packing`
     fuel       INTEGER NOT NULL,
     time       INTEGER NOT NULL
+);
+-- What decisions on messages of a name are compressed with: the first of them.
+CREATE TABLE dictionaries (
+    id          INTEGER PRIMARY KEY,
+    participant INTEGER NOT NULL,
+    origin      TEXT NOT NULL,        -- command, event, timer
+    name        TEXT NOT NULL,
+    bytes       BLOB NOT NULL
 );
 -- Records that could not be decided. Operators name them by their numbers, of which none is given twice.
 CREATE TABLE dead_letters (
@@ -146,7 +163,7 @@ CREATE TABLE dead_letters (
     attributes      TEXT NOT NULL,    -- what its headers say, JSON
     key             BLOB,             -- of the record
     value           BLOB,
-    event_id        TEXT,             -- with source, the identity of the message; NULL where it could not be admitted
+    event_id,                         -- id; with source, the identity of the message; NULL where it could not be admitted
     source          TEXT,
     reason          TEXT NOT NULL,    -- malformed, retries-exhausted, parking-full, or the kind of fault
     detail          TEXT NOT NULL,
@@ -247,7 +264,7 @@ CREATE TABLE idempotency_keys (
     fingerprint BLOB NOT NULL,        -- of the request, SHA-256
     aggregate   TEXT NOT NULL,        -- key of the aggregate
     reply       TEXT NOT NULL,        -- JSON: done, pending, refused
-    correlation TEXT NOT NULL,
+    correlation NOT NULL,             -- id
     time        INTEGER NOT NULL,
     UNIQUE (participant, key)
 );
@@ -270,7 +287,7 @@ CREATE TABLE parked (
     bytes          INTEGER NOT NULL,
     time           INTEGER NOT NULL,
     due            INTEGER,           -- of a timer; NULL for a record
-    event_id       TEXT,              -- with source, the identity of the message; NULL for a timer
+    event_id,                         -- id; with source, the identity of the message; NULL for a timer
     source         TEXT,
     consumer_group TEXT,
     topic          TEXT,

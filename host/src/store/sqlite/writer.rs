@@ -26,6 +26,7 @@ use super::file::{BUSY, StoreFile, UPKEEP_BUSY};
 use super::guard::Guard;
 use super::idempotency::{self, IdempotencySettings, Known, KnownKeys};
 use super::lock_holders::{self, LockFile};
+use super::packing::Dictionaries;
 use super::prune::{OutboxReaders, Pruner};
 use super::tally::{Tallies, Tally};
 use crate::base::changes::Changes;
@@ -113,6 +114,7 @@ pub(super) struct SqliteWriter {
     /// The time by which old rows are deleted.
     trusted_now: Arc<AtomicU64>,
     known_keys: Arc<KnownKeys>,
+    dictionaries: Arc<Dictionaries>,
     flow: Arc<Flow>,
     /// The last worker number that was given out.
     workers: AtomicU64,
@@ -135,6 +137,7 @@ impl SqliteWriter {
         let guarded = file.guard(&mut connection)?;
         bound_size(&connection, settings.max_bytes)?;
         let known_keys = idempotency::load(&connection, idempotency)?;
+        let dictionaries = Arc::new(Dictionaries::load(&connection)?);
         let file = Arc::new(file);
         let (requests, queue) = bounded(QUEUE);
         let published = Notify::default();
@@ -178,6 +181,7 @@ impl SqliteWriter {
             condition,
             trusted_now,
             known_keys,
+            dictionaries,
             flow,
             workers: AtomicU64::new(0),
             retention_hours: settings.retention_hours,
@@ -231,8 +235,20 @@ impl SqliteWriter {
     }
 
     /// Hands over an entry. Blocks while the queue is full.
-    pub(super) fn commit(&self, handed: Box<Handed>) {
+    pub(super) fn commit(&self, mut handed: Box<Handed>) {
+        // Here, on the worker's thread: there are several of those, and one writer.
+        let new = self.dictionaries.pack(&mut handed);
         self.send(Request::Commit(handed));
+        if let Some(new) = new {
+            let dictionaries = self.dictionaries.clone();
+            self.send(Request::Run(Box::new(move |connection| {
+                let written = connection.map(|sql| in_savepoint(sql, |sql| new.write(sql)));
+                let written = matches!(written, Some(Ok(())));
+                Box::new(move |committed| {
+                    dictionaries.is_written(new, written && committed.is_ok())
+                })
+            })));
+        }
     }
 
     /// Calls back when the entry that the link is based on is committed, or will not be.

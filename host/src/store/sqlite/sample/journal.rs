@@ -8,12 +8,12 @@
 use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
-use saga_core::message::Origin;
-use serde::Deserialize;
+use saga_core::journal;
 
 use super::{Patience, SampleRoom};
 use crate::store::sample::Recorded;
 use crate::store::sample::choose::{Ranking, choose};
+use crate::store::sqlite::packing::Unpacking;
 
 /// Decisions read at the end of the journal.
 const LATEST: i64 = 10_000;
@@ -24,13 +24,6 @@ const STRETCH: i64 = 500;
 
 /// Most names searched by the time of their last decision.
 const SOUGHT: usize = 32;
-
-/// The part of a recorded message that the sample reads.
-#[derive(Deserialize)]
-struct Named {
-    origin: Origin,
-    name: String,
-}
 
 /// A decision that was read.
 struct SeenDecision {
@@ -59,6 +52,7 @@ pub(in crate::store::sqlite) fn recorded(
     };
     let mut look = JournalLook {
         sql,
+        unpacking: Unpacking::new(sql),
         generations: generations(sql, participant)?,
         seen: Vec::new(),
         looked_at: BTreeSet::new(),
@@ -91,6 +85,7 @@ fn generations(sql: &Connection, participant: i64) -> rusqlite::Result<BTreeSet<
 
 struct JournalLook<'c> {
     sql: &'c Connection,
+    unpacking: Unpacking<'c>,
     generations: BTreeSet<i64>,
     seen: Vec<SeenDecision>,
     looked_at: BTreeSet<i64>,
@@ -101,7 +96,7 @@ impl JournalLook<'_> {
     /// Reads a range of the journal, latest first.
     fn at(&mut self, from: i64, to: i64) -> rusqlite::Result<()> {
         let mut statement = self.sql.prepare_cached(
-            "SELECT seq, generation, octet_length(state), message FROM journal
+            "SELECT seq, generation, octet_length(state), decision FROM journal
              WHERE seq >= ?1 AND seq <= ?2 ORDER BY seq DESC",
         )?;
         let mut rows = statement.query([from, to])?;
@@ -114,17 +109,20 @@ impl JournalLook<'_> {
                 continue;
             }
             let state: Option<i64> = row.get(2)?;
-            let message = row.get_ref(3)?.as_str().unwrap_or_default();
-            // Unreadable messages are skipped.
-            let Ok(Named { origin, name }) = serde_json::from_str(message) else {
+            // Unreadable decisions are skipped.
+            let packed = row.get_ref(3)?.as_blob().unwrap_or_default();
+            let Some(plain) = self.unpacking.unpack(packed)? else {
+                continue;
+            };
+            let Ok((origin, name)) = journal::subject(&plain) else {
                 continue;
             };
             self.seen.push(SeenDecision {
                 seq,
                 origin: origin.word(),
-                name,
+                name: name.to_owned(),
                 is_on_nothing: state.is_none(),
-                bytes: state.unwrap_or(0) as usize + message.len(),
+                bytes: state.unwrap_or(0) as usize + plain.len(),
             });
         }
         Ok(())
@@ -177,28 +175,36 @@ fn at_time(sql: &Connection, time: i64, mut first: i64, mut last: i64) -> rusqli
 
 fn read(sql: &Connection, chosen: &[SeenDecision]) -> rusqlite::Result<Vec<Recorded>> {
     let mut room = SampleRoom::new();
+    let mut unpacking = Unpacking::new(sql);
     let mut statement = sql.prepare_cached(
-        "SELECT g.digest, g.state_version, j.state, j.message, j.outcome
+        "SELECT g.digest, g.state_version, j.state, j.key, j.time, j.decision
          FROM journal j JOIN generations g ON g.id = j.generation WHERE j.seq = ?1",
     )?;
     let mut recorded = Vec::with_capacity(chosen.len());
     for seen in chosen {
+        let mut rows = statement.query(params![seen.seq])?;
         // It may have been deleted meanwhile.
-        let row = statement
-            .query_row(params![seen.seq], |row| {
-                Ok(Recorded {
-                    digest: row.get(0)?,
-                    state_version: row.get(1)?,
-                    state: row.get(2)?,
-                    message: row.get(3)?,
-                    outcome: row.get(4)?,
-                })
-            })
-            .optional()?;
-        let bytes = |row: &Recorded| {
-            row.state.as_ref().map_or(0, String::len) + row.message.len() + row.outcome.len()
+        let Some(row) = rows.next()? else {
+            continue;
         };
-        recorded.extend(row.filter(|row| room.takes(bytes(row))));
+        let state: Option<String> = row.get(2)?;
+        let (key, time): (String, i64) = (row.get(3)?, row.get(4)?);
+        let Some(plain) = unpacking.unpack(row.get_ref(5)?.as_blob().unwrap_or_default())? else {
+            continue;
+        };
+        let decided = journal::decode(&plain, (&key, time as u64), state.as_deref());
+        let Ok((message, outcome)) = decided else {
+            continue;
+        };
+        if room.takes(state.as_ref().map_or(0, String::len) + plain.len()) {
+            recorded.push(Recorded {
+                digest: row.get(0)?,
+                state_version: row.get(1)?,
+                state,
+                message,
+                outcome,
+            });
+        }
     }
     Ok(recorded)
 }

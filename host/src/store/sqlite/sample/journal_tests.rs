@@ -1,5 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+use saga_core::message::{Message, Origin};
+use saga_core::outcome::{Outcome, StateChange};
+
 use super::*;
 use crate::store::sqlite::schema;
 
@@ -25,16 +28,35 @@ struct Row<'r> {
 
 /// Records a decision at this time.
 fn record(sql: &Connection, time: i64, row: &Row<'_>) {
-    let message = format!(
-        r#"{{"id":"{time}","source":"/s","origin":"{}","name":"{}","key":"k","time":{time},"correlation":"c","body":"null"}}"#,
-        row.origin, row.name
-    );
+    let message = Message {
+        id: time.to_string(),
+        source: "/s".into(),
+        origin: Origin::of_word(row.origin).unwrap(),
+        name: row.name.into(),
+        key: "k".into(),
+        time: time as u64,
+        correlation: "c".into(),
+        causation: None,
+        caller: None,
+        metadata: Vec::new(),
+        version: 1,
+        parameters: Vec::new(),
+        body: "null".into(),
+    };
+    let outcome = Outcome {
+        state: StateChange::Unchanged,
+        events: Vec::new(),
+        timers: Vec::new(),
+        reply: None,
+    };
+    let mut packed = vec![0];
+    packed.extend(journal::encode(&message, row.state, &outcome).unwrap());
     sql.prepare_cached(
-        "INSERT INTO journal (generation, key, revision, state, message, outcome, fuel, time)
-         VALUES (?1, 'k', 1, ?2, ?3, '{}', 0, ?4)",
+        "INSERT INTO journal (generation, key, revision, state, decision, fuel, time)
+         VALUES (?1, 'k', 1, ?2, ?3, 0, ?4)",
     )
     .unwrap()
-    .execute(params![row.generation, row.state, message, time])
+    .execute(params![row.generation, row.state, packed, time])
     .unwrap();
     sql.prepare_cached(
         "INSERT INTO tallies VALUES (?1, ?2, ?3, 1, 0, 0, ?4)
@@ -66,13 +88,8 @@ fn sampled(sql: &Connection, most: usize) -> Vec<(i64, String, bool)> {
         .iter()
         .map(|row| {
             assert_eq!(row.state_version, 3, "of another participant");
-            let message: serde_json::Value = serde_json::from_str(&row.message).unwrap();
-            let id = message["id"].as_str().unwrap().parse().unwrap();
-            (
-                id,
-                message["name"].as_str().unwrap().to_owned(),
-                row.state.is_some(),
-            )
+            let Message { id, name, .. } = &row.message;
+            (id.parse().unwrap(), name.clone(), row.state.is_some())
         })
         .collect()
 }

@@ -13,6 +13,7 @@ use crate::store::parked::{Parked, ParkedEvent, ParkedKey};
 use crate::store::sample::choose::{Ranking, choose};
 use crate::store::sample::{Keyed, PendingTimer, SampledTopic};
 use crate::store::sqlite::parked;
+use crate::store::sqlite::read::{id, trace};
 
 /// Timers read of those due first, and of those due last.
 const TIMERS: i64 = 5_000;
@@ -212,12 +213,12 @@ fn record(
         timestamp: row.get::<_, i64>(2)? as u64,
         attributes: Attributes {
             event_type: seen.event_type.clone(),
-            id: row.get(3)?,
+            id: id(row, 3)?,
             source: author.as_deref().map(identity::source_of),
-            correlation: row.get(4)?,
-            causation: row.get(5)?,
+            correlation: id(row, 4)?,
+            causation: id(row, 5)?,
             digest: row.get(8)?,
-            traceparent: row.get(6)?,
+            traceparent: trace(row, 6)?,
             extra: Vec::new(),
         },
     }))

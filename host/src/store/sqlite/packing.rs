@@ -1,0 +1,425 @@
+//! Recorded decisions in the journal, compressed.
+//!
+//! Decisions on messages of one name resemble each other: the first one that is committed is kept as
+//! the dictionary of all later ones, of which little more than ids and numbers is left. A packed
+//! decision is the number of its dictionary (0 for none), then the decision: with a dictionary its
+//! length and an LZ4 block, without one its bytes as they are. Numbers are LEB128, as in postcard.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use parking_lot::RwLock;
+use rusqlite::{Connection, OptionalExtension, params};
+use saga_core::commit::Write;
+use saga_core::journal;
+use saga_core::message::Origin;
+
+use crate::store::entry::Handed;
+
+/// Most bytes of a dictionary. Compression reads it all each time.
+const DICTIONARY: usize = 2_048;
+
+/// Least bytes of a dictionary that is worth having.
+const LEAST: usize = 16;
+
+/// The dictionaries by the names of their messages. There are as many as messages that participants
+/// of this store have taken, and they stay.
+#[derive(Debug)]
+pub(super) struct Dictionaries {
+    known: RwLock<HashMap<String, Vec<Known>>>,
+    last: AtomicI64,
+}
+
+#[derive(Debug)]
+struct Known {
+    participant: i64,
+    origin: Origin,
+    /// None until it is committed.
+    dictionary: Option<Arc<Dictionary>>,
+}
+
+#[derive(Debug)]
+struct Dictionary {
+    id: i64,
+    bytes: Vec<u8>,
+}
+
+/// A dictionary to be written.
+pub(super) struct NewDictionary {
+    id: i64,
+    participant: i64,
+    origin: Origin,
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl Dictionaries {
+    /// Loads those of the store.
+    pub(super) fn load(sql: &Connection) -> rusqlite::Result<Self> {
+        let loaded = Self {
+            known: RwLock::default(),
+            last: AtomicI64::new(0),
+        };
+        let mut statement =
+            sql.prepare("SELECT id, participant, origin, name, bytes FROM dictionaries")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let origin: String = row.get(2)?;
+            let new = NewDictionary {
+                id: row.get(0)?,
+                participant: row.get(1)?,
+                origin: Origin::of_word(&origin).ok_or(rusqlite::Error::InvalidQuery)?,
+                name: row.get(3)?,
+                bytes: row.get(4)?,
+            };
+            loaded.last.fetch_max(new.id, Ordering::Relaxed);
+            loaded.known.write().entry(new.name.clone()).or_default();
+            loaded.is_written(new, true);
+        }
+        Ok(loaded)
+    }
+
+    /// Packs the decisions of an entry that is about to be handed over. Returns a dictionary to write
+    /// if one was missing; until [`Self::is_written`] is called, no other one is asked for.
+    pub(super) fn pack(&self, handed: &mut Handed) -> Option<NewDictionary> {
+        let participant = handed.entry.participant;
+        let decision = |write: &mut Write| match write {
+            Write::Journal(entry) => Some(std::mem::take(&mut entry.decision)),
+            _ => None,
+        };
+        let (mut new, writes) = (None, &mut handed.entry.writes);
+        for write in writes {
+            let Some(plain) = decision(write) else {
+                continue;
+            };
+            let (packed, missing) = self.packed(participant, &plain);
+            new = new.or(missing);
+            if let Write::Journal(entry) = write {
+                entry.decision = packed;
+            }
+        }
+        new
+    }
+
+    fn packed(&self, participant: i64, plain: &[u8]) -> (Vec<u8>, Option<NewDictionary>) {
+        let Ok((origin, name)) = journal::subject(plain) else {
+            return (without_dictionary(plain), None);
+        };
+        match self.find(participant, origin, name) {
+            Some(Some(dictionary)) => (dictionary.pack(plain), None),
+            Some(None) => (without_dictionary(plain), None),
+            None => {
+                let new = self.missing(participant, origin, name, plain);
+                (without_dictionary(plain), new)
+            }
+        }
+    }
+
+    /// The dictionary; the inner `None` if it is being written.
+    #[allow(
+        clippy::option_option,
+        reason = "unknown and not yet written are different"
+    )]
+    fn find(
+        &self,
+        participant: i64,
+        origin: Origin,
+        name: &str,
+    ) -> Option<Option<Arc<Dictionary>>> {
+        let known = self.known.read();
+        let mut of_name = known.get(name)?.iter();
+        let found = of_name.find(|known| known.is(participant, origin))?;
+        Some(found.dictionary.clone())
+    }
+
+    fn missing(
+        &self,
+        participant: i64,
+        origin: Origin,
+        name: &str,
+        plain: &[u8],
+    ) -> Option<NewDictionary> {
+        if plain.len() < LEAST {
+            return None;
+        }
+        let mut known = self.known.write();
+        let of_name = known.entry(name.to_owned()).or_default();
+        if of_name.iter().any(|known| known.is(participant, origin)) {
+            return None;
+        }
+        of_name.push(Known {
+            participant,
+            origin,
+            dictionary: None,
+        });
+        Some(NewDictionary {
+            id: self.last.fetch_add(1, Ordering::Relaxed) + 1,
+            participant,
+            origin,
+            name: name.to_owned(),
+            bytes: plain.get(..DICTIONARY).unwrap_or(plain).to_owned(),
+        })
+    }
+
+    /// Notes that a dictionary is committed, or could not be written.
+    pub(super) fn is_written(&self, new: NewDictionary, is_written: bool) {
+        let mut known = self.known.write();
+        let of_name = known.entry(new.name).or_default();
+        of_name.retain(|known| !known.is(new.participant, new.origin));
+        if is_written {
+            of_name.push(Known {
+                participant: new.participant,
+                origin: new.origin,
+                dictionary: Some(Arc::new(Dictionary {
+                    id: new.id,
+                    bytes: new.bytes,
+                })),
+            });
+        }
+    }
+}
+
+impl Known {
+    fn is(&self, participant: i64, origin: Origin) -> bool {
+        self.participant == participant && self.origin == origin
+    }
+}
+
+impl NewDictionary {
+    /// Writes it.
+    pub(super) fn write(&self, sql: &Connection) -> rusqlite::Result<()> {
+        sql.prepare_cached(
+            "INSERT INTO dictionaries (id, participant, origin, name, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![
+            self.id,
+            self.participant,
+            self.origin.word(),
+            self.name,
+            self.bytes
+        ])
+        .map(drop)
+    }
+}
+
+impl Dictionary {
+    fn pack(&self, plain: &[u8]) -> Vec<u8> {
+        let mut packed = Vec::with_capacity(2 * LEAST);
+        push_number(&mut packed, self.id.unsigned_abs());
+        push_number(&mut packed, plain.len() as u64);
+        let head = packed.len();
+        let most = lz4_flex::block::get_maximum_output_size(plain.len());
+        packed.resize(head + most, 0);
+        let room = packed.get_mut(head..).unwrap_or_default();
+        match lz4_flex::block::compress_into_with_dict(plain, room, &self.bytes) {
+            Ok(bytes) if bytes < plain.len() => {
+                packed.truncate(head + bytes);
+                packed.shrink_to_fit();
+                packed
+            }
+            _ => without_dictionary(plain),
+        }
+    }
+}
+
+fn without_dictionary(plain: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(1 + plain.len());
+    packed.push(0);
+    packed.extend_from_slice(plain);
+    packed
+}
+
+/// Unpacks decisions, with the dictionaries that it has read so far.
+pub(in crate::store::sqlite) struct Unpacking<'c> {
+    sql: &'c Connection,
+    known: HashMap<u64, Vec<u8>>,
+}
+
+impl<'c> Unpacking<'c> {
+    pub(in crate::store::sqlite) fn new(sql: &'c Connection) -> Self {
+        Self {
+            sql,
+            known: HashMap::new(),
+        }
+    }
+
+    /// The decision as it was recorded; None if the bytes are no packed decision.
+    pub(in crate::store::sqlite) fn unpack(
+        &mut self,
+        packed: &[u8],
+    ) -> rusqlite::Result<Option<Vec<u8>>> {
+        let Some((id, rest)) = take_number(packed) else {
+            return Ok(None);
+        };
+        if id == 0 {
+            return Ok(Some(rest.to_owned()));
+        }
+        if !self.known.contains_key(&id) {
+            let found = self
+                .sql
+                .prepare_cached("SELECT bytes FROM dictionaries WHERE id = ?1")?
+                .query_row([id as i64], |row| row.get(0))
+                .optional()?;
+            let Some(bytes) = found else {
+                return Ok(None);
+            };
+            self.known.insert(id, bytes);
+        }
+        let dictionary = self.known.get(&id).map(Vec::as_slice).unwrap_or_default();
+        Ok(take_number(rest).and_then(|(length, block)| {
+            let length = usize::try_from(length).ok()?;
+            // A block grows to 255 times its size at most.
+            let is_possible = length / 256 <= block.len();
+            let unpacked = is_possible
+                .then(|| lz4_flex::block::decompress_with_dict(block, length, dictionary).ok());
+            unpacked?.filter(|plain| plain.len() == length)
+        }))
+    }
+}
+
+fn push_number(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn take_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let length = 1 + bytes.iter().position(|byte| byte & 0x80 == 0)?;
+    let (number, rest) = bytes.split_at_checked(length.min(9))?;
+    let add = |sum: u64, byte: &u8| (sum << 7) | u64::from(byte & 0x7f);
+    Some((number.iter().rev().fold(0, add), rest))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use saga_core::message::Message;
+    use saga_core::outcome::{Outcome, StateChange};
+
+    use super::*;
+    use crate::store::sqlite::schema;
+
+    fn decision(name: &str, number: usize) -> Vec<u8> {
+        let message = Message {
+            id: format!("01a2343a-4fe9-8079-bed4-210ab1d1{number:04x}"),
+            source: "/saga/order".into(),
+            origin: Origin::Event,
+            name: name.into(),
+            key: String::new(),
+            time: 0,
+            correlation: "c".into(),
+            causation: None,
+            caller: None,
+            metadata: Vec::new(),
+            version: 1,
+            parameters: Vec::new(),
+            body: format!(r#"{{"orderId":{number},"orderDetails":{{"customerId":{number}}}}}"#),
+        };
+        let outcome = Outcome {
+            state: StateChange::Put(format!(r#"{{"customerId":{number},"state":"PENDING"}}"#)),
+            events: Vec::new(),
+            timers: Vec::new(),
+            reply: None,
+        };
+        journal::encode(&message, None, &outcome).unwrap()
+    }
+
+    fn store() -> Connection {
+        let sql = Connection::open_in_memory().unwrap();
+        schema::create(&sql).unwrap();
+        sql
+    }
+
+    /// Packs as for participant 1, and writes a dictionary that is missing.
+    fn pack(sql: &Connection, dictionaries: &Dictionaries, plain: &[u8]) -> Vec<u8> {
+        let (packed, new) = dictionaries.packed(1, plain);
+        if let Some(new) = new {
+            new.write(sql).unwrap();
+            dictionaries.is_written(new, true);
+        }
+        packed
+    }
+
+    #[test]
+    fn decisions_after_the_first_of_a_name_take_a_third_and_all_come_back() {
+        let sql = store();
+        let dictionaries = Dictionaries::load(&sql).unwrap();
+        let plain: Vec<_> = (0..300)
+            .map(|number| decision("order.created", number))
+            .collect();
+        let packed: Vec<_> = (plain.iter())
+            .map(|plain| pack(&sql, &dictionaries, plain))
+            .collect();
+        let mut unpacking = Unpacking::new(&sql);
+        for (number, (plain, packed)) in plain.iter().zip(&packed).enumerate() {
+            assert_eq!(unpacking.unpack(packed).unwrap().as_ref(), Some(plain));
+            let is_small = packed.len() * 3 <= plain.len();
+            assert_eq!(is_small, number > 0, "{} of {}", packed.len(), plain.len());
+        }
+        // After a start, the dictionary is the same.
+        let again = Dictionaries::load(&sql).unwrap();
+        let last = plain.last().unwrap();
+        assert_eq!(&pack(&sql, &again, last), packed.last().unwrap());
+        // Another name has another one, with a number of its own.
+        for number in 0..2 {
+            let other = decision("order.cancelled", number);
+            let packed = pack(&sql, &again, &other);
+            assert_eq!(unpacking.unpack(&packed).unwrap(), Some(other));
+        }
+    }
+
+    #[test]
+    fn a_dictionary_is_used_once_it_is_committed_and_asked_for_again_if_it_was_not() {
+        let sql = store();
+        let dictionaries = Dictionaries::load(&sql).unwrap();
+        let plain = decision("order.created", 1);
+        let (_, first) = dictionaries.packed(1, &plain);
+        let (packed, second) = dictionaries.packed(1, &plain);
+        assert_eq!((packed.first(), second.is_none()), (Some(&0), true));
+        dictionaries.is_written(first.unwrap(), false);
+        let (_, third) = dictionaries.packed(1, &plain);
+        let third = third.unwrap();
+        third.write(&sql).unwrap();
+        dictionaries.is_written(third, true);
+        let (packed, none) = dictionaries.packed(1, &plain);
+        assert_eq!((packed.first(), none.is_none()), (Some(&2), true));
+        let other_participant = dictionaries.packed(2, &plain).1;
+        assert!(other_participant.is_some());
+    }
+
+    #[test]
+    fn what_is_no_packed_decision_is_none() {
+        let sql = store();
+        let dictionaries = Dictionaries::load(&sql).unwrap();
+        let plain = decision("order.created", 1);
+        pack(&sql, &dictionaries, &plain);
+        let packed = pack(&sql, &dictionaries, &plain);
+        let mut unpacking = Unpacking::new(&sql);
+        let damaged: [&[u8]; 5] = [
+            b"",
+            &[0x80],
+            &[9, 1, 0],
+            &[1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 0],
+            packed.get(..packed.len() - 1).unwrap(),
+        ];
+        for bytes in damaged {
+            assert_eq!(unpacking.unpack(bytes).unwrap(), None, "{bytes:?}");
+        }
+        // What is not understood is kept as it is.
+        let (packed, new) = dictionaries.packed(1, b"");
+        assert_eq!((packed, new.is_none()), (vec![0], true));
+    }
+
+    #[test]
+    fn numbers_come_back() {
+        for number in [0, 1, 127, 128, 300, u64::from(u32::MAX), i64::MAX as u64] {
+            let mut bytes = Vec::new();
+            push_number(&mut bytes, number);
+            bytes.push(7);
+            assert_eq!(take_number(&bytes), Some((number, &[7][..])));
+        }
+    }
+}
