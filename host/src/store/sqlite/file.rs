@@ -31,6 +31,10 @@ const PRAGMAS: [(&str, &str); 5] = [
     ("wal_autocheckpoint", "0"),
 ];
 
+/// `cache_size` of readers, in KiB as a negative number. Each commit makes what they have cached
+/// stale, so more than a query needs is wasted; there are about ten.
+const READER_CACHE: i32 = -256;
+
 /// Bytes to which the log is truncated once the reader that kept it from being reset is done.
 const LOG_BYTES: i64 = log_mark::ORDINARY_PAGES as i64 * log_mark::LOG_PAGE;
 
@@ -184,6 +188,7 @@ impl StoreFile {
         let connection = self.connection(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         // Not opened read-only: a reader must be able to recover the log after a crash.
         connection.pragma_update(None, "query_only", "ON")?;
+        connection.pragma_update(None, "cache_size", READER_CACHE)?;
         Ok(connection)
     }
 

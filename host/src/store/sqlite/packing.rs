@@ -1,7 +1,8 @@
 //! Recorded decisions in the journal, compressed.
 //!
 //! Decisions on messages of one name resemble each other: the first one that is committed is kept as
-//! the dictionary of all later ones, of which little more than ids and numbers is left. A packed
+//! the dictionary of later ones, of which little more than ids and numbers is left. A dictionary is
+//! replaced after half of the retention, so that it goes soon after the decision that it was. A packed
 //! decision is the number of its dictionary (0 for none), then the decision: with a dictionary its
 //! length and an LZ4 block, without one its bytes as they are. Numbers are LEB128, as in postcard.
 
@@ -23,12 +24,13 @@ const DICTIONARY: usize = 2_048;
 /// Least bytes of a dictionary that is worth having.
 const LEAST: usize = 16;
 
-/// The dictionaries by the names of their messages. There are as many as messages that participants
-/// of this store have taken, and they stay.
+/// The dictionaries by the names of their messages.
 #[derive(Debug)]
 pub(super) struct Dictionaries {
     known: RwLock<HashMap<String, Vec<Known>>>,
     last: AtomicI64,
+    /// Milliseconds for which a dictionary is used.
+    used_for: u64,
 }
 
 #[derive(Debug)]
@@ -42,6 +44,8 @@ struct Known {
 #[derive(Debug)]
 struct Dictionary {
     id: i64,
+    /// Time of the last decision that may use it, in milliseconds since the Unix epoch.
+    used_until: u64,
     bytes: Vec<u8>,
 }
 
@@ -51,18 +55,22 @@ pub(super) struct NewDictionary {
     participant: i64,
     origin: Origin,
     name: String,
+    used_until: u64,
     bytes: Vec<u8>,
 }
 
 impl Dictionaries {
-    /// Loads those of the store.
-    pub(super) fn load(sql: &Connection) -> rusqlite::Result<Self> {
+    /// Loads those of the store, of which each is used for this many milliseconds.
+    pub(super) fn load(sql: &Connection, used_for: u64) -> rusqlite::Result<Self> {
+        let last = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'dictionaries'";
         let loaded = Self {
             known: RwLock::default(),
-            last: AtomicI64::new(0),
+            last: AtomicI64::new(sql.query_row(last, [], |row| row.get(0))?),
+            used_for,
         };
-        let mut statement =
-            sql.prepare("SELECT id, participant, origin, name, bytes FROM dictionaries")?;
+        let mut statement = sql.prepare(
+            "SELECT id, participant, origin, name, used_until, bytes FROM dictionaries ORDER BY id",
+        )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let origin: String = row.get(2)?;
@@ -71,10 +79,9 @@ impl Dictionaries {
                 participant: row.get(1)?,
                 origin: Origin::of_word(&origin).ok_or(rusqlite::Error::InvalidQuery)?,
                 name: row.get(3)?,
-                bytes: row.get(4)?,
+                used_until: row.get::<_, i64>(4)? as u64,
+                bytes: row.get(5)?,
             };
-            loaded.last.fetch_max(new.id, Ordering::Relaxed);
-            loaded.known.write().entry(new.name.clone()).or_default();
             loaded.is_written(new, true);
         }
         Ok(loaded)
@@ -84,33 +91,33 @@ impl Dictionaries {
     /// if one was missing; until [`Self::is_written`] is called, no other one is asked for.
     pub(super) fn pack(&self, handed: &mut Handed) -> Option<NewDictionary> {
         let participant = handed.entry.participant;
-        let decision = |write: &mut Write| match write {
-            Write::Journal(entry) => Some(std::mem::take(&mut entry.decision)),
-            _ => None,
-        };
-        let (mut new, writes) = (None, &mut handed.entry.writes);
-        for write in writes {
-            let Some(plain) = decision(write) else {
-                continue;
-            };
-            let (packed, missing) = self.packed(participant, &plain);
-            new = new.or(missing);
+        let mut new = None;
+        for write in &mut handed.entry.writes {
             if let Write::Journal(entry) = write {
+                let (packed, missing) = self.packed(participant, &entry.decision, entry.time);
                 entry.decision = packed;
+                new = new.or(missing);
             }
         }
         new
     }
 
-    fn packed(&self, participant: i64, plain: &[u8]) -> (Vec<u8>, Option<NewDictionary>) {
+    fn packed(
+        &self,
+        participant: i64,
+        plain: &[u8],
+        time: u64,
+    ) -> (Vec<u8>, Option<NewDictionary>) {
         let Ok((origin, name)) = journal::subject(plain) else {
             return (without_dictionary(plain), None);
         };
         match self.find(participant, origin, name) {
-            Some(Some(dictionary)) => (dictionary.pack(plain), None),
+            Some(Some(dictionary)) if time <= dictionary.used_until => {
+                (dictionary.pack(plain), None)
+            }
             Some(None) => (without_dictionary(plain), None),
-            None => {
-                let new = self.missing(participant, origin, name, plain);
+            _ => {
+                let new = self.missing((participant, origin, name), plain, time);
                 (without_dictionary(plain), new)
             }
         }
@@ -133,21 +140,26 @@ impl Dictionaries {
         Some(found.dictionary.clone())
     }
 
+    /// Begins a dictionary with this decision, unless another thread has just done so.
     fn missing(
         &self,
-        participant: i64,
-        origin: Origin,
-        name: &str,
+        (participant, origin, name): (i64, Origin, &str),
         plain: &[u8],
+        time: u64,
     ) -> Option<NewDictionary> {
         if plain.len() < LEAST {
             return None;
         }
         let mut known = self.known.write();
         let of_name = known.entry(name.to_owned()).or_default();
-        if of_name.iter().any(|known| known.is(participant, origin)) {
+        let is_used = |dictionary: &Option<Arc<Dictionary>>| {
+            (dictionary.as_ref()).is_none_or(|dictionary| time <= dictionary.used_until)
+        };
+        let mut present = of_name.iter().filter(|known| known.is(participant, origin));
+        if present.any(|known| is_used(&known.dictionary)) {
             return None;
         }
+        of_name.retain(|known| !known.is(participant, origin));
         of_name.push(Known {
             participant,
             origin,
@@ -158,6 +170,7 @@ impl Dictionaries {
             participant,
             origin,
             name: name.to_owned(),
+            used_until: time.saturating_add(self.used_for).min(i64::MAX as u64),
             bytes: plain.get(..DICTIONARY).unwrap_or(plain).to_owned(),
         })
     }
@@ -173,11 +186,23 @@ impl Dictionaries {
                 origin: new.origin,
                 dictionary: Some(Arc::new(Dictionary {
                     id: new.id,
+                    used_until: new.used_until,
                     bytes: new.bytes,
                 })),
             });
         }
     }
+}
+
+/// Deletes the dictionaries that no decision since this time has used. There are few.
+pub(super) fn prune(sql: &Connection, before: i64) -> rusqlite::Result<()> {
+    let any = sql
+        .prepare_cached("SELECT 1 FROM dictionaries WHERE used_until < ?1")?
+        .exists([before])?;
+    if any {
+        sql.execute("DELETE FROM dictionaries WHERE used_until < ?1", [before])?;
+    }
+    Ok(())
 }
 
 impl Known {
@@ -190,13 +215,15 @@ impl NewDictionary {
     /// Writes it.
     pub(super) fn write(&self, sql: &Connection) -> rusqlite::Result<()> {
         sql.prepare_cached(
-            "INSERT INTO dictionaries (id, participant, origin, name, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO dictionaries (id, participant, origin, name, used_until, bytes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![
             self.id,
             self.participant,
             self.origin.word(),
             self.name,
+            self.used_until as i64,
             self.bytes
         ])
         .map(drop)
@@ -333,9 +360,13 @@ mod tests {
         sql
     }
 
-    /// Packs as for participant 1, and writes a dictionary that is missing.
+    /// Packs as for participant 1 at the time 5,000, and writes a dictionary that is missing.
     fn pack(sql: &Connection, dictionaries: &Dictionaries, plain: &[u8]) -> Vec<u8> {
-        let (packed, new) = dictionaries.packed(1, plain);
+        pack_at(sql, dictionaries, plain, 5_000)
+    }
+
+    fn pack_at(sql: &Connection, dictionaries: &Dictionaries, plain: &[u8], time: u64) -> Vec<u8> {
+        let (packed, new) = dictionaries.packed(1, plain, time);
         if let Some(new) = new {
             new.write(sql).unwrap();
             dictionaries.is_written(new, true);
@@ -346,7 +377,7 @@ mod tests {
     #[test]
     fn decisions_after_the_first_of_a_name_take_a_third_and_all_come_back() {
         let sql = store();
-        let dictionaries = Dictionaries::load(&sql).unwrap();
+        let dictionaries = Dictionaries::load(&sql, 1_000).unwrap();
         let plain: Vec<_> = (0..300)
             .map(|number| decision("order.created", number))
             .collect();
@@ -360,7 +391,7 @@ mod tests {
             assert_eq!(is_small, number > 0, "{} of {}", packed.len(), plain.len());
         }
         // After a start, the dictionary is the same.
-        let again = Dictionaries::load(&sql).unwrap();
+        let again = Dictionaries::load(&sql, 1_000).unwrap();
         let last = plain.last().unwrap();
         assert_eq!(&pack(&sql, &again, last), packed.last().unwrap());
         // Another name has another one, with a number of its own.
@@ -374,26 +405,51 @@ mod tests {
     #[test]
     fn a_dictionary_is_used_once_it_is_committed_and_asked_for_again_if_it_was_not() {
         let sql = store();
-        let dictionaries = Dictionaries::load(&sql).unwrap();
+        let dictionaries = Dictionaries::load(&sql, 1_000).unwrap();
         let plain = decision("order.created", 1);
-        let (_, first) = dictionaries.packed(1, &plain);
-        let (packed, second) = dictionaries.packed(1, &plain);
+        let (_, first) = dictionaries.packed(1, &plain, 5_000);
+        let (packed, second) = dictionaries.packed(1, &plain, 5_000);
         assert_eq!((packed.first(), second.is_none()), (Some(&0), true));
         dictionaries.is_written(first.unwrap(), false);
-        let (_, third) = dictionaries.packed(1, &plain);
+        let (_, third) = dictionaries.packed(1, &plain, 5_000);
         let third = third.unwrap();
         third.write(&sql).unwrap();
         dictionaries.is_written(third, true);
-        let (packed, none) = dictionaries.packed(1, &plain);
+        let (packed, none) = dictionaries.packed(1, &plain, 5_000);
         assert_eq!((packed.first(), none.is_none()), (Some(&2), true));
-        let other_participant = dictionaries.packed(2, &plain).1;
+        let other_participant = dictionaries.packed(2, &plain, 5_000).1;
         assert!(other_participant.is_some());
+    }
+
+    #[test]
+    fn a_dictionary_is_replaced_after_its_time_and_decisions_of_both_come_back() {
+        let sql = store();
+        let dictionaries = Dictionaries::load(&sql, 1_000).unwrap();
+        let mut unpacking = Unpacking::new(&sql);
+        let mut used = Vec::new();
+        // The clock may have been set back in between.
+        for (number, time) in [5_000, 6_000, 4_000, 6_001, 7_001, 7_002, 7_003]
+            .into_iter()
+            .enumerate()
+        {
+            let plain = decision("order.created", number);
+            let packed = pack_at(&sql, &dictionaries, &plain, time);
+            assert_eq!(unpacking.unpack(&packed).unwrap(), Some(plain));
+            used.extend(packed.first().copied());
+        }
+        assert_eq!(used, [0, 1, 1, 0, 2, 0, 3]);
+        // Numbers go on after a deletion and a start.
+        sql.execute("DELETE FROM dictionaries", []).unwrap();
+        let again = Dictionaries::load(&sql, 1_000).unwrap();
+        let plain = decision("order.created", 1);
+        let firsts = [0, 1].map(|_| pack(&sql, &again, &plain).first().copied());
+        assert_eq!(firsts, [Some(0), Some(4)]);
     }
 
     #[test]
     fn what_is_no_packed_decision_is_none() {
         let sql = store();
-        let dictionaries = Dictionaries::load(&sql).unwrap();
+        let dictionaries = Dictionaries::load(&sql, 1_000).unwrap();
         let plain = decision("order.created", 1);
         pack(&sql, &dictionaries, &plain);
         let packed = pack(&sql, &dictionaries, &plain);
@@ -409,7 +465,7 @@ mod tests {
             assert_eq!(unpacking.unpack(bytes).unwrap(), None, "{bytes:?}");
         }
         // What is not understood is kept as it is.
-        let (packed, new) = dictionaries.packed(1, b"");
+        let (packed, new) = dictionaries.packed(1, b"", 5_000);
         assert_eq!((packed, new.is_none()), (vec![0], true));
     }
 

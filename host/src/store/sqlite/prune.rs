@@ -13,6 +13,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
 use super::idempotency::{self, KnownKeys};
+use super::packing;
 use super::sweep::{Numbered, Oldest, STEP, Sweep};
 use super::writer::StoreSettings;
 pub(super) use crate::store::streams::OutboxReaders;
@@ -88,6 +89,7 @@ impl Pruner {
             now,
             STEP,
         )?;
+        packing::prune(sql, before)?;
         Ok(journal || letters || outbox || inbox || keys)
     }
 
@@ -232,6 +234,12 @@ mod tests {
             )
             .unwrap();
             sql.execute(
+                "INSERT INTO dictionaries (participant, origin, name, used_until, bytes)
+                 VALUES (1, 'command', 'k', ?1, '')",
+                [time],
+            )
+            .unwrap();
+            sql.execute(
                 "INSERT INTO dead_letters (participant, consumer, topic, declared_topic, partition, offset, made,
                      attributes, reason, detail, attempts, digest, time)
                  VALUES (1, 'g', 't', 't', 0, 0, 0, '', '', '', 1, '', ?1)",
@@ -276,8 +284,8 @@ mod tests {
     fn rows_older_than_the_retention_are_deleted() {
         let sql = store("log:p/g");
         prune(&sql, OutboxReaders::Consumers, 6 * HOUR);
-        let counts = ["journal", "inbox", "outbox"].map(|table| left(&sql, table));
-        assert_eq!(counts, [6, 6, 6], "the hours 0 to 3 are gone");
+        let counts = ["journal", "inbox", "outbox", "dictionaries"].map(|table| left(&sql, table));
+        assert_eq!(counts, [6; 4], "the hours 0 to 3 are gone");
         assert_eq!(left(&sql, "dead_letters"), 8, "the hours 0 and 1 are gone");
     }
 

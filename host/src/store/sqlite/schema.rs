@@ -140,12 +140,14 @@ CREATE TABLE journal (
     fuel       INTEGER NOT NULL,
     time       INTEGER NOT NULL
 );
--- What decisions on messages of a name are compressed with: the first of them.
+-- What decisions on messages of a name are compressed with: the first of them. It is as private as they are, so each
+-- is used for a time only and deleted with the last of them. No number is given twice.
 CREATE TABLE dictionaries (
-    id          INTEGER PRIMARY KEY,
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
     participant INTEGER NOT NULL,
     origin      TEXT NOT NULL,        -- command, event, timer
     name        TEXT NOT NULL,
+    used_until  INTEGER NOT NULL,     -- time of the last decision that may use it
     bytes       BLOB NOT NULL
 );
 -- Records that could not be decided. Operators name them by their numbers, of which none is given twice.

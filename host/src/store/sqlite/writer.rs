@@ -137,7 +137,10 @@ impl SqliteWriter {
         let guarded = file.guard(&mut connection)?;
         bound_size(&connection, settings.max_bytes)?;
         let known_keys = idempotency::load(&connection, idempotency)?;
-        let dictionaries = Arc::new(Dictionaries::load(&connection)?);
+        let dictionaries = Arc::new(Dictionaries::load(
+            &connection,
+            settings.retention_hours.saturating_mul(1_800_000),
+        )?);
         let file = Arc::new(file);
         let (requests, queue) = bounded(QUEUE);
         let published = Notify::default();
