@@ -101,6 +101,13 @@ pub(crate) struct RunArgs {
         default_value = "1,16,256"
     )]
     pub(crate) connections: Vec<usize>,
+    /// Compare with this earlier report, and fail if a figure is 20 % behind [default:
+    /// target/bench-baseline.json, if it exists]
+    #[arg(long, value_name = "PATH", conflicts_with = "kafka")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// Make this run the baseline instead
+    #[arg(long, conflicts_with = "kafka")]
+    pub(crate) record: bool,
     /// A host with the same command line that calls the rules natively, to compare with
     /// [default: target/release/saga-native, if it exists]
     #[arg(long, value_name = "PATH")]

@@ -36,6 +36,7 @@ use crate::cli::{Cli, LoadArgs, RunArgs, SwapsArgs, Task};
 use crate::kafka::BenchKafka;
 use crate::load::Load;
 use crate::run::Bench;
+use crate::run::baseline::{self, Comparison};
 use crate::swaps::SwapsOptions;
 
 fn main() -> ExitCode {
@@ -135,6 +136,18 @@ async fn measure(args: RunArgs) -> Result<ExitCode> {
     if args.kafka {
         return over_kafka(args, target, window).await;
     }
+    let baseline = args.baseline.clone();
+    let baseline = baseline.unwrap_or_else(|| baseline::default_path(&target));
+    ensure!(
+        args.record || args.baseline.is_none() || baseline.exists(),
+        "{} does not exist: record it with --record",
+        baseline.display()
+    );
+    // Before the run, so that a broken one does not cost minutes.
+    let before = match args.record {
+        true => None,
+        false => baseline::load(&baseline)?,
+    };
     let native = match args.native_host {
         Some(path) if path.is_file() => Some(path),
         Some(path) => bail!(
@@ -157,8 +170,23 @@ async fn measure(args: RunArgs) -> Result<ExitCode> {
         window,
     })
     .await?;
-    print(args.json, || report.json(), || report.text());
-    Ok(ExitCode::SUCCESS)
+    let mut json = report.json();
+    if args.record {
+        baseline::record(&baseline, &json)?;
+    }
+    let compared = before.map(|before| Comparison::of(&json, &before));
+    if let (Some(compared), Some(report)) = (&compared, json.as_object_mut()) {
+        report.insert("to_baseline".to_owned(), compared.json());
+    }
+    let text = || {
+        let compared = compared.as_ref().map(|compared| compared.text(&baseline));
+        let compared = compared.map(|text| format!("\n\n{}", text.trim_end()));
+        report.text() + &compared.unwrap_or_default()
+    };
+    print(args.json, || json.clone(), text);
+    Ok(exit_code(
+        !compared.is_some_and(|compared| compared.is_behind()),
+    ))
 }
 
 async fn over_kafka(args: RunArgs, target: PathBuf, window: Duration) -> Result<ExitCode> {

@@ -37,6 +37,15 @@ impl Process {
         ))
     }
 
+    /// Bytes that it has written to disks since its start, as far as the system has counted them:
+    /// what goes through the page cache counts once for each page that it made dirty.
+    ///
+    /// # Errors
+    /// As for [`Process::cpu_time`].
+    pub fn written_bytes(&self) -> Result<u64> {
+        Ok(self.read(|process| process.io())?.write_bytes)
+    }
+
     /// Peak resident memory since its start, in bytes.
     ///
     /// # Errors

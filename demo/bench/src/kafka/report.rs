@@ -251,6 +251,7 @@ mod tests {
         let used = |name: &str| Used {
             name: name.to_owned(),
             cpu: 1.5,
+            written: 0.0,
             peak_mib: 100.0,
         };
         let measured = MeasuredRound {

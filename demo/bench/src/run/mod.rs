@@ -9,6 +9,7 @@
 //!
 //! Must not know: host internals. The hosts differ only in their binary and their settings.
 
+pub(crate) mod baseline;
 pub(crate) mod candidate;
 pub(crate) mod floor;
 pub(crate) mod report;

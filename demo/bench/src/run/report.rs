@@ -80,6 +80,7 @@ impl RunReport {
             "decided ms p50/p99/max",
             "host CPU",
             "generator",
+            "kB written",
             "peak MiB",
         ]));
         for level in &self.levels {
@@ -106,7 +107,7 @@ impl RunReport {
         text.push_str(
             "\nA saga: POST, then GET until decided; `decided` includes the wait until the client asks. \
              host CPU:\nprocessor seconds of the host per 10,000 sagas; generator: the same of this program, which \
-             shares the machine. bare: without metrics, checks of bodies and idempotency keys, which the others have.",
+             shares the machine; kB written:\nto disks, per saga. bare: without metrics, checks of bodies and idempotency keys, which the others have.",
         );
         text
     }
@@ -158,6 +159,7 @@ fn measured_json(measured: &MeasuredRound) -> Value {
         "decided": measured.decided.json(),
         "host_cpu_seconds_per_10000_sagas": measured.cpu(),
         "generator_cpu_seconds_per_10000_sagas": measured.own_cpu,
+        "host_written_bytes_per_saga": measured.written(),
         "host_peak_mib": measured.peak_mib(),
     })
 }
@@ -171,11 +173,12 @@ fn measured_row(name: &str, connections: usize, measured: &MeasuredRound) -> Str
         &measured.decided.text(),
         &format!("{:.2}", measured.cpu()),
         &format!("{:.2}", measured.own_cpu),
+        &format!("{:.1}", measured.written() / 1e3),
         &format!("{:.0}", measured.peak_mib()),
     ])
 }
 
-fn row(cells: [&str; 8]) -> String {
+fn row(cells: [&str; 9]) -> String {
     let [
         name,
         connections,
@@ -184,10 +187,11 @@ fn row(cells: [&str; 8]) -> String {
         decided,
         cpu,
         generator,
+        written,
         peak,
     ] = cells;
     format!(
-        "{name:<10} {connections:>5} {rate:>8}  {posted:>23}  {decided:>25}  {cpu:>9}  {generator:>9}  {peak:>8}\n"
+        "{name:<10} {connections:>5} {rate:>8}  {posted:>23}  {decided:>25}  {cpu:>9}  {generator:>9}  {written:>10}  {peak:>8}\n"
     )
 }
 

@@ -72,6 +72,8 @@ pub(crate) struct Used {
     pub(crate) name: String,
     /// Processor seconds per 10,000 sagas.
     pub(crate) cpu: f64,
+    /// Bytes written to disks per saga.
+    pub(crate) written: f64,
     /// Peak memory since its start, MiB.
     pub(crate) peak_mib: f64,
 }
@@ -80,6 +82,11 @@ impl MeasuredRound {
     /// Processor seconds per 10,000 sagas, all processes together except this one.
     pub(crate) fn cpu(&self) -> f64 {
         self.used.iter().map(|used| used.cpu).sum()
+    }
+
+    /// Bytes written to disks per saga, all processes together except this one.
+    pub(crate) fn written(&self) -> f64 {
+        self.used.iter().map(|used| used.written).sum()
     }
 
     /// Peak memory in MiB, all processes together except this one.
@@ -120,9 +127,9 @@ impl Round<'_> {
             tasks.spawn(repeat(orders, random.fork(), Arc::clone(&shared)));
         }
         tokio::time::sleep_until(shared.from.into()).await;
-        let (before, from) = (Cpu::read(self.processes)?, Instant::now());
+        let (before, from) = (Reading::of(self.processes)?, Instant::now());
         tokio::time::sleep_until(shared.until.into()).await;
-        let (after, until) = (Cpu::read(self.processes)?, Instant::now());
+        let (after, until) = (Reading::of(self.processes)?, Instant::now());
         while let Some(ended) = tasks.join_next().await {
             ended.context("a connection's task broke")?;
         }
@@ -137,9 +144,12 @@ impl Round<'_> {
         let mut used = Vec::new();
         let times = before.processes.iter().zip(&after.processes);
         for (process, (before, after)) in self.processes.iter().zip(times) {
+            #[expect(clippy::cast_precision_loss, reason = "a report shows few digits")]
+            let written = after.1.saturating_sub(before.1) as f64 / sagas;
             used.push(Used {
                 name: process.name.clone(),
-                cpu: per_10000(after.saturating_sub(*before)),
+                cpu: per_10000(after.0.saturating_sub(before.0)),
+                written,
                 peak_mib: mib(process.peak_memory()?),
             });
         }
@@ -161,18 +171,19 @@ struct SharedRound {
     until: Instant,
 }
 
-struct Cpu {
-    processes: Vec<Duration>,
+/// What processes have used since their start.
+struct Reading {
+    /// Processor time and written bytes.
+    processes: Vec<(Duration, u64)>,
+    /// Processor time of this program.
     own: Duration,
 }
 
-impl Cpu {
-    fn read(processes: &[Process]) -> Result<Self> {
+impl Reading {
+    fn of(processes: &[Process]) -> Result<Self> {
+        let used = |process: &Process| Ok((process.cpu_time()?, process.written_bytes()?));
         Ok(Self {
-            processes: processes
-                .iter()
-                .map(Process::cpu_time)
-                .collect::<Result<_>>()?,
+            processes: processes.iter().map(used).collect::<Result<_>>()?,
             own: Process::own().cpu_time()?,
         })
     }
