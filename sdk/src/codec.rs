@@ -30,6 +30,7 @@ pub(crate) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 
 /// Writes `value` as JSON text. A value that JSON can't express (a map whose keys are no strings)
 /// is a mistake in the rules, so it is a fault; so is one that could not be read again.
+#[track_caller]
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, what: &str) -> String {
     let text = serde_json::to_string(value).map_err(|error| error.to_string());
     let checked = text.and_then(|text| reserved::check(&text, place).map(|()| text));
@@ -40,12 +41,14 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, what: &str) -> String {
 }
 
 /// Ends the turn as a fault: the component traps, and neither state nor outbox changes. For
-/// mistakes of the rules or of the host, never for the content of a message.
+/// mistakes of the rules or of the host, never for the content of a message. In a test, the panic
+/// names the author's line if all callers up to there track theirs.
 #[allow(
     clippy::panic,
     reason = "a trap is the only way to tell the host that the turn failed and nobody is refused"
 )]
 #[cold]
+#[track_caller]
 pub(crate) fn fault(what: &str) -> ! {
     panic!("{what}")
 }

@@ -30,6 +30,7 @@ pub struct Decision<S, R = NoReply> {
 
 impl<S> Decision<S> {
     /// The state becomes this one.
+    #[track_caller]
     pub fn put(state: S) -> Self
     where
         S: Serialize,
@@ -50,6 +51,7 @@ impl<S> Decision<S> {
 
     /// Publishes an event. Events with the same key arrive in the order they were published.
     /// Has no effect on `malformed` and `retry_later`.
+    #[track_caller]
     pub fn publish<B: Serialize>(
         mut self,
         event: EventType<B>,
@@ -68,6 +70,7 @@ impl<S> Decision<S> {
 
     /// Sets a timer of this aggregate, or moves it, to `due` milliseconds since
     /// 1970-01-01T00:00:00Z. A time in the past means at once.
+    #[track_caller]
     pub fn set_timer<B: Serialize>(mut self, timer: Timer<B>, due: u64, body: &B) -> Self {
         if let Ok(outcome) = &mut self.verdict {
             outcome.timers.push(wit::TimerChange::Set(wit::Timer {
@@ -89,11 +92,13 @@ impl<S> Decision<S> {
     }
 
     /// Answers the command: done.
+    #[track_caller]
     pub fn reply<R: Serialize>(self, body: R) -> Decision<S, R> {
         self.answered(wit::Reply::Done(codec::encode(&body, "the reply")))
     }
 
     /// Answers the command: taken, and the saga has yet to decide.
+    #[track_caller]
     pub fn pending<R: Serialize>(self, body: R) -> Decision<S, R> {
         self.answered(wit::Reply::Pending(codec::encode(&body, "the reply")))
     }

@@ -110,6 +110,7 @@ impl JsonSchema for TimeSpan {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
+            "title": "a length of time",
             "type": "string",
             "pattern": "^[0-9]{1,9}(ms|s|m|h|d)$",
             "examples": ["30s", "5m"],

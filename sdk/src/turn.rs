@@ -139,6 +139,7 @@ impl Caller {
 
     /// The same caller with these claims, for tests: a struct or a map of them.
     #[must_use]
+    #[track_caller]
     pub fn with_claims(mut self, claims: &impl Serialize) -> Self {
         self.0.claims = codec::encode(claims, "the claims");
         self

@@ -210,6 +210,7 @@ mod tests {
             time,
             way: Way::File,
             refused: Refused {
+                component: None,
                 allowed_by: Vec::new(),
                 check: Check::World,
                 reasons: vec!["no export".into()],

@@ -37,6 +37,7 @@ fn a_refusal_says_which_check_and_everything_that_is_wrong() {
         check: Check::World,
         reasons: vec!["no export".into(), "an import".into()],
         digest: Some("abc".into()),
+        component: None,
         allowed_by: Vec::new(),
     }));
     let said: Value = serde_json::from_str(&problem.json("")).unwrap();

@@ -61,30 +61,48 @@ pub fn create(folder: &Path, name: &ProjectName, source: &SdkSource) -> Result<(
     let is_free = match std::fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_none(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => false,
+        // A file, or something below one.
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => !folder.exists(),
         Err(error) => return Err(refused(error)),
     };
     if !is_free {
         return Err(NotCreated::Occupied(folder.to_owned()));
     }
     let dependency = dependency(source).map_err(NotCreated::Sdk)?;
-    if let Some(parent) = folder.parent()
-        && !parent.as_os_str().is_empty()
-        && !parent.is_dir()
-    {
-        let reason = format!("there is no folder {}", parent.display());
-        return Err(refused(io::Error::new(io::ErrorKind::NotFound, reason)));
-    }
+    let made_parents = match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => make_parents(parent).map_err(refused)?,
+        _ => Vec::new(),
+    };
     let own = format!(".{}.{}", name.as_str(), std::process::id());
     let unfinished = folder.with_file_name(own);
-    std::fs::create_dir(&unfinished).map_err(refused)?;
-    let made = write(&unfinished, name, source, &dependency)
-        .and_then(|()| std::fs::rename(&unfinished, folder));
-    made.map_err(|error| {
+    let made = std::fs::create_dir(&unfinished).and_then(|()| {
+        let written = write(&unfinished, name, source, &dependency);
+        let made = written.and_then(|()| std::fs::rename(&unfinished, folder));
         // Best effort: what matters is the first error.
-        let _ = std::fs::remove_dir_all(&unfinished);
+        made.inspect_err(|_| drop(std::fs::remove_dir_all(&unfinished)))
+    });
+    made.map_err(|error| {
+        made_parents
+            .iter()
+            .for_each(|parent| drop(std::fs::remove_dir(parent)));
         refused(error)
     })
+}
+
+/// Makes a folder and those above it that are missing; gives those that it has made, the innermost
+/// first.
+fn make_parents(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let above = folder.ancestors().filter(|one| !one.as_os_str().is_empty());
+    let missing: Vec<_> = above
+        .take_while(|one| !one.exists())
+        .map(Path::to_owned)
+        .collect();
+    std::fs::create_dir_all(folder).inspect_err(|_| {
+        missing
+            .iter()
+            .for_each(|one| drop(std::fs::remove_dir(one)))
+    })?;
+    Ok(missing)
 }
 
 /// Fills an empty folder.

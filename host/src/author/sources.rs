@@ -6,7 +6,7 @@
 //!
 //! Not every file of the folder is a source: the output of `saga dev` itself may go to one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -26,6 +26,9 @@ const FILES: usize = 10_000;
 /// Cargo writes it while it builds.
 const LOCK: &str = "Cargo.lock";
 
+/// It makes a folder a package, or a workspace.
+const MANIFEST: &str = "Cargo.toml";
+
 /// The files with their times and sizes.
 type Stamps = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
 
@@ -38,33 +41,62 @@ const FOLDERS: [&str; 2] = ["src", "tests"];
 /// The ends of names of sources in other folders.
 const ENDS: [&str; 4] = ["rs", "toml", "lock", "wit"];
 
-/// The sources of a project: its Rust sources, manifests and tests, and all files from which the
-/// component was built, wherever they are.
+/// The sources of a project: its Rust sources, manifests and tests, those of the packages that it or
+/// its tests depend on by path, and all files from which the component was built, wherever they are.
 pub struct Sources {
     folder: PathBuf,
     target: PathBuf,
     /// Names the files from which the component was built.
     dependencies: PathBuf,
+    /// The folders of packages that it depends on by path, outside its own folder.
+    local: BTreeSet<PathBuf>,
+    /// Single files that are watched too.
+    further: Vec<PathBuf>,
     stamps: Stamps,
     built: Contents,
 }
 
 impl Sources {
-    /// The present sources, as those that are being built.
+    /// The present sources, as those that are being built. `further` are files that are watched too,
+    /// by their paths from the project's folder.
     ///
     /// # Errors
     /// They can't be read, or are too many.
-    pub fn new(project: &Project) -> Result<Self, String> {
+    pub fn new(project: &Project, further: &[PathBuf]) -> Result<Self, String> {
+        let workspace = [MANIFEST, LOCK].map(|name| project.workspace.join(name));
+        let further = further.iter().map(|path| project.folder.join(path));
         let mut sources = Self {
             folder: project.folder.clone(),
             target: project.target.clone(),
             dependencies: project.component.with_extension("d"),
+            local: outside(project),
+            further: further.chain(workspace).collect(),
             stamps: Stamps::new(),
             built: Contents::new(),
         };
         sources.stamps = sources.look()?;
         sources.built = contents(&sources.stamps);
         Ok(sources)
+    }
+
+    /// Follows a project whose manifest has changed. What it depends on by path now is being built.
+    ///
+    /// # Errors
+    /// As [`Sources::new`].
+    pub fn follow(&mut self, project: &Project) -> Result<(), String> {
+        let local = outside(project);
+        if local == self.local {
+            return Ok(());
+        }
+        self.local = local;
+        let stamps = self.look()?;
+        let news = stamps.into_iter();
+        let news = news
+            .filter(|(path, _)| !self.stamps.contains_key(path))
+            .collect();
+        self.built.extend(contents(&news));
+        self.stamps.extend(news);
+        Ok(())
     }
 
     /// Takes note of what cargo wrote by itself, and of further files that it read.
@@ -75,8 +107,9 @@ impl Sources {
         let stamps = self.look()?;
         let was_there = |path: &Path| self.stamps.contains_key(path);
         let is_news = |path: &Path| {
-            let is_own = path.starts_with(&self.folder) && self.is_source(path);
-            path.ends_with(LOCK) || !was_there(path) && !is_own
+            let is_looked_for = self.further.iter().any(|one| one == path)
+                || self.root(path).is_some_and(|root| is_source(root, path));
+            path.ends_with(LOCK) || !was_there(path) && !is_looked_for
         };
         let news: Stamps = stamps
             .iter()
@@ -89,11 +122,11 @@ impl Sources {
     }
 
     /// Waits until the sources differ from those that were built, and have settled; then they are
-    /// the ones that are being built. Returns a changed file; `None` at `stop`.
+    /// the ones that are being built. Returns the changed files; none at `stop`.
     ///
     /// # Errors
     /// As [`Sources::new`].
-    pub fn changed(&mut self, stop: &CancellationToken) -> Result<Option<PathBuf>, String> {
+    pub fn changed(&mut self, stop: &CancellationToken) -> Result<Vec<PathBuf>, String> {
         let notify = Notify::default();
         let _notified = NotifiedAtStop::new(stop, &notify);
         // At first false: changes since the build began count too.
@@ -101,7 +134,7 @@ impl Sources {
         loop {
             let seen = notify.count();
             if stop.is_cancelled() {
-                return Ok(None);
+                return Ok(Vec::new());
             }
             let stamps = self.look()?;
             if stamps != self.stamps {
@@ -110,9 +143,10 @@ impl Sources {
             } else if !is_compared {
                 is_compared = true;
                 let now = contents(&self.stamps);
-                if let Some(path) = first_difference(&self.built, &now) {
+                let changed = differences(&self.built, &now);
+                if !changed.is_empty() {
                     self.built = now;
-                    return Ok(Some(path));
+                    return Ok(changed);
                 }
             }
             notify.wait(seen, INTERVAL);
@@ -127,7 +161,11 @@ impl Sources {
 
     fn look(&self) -> Result<Stamps, String> {
         let mut stamps = Stamps::new();
-        let mut folders = vec![self.folder.clone()];
+        let mut folders: Vec<_> = [&self.folder]
+            .into_iter()
+            .chain(&self.local)
+            .cloned()
+            .collect();
         while let Some(folder) = folders.pop() {
             // A folder that goes away between two looks is a change.
             for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
@@ -135,23 +173,32 @@ impl Sources {
                 if is_passed_over(&path) || path == self.target {
                     continue;
                 }
+                let Some(root) = self.root(&path) else {
+                    continue;
+                };
+                // Another package in the folder of one is not part of it.
+                let is_other = |path: &Path| root != self.folder && path.join(MANIFEST).exists();
                 match entry.file_type() {
+                    Ok(kind) if kind.is_dir() && is_other(&path) => {}
                     Ok(kind) if kind.is_dir() => folders.push(path),
-                    _ if self.is_source(&path) => note(&mut stamps, path)?,
+                    _ if is_source(root, &path) => note(&mut stamps, path)?,
                     _ => {}
                 }
             }
         }
-        for path in self.compiled() {
+        for path in self.further.iter().cloned().chain(self.compiled()) {
             note(&mut stamps, path)?;
         }
         Ok(stamps)
     }
 
-    fn is_source(&self, path: &Path) -> bool {
-        let end = path.extension().unwrap_or_default();
-        let own = path.strip_prefix(&self.folder).unwrap_or(path);
-        ENDS.iter().any(|one| end == *one) || FOLDERS.iter().any(|one| own.starts_with(one))
+    /// The folder of the package that a file belongs to.
+    fn root(&self, path: &Path) -> Option<&Path> {
+        let roots = [&self.folder].into_iter().chain(&self.local);
+        let above = roots.filter(|root| path.starts_with(root));
+        above
+            .max_by_key(|root| root.components().count())
+            .map(PathBuf::as_path)
     }
 
     /// Files from which the component was built, as the compiler noted them.
@@ -171,6 +218,22 @@ impl Sources {
             .filter(|path| !path.starts_with(&self.target))
             .collect()
     }
+}
+
+/// The folders of packages that are not in the project's own.
+fn outside(project: &Project) -> BTreeSet<PathBuf> {
+    let local = project.local.iter();
+    local
+        .filter(|path| !path.starts_with(&project.folder))
+        .cloned()
+        .collect()
+}
+
+/// True for a source of the package in the folder `root`.
+fn is_source(root: &Path, path: &Path) -> bool {
+    let end = path.extension().unwrap_or_default();
+    let own = path.strip_prefix(root).unwrap_or(path);
+    ENDS.iter().any(|one| end == *one) || FOLDERS.iter().any(|one| own.starts_with(one))
 }
 
 /// True for hidden files, backups of editors, and what cargo builds.
@@ -204,12 +267,12 @@ fn contents(stamps: &Stamps) -> Contents {
         .collect()
 }
 
-fn first_difference(one: &Contents, other: &Contents) -> Option<PathBuf> {
+fn differences(one: &Contents, other: &Contents) -> Vec<PathBuf> {
     let changed = other
         .iter()
-        .find(|(path, hash)| one.get(*path) != Some(*hash));
-    let gone = || one.keys().find(|path| !other.contains_key(*path));
-    changed.map(|(path, _)| path).or_else(gone).cloned()
+        .filter(|(path, hash)| one.get(*path) != Some(*hash));
+    let gone = one.keys().filter(|path| !other.contains_key(*path));
+    changed.map(|(path, _)| path).chain(gone).cloned().collect()
 }
 
 #[cfg(test)]
@@ -225,6 +288,8 @@ mod tests {
             package: "p".into(),
             component: folder.join("target/p.wasm"),
             target: folder.join("target"),
+            workspace: folder.to_owned(),
+            local: BTreeSet::new(),
         }
     }
 
@@ -238,14 +303,14 @@ mod tests {
         });
         let changed = sources.changed(&stop).unwrap();
         timer.join().unwrap();
-        changed
+        changed.into_iter().next()
     }
 
     #[test]
     fn only_contents_that_differ_from_what_was_built_are_a_change() {
         let folder = tempfile::tempdir().unwrap();
         let project = project(folder.path());
-        let mut sources = Sources::new(&project).unwrap();
+        let mut sources = Sources::new(&project, &[]).unwrap();
         let source = folder.path().join("src/lib.rs");
         fs::create_dir(folder.path().join("target")).unwrap();
         for name in ["target/x", ".hidden.rs", "src/lib.rs~", "dev.log"] {
@@ -269,7 +334,7 @@ mod tests {
     #[test]
     fn what_cargo_wrote_by_itself_is_no_change() {
         let folder = tempfile::tempdir().unwrap();
-        let mut sources = Sources::new(&project(folder.path())).unwrap();
+        let mut sources = Sources::new(&project(folder.path()), &[]).unwrap();
         fs::write(folder.path().join(LOCK), "locked").unwrap();
         sources.note_built().unwrap();
         assert_eq!(soon(&mut sources), None);
@@ -284,7 +349,7 @@ mod tests {
         let project = project(folder.path());
         let further = elsewhere.path().join("a b.rs");
         fs::write(&further, "one").unwrap();
-        let mut sources = Sources::new(&project).unwrap();
+        let mut sources = Sources::new(&project, &[]).unwrap();
         fs::create_dir(&project.target).unwrap();
         let data = folder.path().join("seats.json");
         fs::write(&data, "one").unwrap();
@@ -301,5 +366,53 @@ mod tests {
             fs::write(&path, "two").unwrap();
             assert_eq!(soon(&mut sources), Some(path));
         }
+    }
+
+    #[test]
+    fn packages_by_path_and_further_files_are_watched() {
+        let around = tempfile::tempdir().unwrap();
+        let mut project = project(&around.path().join("loan"));
+        let [invoice, money, component] =
+            ["invoice", "money", "other/target/x.wasm"].map(|name| around.path().join(name));
+        let write = |path: &Path, text: &str| {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let [tested, nested, added] = [
+            invoice.join("src/lib.rs"),
+            invoice.join("fuzz/src/lib.rs"),
+            money.join("src/lib.rs"),
+        ];
+        for path in [
+            &tested,
+            &nested,
+            &added,
+            &component,
+            &invoice.join("fuzz/Cargo.toml"),
+        ] {
+            write(path, "one");
+        }
+        project.local = [invoice].into();
+        let further = "../other/target/x.wasm".into();
+        let mut sources = Sources::new(&project, &[further]).unwrap();
+        // A package that only lies in the folder of another one is none of it.
+        write(&nested, "two");
+        write(&added, "two");
+        assert_eq!(soon(&mut sources), None);
+        write(&tested, "two");
+        sources.note_built().unwrap();
+        assert_eq!(soon(&mut sources), Some(tested));
+        write(&component, "two");
+        let changed = soon(&mut sources).unwrap();
+        assert_eq!(
+            sources.shown(&changed).to_string(),
+            "../other/target/x.wasm"
+        );
+
+        project.local.insert(money);
+        sources.follow(&project).unwrap();
+        assert_eq!(soon(&mut sources), None);
+        write(&added, "three");
+        assert_eq!(soon(&mut sources), Some(added));
     }
 }

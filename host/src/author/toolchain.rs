@@ -1,7 +1,8 @@
 //! What the Rust toolchain in use lacks to build components, and how to get it.
 //!
 //! The target is tried by compiling a program, because a target that is installed may belong to
-//! another version of the compiler. `wasm-target.sh` installs it: with rustup or, where rustup's
+//! another version of the compiler. So is the linker of the machine's own programs: dependencies have
+//! macros and build scripts, which run while cargo builds. `wasm-target.sh` installs it: with rustup or, where rustup's
 //! server can't be reached but a Debian mirror can, from Debian's sources of the standard library.
 
 use std::io;
@@ -22,6 +23,9 @@ const INSTALL: &str = include_str!("wasm-target.sh");
 /// The program that is compiled on trial.
 const TRIAL: &str = "pub fn greet() { println!(\"hello\"); }\n";
 
+/// The program that is linked on trial, for the machine itself.
+const HOST_TRIAL: &str = "fn main() {}\n";
+
 /// How Rust is got.
 const RUSTUP: &str =
     "install Rust (stable), for example with rustup, and see that cargo is on the PATH";
@@ -32,7 +36,7 @@ const MESSAGE: usize = 2_000;
 /// One part of a toolchain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The part: `cargo`, `rustc`, `wasm32-wasip2`.
+    /// The part: `cargo`, `rustc`, `linker`, `wasm32-wasip2`.
     pub part: &'static str,
     /// True if it is there and works.
     pub is_fit: bool,
@@ -41,6 +45,9 @@ pub struct Finding {
     /// How to get it; `None` if it is fit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// All that the compiler said, if it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 impl Finding {
@@ -50,6 +57,7 @@ impl Finding {
             is_fit: true,
             found: found.into(),
             remedy: None,
+            detail: None,
         }
     }
 
@@ -59,7 +67,13 @@ impl Finding {
             is_fit: false,
             found: found.into(),
             remedy: Some(remedy.into()),
+            detail: None,
         }
+    }
+
+    fn with(self, detail: String) -> Self {
+        let detail = Some(detail);
+        Self { detail, ..self }
     }
 }
 
@@ -71,9 +85,12 @@ pub fn check(folder: &Path) -> Vec<Finding> {
         Err(reason) => Finding::unfit("cargo", reason, RUSTUP),
     };
     let rustc = rustc(folder);
-    // Without a compiler there is no target.
-    let target = rustc.is_fit.then(|| target(folder));
-    [cargo, rustc].into_iter().chain(target).collect()
+    // Without a compiler there is neither.
+    let compiled = match rustc.is_fit {
+        true => vec![linker(folder), target(folder)],
+        false => Vec::new(),
+    };
+    [cargo, rustc].into_iter().chain(compiled).collect()
 }
 
 fn rustc(folder: &Path) -> Finding {
@@ -107,34 +124,74 @@ fn is_at_least(release: &str, least: &str) -> bool {
     numbers(release) >= numbers(least)
 }
 
+fn linker(folder: &Path) -> Finding {
+    let said = match trial(folder, HOST_TRIAL, &["--crate-type", "bin"]) {
+        Ok(()) => return Finding::fit("linker", "a trial program links"),
+        Err(said) => said,
+    };
+    let install = "install a C compiler (Debian: apt install gcc)";
+    let missing = quoted_after(&said, "linker `");
+    let found = match missing.filter(|_| said.contains("not found")) {
+        Some(name) => format!("{name} is not on the PATH"),
+        None => format!("no program of this machine links: {}", first_line(&said)),
+    };
+    Finding::unfit("linker", found, install).with(said)
+}
+
 fn target(folder: &Path) -> Finding {
+    let arguments = [
+        "--target",
+        TARGET,
+        "--crate-type",
+        "cdylib",
+        "-Cpanic=abort",
+    ];
+    let said = match trial(folder, TRIAL, &arguments) {
+        Ok(()) => return Finding::fit(TARGET, "a trial program builds"),
+        Err(said) => said,
+    };
     let remedy = format!(
         "rustup target add {TARGET}; without rustup, or where its server can't be reached: saga doctor --fix"
     );
-    match try_target(folder) {
-        Ok(()) => Finding::fit(TARGET, "a trial program builds"),
-        Err(reason) => Finding::unfit(TARGET, reason, remedy),
-    }
+    // The compiler's error for a missing standard library.
+    let found = match said.contains("E0463") {
+        true => format!("is not installed for {}", toolchain(folder)),
+        false => first_line(&said).to_owned(),
+    };
+    Finding::unfit(TARGET, found, remedy).with(said)
 }
 
-/// Compiles a program for the target.
-fn try_target(folder: &Path) -> Result<(), String> {
+/// The toolchain in use: its folder, whose name is rustup's for it.
+fn toolchain(folder: &Path) -> String {
+    let mut rustc = Command::new("rustc");
+    let root = output(rustc.args(["--print", "sysroot"]).current_dir(folder));
+    root.map_or_else(
+        |_| "this toolchain".to_owned(),
+        |root| format!("the toolchain {}", root.trim()),
+    )
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+/// The text between `before`, which ends with a quote, and the next quote.
+fn quoted_after<'t>(text: &'t str, before: &str) -> Option<&'t str> {
+    let (_, rest) = text.split_once(before)?;
+    rest.split_once('`').map(|(quoted, _)| quoted)
+}
+
+/// Compiles a program with these arguments; fails with what the compiler says.
+fn trial(folder: &Path, program: &str, arguments: &[&str]) -> Result<(), String> {
     // A new folder whose name nobody can foresee: others may write where it is made.
     let name = random_tail().map(|byte| format!("{byte:02x}")).concat();
     let directory = std::env::temp_dir().join(format!("saga-doctor-{name}"));
     let tried = std::fs::create_dir(&directory)
-        .and_then(|()| std::fs::write(directory.join("trial.rs"), TRIAL))
+        .and_then(|()| std::fs::write(directory.join("trial.rs"), program))
         .map_err(|error| format!("{}: {error}", directory.display()))
         .and_then(|()| {
             let mut rustc = Command::new("rustc");
-            rustc.args([
-                "--target",
-                TARGET,
-                "--crate-type",
-                "cdylib",
-                "-Cpanic=abort",
-            ]);
-            rustc.arg("-o").arg(directory.join("trial.wasm"));
+            rustc.args(arguments).arg("-o").arg(directory.join("trial"));
             rustc.arg(directory.join("trial.rs")).current_dir(folder);
             output(&mut rustc).map(drop)
         });

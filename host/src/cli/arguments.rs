@@ -35,7 +35,7 @@ impl OverrideArguments {
 #[derive(Debug, Clone, Args)]
 pub(super) struct RuleSettingsArguments {
     /// Set a setting of its rules, by a TOML value or a text (answer_timeout=30s); may be repeated
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = value)]
     set: Vec<(String, String)>,
     /// Give a setting of its rules its default value again; may be repeated
     #[arg(long, value_name = "NAME")]
@@ -55,18 +55,18 @@ impl RuleSettingsArguments {
 }
 
 /// Settings on the command line.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct SettingsArguments {
     /// Settings file (TOML)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// A participant and its component; may be repeated
-    #[arg(long, value_name = "NAME=PATH", value_parser = pair)]
-    plugin: Vec<(String, String)>,
+    #[arg(long, value_name = "NAME=PATH", value_parser = path)]
+    pub(super) plugin: Vec<(String, String)>,
     /// Address of a participant; may be repeated [default: 127.0.0.1 and the port the component
     /// names]
-    #[arg(long, value_name = "NAME=ADDRESS:PORT", value_parser = pair)]
-    listen: Vec<(String, String)>,
+    #[arg(long, value_name = "NAME=ADDRESS:PORT", value_parser = address)]
+    pub(super) listen: Vec<(String, String)>,
     /// Directory for the store and compiled code [default: saga-data]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
@@ -96,6 +96,17 @@ impl SettingsArguments {
             data: self.data.or_else(|| Some(data.to_owned())),
             ..self
         }
+    }
+
+    /// The data directory, if one is given.
+    pub(super) fn data(&self) -> Option<&str> {
+        self.data.as_deref()
+    }
+
+    /// The files that are named: of the settings, and of components.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let components = self.plugin.iter().map(|(_, path)| path.into());
+        self.config.iter().cloned().chain(components).collect()
     }
 
     fn overrides(&self) -> Vec<Override> {
@@ -142,11 +153,26 @@ pub(super) fn setting(path: &[&str], value: &str, origin: &str) -> Override {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+/// A setting and its value.
+fn value(text: &str) -> Result<(String, String), String> {
+    pair(text, "NAME=VALUE")
+}
+
+/// A participant and its component.
+fn path(text: &str) -> Result<(String, String), String> {
+    pair(text, "NAME=PATH")
+}
+
+/// A participant and its address.
+fn address(text: &str) -> Result<(String, String), String> {
+    pair(text, "NAME=ADDRESS:PORT")
+}
+
+fn pair(text: &str, form: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => {
             Ok((name.to_owned(), value.to_owned()))
         }
-        _ => Err("is not of the form NAME=VALUE".into()),
+        _ => Err(format!("is not of the form {form}")),
     }
 }

@@ -6,14 +6,13 @@ use clap::Args;
 
 use super::arguments::load;
 use super::reply::json_line;
-use super::{complain, exit, say, verify};
+use super::{complain, exit, say, table, verify};
 use crate::author::create::{self, NotCreated, SdkSource};
 use crate::author::name::ProjectName;
 use crate::author::project::Project;
 use crate::author::steps::{Cargo, Step, StepFailed};
 use crate::author::toolchain::{self, Finding};
 use crate::base::printable::Lines;
-use crate::config::Config;
 use crate::logging;
 use crate::rollout::verify::Verify;
 
@@ -84,22 +83,25 @@ pub(super) fn test(config: Option<PathBuf>) -> u8 {
         }
     };
     let cargo = Cargo::default();
-    for step in [Step::Build, Step::Test] {
-        if let Err(error) = run(step, &project, &cargo) {
-            complain(&error.to_string());
-            return code(&error);
-        }
+    if let Err(error) = run(Step::Build, &project, &cargo) {
+        complain(&error.to_string());
+        return code(&error);
     }
-    check(&config, &project)
-}
-
-/// Checks the component that was built; gives the exit code.
-fn check(config: &Config, project: &Project) -> u8 {
+    // Before the tests: a contract that is wrong fails each of them.
     let request = Verify {
         path: project.component.clone(),
         ..Verify::default()
     };
-    verify::verify(config, &request, None, false)
+    let checked = match verify::checked(&config, &request) {
+        Ok(verified) => verified,
+        Err(error) => return verify::refuse(error, false),
+    };
+    if let Err(error) = run(Step::Test, &project, &cargo) {
+        complain(&error.to_string());
+        return code(&error);
+    }
+    say(&table::verified(&checked));
+    exit::DONE
 }
 
 /// Runs a step, after its command line.
@@ -214,6 +216,7 @@ mod tests {
             is_fit,
             found: found.into(),
             remedy: remedy.map(str::to_owned),
+            detail: None,
         };
         let findings = [
             finding("cargo", true, "1.95.0", None),

@@ -1,11 +1,10 @@
 //! `saga dev`: a host on the participant of the present folder, whose rules follow its sources.
 //!
-//! Each change is a round: build, test, swap. The swap makes all checks. The host reads no file by
-//! itself: what cargo has built may not have passed its tests.
+//! The host reads no file by itself: what cargo has built may not have passed its tests. `rounds`
+//! swaps the rules, at the start and at each change.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use clap::Args;
 use parking_lot::Mutex;
@@ -13,23 +12,21 @@ use rustix::fs::Mode;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{OverrideArguments, SettingsArguments, setting};
+use super::named_participants::NamedParticipants;
+use super::rounds::Rounds;
 use super::run::{self, Beside};
 use super::signals::Signals;
-use super::{admin_file, author, complain, exit, probe_report, reply, say, table};
+use super::{admin_file, author, complain, exit, reply, say, table};
 use crate::app::{self, RuleSource, RunningHost};
 use crate::author::project::Project;
 use crate::author::sources::Sources;
 use crate::author::steps::{Cargo, Step, StepFailed};
-use crate::base::note::Note;
 use crate::base::printable::{Lines, escaped};
 use crate::config::{Config, ConfigError};
 use crate::logging;
-use crate::plugin::component;
 use crate::rollout::flags::Flags;
-use crate::rollout::report::{NotApplied, SwapResult, Way};
-use crate::rollout::rule_settings::CandidateSettings;
+use crate::rollout::report::Verified;
 use crate::rollout::verify::{NotVerified, Verify};
-use crate::rollout::{Apply, Reloader};
 
 /// The data directory of a project.
 const DATA: &str = ".saga";
@@ -96,24 +93,31 @@ fn reset(data: &Path) -> Result<(), String> {
 }
 
 /// One run of the command.
-struct Session {
+#[derive(Clone)]
+pub(super) struct Session {
     settings: SettingsArguments,
-    flags: Flags,
-    cargo: Cargo,
+    /// The checks that are overridden in each swap.
+    pub(super) flags: Flags,
+    pub(super) cargo: Cargo,
 }
 
 impl Session {
     fn run(&self, project: Project, rules: RuleSource) -> Result<(), u8> {
-        let config = self.config(None)?;
+        let config = self.config(None).map_err(misconfigured)?;
         run::start_log(&config)?;
+        let problems = NamedParticipants::new(&project, &config, &self.settings).problems();
+        if !problems.is_empty() {
+            problems.iter().for_each(|problem| complain(problem));
+            return Err(exit::USAGE);
+        }
         let runtime = run::runtime()?;
         let first = runtime.block_on(async {
             let mut signals = Signals::new().map_err(|error| {
                 complain(&error.to_string());
                 exit::INTERNAL
             })?;
-            let cargo = self.cargo.clone();
-            let build = tokio::task::spawn_blocking(move || first_build(&config, project, &cargo));
+            let session = self.clone();
+            let build = tokio::task::spawn_blocking(move || session.first_build(&config, project));
             tokio::pin!(build);
             let built = tokio::select! {
                 built = &mut build => built,
@@ -128,13 +132,10 @@ impl Session {
         let Some(first) = first.filter(|_| !self.cargo.stop.is_cancelled()) else {
             return Ok(());
         };
-        let config = self.config(Some(&first))?;
+        let config = self.config(Some(&first.own)).map_err(misconfigured)?;
         let rounds = Mutex::new(None);
         let beside = Beside {
-            ready: &|running| {
-                announce(running, &config.data_dir);
-                *rounds.lock() = self.follow(running, &first);
-            },
+            ready: &|running| *rounds.lock() = self.follow(running, &config, &first),
             stopping: &|| self.cargo.stop.cancel(),
             ends_at_hangup: true,
         };
@@ -153,10 +154,10 @@ impl Session {
     }
 
     /// The settings, with the component of the project once it is built.
-    fn config(&self, first: Option<&FirstBuild>) -> Result<Config, u8> {
-        let own = first.map(|first| {
-            let path = first.project.component.display().to_string();
-            let at = ["participants", first.participant.as_str(), "component"];
+    pub(super) fn config(&self, own: Option<&Own>) -> Result<Config, ConfigError> {
+        let own = own.map(|own| {
+            let path = own.project.component.display().to_string();
+            let at = ["participants", own.participant.as_str(), "component"];
             setting(&at, &path, "the project")
         });
         let watch = setting(&["reload", "watch_ms"], "0", "saga dev");
@@ -165,140 +166,174 @@ impl Session {
             // `--listen` is for a participant whose component is not known yet.
             None => self.settings.load_file(),
         };
-        let mut config = config.map_err(|ConfigError(problems)| {
-            problems.iter().for_each(|problem| complain(problem));
-            exit::USAGE
-        })?;
+        let mut config = config?;
         if config.log.level == "info" && std::env::var_os("SAGA__LOG__LEVEL").is_none() {
             config.log.level = LEVEL.into();
         }
         Ok(config)
     }
 
+    /// The data directory.
+    pub(super) fn data(&self) -> &str {
+        self.settings.data().unwrap_or(DATA)
+    }
+
+    /// The path as it would be written in a command, from the present folder.
+    pub(super) fn shown<'p>(&self, own: &Own, path: &'p Path) -> std::path::Display<'p> {
+        path.strip_prefix(&own.project.folder)
+            .unwrap_or(path)
+            .display()
+    }
+
     /// Starts the rounds on a thread of their own.
-    fn follow(&self, running: &RunningHost, first: &FirstBuild) -> Option<JoinHandle<()>> {
-        let mut rounds = Rounds {
-            participant: first.participant.clone(),
-            project: first.project.clone(),
-            reloader: running.reloader().clone(),
-            build: running.build.clone(),
-            flags: self.flags,
-            cargo: self.cargo.clone(),
-        };
+    fn follow(
+        &self,
+        running: &RunningHost,
+        config: &Config,
+        first: &FirstBuild,
+    ) -> Option<JoinHandle<()>> {
         let sources = first.sources.lock().take()?;
+        let mut rounds = Rounds::new(self.clone(), first.own.clone(), config, running);
+        let places = places(running, &config.data_dir);
         let thread = std::thread::Builder::new().name("dev".into());
-        let thread = thread.spawn(move || rounds.follow(sources));
+        let thread = thread.spawn(move || rounds.follow(sources, &places));
         thread
             .map_err(|error| complain(&format!("the sources can't be watched: {error}")))
             .ok()
     }
+
+    /// Builds until a component passes its checks and tests, at each change of the sources; `None`
+    /// at a stop.
+    fn first_build(&self, config: &Config, mut project: Project) -> Result<Option<FirstBuild>, u8> {
+        let files = NamedParticipants::new(&project, config, &self.settings).files();
+        let mut sources = Sources::new(&project, &files).map_err(|reason| {
+            complain(&reason);
+            exit::USAGE
+        })?;
+        loop {
+            let problem = match self.first_round(&project, &mut sources) {
+                Ok(participant) => {
+                    return Ok(Some(FirstBuild {
+                        own: Own {
+                            project,
+                            participant,
+                        },
+                        sources: Mutex::new(Some(sources)),
+                    }));
+                }
+                Err(_) if self.cargo.stop.is_cancelled() => return Ok(None),
+                Err(lines) => lines,
+            };
+            problem.iter().for_each(|line| complain(line));
+            complain("nothing runs yet; the next change is built");
+            loop {
+                if wait(&mut sources, &self.cargo.stop).is_empty() {
+                    return Ok(None);
+                }
+                match Project::find(&project.folder) {
+                    Ok(found) => break project = found,
+                    Err(reason) => complain(&reason),
+                }
+            }
+        }
+    }
+
+    /// Gives the name of the participant; or the reasons why it can't run yet.
+    fn first_round(&self, project: &Project, sources: &mut Sources) -> Result<String, Vec<String>> {
+        // They may be what has changed.
+        let config = self.config(None).map_err(|error| error.0)?;
+        build(project, sources, &self.cargo)?;
+        // Before the tests: a contract that is wrong fails each of them.
+        let verified = verified(&config, &project.component)?;
+        test(project, &self.cargo)?;
+        say(&table::verified(&verified));
+        Ok(verified.participant)
+    }
+}
+
+/// Prints the problems of the settings; gives the exit code.
+fn misconfigured(ConfigError(problems): ConfigError) -> u8 {
+    problems.iter().for_each(|problem| complain(problem));
+    exit::USAGE
+}
+
+/// The participant that is developed.
+#[derive(Debug, Clone)]
+pub(super) struct Own {
+    pub(super) project: Project,
+    pub(super) participant: String,
 }
 
 /// A component that passed its tests, and the sources of which it was built.
 struct FirstBuild {
-    project: Project,
-    participant: String,
+    own: Own,
     sources: Mutex<Option<Sources>>,
 }
 
-/// Builds until a component passes its tests and checks, at each change of the sources; `None` at a
-/// stop.
-fn first_build(
-    config: &Config,
-    mut project: Project,
-    cargo: &Cargo,
-) -> Result<Option<FirstBuild>, u8> {
-    let mut sources = watched(&project)?;
-    loop {
-        let built = build(&project, &mut sources, cargo);
-        let problem = match built {
-            Ok(()) => match verified(config, &project.component) {
-                Ok(participant) => {
-                    let sources = Mutex::new(Some(sources));
-                    return Ok(Some(FirstBuild {
-                        project,
-                        participant,
-                        sources,
-                    }));
-                }
-                Err(lines) => lines,
-            },
-            Err(StepFailed::Stopped) => return Ok(None),
-            Err(error) => vec![error.to_string()],
-        };
-        problem.iter().for_each(|line| complain(line));
-        complain("nothing runs yet; the next change is built");
-        loop {
-            if !wait(&mut sources, &cargo.stop) {
-                return Ok(None);
-            }
-            match Project::find(&project.folder) {
-                Ok(found) => break project = found,
-                Err(reason) => complain(&reason),
-            }
-        }
-    }
-}
-
-fn watched(project: &Project) -> Result<Sources, u8> {
-    Sources::new(project).map_err(|reason| {
-        complain(&reason);
-        exit::USAGE
-    })
-}
-
-/// Waits for a change and prints it; false at a stop, or if the sources can't be watched any more.
-fn wait(sources: &mut Sources, stop: &CancellationToken) -> bool {
+/// Waits for changes and prints one; none at a stop, or if the sources can't be watched any more.
+pub(super) fn wait(sources: &mut Sources, stop: &CancellationToken) -> Vec<PathBuf> {
     logging::flush();
     match sources.changed(stop) {
-        Ok(Some(path)) => {
-            say(&format!(
-                "\n{} has changed\n",
-                escaped(&sources.shown(&path).to_string())
-            ));
-            true
+        Ok(changed) => {
+            if let Some(path) = changed.first() {
+                say(&format!(
+                    "\n{} has changed\n",
+                    escaped(&sources.shown(path).to_string())
+                ));
+            }
+            changed
         }
-        Ok(None) => false,
         Err(reason) => {
             complain(&format!("the sources are not watched any more: {reason}"));
-            false
+            Vec::new()
         }
     }
 }
 
-fn build(project: &Project, sources: &mut Sources, cargo: &Cargo) -> Result<(), StepFailed> {
+/// Builds the component; fails with the reasons why there is none.
+pub(super) fn build(
+    project: &Project,
+    sources: &mut Sources,
+    cargo: &Cargo,
+) -> Result<(), Vec<String>> {
+    let followed = sources.follow(project);
     let built = author::run(Step::Build, project, cargo);
     // A build that fails may have written the lock file.
-    if let Err(reason) = sources.note_built() {
+    for reason in [followed, sources.note_built()]
+        .into_iter()
+        .filter_map(Result::err)
+    {
         complain(&reason);
     }
-    built?;
-    author::run(Step::Test, project, cargo)
+    built.map_err(failed)
 }
 
-/// Checks a component, and prints the result; gives the name of its participant, or the reasons.
-fn verified(config: &Config, component: &Path) -> Result<String, Vec<String>> {
+/// Tests the project; fails with the reason.
+pub(super) fn test(project: &Project, cargo: &Cargo) -> Result<(), Vec<String>> {
+    author::run(Step::Test, project, cargo).map_err(failed)
+}
+
+fn failed(error: StepFailed) -> Vec<String> {
+    vec![error.to_string()]
+}
+
+/// Checks a component by itself; fails with the reasons why it is refused.
+fn verified(config: &Config, component: &Path) -> Result<Verified, Vec<String>> {
     let request = Verify {
         path: component.to_owned(),
         ..Verify::default()
     };
     let verified = crate::rollout::verify::verify(&config.rollout(), &request, app::check_routes);
-    match verified {
-        Ok(verified) => {
-            say(&table::verified(&verified));
-            Ok(verified.participant)
+    verified.map_err(|error| match error {
+        NotVerified::Refused(refused) => {
+            reply::refusal(refused.check, &refused.reasons, &refused.allowed_by)
         }
-        Err(NotVerified::Refused(refused)) => Err(reply::refusal(
-            refused.check,
-            &refused.reasons,
-            &refused.allowed_by,
-        )),
-        Err(NotVerified::Failed(reason)) => Err(vec![reason]),
-    }
+        NotVerified::Failed(reason) => vec![reason],
+    })
 }
 
-/// Prints where the host is.
-fn announce(running: &RunningHost, data: &Path) {
+/// Where the host is.
+fn places(running: &RunningHost, data: &Path) -> String {
     let mut text = Lines::default();
     text.space();
     for (name, url) in &running.listening {
@@ -313,85 +348,5 @@ fn announce(running: &RunningHost, data: &Path) {
         "data",
         data.display()
     ));
-    text.add(format_args!("ready: the sources are watched; Ctrl-C ends"));
-    say(&text.text());
-}
-
-/// Rounds of build, test and swap.
-struct Rounds {
-    participant: String,
-    project: Project,
-    reloader: Reloader,
-    build: Note,
-    flags: Flags,
-    cargo: Cargo,
-}
-
-impl Rounds {
-    fn follow(&mut self, mut sources: Sources) {
-        // The host may have come up with rules of an earlier run.
-        match self.swap() {
-            Ok(same) if !same.changed => {}
-            swapped => self.tell(swapped),
-        }
-        while wait(&mut sources, &self.cargo.stop) {
-            let began = Instant::now();
-            let result = self.round(&mut sources);
-            if self.cargo.stop.is_cancelled() {
-                return;
-            }
-            self.tell(result);
-            say(&format!("done in {:.1} s\n", began.elapsed().as_secs_f64()));
-        }
-    }
-
-    /// One round; fails with the reasons why the active rules stay.
-    fn round(&mut self, sources: &mut Sources) -> Result<SwapResult, Vec<String>> {
-        let folder = self.project.folder.clone();
-        self.project = Project::find(&folder).map_err(|reason| vec![reason])?;
-        build(&self.project, sources, &self.cargo).map_err(|error| vec![error.to_string()])?;
-        self.swap()
-    }
-
-    fn swap(&self) -> Result<SwapResult, Vec<String>> {
-        let path = &self.project.component;
-        let bytes = component::read(path).map_err(|error| vec![error.to_string()])?;
-        let apply = Apply {
-            participant: self.participant.clone(),
-            bytes,
-            origin: path.display().to_string(),
-            way: Way::File,
-            flags: self.flags,
-            settings: CandidateSettings::default(),
-            file: None,
-        };
-        self.reloader
-            .apply_blocking(&apply)
-            .map_err(|error| match error {
-                NotApplied::Refused(refused) => {
-                    reply::refusal(refused.check, &refused.reasons, &refused.allowed_by)
-                }
-                error => vec![error.to_string()],
-            })
-    }
-
-    /// Prints the result of a round, and notes for `/readyz` if it failed.
-    fn tell(&self, result: Result<SwapResult, Vec<String>>) {
-        match result {
-            Ok(applied) => {
-                self.build.set(None);
-                let differences = probe_report::differences(&applied.probe).text();
-                say(&(table::applied(&applied) + &differences));
-            }
-            Err(lines) => {
-                lines.iter().for_each(|line| complain(line));
-                let reason = lines.join("; ");
-                complain("the active rules stay");
-                logging::flush();
-                self.build.set(Some(format!(
-                    "saga dev: {reason}; the active rules are not those of the sources"
-                )));
-            }
-        }
-    }
+    text.text()
 }

@@ -7,7 +7,8 @@
 //!
 //! - this file: the choice of the command
 //! - [`run`]: a host from its start to its end
-//! - [`author`]: `saga new`, `saga test`, `saga doctor`; [`dev`]: `saga dev`
+//! - [`author`]: `saga new`, `saga test`, `saga doctor`; [`dev`]: `saga dev`, and its [`rounds`]
+//! - [`named_participants`]: what the command line of `saga dev` says of participants
 //! - [`options`]: the command line; [`arguments`]: arguments that several commands share;
 //!   [`named_file`]: files that are named there
 //! - [`exit`]: the exit codes
@@ -35,11 +36,13 @@ mod dev;
 mod exit;
 mod letter_table;
 mod named_file;
+mod named_participants;
 mod operate;
 mod options;
 mod probe_report;
 mod publish;
 mod reply;
+mod rounds;
 mod run;
 mod seek;
 mod service;

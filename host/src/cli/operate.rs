@@ -34,6 +34,9 @@ const SWAP_TIME: Duration = Duration::from_secs(600);
 /// Most bytes of a component; no host takes more.
 const COMPONENT_BYTES: u64 = 128 << 20;
 
+/// The data directory, unless another one is given.
+pub(super) const DATA: &str = "saga-data";
+
 /// Environment variable with the token, the one that the host itself reads.
 pub(crate) const TOKEN_VARIABLE: &str = "SAGA__ADMIN__TOKEN";
 
@@ -76,6 +79,17 @@ pub(crate) enum HostAddress {
     Data(PathBuf),
     /// By the URL of its admin interface.
     Url(String),
+}
+
+impl HostAddress {
+    /// The arguments by which commands find the host, each after a space; empty for the default.
+    fn arguments(&self) -> String {
+        match self {
+            Self::Data(data) if data == Path::new(DATA) => String::new(),
+            Self::Data(data) => format!(" --data {}", data.display()),
+            Self::Url(url) => format!(" --admin {url}"),
+        }
+    }
 }
 
 /// Sends the request, prints the result and returns the exit code.
@@ -180,7 +194,7 @@ fn ask(operation: &Operation) -> Result<String, CommandFailure> {
         OperatorCommand::Ready => {
             let client = find(&operation.host, token)?;
             let reply = client.ask(Method::GET, "/readyz", Bytes::new(), LOOK_TIME);
-            ready(reply, json)
+            ready(reply, json, &operation.host.arguments())
         }
     }
 }
@@ -210,8 +224,8 @@ fn generations(
         |name| format!("/participants/{name}/generations"),
     );
     let of_host = |reply| match participant.is_some() {
-        true => shown(reply, json, of_one),
-        false => shown(reply, json, table::overview),
+        true => shown(reply, json, |one| of_one(one, &host.arguments())),
+        false => shown(reply, json, |all| table::overview(all, &host.arguments())),
     };
     let of_store = |data: &Path| stored_generations(data, participant, json);
     ask_or_read((host, token), &path, of_host, of_store)
@@ -275,7 +289,8 @@ fn stored_generations(
             data.display()
         ));
         lines.space();
-        return Ok(lines.text() + &table::overview(&overview));
+        // Without a host no file is compared, so no command is named.
+        return Ok(lines.text() + &table::overview(&overview, ""));
     }
     match (participant, &overview.participants[..]) {
         (Some(_), [one]) => json_line(one),
@@ -283,10 +298,11 @@ fn stored_generations(
     }
 }
 
-fn of_one(participant: &ParticipantOverview) -> String {
-    table::overview(&Overview {
+fn of_one(participant: &ParticipantOverview, at: &str) -> String {
+    let one = Overview {
         participants: vec![participant.clone()],
-    })
+    };
+    table::overview(&one, at)
 }
 
 /// The token from the file, else from the environment.

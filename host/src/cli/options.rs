@@ -12,7 +12,7 @@ use super::author::NewProject;
 use super::dead_letters::{LettersCommand, LettersOperation};
 use super::dev::DevArguments;
 use super::exit;
-use super::operate::{HostAddress, Operation, OperatorCommand};
+use super::operate::{DATA, HostAddress, Operation, OperatorCommand};
 use super::publish::{PublishArguments, PublishOperation};
 use super::seek::Seek;
 use super::states::{QuarantineCommand, StatesCommand, StatesOperation};
@@ -50,8 +50,10 @@ Examples:
         mut_arg("config", |arg| arg.help("Settings file (TOML) [default: saga.toml, if there is one]")), after_help = "\
 A change is built, tested and checked, and then swapped in; the decisions on recorded messages that would be different are
 listed. A failed build, test or check leaves the active rules active, and /readyz of the admin interface says so.
-Sources that are saved unchanged are not built. Settings come from saga.toml in the folder, if there is one. Only
-warnings are logged, unless SAGA__LOG__LEVEL says otherwise.
+Sources that are saved unchanged are not built. Packages that it or its tests depend on by path are sources too.
+Components of other participants are swapped when their files change; nothing is built then. Settings come from
+saga.toml in the folder, if there is one: those of rules are taken at the start and at each change, all others at the
+start. Only warnings are logged, unless SAGA__LOG__LEVEL says otherwise.
 
 Examples:
   saga dev
@@ -74,7 +76,8 @@ Examples:
     },
     /// Say what the Rust toolchain lacks to build components, and how to get it
     #[command(after_help = "\
-It ends with 69 if something is missing. --fix installs the target wasm32-wasip2: with rustup or, where its server can't be
+It ends with 69 if something is missing: cargo, rustc, a linker for programs of this machine (macros and build scripts
+are such), the target of components. --json has all that the compiler said. --fix installs the target wasm32-wasip2: with rustup or, where its server can't be
 reached, from Debian packages.
 
 Examples:
@@ -112,7 +115,11 @@ Examples:
         json: bool,
     },
     /// Make a component the active one of a running host, or change the settings of its rules
-    #[command(after_help = "\
+    #[command(
+        override_usage = "\
+saga apply [OPTIONS] <NAME> <PATH>
+       saga apply [OPTIONS] <NAME> --set <NAME=VALUE>",
+        after_help = "\
 Without PATH the active component stays, and only the settings of its rules change. Settings that are neither
 --set nor --unset stay as they are.
 
@@ -121,7 +128,8 @@ Examples:
   saga apply order order.wasm --dry-run
   saga apply order --set answer_timeout=10s
   saga apply order - < order.wasm
-  saga apply order order.wasm --admin http://10.0.0.7:9000 --token-file token")]
+  saga apply order order.wasm --admin http://10.0.0.7:9000 --token-file token"
+    )]
     Apply {
         /// The participant
         #[arg(value_name = "NAME", value_parser = participant)]
@@ -343,7 +351,7 @@ Examples:
         #[arg(value_name = "TARGET")]
         target: PathBuf,
         /// The data directory
-        #[arg(long, value_name = "DIR", default_value = "saga-data")]
+        #[arg(long, value_name = "DIR", default_value = DATA)]
         data: PathBuf,
         /// Print what was copied, as JSON
         #[arg(long)]
@@ -412,7 +420,7 @@ struct RunArguments {
 #[derive(Debug, Args)]
 struct HostArguments {
     /// The data directory of the host
-    #[arg(long, global = true, value_name = "DIR", default_value = "saga-data")]
+    #[arg(long, global = true, value_name = "DIR", default_value = DATA)]
     data: PathBuf,
     /// The URL of its admin interface, instead of its data directory
     #[arg(long, global = true, value_name = "URL", conflicts_with = "data")]

@@ -55,10 +55,12 @@ pub(crate) fn json_line(value: &impl Serialize) -> Result<String, CommandFailure
         .map_err(|error| CommandFailure::new(exit::INTERNAL, error.to_string()))
 }
 
-/// The readiness as text, or as a failure that a script can wait on.
+/// The readiness as text, or as a failure that a script can wait on. `at` is as for
+/// [`table::ready`].
 pub(crate) fn ready(
     reply: Result<AdminReply, AdminClientError>,
     json: bool,
+    at: &str,
 ) -> Result<String, CommandFailure> {
     let (report, body) = match reply {
         // A host that is not ready answers with the same report as a ready one.
@@ -70,7 +72,7 @@ pub(crate) fn ready(
     };
     let text = match json {
         true => format!("{}\n", printable::json(body)),
-        false => table::ready(&report),
+        false => table::ready(&report, at),
     };
     if report.status.http() == StatusCode::OK {
         return Ok(text);
@@ -157,7 +159,9 @@ pub(crate) fn refusal(check: Check, reasons: &[String], allowed_by: &[String]) -
     let mut lines: Vec<_> = reasons.iter().map(|reason| line(reason)).collect();
     if !allowed_by.is_empty() {
         let flags: Vec<_> = allowed_by.iter().map(|flag| format!("--{flag}")).collect();
-        lines.push(line(&format!("{} takes it all the same", flags.join(" "))));
+        let verb = if flags.len() == 1 { "takes" } else { "take" };
+        let flags = flags.join(" ");
+        lines.push(line(&format!("{flags} {verb} it all the same")));
     }
     lines
 }
@@ -237,7 +241,7 @@ mod tests {
             refused(422, &body.to_string()).said,
             [
                 "refused (compatibility): an event",
-                "refused (compatibility): --drop-used --allow-breaking takes it all the same"
+                "refused (compatibility): --drop-used --allow-breaking take it all the same"
             ]
         );
     }

@@ -9,7 +9,7 @@ use crate::base::clock::rfc3339_seconds;
 use crate::base::printable::{Lines, escaped};
 use crate::rollout::report::{
     ComponentFile, DeadLetterOverview, GenerationOverview, Overview, ParticipantOverview,
-    QuarantineOverview, RefusedOverview, SwapResult, Verified,
+    QuarantineOverview, Refused, RefusedOverview, SwapResult, Verified,
 };
 use crate::rollout::rule_settings::{self, RuleSettings};
 
@@ -26,15 +26,17 @@ pub(crate) fn applied(applied: &SwapResult) -> String {
         with(applied.settings.as_ref())
     );
     let mut text = Lines::default();
-    if applied.dry_run && applied.digest != applied.previous {
+    let is_news = applied.changed || (applied.dry_run && applied.digest != applied.previous);
+    if !is_news {
+        text.add(format_args!("{build} was active already"));
+    } else if applied.dry_run {
         text.add(format_args!(
             "{build} would be active, {} is; checked in {}{}",
             short(&applied.previous),
             duration(applied.checked_us),
             probe_report::summary(&applied.probe)
         ));
-        text.append(&probe_report::differences(&applied.probe));
-    } else if applied.changed {
+    } else {
         text.add(format_args!(
             "{build} is active, was {}; checked in {}{}{}",
             short(&applied.previous),
@@ -46,11 +48,27 @@ pub(crate) fn applied(applied: &SwapResult) -> String {
             },
             probe_report::summary(&applied.probe)
         ));
-    } else {
-        text.add(format_args!("{build} was active already"));
+    }
+    if is_news {
+        settings_that_go(&mut text, applied);
+        text.append(&probe_report::differences(&applied.probe));
     }
     notes(&mut text, &applied.notes);
     text.text()
+}
+
+/// The settings that had another value before, which the line of the swap does not tell.
+fn settings_that_go(text: &mut Lines, applied: &SwapResult) {
+    let now = applied.settings.as_ref();
+    for (name, before) in applied.previous_settings.iter().flatten() {
+        match now.and_then(|now| now.get(name)) {
+            Some(value) if value == before => {}
+            Some(value) => text.add(format_args!("setting {name} = {value}, was {before}")),
+            None => text.add(format_args!(
+                "setting {name} is the default again, was {before}"
+            )),
+        }
+    }
 }
 
 /// The settings that the operator gave, to follow a generation.
@@ -64,10 +82,14 @@ fn with(settings: Option<&RuleSettings>) -> String {
 pub(crate) fn verified(verified: &Verified) -> String {
     let mut text = Lines::default();
     text.add(format_args!(
-        "ok {} {} {}{}",
+        "ok {} {} {}{}{}",
         verified.participant,
         verified.version,
         verified.digest,
+        match verified.compared_with.is_empty() {
+            true => String::new(),
+            false => format!("; compared with {}", verified.compared_with.join(", ")),
+        },
         verified
             .probe
             .as_ref()
@@ -87,8 +109,9 @@ fn notes(text: &mut Lines, notes: &[String]) {
     }
 }
 
-/// The state of a host in a word, and its report.
-pub(crate) fn ready(report: &ReadinessReport) -> String {
+/// The state of a host in a word, and its report. `at` are the arguments by which commands find the
+/// host, as for [`overview`].
+pub(crate) fn ready(report: &ReadinessReport, at: &str) -> String {
     let mut text = Lines::default();
     text.add(format_args!("{}", report.status.word()));
     for participant in &report.participants {
@@ -99,7 +122,10 @@ pub(crate) fn ready(report: &ReadinessReport) -> String {
             ..
         } = participant;
         text.add(format_args!("{name} {version} {}", short(active)));
-        if let Some(line) = (participant.file.as_ref()).and_then(|file| differs(file, name)) {
+        let refused = participant.refused.as_slice();
+        if let Some(line) =
+            (participant.file.as_ref()).and_then(|file| differs(file, name, refused, at))
+        {
             text.add(format_args!("  {line}"));
         }
         if let Some(refused) = &participant.refused {
@@ -123,19 +149,20 @@ pub(crate) fn ready(report: &ReadinessReport) -> String {
     text.text()
 }
 
-/// The generations of these participants.
-pub(crate) fn overview(overview: &Overview) -> String {
+/// The generations of these participants. `at` are the arguments by which commands find the host,
+/// each after a space; empty if they find it without.
+pub(crate) fn overview(overview: &Overview, at: &str) -> String {
     let mut text = Lines::default();
     for (number, one) in overview.participants.iter().enumerate() {
         if number > 0 {
             text.space();
         }
-        participant(&mut text, one);
+        participant(&mut text, one, at);
     }
     text.text()
 }
 
-fn participant(text: &mut Lines, participant: &ParticipantOverview) {
+fn participant(text: &mut Lines, participant: &ParticipantOverview, at: &str) {
     text.add(format_args!("{}", participant.name));
     if let Some(seconds) = participant.stale_seconds {
         text.add(format_args!(
@@ -168,7 +195,7 @@ fn participant(text: &mut Lines, participant: &ParticipantOverview) {
     if let Some(line) = participant
         .file
         .as_ref()
-        .and_then(|file| differs(file, &participant.name))
+        .and_then(|file| differs(file, &participant.name, &participant.refused, at))
     {
         text.add(format_args!("  {line}"));
     }
@@ -230,18 +257,32 @@ fn row(generation: &GenerationOverview) -> [String; 9] {
 }
 
 /// The difference between the configured file and the active generation, if there is one.
-fn differs(file: &ComponentFile, participant: &str) -> Option<String> {
-    match &file.digest {
-        _ if file.is_active => None,
-        None => Some(format!("file {} can't be read", file.path)),
-        Some(digest) => Some(format!(
-            "file {} ({}) differs from what is active; `saga apply {} {}` takes it",
-            file.path,
-            short(digest),
-            participant,
-            file.path
-        )),
-    }
+fn differs(
+    file: &ComponentFile,
+    participant: &str,
+    refused: &[RefusedOverview],
+    at: &str,
+) -> Option<String> {
+    let ComponentFile { path, digest, .. } = file;
+    let Some(digest) = digest.as_ref().filter(|_| !file.is_active) else {
+        return (!file.is_active).then(|| format!("file {path} can't be read"));
+    };
+    let is_it = |one: &&RefusedOverview| {
+        let Refused {
+            digest: generation,
+            component,
+            ..
+        } = &one.refused;
+        component.as_ref().or(generation.as_ref()) == Some(digest)
+    };
+    let advice = match refused.iter().find(is_it) {
+        Some(refused) => format!(", and was refused ({})", refused.refused.check.word()),
+        None => format!("; `saga apply {participant} {path}{at}` takes it"),
+    };
+    Some(format!(
+        "file {path} ({}) differs from what is active{advice}",
+        short(digest)
+    ))
 }
 
 fn refusal(refused: &RefusedOverview) -> String {
@@ -318,7 +359,7 @@ mod tests {
     use crate::base::printable::is_escaped;
     use crate::rollout::report::{
         Check, Difference, DifferingPart, ParkedOverview, ParkedTimerOverview, ProbeReport,
-        QuarantinedOverview, Refused, Way,
+        QuarantinedOverview, Way,
     };
 
     fn digest(letter: char) -> String {
@@ -359,6 +400,7 @@ mod tests {
                     check: Check::World,
                     reasons: vec!["no export".into(), "an import".into()],
                     digest: Some(digest('d')),
+                    component: None,
                     allowed_by: Vec::new(),
                 },
             }],
@@ -388,9 +430,10 @@ mod tests {
             },
         };
         let overview_of = |shown: &ParticipantOverview| {
-            overview(&Overview {
+            let all = Overview {
                 participants: vec![shown.clone()],
-            })
+            };
+            overview(&all, " --data d")
         };
         assert_eq!(
             overview_of(&shown),
@@ -399,7 +442,7 @@ booking
    DIGEST        VERSION  SINCE                 WAY       DECISIONS  REFUSALS  FAULTS  COPY
 *  aaaaaaaaaaaa  0.10.0   2026-01-02T03:04:05Z  rollback     123456         7       0  kept
    bbbbbbbbbbbb  0.2.0    2026-01-02T03:04:05Z  start             5         7       0  none
-  file rules.wasm (cccccccccccc) differs from what is active; `saga apply booking rules.wasm` takes it
+  file rules.wasm (cccccccccccc) differs from what is active; `saga apply booking rules.wasm --data d` takes it
   refused 1970-01-01T00:00:00Z dddddddddddd (file): no export; an import
   quarantined 1970-01-01T00:00:00Z 17: no such shape
   and 2 more are quarantined
@@ -415,6 +458,12 @@ booking
         assert!(
             stale.starts_with("booking\n  as of 7 s ago: the store does not answer\n"),
             "{stale}"
+        );
+        shown.refused[0].refused.component = Some(digest('c'));
+        let told = overview_of(&shown);
+        assert!(
+            told.contains("  file rules.wasm (cccccccccccc) differs from what is active, and was refused (world)\n"),
+            "{told}"
         );
         if let Some(file) = &mut shown.file {
             file.digest = None;
@@ -442,6 +491,7 @@ booking
                     check: Check::World,
                     reasons: vec![steers.clone()],
                     digest: None,
+                    component: None,
                     allowed_by: Vec::new(),
                 },
             }],
@@ -467,9 +517,12 @@ booking
                 }],
             },
         };
-        let text = overview(&Overview {
-            participants: vec![told],
-        });
+        let text = overview(
+            &Overview {
+                participants: vec![told],
+            },
+            "",
+        );
         let differences = vec![Difference {
             message: steers.clone(),
             name: steers.clone(),
@@ -488,6 +541,7 @@ booking
             digest: digest('a'),
             version: steers.clone(),
             state_version: 1,
+            compared_with: Vec::new(),
             probe: Some(ProbeReport {
                 inputs: 1,
                 decided_otherwise: 1,
@@ -511,6 +565,7 @@ booking
             settings: None,
             version: "0.2.0".into(),
             previous: digest('b'),
+            previous_settings: None,
             changed: true,
             dry_run: false,
             probe: ProbeReport {
@@ -527,7 +582,8 @@ booking
         assert_eq!(
             applied(&swap),
             "booking 0.2.0 aaaaaaaaaaaa is active, was bbbbbbbbbbbb; checked in 1.2 s, swapped in 890 µs; \
-             3 of 64 recorded inputs decided differently; 8 of 10 stored states read\nnote: a timer is gone\n"
+             3 of 64 recorded inputs decided differently; 8 of 10 stored states read\n\
+             and 3 more decided differently; --json lists them\nnote: a timer is gone\n"
         );
         swap.probe = ProbeReport::default();
         let stopped = SwapResult {
@@ -537,6 +593,19 @@ booking
         assert!(applied(&stopped).contains("checked in 1.2 s\nnote: "));
         let line = applied(&swap);
         assert!(line.contains("swapped in 890 µs\nnote: "), "{line}");
+        let values = |value: serde_json::Value| value.as_object().cloned();
+        let back = SwapResult {
+            settings: values(serde_json::json!({"kept": 1, "size": 3})),
+            previous_settings: values(serde_json::json!({"kept": 1, "size": 4, "wait": "1s"})),
+            ..swap.clone()
+        };
+        let told = applied(&back);
+        assert!(
+            told.contains(
+                "\nsetting size = 3, was 4\nsetting wait is the default again, was \"1s\"\nnote: "
+            ),
+            "{told}"
+        );
         swap.dry_run = true;
         assert_eq!(
             applied(&swap),
@@ -558,11 +627,16 @@ booking
             digest: digest('a'),
             version: "0.2.0".into(),
             state_version: 1,
+            compared_with: Vec::new(),
             probe: None,
             notes: Vec::new(),
         };
         let line = format!("ok booking 0.2.0 {}", digest('a'));
         assert_eq!(verified(&passed), format!("{line}\n"));
+        passed.compared_with = vec!["order 1.0.0".into(), "wire 2.0.0".into()];
+        let compared = format!("{line}; compared with order 1.0.0, wire 2.0.0\n");
+        assert_eq!(verified(&passed), compared);
+        passed.compared_with.clear();
         passed.probe = Some(ProbeReport {
             inputs: 2,
             ..ProbeReport::default()

@@ -20,19 +20,7 @@ pub(super) fn verify(
     may_change: Option<usize>,
     json: bool,
 ) -> u8 {
-    logging::die_on_panic(exit::INTERNAL);
-    let shown = request.path.display();
-    let what = match &request.data {
-        Some(data) => format!(
-            "{shown} is checked, and tried on what is recorded, stored and in flight in {}",
-            data.display()
-        ),
-        None => format!("{shown} is checked"),
-    };
-    let progress = ProgressLine::of(&what);
-    let verified = verify::verify(&config.rollout(), request, app::check_routes);
-    drop(progress);
-    match verified {
+    match checked(config, request) {
         Ok(verified) => {
             let code = match too_many_changed(&verified, may_change) {
                 Some(reason) => {
@@ -47,11 +35,33 @@ pub(super) fn verify(
             say(&table::verified(&verified));
             code
         }
-        Err(NotVerified::Failed(reason)) => {
+        Err(error) => refuse(error, json),
+    }
+}
+
+/// Checks, with a progress line on a terminal.
+pub(super) fn checked(config: &Config, request: &Verify) -> Result<Verified, NotVerified> {
+    logging::die_on_panic(exit::INTERNAL);
+    let shown = request.path.display();
+    let what = match &request.data {
+        Some(data) => format!(
+            "{shown} is checked, and tried on what is recorded, stored and in flight in {}",
+            data.display()
+        ),
+        None => format!("{shown} is checked"),
+    };
+    let _progress = ProgressLine::of(&what);
+    verify::verify(&config.rollout(), request, app::check_routes)
+}
+
+/// Prints why a component was not verified; gives the exit code.
+pub(super) fn refuse(error: NotVerified, json: bool) -> u8 {
+    match error {
+        NotVerified::Failed(reason) => {
             complain(&reason);
             exit::STORE
         }
-        Err(NotVerified::Refused(refused)) => {
+        NotVerified::Refused(refused) => {
             let lines = refusal(refused.check, &refused.reasons, &refused.allowed_by);
             lines.iter().for_each(|line| complain(line));
             if json {

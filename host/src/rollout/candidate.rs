@@ -8,12 +8,12 @@ use saga_contract::description::Description;
 use saga_contract::shapes::ShapeFinding;
 
 use super::check::{self, CandidateComparison, Present};
+use super::given_settings::GivenSettings;
 use super::hosted::{HostedParticipant, ServeRoutes};
 use super::neighbours;
 use super::probe::Terms;
 use super::reloader::{Apply, ReloaderState};
 use super::report::{Check, NotApplied, ProbeReport, Refused};
-use super::rule_settings::RuleSettings;
 use super::topics::{self, GenerationTopics, TopicsError};
 use super::verify;
 use crate::base::clock::now_ms;
@@ -63,8 +63,9 @@ impl ReloaderState {
     ) -> Result<CandidateCheck, NotApplied> {
         let component = compile::digest(&apply.bytes);
         let before = active.generation.build.settings();
-        let settings = apply.settings.over(before);
-        if component == active.component() && Some(&settings).filter(|s| !s.is_empty()) == before {
+        let settings = apply.settings.given(before);
+        let values = Some(&settings.values).filter(|values| !values.is_empty());
+        if component == active.component() && values == before {
             if !apply.flags.dry_run {
                 // Its copy may have been lost.
                 self.keep(&component, apply)?;
@@ -94,14 +95,14 @@ impl ReloaderState {
         hosted: &HostedParticipant,
         active: &Active,
         apply: &Apply,
-        settings: RuleSettings,
+        settings: GivenSettings,
     ) -> Result<CheckedCandidate, NotApplied> {
         let loader = self.loader()?;
         // Another participant is refused as such, whatever settings are given.
         let given = |description: &Description| match description.name == hosted.participant.name()
         {
             true => Ok(settings),
-            false => Ok(RuleSettings::new()),
+            false => Ok(GivenSettings::default()),
         };
         let build = loader
             .load_with(&apply.bytes, &apply.origin, given)

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::check::{self, Present};
 use super::flags::Flags;
+use super::given_settings::GivenSettings;
 use super::loader::{Loader, refused};
 use super::probe::{Terms, Tolerance};
 use super::report::{Check, ProbeReport, Refused};
@@ -57,7 +58,7 @@ pub fn choose(
     };
     let Some((_, build)) = active.filter(stays) else {
         let bytes = file.map_err(|error| refused(&error, None))?;
-        let candidate = loader.load(&bytes, &path, own.rules.clone())?;
+        let candidate = loader.load(&bytes, &path, GivenSettings::configured(own.rules.clone()))?;
         warn(&*candidate, &path, settings);
         let replaced = match active {
             Some(active) => {

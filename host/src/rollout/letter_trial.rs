@@ -62,7 +62,7 @@ impl ReloaderState {
         let hosted = self.of(&request.participant)?;
         let active = hosted.participant.active();
         let change = CandidateSettings::Changed(request.settings.clone());
-        let given = change.over(active.generation.build.settings());
+        let given = change.given(active.generation.build.settings());
         let loader = self.loader()?;
         let load = || loader.load(&request.bytes, Apply::SENT, given);
         let digest = || compile::digest(&request.bytes);

@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 use saga_contract::description::Description;
 
 use super::archive::Archive;
+use super::given_settings::GivenSettings;
 use super::report::{Check, Refused};
-use super::rule_settings::{self, RuleSettings};
+use super::rule_settings;
 use super::settings::RolloutSettings;
 use crate::base::generation::CompiledRules;
 use crate::base::machine::{self, Machine};
@@ -108,9 +109,9 @@ impl Loader {
         &self,
         bytes: &[u8],
         origin: &str,
-        given: RuleSettings,
+        given: impl Into<GivenSettings>,
     ) -> Result<Arc<dyn CompiledRules>, Refused> {
-        self.load_with(bytes, origin, |_| Ok(given))
+        self.load_with(bytes, origin, |_| Ok(given.into()))
     }
 
     /// [`Loader::load`] with settings that depend on the description.
@@ -121,7 +122,7 @@ impl Loader {
         &self,
         bytes: &[u8],
         origin: &str,
-        given: impl FnOnce(&Description) -> Result<RuleSettings, E>,
+        given: impl FnOnce(&Description) -> Result<GivenSettings, E>,
     ) -> Result<Arc<dyn CompiledRules>, E> {
         let digest = compile::digest(bytes);
         let component = self.component(bytes, &digest, origin)?;
@@ -134,7 +135,7 @@ impl Loader {
             .map_err(|reasons| Refused::new(Check::Settings, reasons, Some(digest)))?;
         Ok(Arc::new(component.configured(
             instance_use,
-            given,
+            given.values,
             &settings,
         )))
     }

@@ -15,7 +15,7 @@
 //! - [`loader`], [`archive`]: from bytes to a component; the host's own copies
 //! - [`check`], [`usage`], [`probe`]: reasons against a candidate; [`neighbours`]: comparison with
 //!   the other participants; [`flags`]: the operator's overrides
-//! - [`rule_settings`]: the operator's settings of the rules
+//! - [`rule_settings`]: the operator's settings of the rules; [`given_settings`]: where they stand
 //! - [`topics`]: topics and sources of a generation
 //! - [`initial`]: the generation that a host starts with
 //! - [`rollback_target`]: the target of a rollback; [`stopped`]: rollback of a stopped host
@@ -34,6 +34,7 @@ mod candidate;
 pub mod check;
 pub mod component_file;
 pub mod flags;
+pub mod given_settings;
 mod handover;
 pub mod hosted;
 pub mod initial;

@@ -2,7 +2,7 @@
 
 use super::hosted::HostedParticipant;
 use super::reloader::{Apply, ReloaderState};
-use super::report::{NotApplied, ProbeReport, SwapResult, Way};
+use super::report::{NotApplied, ProbeReport, Refused, SwapResult, Way};
 use crate::base::clock::now_ms;
 use crate::base::generation::CompiledRules;
 use crate::plugin::compile;
@@ -70,7 +70,11 @@ impl ReloaderState {
             if let Some(loader) = &self.around.loader {
                 loader.forget(&compile::digest(&apply.bytes));
             }
-            let text = serde_json::to_string(refused).unwrap_or_default();
+            let noted = Refused {
+                component: Some(compile::digest(&apply.bytes)),
+                ..refused.clone()
+            };
+            let text = serde_json::to_string(&noted).unwrap_or_default();
             let (row, way) = (hosted.row, apply.way.word());
             let noted = self.around.store.note_refused(row, way, &text, now_ms());
             if let Err(fault) = noted {
@@ -121,6 +125,7 @@ pub(super) fn applied(build: &dyn CompiledRules, previous: &str, changed: bool) 
         settings: build.settings().cloned(),
         version: build.description().version.clone(),
         dry_run: false,
+        previous_settings: None,
         previous: previous.to_owned(),
         changed,
         probe: ProbeReport::default(),

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::candidate::CandidateCheck;
 use super::component_file::FileStamp;
 use super::flags::Flags;
+use super::given_settings::GivenSettings;
 use super::hosted::HostedParticipant;
 use super::loader::Loader;
 use super::outcome::applied;
@@ -136,6 +137,36 @@ impl Reloader {
     /// As [`Reloader::apply`].
     pub fn apply_blocking(&self, apply: &Apply) -> Result<SwapResult, NotApplied> {
         self.inner.apply(apply)
+    }
+
+    /// Loads a component and checks its description, which changes nothing; a swap to it does not
+    /// compile it again. For a thread that may block.
+    ///
+    /// # Errors
+    /// The reason why it can't be loaded.
+    pub fn load_blocking(&self, apply: &Apply) -> Result<(), NotApplied> {
+        let loader = self.inner.loader()?;
+        let load = || loader.load(&apply.bytes, &apply.origin, GivenSettings::default());
+        match (self.inner.low_priority()?).run(load) {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(refused)) => Err(NotApplied::Refused(refused)),
+            None => Err(NotApplied::Refused(Refused::broke_the_compiler(
+                &apply.origin,
+                compile::digest(&apply.bytes),
+            ))),
+        }
+    }
+
+    /// Removes what [`Reloader::load_blocking`] has compiled.
+    pub fn forget(&self, apply: &Apply) {
+        let digest = compile::digest(&apply.bytes);
+        let active = self.inner.of(&apply.participant);
+        let is_active = active.is_ok_and(|one| one.participant.active().component() == digest);
+        if let Some(loader) = &self.inner.around.loader
+            && !is_active
+        {
+            loader.forget(&digest);
+        }
     }
 
     /// Reports a component that could not be read, like any other that is not applied.
@@ -397,6 +428,7 @@ impl ReloaderState {
             }
             CandidateCheck::Only(passed) => {
                 return Ok(SwapResult {
+                    previous_settings: active.generation.build.settings().cloned(),
                     probe: passed.probe,
                     notes: passed.compared.notes,
                     checked_us,
@@ -408,6 +440,7 @@ impl ReloaderState {
         };
         let began = Instant::now();
         let mut report = SwapResult {
+            previous_settings: active.generation.build.settings().cloned(),
             probe: candidate.probe.clone(),
             notes: candidate.compared.notes.clone(),
             checked_us,

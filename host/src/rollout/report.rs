@@ -154,6 +154,9 @@ pub struct Verified {
     pub version: String,
     /// Version of the state's shape.
     pub state_version: u32,
+    /// The other participants that it agrees with, each with its version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compared_with: Vec<String>,
     /// Report of the probe; `None` without a store to take inputs from.
     pub probe: Option<ProbeReport>,
     /// Notes for the operator that are no reason to refuse it.
@@ -174,6 +177,9 @@ pub struct SwapResult {
     pub version: String,
     /// Digest of the generation that was active before.
     pub previous: String,
+    /// The settings that its rules had; empty if nothing was compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_settings: Option<RuleSettings>,
     /// False if it was the active generation already, or in a dry run.
     pub changed: bool,
     /// True for a dry run; `digest` and `version` are then of the would-be generation.
@@ -198,6 +204,9 @@ pub struct Refused {
     pub reasons: Vec<String>,
     /// Its digest, if it could be read.
     pub digest: Option<String>,
+    /// The digest of its bytes, without settings; in the record of refusals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
     /// The flags that would override the refusal; empty if none would.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_by: Vec<String>,
@@ -226,6 +235,7 @@ impl Refused {
             check,
             reasons,
             digest,
+            component: None,
             allowed_by: Vec::new(),
         }
     }

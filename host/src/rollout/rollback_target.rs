@@ -3,6 +3,9 @@
 use super::report::Way;
 use crate::store::history::PastGeneration;
 
+/// Shown length of a digest: enough to tell generations apart.
+const SHORT: usize = 12;
+
 /// The generation that the active one replaced, given all activations (row and way, oldest first).
 /// A second rollback goes two steps back, not back and forth.
 #[must_use]
@@ -35,8 +38,27 @@ pub fn target<'g>(
         Some(beginning) => by_digest(generations, participant, beginning),
         None => previous(activations, Way::Rollback.word())
             .and_then(|id| generations.iter().find(|past| past.generation.id == id))
-            .ok_or_else(|| format!("{participant} has no earlier generation to go back to")),
+            .ok_or_else(|| none_before(generations, activations, participant)),
     }
+}
+
+/// Says that the active generation replaced none, and how to go to another one.
+fn none_before(
+    generations: &[PastGeneration],
+    activations: &[(i64, String)],
+    participant: &str,
+) -> String {
+    let active = activations.last().map(|(id, _)| *id);
+    let mut others = generations.iter();
+    let other = others.find(|past| Some(past.generation.id) != active);
+    let advice = other.map_or_else(String::new, |other| {
+        let digest = &other.generation.digest;
+        format!(
+            "; name one by its digest: saga rollback {participant} {}",
+            digest.get(..SHORT).unwrap_or(digest)
+        )
+    });
+    format!("{participant} has no earlier generation to go back to{advice}")
 }
 
 /// The one generation whose digest begins with this.
@@ -106,11 +128,10 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_digest_is_named_by_its_beginning() {
-        let past = |digest: &str| PastGeneration {
+    fn past(id: i64, digest: &str) -> PastGeneration {
+        PastGeneration {
             generation: GenerationRow {
-                id: 1,
+                id,
                 digest: digest.into(),
                 component: digest.into(),
                 settings: None,
@@ -123,8 +144,30 @@ mod tests {
             decisions: 0,
             refusals: 0,
             faults: 0,
-        };
-        let generations = [past("abc"), past("abd"), past("x")];
+        }
+    }
+
+    #[test]
+    fn without_an_earlier_generation_another_one_is_named() {
+        let generations = [past(1, "0123456789abcdef"), past(2, "fedcba9876543210")];
+        let line = [(1, "start"), (2, "apply"), (1, "rollback")];
+        let line: Vec<_> = line
+            .iter()
+            .map(|(id, way)| (*id, (*way).to_owned()))
+            .collect();
+        assert_eq!(
+            target(&generations, &line, "p", None).unwrap_err(),
+            "p has no earlier generation to go back to; name one by its digest: saga rollback p fedcba987654"
+        );
+        assert_eq!(
+            target(&generations[..1], &line[..1], "p", None).unwrap_err(),
+            "p has no earlier generation to go back to"
+        );
+    }
+
+    #[test]
+    fn a_digest_is_named_by_its_beginning() {
+        let generations = [past(1, "abc"), past(1, "abd"), past(1, "x")];
         assert_eq!(
             by_digest(&generations, "p", "abd")
                 .unwrap()

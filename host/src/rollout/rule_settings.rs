@@ -7,6 +7,7 @@ use saga_contract::description::Description;
 use saga_contract::json;
 use serde_json::Value;
 
+use super::given_settings::{GivenSettings, hint};
 pub use crate::base::generation::RuleSettings;
 use crate::schema::Schema;
 
@@ -15,8 +16,10 @@ use crate::schema::Schema;
 pub enum CandidateSettings {
     /// Those of the active generation, with these changes.
     Changed(SettingsChange),
-    /// Exactly these.
+    /// Exactly these, which an earlier generation had.
     Exactly(RuleSettings),
+    /// Exactly these, which stand in the settings of the host.
+    Configured(RuleSettings),
 }
 
 impl Default for CandidateSettings {
@@ -65,11 +68,37 @@ impl SettingsChange {
 }
 
 impl CandidateSettings {
+    /// The settings with the places where they stand, given those of the active generation.
+    #[must_use]
+    pub fn given(&self, active: Option<&RuleSettings>) -> GivenSettings {
+        let before = active.cloned().unwrap_or_default();
+        self.given_over(&GivenSettings::from(before))
+    }
+
+    /// The settings with the places where they stand, given those before.
+    #[must_use]
+    pub fn given_over(&self, before: &GivenSettings) -> GivenSettings {
+        let set = match self {
+            Self::Changed(change) => change.set.keys().cloned().collect(),
+            Self::Exactly(_) | Self::Configured(_) => Vec::new(),
+        };
+        let is_configured = match self {
+            Self::Changed(_) => before.is_configured,
+            Self::Exactly(_) => false,
+            Self::Configured(_) => true,
+        };
+        GivenSettings {
+            values: self.over(Some(&before.values)),
+            set,
+            is_configured,
+        }
+    }
+
     /// The settings, given those of the active generation.
     #[must_use]
     pub fn over(&self, active: Option<&RuleSettings>) -> RuleSettings {
         match self {
-            Self::Exactly(settings) => settings.clone(),
+            Self::Exactly(settings) | Self::Configured(settings) => settings.clone(),
             Self::Changed(change) => {
                 let mut settings = active.cloned().unwrap_or_default();
                 settings.retain(|name, _| !change.unset.contains(name));
@@ -115,13 +144,15 @@ pub fn from_toml(value: toml::Value) -> Value {
 ///
 /// # Errors
 /// The given settings that the rules don't have, and the values that their schema does not accept.
-pub fn effective(description: &Description, given: &RuleSettings) -> Result<String, Vec<String>> {
+pub fn effective(description: &Description, given: &GivenSettings) -> Result<String, Vec<String>> {
     let Some(declared) = &description.settings else {
-        return match given.keys().next() {
+        return match given.values.keys().next() {
             None => Ok("{}".into()),
             Some(name) => Err(vec![format!(
-                "`{name}` is given, but {} {} takes no settings; remove it (--unset {name})",
-                description.name, description.version
+                "`{name}` is given, but {} {} takes no settings; {}",
+                description.name,
+                description.version,
+                given.advice(name, [].iter(), &description.name)
             )]),
         };
     };
@@ -129,33 +160,37 @@ pub fn effective(description: &Description, given: &RuleSettings) -> Result<Stri
     let Value::Object(mut settings) = default else {
         return Err(vec!["settings: the default is not an object".into()]);
     };
-    let unknown: Vec<_> = (given.keys())
+    let unknown: Vec<_> = (given.values.keys())
         .filter(|name| !settings.contains_key(*name))
         .map(|name| {
             let known: Vec<_> = settings.keys().map(|name| format!("`{name}`")).collect();
             format!(
-                "{} {} has no setting `{name}`, only {}; remove it (--unset {name})",
+                "{} {} has no setting `{name}`, only {}; {}",
                 description.name,
                 description.version,
-                known.join(", ")
+                known.join(", "),
+                given.advice(name, settings.keys(), &description.name)
             )
         })
         .collect();
     if !unknown.is_empty() {
         return Err(unknown);
     }
-    settings.extend(given.clone());
+    settings.extend(given.values.clone());
     let settings = Value::Object(settings);
     let text = settings.to_string();
     let schema = Schema::compile(&declared.schema).map_err(|reason| vec![reason])?;
     schema.check(&settings, text.len()).map_err(|error| {
+        let schema = json::parse(&declared.schema).unwrap_or_default();
         let places = error.places().into_iter();
         places
             .map(|place| {
                 let name = place.pointer.trim_start_matches('/').replace('/', ".");
+                let hint = hint(&schema, &place.pointer);
+                let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
                 match name.as_str() {
                     "" => format!("settings: {}", place.detail),
-                    name => format!("setting `{name}`: {}", place.detail),
+                    name => format!("setting `{name}`: {}{hint}", place.detail),
                 }
             })
             .collect::<Vec<_>>()
@@ -199,14 +234,14 @@ mod tests {
     fn patient() -> Description {
         let schema = json!({"type": "object", "properties": {
             "patience": {"type": "integer", "minimum": 1},
-            "greeting": {"type": "string"},
+            "greeting": {"type": "string", "examples": ["hello"]},
         }});
         described(Some((schema, json!({"patience": 3, "greeting": "hello"}))))
     }
 
     #[test]
     fn given_settings_replace_the_default_ones() {
-        let effective = |settings| effective(&patient(), &given(settings)).unwrap();
+        let effective = |settings| effective(&patient(), &given(settings).into()).unwrap();
         let read = |text: String| serde_json::from_str::<Value>(&text).unwrap();
         let default = json!({"patience": 3, "greeting": "hello"});
         assert_eq!(read(effective(json!({}))), default);
@@ -214,21 +249,21 @@ mod tests {
             read(effective(json!({"patience": 9}))),
             json!({"patience": 9, "greeting": "hello"})
         );
-        let none = super::effective(&described(None), &RuleSettings::new());
+        let none = super::effective(&described(None), &GivenSettings::default());
         assert_eq!(none.unwrap(), "{}");
     }
 
     #[test]
     fn a_wrong_setting_is_named_with_what_is_wrong() {
         let error = |description: &Description, settings| {
-            effective(description, &given(settings))
+            effective(description, &given(settings).into())
                 .unwrap_err()
                 .join("\n")
         };
         let told = error(&patient(), json!({"patients": 9}));
         assert!(
             told.contains(
-                "no setting `patients`, only `greeting`, `patience`; remove it (--unset patients)"
+                "no setting `patients`, only `greeting`, `patience`; it was given before, and --unset patients removes it"
             ),
             "{told}"
         );
@@ -237,8 +272,12 @@ mod tests {
             told.contains("setting `patience`: ") && told.contains("setting `greeting`: "),
             "{told}"
         );
+        assert!(
+            told.contains("\"string\"; write a value such as hello"),
+            "{told}"
+        );
         let told = error(&described(None), json!({"patience": 1}));
-        let says = "takes no settings; remove it (--unset patience)";
+        let says = "takes no settings; it was given before, and --unset patience removes it";
         assert!(told.contains(says), "{told}");
     }
 
@@ -250,6 +289,13 @@ mod tests {
             unset: vec!["a".into()],
         });
         assert_eq!(change.over(Some(&active)), given(json!({"b": 4, "c": 3})));
+        let told = change.given(Some(&active));
+        assert_eq!(
+            (told.set, told.is_configured),
+            (vec!["b".into(), "c".into()], false)
+        );
+        let configured = CandidateSettings::Configured(given(json!({"z": 1})));
+        assert!(configured.given(Some(&active)).is_configured);
         let exactly = CandidateSettings::Exactly(given(json!({"z": 1})));
         assert_eq!(exactly.over(Some(&active)), given(json!({"z": 1})));
         assert_eq!(CandidateSettings::default().over(Some(&active)), active);

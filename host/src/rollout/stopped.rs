@@ -95,6 +95,7 @@ pub fn rollback(
         store.activate(&activation).map_err(unusable)?;
     }
     Ok(SwapResult {
+        previous_settings: active.generation.settings.clone(),
         probe,
         notes,
         dry_run: flags.dry_run,

@@ -132,10 +132,15 @@ impl Usage<'_> {
 
     fn asked(&self, origin: Origin, name: &str) -> StoreResult<Option<String>> {
         let last = self.reading.last_asked(self.participant, origin, name)?;
+        let what = match origin {
+            Origin::Command => "request for it",
+            Origin::Event => "such event",
+            Origin::Timer => "such timer",
+        };
         Ok(last
             .map(|last| self.now.saturating_sub(last))
             .filter(|age| *age <= self.retention_ms)
-            .map(|age| format!("the last one came {} ago", duration(age))))
+            .map(|age| format!("the last {what} came {} ago", duration(age))))
     }
 }
 
@@ -153,11 +158,23 @@ pub fn unreadable(
     let outside = reading.state_versions_outside(participant, oldest, newest)?;
     Ok(outside.map(|(first, last)| {
         format!(
-            "reads states of version {oldest} to {newest}, but the store holds states of {} of version {first} to {last}; \
-             use a build that reads them",
-            description.name
+            "reads states of {}; the store holds states of {} of {}; use a build that reads them",
+            match oldest == newest {
+                true => format!("version {newest} only"),
+                false => versions(oldest, newest),
+            },
+            description.name,
+            versions(first, last)
         )
     }))
+}
+
+/// Versions as text: `version 2`, `versions 2 to 4`.
+fn versions(first: u32, last: u32) -> String {
+    match first == last {
+        true => format!("version {first}"),
+        false => format!("versions {first} to {last}"),
+    }
 }
 
 /// A duration as text: `3 minutes`.
@@ -174,7 +191,13 @@ fn duration(ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::duration;
+    use super::{duration, versions};
+
+    #[test]
+    fn a_range_of_one_version_is_told_as_one() {
+        assert_eq!(versions(2, 2), "version 2");
+        assert_eq!(versions(1, 3), "versions 1 to 3");
+    }
 
     #[test]
     fn durations_are_told_in_the_unit_that_fits() {

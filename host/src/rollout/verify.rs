@@ -12,6 +12,7 @@ use saga_contract::shapes::{ShapeFinding, ShapeMember};
 
 use super::check::{self, Present};
 use super::flags::{Flags, Objections};
+use super::given_settings::GivenSettings;
 use super::loader::{self, CheckRoutes, Loader};
 use super::probe::Terms;
 use super::report::{Check, ProbeReport, Refused, Verified};
@@ -133,6 +134,7 @@ pub fn verify(
         digest: candidate.digest().to_owned(),
         version: description.version.clone(),
         state_version: description.state.version,
+        compared_with: others.names(),
         probe,
         notes,
     })
@@ -193,6 +195,14 @@ impl Others {
             own: topics(participant),
             notes,
         })
+    }
+
+    /// The names and versions of those that it was compared with.
+    fn names(&self) -> Vec<String> {
+        let described = self.builds.iter().map(|(build, _)| build.description());
+        described
+            .map(|one| format!("{} {}", one.name, one.version))
+            .collect()
     }
 
     fn compared(
@@ -290,17 +300,17 @@ fn given(
     settings: &RolloutSettings,
     request: &Verify,
     name: &str,
-) -> Result<RuleSettings, NotVerified> {
+) -> Result<GivenSettings, NotVerified> {
     let configured = settings.participants.get(name).map(|own| &own.rules);
     let active = match &request.data {
         Some(data) => active(data, name)?,
         None => None,
     };
-    let before = match &active {
-        Some((_, active)) => active.settings.as_ref(),
-        None => configured,
+    let before = match active {
+        Some((_, active)) => GivenSettings::from(active.given()),
+        None => GivenSettings::configured(configured.cloned().unwrap_or_default()),
     };
-    Ok(CandidateSettings::Changed(request.settings.clone()).over(before))
+    Ok(CandidateSettings::Changed(request.settings.clone()).given_over(&before))
 }
 
 /// Result of the comparison with a store.

@@ -144,6 +144,8 @@ impl FileWatch {
             }
             return;
         }
+        let (participant, path) = (&self.participant, self.path.display());
+        tracing::info!(%participant, %path, "the file has changed; it is checked");
         match reloader.apply_blocking(&apply(bytes)) {
             Ok(_) => self.taken = Some(digest),
             Err(NotApplied::Busy(_) | NotApplied::Failed(_)) => {

@@ -174,6 +174,7 @@ impl<P: Participant> Scenario<P> {
 
     /// The settings that the operator gave, if they are not the default ones.
     #[must_use]
+    #[track_caller]
     pub fn settings<T: Serialize>(mut self, settings: &T) -> Self {
         self.settings = codec::encode(settings, "the settings");
         self

@@ -111,7 +111,7 @@ pub fn against(active: &Description, candidate: &Description) -> ShapeFinding {
             let shapes = event.versions().into_iter();
             let shapes = shapes.filter_map(|version| next.shape(version).zip(event.shape(version)));
             for ((_, read), (_, written)) in shapes {
-                found.compare_for(concerns.clone(), &place, (read, written), &EVENTS, "");
+                found.compare_for(concerns.clone(), &place, (read, written), &EVENTS, |_| "");
             }
         }
     }
@@ -126,12 +126,17 @@ pub fn against(active: &Description, candidate: &Description) -> ShapeFinding {
             let concerns = Concerns::Timer(timer.name.clone());
             let place = format!("timer `{}`", timer.name);
             let schemas = (&*next.schema, &*timer.schema);
-            found.compare_for(concerns, &place, schemas, &TIMERS, "");
+            found.compare_for(concerns, &place, schemas, &TIMERS, |_| "");
         }
     }
     if active.state.version == candidate.state.version {
         let schemas = (&*candidate.state.schema, &*active.state.schema);
-        let advice = "; raise state_version and migrate";
+        let advice = |what: &What| match what {
+            What::Missing | What::MayBeMissing => {
+                "; raise state_version and migrate, or give it #[serde(default)]"
+            }
+            What::Differs { .. } => "; raise state_version and migrate",
+        };
         found.compare_for(Concerns::States, "state", schemas, &STATES, advice);
     }
     found
@@ -195,7 +200,7 @@ impl ShapeFinding {
 
     /// Compares `(read, written)`.
     fn compare(&mut self, place: &str, schemas: (&str, &str), sides: &Sides<'_>) {
-        self.compare_for(Concerns::Others, place, schemas, sides, "");
+        self.compare_for(Concerns::Others, place, schemas, sides, |_| "");
     }
 
     fn compare_for(
@@ -204,11 +209,11 @@ impl ShapeFinding {
         place: &str,
         (read, written): (&str, &str),
         sides: &Sides<'_>,
-        advice: &str,
+        advice: impl Fn(&What) -> &'static str,
     ) {
         let found = schema::accepts(&value(read), &value(written));
         let breaks = found.breaks.iter().map(|one| ShapeBreak {
-            text: format!("{place}: {}{advice}", one.told(sides)),
+            text: format!("{place}: {}{}", one.told(sides), advice(&one.what)),
             concerns: concerns.clone(),
         });
         self.breaks.extend(breaks);

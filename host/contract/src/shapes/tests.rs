@@ -380,7 +380,7 @@ fn timers_and_states_that_are_there_have_to_be_read() {
         [
             "timer `late`: /customer is required by this build but not in timers that the active build sets",
             "state: /customer is required by this build but not in states that the active build stores; raise state_version \
-             and migrate",
+             and migrate, or give it #[serde(default)]",
         ]
     );
     // Migration may change the shape in any way.

@@ -101,16 +101,25 @@ fn a_folder_that_holds_something_is_left_alone() {
 #[test]
 fn a_folder_that_cannot_be_made_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let (code, out, err) = new(folder.path(), &["missing/loan"]);
+    fs::write(folder.path().join("file"), "").unwrap();
+    let (code, out, err) = new(folder.path(), &["file/services/loan"]);
     assert_eq!((code, out.as_str()), (73, ""), "{err}");
-    assert!(
-        err.contains("missing/loan: can't be made: there is no folder missing"),
-        "{err}"
-    );
+    assert!(err.contains("file/services/loan: can't be made: "), "{err}");
     // Not even root may write there.
     let (code, _, err) = new(Path::new("/proc"), &["loan"]);
     assert_eq!(code, 73, "{err}");
     assert!(err.contains("loan: can't be made"), "{err}");
+}
+
+#[test]
+fn missing_folders_above_are_made_and_removed_if_it_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, err) = new(folder.path(), &["services/tickets/loan"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(names(&folder.path().join("services/tickets")), ["loan"]);
+    let (code, _, _) = new(folder.path(), &["others/loan", "--sdk", "nowhere"]);
+    assert_eq!(code, 64);
+    assert_eq!(names(folder.path()), ["services"]);
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn a_toolchain_that_builds_components_is_fit() {
         .lines()
         .filter_map(|line| line.split_whitespace().nth(1))
         .collect();
-    assert_eq!(parts, ["cargo", "rustc", "wasm32-wasip2"]);
+    assert_eq!(parts, ["cargo", "rustc", "linker", "wasm32-wasip2"]);
     let (code, out, _) = call(saga().args(["doctor", "--json", "--fix"]));
     let findings: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(code, 0);
@@ -65,7 +65,7 @@ fn a_compiler_that_is_too_old_and_a_missing_target_are_told_apart() {
 
     let lacking = programs(&[("cargo", "cargo 1.99.0")]);
     let path = lacking.path().join("rustc");
-    let script = "#!/bin/sh\ncase $1 in -vV) echo release: 1.99.0;; *) echo no such target >&2; exit 1;; esac\n";
+    let script = "#!/bin/sh\ncase $1 in -vV) echo release: 1.99.0;; --target) echo no such target >&2; exit 1;; esac\n";
     fs::write(&path, script).unwrap();
     fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
     let (code, out, _) = call(saga().arg("doctor").env("PATH", lacking.path()));
@@ -85,6 +85,57 @@ fn a_compiler_that_is_too_old_and_a_missing_target_are_told_apart() {
     }
 }
 
+/// A toolchain whose compiler fails with a text where its first argument is `failing`.
+fn failing(failing: &str, says: &str) -> TempDir {
+    let folder = programs(&[("cargo", "cargo 1.99.0")]);
+    let path = folder.path().join("rustc");
+    let script = format!(
+        "#!/bin/sh\ncase $1 in -vV) echo release: 1.99.0;; --print) echo /toolchains/one;; {failing}) echo '{says}' >&2; exit 1;; esac\n"
+    );
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+    folder
+}
+
+#[test]
+fn a_missing_linker_of_the_machine_is_named() {
+    let says =
+        "error: linker `cc` not found\n  |\n  = note: No such file or directory (os error 2)";
+    let lacking = failing("--crate-type", says);
+    let (code, out, _) = call(saga().arg("doctor").env("PATH", lacking.path()));
+    assert_eq!(code, 69);
+    let said = "unfit  linker         cc is not on the PATH\n                      install a C compiler (Debian: apt install gcc)\n";
+    assert!(out.contains(said), "{out}");
+    assert!(out.contains("ok     wasm32-wasip2"), "{out}");
+
+    let lacking = failing(
+        "--crate-type",
+        "error: linking with `cc` failed: exit status: 1\ncannot find -lc",
+    );
+    let (_, out, _) = call(saga().arg("doctor").env("PATH", lacking.path()));
+    let said =
+        "no program of this machine links: error: linking with `cc` failed: exit status: 1\n";
+    assert!(out.contains(said), "{out}");
+}
+
+#[test]
+fn the_text_of_the_compiler_is_told_as_json_only() {
+    let says = "error[E0463]: can`t find crate for `std`\n  |\n  = note: the `wasm32-wasip2` target may not be installed\n";
+    let lacking = failing("--target", says);
+    let doctor = || {
+        let mut doctor = saga();
+        doctor.arg("doctor").env("PATH", lacking.path());
+        doctor
+    };
+    let (code, out, _) = call(&mut doctor());
+    assert_eq!(code, 69);
+    let said = "unfit  wasm32-wasip2  is not installed for the toolchain /toolchains/one\n";
+    assert!(out.contains(said) && !out.contains("\\n"), "{out}");
+    let (_, out, _) = call(doctor().arg("--json"));
+    let findings: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(findings[3]["detail"], says.trim(), "{out}");
+}
+
 #[test]
 fn a_missing_target_is_installed_with_rustup() {
     let toolchain = programs(&[("cargo", "cargo 1.99.0")]);
@@ -96,7 +147,7 @@ fn a_missing_target_is_installed_with_rustup() {
         fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
     };
     let rustc = format!(
-        "-vV) echo release: 1.99.0;; --print) echo {folder};; *) test -e {folder}/installed;;"
+        "-vV) echo release: 1.99.0;; --print) echo {folder};; --target) test -e {folder}/installed;;"
     );
     script("rustc", &rustc);
     let rustup = format!("show) echo {folder};; target) echo \"$@\" >{folder}/installed;;");

@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::chameleon::Chameleon;
 use crate::commands::call;
 use crate::support::{Start, saga};
 
@@ -148,4 +149,63 @@ fn a_folder_without_a_project_is_named() {
         assert_eq!((code, out.as_str()), (64, ""));
         assert!(err.contains("saga new NAME"), "{err}");
     }
+}
+
+#[test]
+fn a_project_without_its_source_is_told_what_is_missing() {
+    let project = Project::new();
+    std::fs::remove_file(project.path().join("src/lib.rs")).unwrap();
+    for command in ["test", "dev"] {
+        let (code, out, err) = call(&mut project.saga(command));
+        assert_eq!((code, out.as_str()), (64, ""), "{err}");
+        assert!(
+            err.contains("src/lib.rs is missing") && !err.contains("saga new"),
+            "{err}"
+        );
+    }
+}
+
+#[test]
+fn a_contract_that_is_wrong_is_told_once_before_the_tests() {
+    let project = Project::new();
+    project.edit(
+        "src/lib.rs",
+        "\"/reservations/{reservation}/cancel\"",
+        "\"/reservations/{other}/cancel\"",
+    );
+    let (code, out, err) = call(&mut project.saga("test"));
+    assert_eq!(code, 65, "{out}{err}");
+    assert!(err.contains("refused (description): "), "{err}");
+    assert!(!out.contains("$ cargo test"), "{out}");
+}
+
+#[test]
+fn what_the_command_line_says_of_participants_is_checked_before_a_build() {
+    let project = Project::new();
+    let chameleon = project.path().join("chameleon.wasm");
+    Chameleon::new().write(&chameleon);
+    let other = format!("other={}", chameleon.display());
+    let chameleon = format!("chameleon={}", chameleon.display());
+    for (arguments, expected) in [
+        (
+            &["--listen", "lon=127.0.0.1:0", "--plugin", &chameleon][..],
+            "--listen lon: there is no participant `lon`; there are: loan, chameleon",
+        ),
+        (&["--plugin", &other], "chameleon"),
+        (
+            &["--plugin", "other=none.wasm"],
+            "--plugin other=none.wasm: refused (component)",
+        ),
+        (
+            &["--plugin", "loan=none.wasm"],
+            "whose component saga dev builds",
+        ),
+    ] {
+        let (code, out, err) = call(project.saga("dev").args(arguments));
+        assert_eq!((code, out.as_str()), (64, ""), "{arguments:?}: {err}");
+        assert!(err.contains(expected), "{arguments:?}: {err}");
+    }
+    let (code, _, err) = call(project.saga("dev").args(["--plugin", "x.wasm"]));
+    assert_eq!(code, 64);
+    assert!(err.contains("is not of the form NAME=PATH"), "{err}");
 }

@@ -82,7 +82,7 @@ fn essence(reason: &Value) -> String {
         Some(rest) => rest.split_once(": ").unwrap().1,
         None => reason,
     };
-    let came = "the last one came";
+    let came = " came ";
     let end = reason.find(came).map(|at| at + came.len());
     reason[..end.unwrap_or(reason.len())].to_owned()
 }
@@ -247,7 +247,7 @@ fn a_component_without_a_used_command_is_refused_unless_a_flag_allows_it() {
         (
             other(without("subscriptions", "counted")).bytes(),
             "subscription `counted` of topic `chameleonTopic` is missing: group `chameleon` would pass these events over; \
-             it is in use: the last one came",
+             it is in use: the last such event came ",
         ),
         (
             other(without("subscriptions", "awaited")).bytes(),
@@ -264,7 +264,7 @@ fn a_component_without_a_used_command_is_refused_unless_a_flag_allows_it() {
         ),
         (
             other(without("commands", "count")).bytes(),
-            "command `count`, or another one at POST /counters/{key}, is missing; it is in use: the last one came",
+            "command `count`, or another one at POST /counters/{key}, is missing; it is in use: the last request for it came ",
         ),
         (
             other(json!({"commands": keyed_otherwise})).bytes(),
@@ -280,11 +280,11 @@ fn a_component_without_a_used_command_is_refused_unless_a_flag_allows_it() {
         ),
         (
             other(json!({"state": {"version": 4, "oldest_readable": 3}})).bytes(),
-            "reads states of version 3 to 4, but the store holds states of chameleon of version 2 to 2",
+            "reads states of versions 3 to 4; the store holds states of chameleon of version 2;",
         ),
         (
             other(json!({"state": {"version": 1}})).bytes(),
-            "reads states of version 1 to 1, but the store holds states of chameleon of version 2 to 2",
+            "reads states of version 1 only; the store holds states of chameleon of version 2;",
         ),
     ] {
         refuses(&host, data, &bytes, "compatibility", says);

@@ -124,7 +124,7 @@ fn a_start_with_a_clock_that_is_ahead_drops_nothing_that_was_used() {
     lacking.write(&data.join("chameleon.wasm"));
     let (status, said) = start(data).arguments(&["--apply"]).fail();
     assert_eq!(status.code(), Some(65), "{said}");
-    assert!(said.contains("the last one came "), "{said}");
+    assert!(said.contains("the last request for it came "), "{said}");
     let way_out =
         "start without --apply, and take it with `saga apply --drop-used` if it has to be";
     assert!(said.contains(way_out), "{said}");

@@ -320,7 +320,7 @@ fn requests_timers_states_and_filters_must_fit_the_new_schemas() {
         (
             json!({"state": renamed()}),
             "state: /counted is required by this build but not in states that the active build stores; raise state_version and \
-             migrate",
+             migrate, or give it #[serde(default)]",
         ),
     ] {
         let refused = chameleon::apply(&host, &whole("2.0.0", change.clone()));

@@ -144,7 +144,7 @@ fn a_clock_that_is_ahead_puts_nothing_out_of_use_for_a_host_that_is_stopped() {
     for mut asked in [asks(data, &["rollback", "chameleon"]), verify()] {
         let (code, said) = fails(&mut asked);
         assert_eq!(code, 65, "{said}");
-        assert!(said.contains("the last one came "), "{said}");
+        assert!(said.contains("the last request for it came "), "{said}");
     }
 }
 

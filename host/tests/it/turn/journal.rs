@@ -10,7 +10,8 @@ use saga_core::rules::Rules;
 use saga_host::base::generation::CompiledRules as _;
 use saga_host::plugin::compile::{self, CodeCache};
 use saga_host::plugin::{ConfiguredComponent, GuestLimits, InstanceUse, LoadedComponent, Runtime};
-use saga_host::rollout::rule_settings::{self, RuleSettings};
+use saga_host::rollout::given_settings::GivenSettings;
+use saga_host::rollout::rule_settings;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -181,9 +182,9 @@ fn load(runtime: &Runtime, cache: &CodeCache, name: &str) -> ConfiguredComponent
     let bytes = std::fs::read(component(name)).unwrap();
     let digest = compile::digest(&bytes);
     let component = LoadedComponent::load(runtime, cache, &bytes, &digest, name).unwrap();
-    let none = RuleSettings::new();
+    let none = GivenSettings::default();
     let settings = rule_settings::effective(component.description(), &none).unwrap();
-    Arc::new(component).configured(InstanceUse::Reused, none, &settings)
+    Arc::new(component).configured(InstanceUse::Reused, none.values, &settings)
 }
 
 #[test]
