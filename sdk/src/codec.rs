@@ -18,7 +18,7 @@ use crate::reserved;
 
 /// Reads `text`. The error says what was wrong and, as a JSON pointer, where.
 ///
-/// `1.0` and `1e2` are integers to JSON Schema, and so they are here.
+/// `1.0`, `1e2` and `-0` are integers to JSON Schema, and so they are here.
 pub(crate) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     reserved::check(text, place)?;
     serde_json::from_str(text).or_else(|error| match with_integers(text) {
@@ -74,10 +74,10 @@ fn write_integers(value: &mut Value) -> bool {
     }
 }
 
-/// The integer value of a JSON number with a fraction or an exponent, if it is one and fits into 64
-/// bits.
+/// The integer value of a JSON number that is written otherwise (with a fraction, an exponent, or as
+/// `-0`), if it is one and fits into 64 bits.
 fn integer(text: &str) -> Option<Number> {
-    if !text.contains(['.', 'e', 'E']) {
+    if !text.contains(['.', 'e', 'E']) && text != "-0" {
         return None;
     }
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
@@ -171,6 +171,9 @@ mod tests {
             ("1.5e1", 15),
             ("120e-1", 12),
             ("-0.0", 0),
+            ("-0", 0),
+            ("-0e5", 0),
+            ("-0e99999999999999999999", 0),
             ("0e99", 0),
             ("9223372036854775807.0", i64::MAX),
             ("-9.223372036854775808E+18", i64::MIN),
@@ -180,6 +183,7 @@ mod tests {
             assert_eq!(decode::<Outer>(&text).unwrap().list[0].number, number);
         }
         assert_eq!(decode::<u64>("18446744073709551615.0"), Ok(u64::MAX));
+        assert_eq!(decode::<u64>("-0"), Ok(0));
         for text in [
             "1.5",
             "15e-1",

@@ -10,7 +10,7 @@ pub struct Decimal {
 }
 
 impl Decimal {
-    /// Parses a JSON number; `None` if its exponent overflows.
+    /// Parses a JSON number; `None` if its exponent overflows. Zero has none.
     #[must_use]
     pub fn of(text: &str) -> Option<Self> {
         let (is_negative, text) = match text.strip_prefix('-') {
@@ -19,7 +19,6 @@ impl Decimal {
         };
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let exponent: i64 = exponent.parse().ok()?;
         let all = [whole, fraction].concat();
         let significant = all.trim_end_matches('0');
         let zeros = i64::try_from(all.len() - significant.len()).ok()?;
@@ -32,6 +31,7 @@ impl Decimal {
                 exponent: 0,
             });
         }
+        let exponent: i64 = exponent.parse().ok()?;
         Some(Self {
             is_negative,
             digits,
@@ -68,6 +68,9 @@ mod tests {
             ("1e2", Some("100")),
             ("0e99999", Some("0")),
             ("-0.0", Some("0")),
+            ("-0", Some("0")),
+            ("-0e5", Some("0")),
+            ("-0.000E-99999999999999999999", Some("0")),
             ("18446744073709551615.0", Some("18446744073709551615")),
             ("18446744073709551616.0", None),
             ("-9223372036854775808.00", Some("-9223372036854775808")),

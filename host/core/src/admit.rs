@@ -305,6 +305,8 @@ fn given(attribute: Option<&str>) -> Option<&str> {
 pub fn key_at(body: &Value, pointer: &str, limits: &TurnLimits) -> Result<String, String> {
     let key = match body.pointer(pointer) {
         Some(Value::String(text)) => text.clone(),
+        // Zero has one key.
+        Some(Value::Number(number)) if number.as_str() == "-0" => "0".to_owned(),
         Some(Value::Number(number)) if is_whole(&number.to_string()) => number.to_string(),
         Some(other) => {
             return Err(format!(

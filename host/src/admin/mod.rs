@@ -16,6 +16,7 @@ pub mod access;
 pub mod dead_letters;
 pub mod letter_report;
 mod publish;
+mod publish_headers;
 pub mod readiness;
 pub mod service;
 pub mod states;

@@ -1,34 +1,37 @@
 //! A record that an operator publishes: its checks, its log line.
 //!
 //! It is checked as each participant that reads the topic will do, and its body by the schema of
-//! the subscription too, which no record is checked by later.
+//! the subscription's version too, which no record is checked by later.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use saga_contract::json;
 use saga_contract::reason::shorten;
+use saga_contract::schema::out_of_range;
 use saga_core::admit::{self, Admission};
-use saga_core::identity;
+use saga_core::identity::{self, Identity};
 use saga_core::limits::TurnLimits;
-use saga_core::record::{Attributes, Position, Record};
+use saga_core::record::{Attributes, Position, Record, header};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::dead_letters::of_store;
+use super::publish_headers;
 use super::topic_report::Published;
 use crate::apidocs::problems::Kind;
 use crate::base::clock::{now_ms, random_tail};
 use crate::http::problem::Problem;
 use crate::log::append::{NewRecord, append};
 use crate::schema::Schema;
-use crate::store::Store;
+use crate::store::{ReadStore, Store, StoreResult};
 use crate::turn::Active;
 
 /// Source of a record, unless another one is given.
 const SOURCE: &str = "/saga/operator";
 
 /// Header with the operator's name.
-const BY: &str = "saga-published-by";
+pub(super) const BY: &str = "saga-published-by";
 
 /// The record to publish: the body of a request.
 #[derive(Debug, Default, Deserialize)]
@@ -37,6 +40,11 @@ pub(super) struct PublishRequest {
     value: String,
     #[serde(rename = "type")]
     event_type: Option<String>,
+    /// Version of the event. Default: the present one of the participants that take it.
+    version: Option<u32>,
+    /// Headers that rules ask for.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
     /// Default: the key of the aggregate that takes it.
     key: Option<String>,
     id: Option<String>,
@@ -52,6 +60,8 @@ pub(super) struct PublishRequest {
 /// A participant that reads the topic.
 pub(super) struct Taker {
     pub(super) participant: String,
+    /// Its row in the store.
+    pub(super) row: i64,
     pub(super) active: Arc<Active>,
     /// Its name for the topic.
     pub(super) declared_topic: Arc<str>,
@@ -79,18 +89,32 @@ pub(super) async fn publish(
 ) -> Result<Published, Problem> {
     let (now, by) = (now_ms(), request.by.map_or_else(|| "admin".into(), shorten));
     let id = request.id;
+    let is_new = id.is_none();
     let id = id.unwrap_or_else(|| identity::uuid_v8(now, random_tail()));
     let source = request.source.unwrap_or_else(|| SOURCE.into());
+    publish_headers::check(&request.headers)?;
+    let version = match request.version {
+        Some(version) => Some(version),
+        None => publish_headers::present_version(takers, request.event_type.as_deref())?,
+    };
+    let mut extra: Vec<_> = request.headers.clone().into_iter().collect();
+    extra.extend(version.map(|version| (header::DATA_VERSION.into(), version.to_string())));
     let attributes = Attributes {
         event_type: request.event_type,
         correlation: Some(request.correlation.unwrap_or_else(|| id.clone())),
         id: Some(id.clone()),
         source: Some(source.clone()),
+        extra,
         ..Attributes::default()
     };
     check_bounds(takers, &attributes, request.key.as_deref())?;
     let record = not_placed(&topic, request.value.into_bytes(), attributes, now);
     let mut check = check(takers, &record, now);
+    let taking = &check.participants;
+    if !taking.is_empty() {
+        let unasked = publish_headers::unasked(&request.headers, takers, taking);
+        check.reasons.extend(unasked);
+    }
     if !request.unchecked && !check.reasons.is_empty() {
         return Err(refused(&check.reasons));
     }
@@ -99,22 +123,32 @@ pub(super) async fn publish(
         (None, 1) => check.keys.pop().unwrap_or_default(),
         (None, _) => return Err(without_key(&check.keys)),
     };
+    let mut attributes = record.attributes;
+    attributes.extra.push((BY.into(), by.clone()));
     let new = NewRecord {
         topic: takers.first().map_or(0, |taker| taker.topic_row),
         key: key.clone().into_bytes(),
         value: record.value.unwrap_or_default(),
-        attributes: Attributes {
-            extra: vec![(BY.into(), by.clone())],
-            ..record.attributes
-        },
+        attributes,
         time: now,
     };
-    let store = store.clone();
-    let append = move || match store.condition().holds_up() {
-        Some(standstill) => Err(standstill),
-        None => append(&*store, new, partitions),
+    let identity = Identity {
+        source: source.clone(),
+        id: id.clone(),
     };
-    let (partition, offset) = of_store(append).await?;
+    let taking: Vec<_> = (takers.iter())
+        .filter(|taker| !is_new && check.participants.contains(&taker.participant))
+        .map(|taker| (taker.row, taker.participant.clone()))
+        .collect();
+    let store = store.clone();
+    let append = move || {
+        if let Some(standstill) = store.condition().holds_up() {
+            return Err(standstill);
+        }
+        let known = known_to(&*store.reader()?, taking, &identity)?;
+        append(&*store, new, partitions).map(|place| (place, known))
+    };
+    let ((partition, offset), known_to) = of_store(append).await?;
     tracing::info!(
         topic,
         partition,
@@ -131,8 +165,25 @@ pub(super) async fn publish(
         key,
         id,
         source,
+        version,
         participants: check.participants,
+        known_to,
     })
+}
+
+/// The participants to which a record with this id and source came before.
+fn known_to(
+    reading: &dyn ReadStore,
+    participants: Vec<(i64, String)>,
+    identity: &Identity,
+) -> StoreResult<Vec<String>> {
+    let mut known = Vec::new();
+    for (row, participant) in participants {
+        if reading.was_applied(row, identity)? {
+            known.push(participant);
+        }
+    }
+    Ok(known)
 }
 
 /// A record without a key and a place, as it is checked.
@@ -163,6 +214,8 @@ fn check_bounds(
     };
     let texts = attributes.named().into_iter();
     let texts = texts.filter_map(|(name, text)| Some((name, text.as_deref()?)));
+    let extra = attributes.extra.iter();
+    let texts = texts.chain(extra.map(|(name, text)| (&**name, &**text)));
     let bounds = texts.map(|(name, text)| (name, text, limits.attribute_bytes));
     let key = key.map(|key| ("key", key, limits.key_bytes));
     for (name, text, most) in bounds.chain(key) {
@@ -194,8 +247,11 @@ fn check(takers: &[Taker], record: &Record, now: u64) -> RecordCheck {
             Admission::Offer(envelope) => {
                 let event_type = record.attributes.event_type.as_deref();
                 let subscription = description.subscription(topic, event_type);
-                let schema = subscription.map(|subscription| subscription.schema.as_str());
-                for why in wrong_places(schema.unwrap_or("true"), &envelope.message.body) {
+                let message = &envelope.message;
+                let shape =
+                    subscription.and_then(|subscription| subscription.shape(message.version));
+                let schema = shape.map_or("true", |(_, schema)| schema);
+                for why in wrong_places(schema, &message.body) {
                     reason(why);
                 }
                 check.participants.push(taker.participant.clone());
@@ -211,22 +267,26 @@ fn check(takers: &[Taker], record: &Record, now: u64) -> RecordCheck {
     check
 }
 
-/// The places of a body that are not as the schema says.
+/// The places of a body that are not as the schema says, or out of the range of its formats.
 fn wrong_places(schema: &str, body: &str) -> Vec<String> {
-    let (schema, value) = match (Schema::compile(schema), json::parse(body)) {
-        (Ok(schema), Ok(value)) => (schema, value),
+    let (compiled, value) = match (Schema::compile(schema), json::parse(body)) {
+        (Ok(compiled), Ok(value)) => (compiled, value),
         (Err(reason), _) | (_, Err(reason)) => return vec![reason],
     };
-    let Err(wrong) = schema.check(&value, body.len()) else {
-        return Vec::new();
+    let wrong = |pointer: &str, reason: &str| match pointer {
+        "" => format!("the value: {reason}"),
+        pointer => format!("the value at {pointer}: {reason}"),
     };
-    let places = wrong.places().into_iter();
-    places
-        .map(|place| match place.pointer.as_str() {
-            "" => format!("the value: {}", place.detail),
-            pointer => format!("the value at {pointer}: {}", place.detail),
-        })
-        .collect()
+    match compiled.check(&value, body.len()) {
+        Ok(()) => {
+            let places = out_of_range(&value, schema).into_iter();
+            places.map(|(at, reason)| wrong(&at, &reason)).collect()
+        }
+        Err(error) => {
+            let places = error.places().into_iter();
+            places.map(|at| wrong(&at.pointer, &at.detail)).collect()
+        }
+    }
 }
 
 fn nobody_takes(takers: &[Taker], record: &Record) -> String {

@@ -376,7 +376,7 @@ impl Admin {
                 let flags = flags(head.uri.query())?;
                 let (bytes, _reserved) =
                     read_body(body, BODY_BYTES, BODY_TIME, &self.bodies).await?;
-                let change = SettingsChange::of_patch(read_json(&bytes, "{\"name\": value}")?);
+                let change = settings_change(&bytes, "the body")?;
                 applied(self.reloader.configure(name, change, flags).await)
             }
             AdminPath::Rollback(name) => {
@@ -577,7 +577,11 @@ fn swap_query(query: Option<&str>) -> Result<(Flags, SettingsChange), Problem> {
     let (mut flags, mut change) = (Flags::default(), SettingsChange::default());
     for (name, value) in paging::pairs(query.unwrap_or_default())? {
         if name == "settings" {
-            change = SettingsChange::of_patch(read_json(value.as_bytes(), "{\"name\": value}")?);
+            if !change.is_empty() {
+                let detail = "the query has `settings` twice; give all of them in one";
+                return Err(Problem::new(Kind::BadQuery, detail));
+            }
+            change = settings_change(value.as_bytes(), "the query `settings`")?;
         } else {
             set_flag(&mut flags, &name, &value)?;
         }
@@ -615,18 +619,40 @@ fn set_flag(flags: &mut Flags, name: &str, value: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The change of settings in this JSON text; empty for an empty text. `what` names the text.
+fn settings_change(bytes: &[u8], what: &str) -> Result<SettingsChange, Problem> {
+    match parsed(bytes, what)? {
+        None => Ok(SettingsChange::default()),
+        Some(Value::Object(patch)) => Ok(SettingsChange::of_patch(patch)),
+        Some(_) => {
+            let detail = format!("{what} is not of the form {{\"name\": value}}");
+            Err(Problem::new(Kind::BadJson, detail))
+        }
+    }
+}
+
 /// The body as JSON of this form. An empty body is the default.
 pub(super) fn read_json<T: DeserializeOwned + Default>(
     bytes: &[u8],
     form: &str,
 ) -> Result<T, Problem> {
-    if bytes.trim_ascii().is_empty() {
+    let Some(value) = parsed(bytes, "the body")? else {
         return Ok(T::default());
-    }
-    serde_json::from_slice(bytes).map_err(|error| {
+    };
+    serde_json::from_value(value).map_err(|error| {
         let detail = format!("the body is not of the form {form}: {error}");
         Problem::new(Kind::BadJson, detail)
     })
+}
+
+/// A JSON text as it is read everywhere (see [`json`]); `None` if it is empty.
+fn parsed(bytes: &[u8], what: &str) -> Result<Option<Value>, Problem> {
+    let bad = |reason: String| Problem::new(Kind::BadJson, format!("{what} {reason}"));
+    if bytes.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| bad(format!("is not UTF-8: {error}")))?;
+    saga_contract::json::parse(text).map(Some).map_err(bad)
 }
 
 #[cfg(test)]

@@ -98,3 +98,46 @@ fn unknown_flags_and_values_are_refused() {
         assert_eq!(back(body.as_bytes()).err().unwrap().status, 400, "{body}");
     }
 }
+
+#[test]
+fn a_body_with_two_members_of_one_name_is_refused() {
+    let detail = |problem: Option<Problem>| problem.unwrap().detail;
+    let twice = br#"{"digest":"ab","digest":"cd"}"#;
+    let said = detail(read_json::<RollbackRequest>(twice, "{}").err());
+    assert!(
+        said.starts_with("the body has two members named `digest`"),
+        "{said}"
+    );
+    let said = detail(settings_change(br#"{"a":1,"a":2}"#, "the body").err());
+    assert!(
+        said.starts_with("the body has two members named `a`"),
+        "{said}"
+    );
+    let said = detail(swap_query(Some("settings=%7B%22a%22:1,%22a%22:2%7D")).err());
+    assert!(
+        said.starts_with("the query `settings` has two members named `a`"),
+        "{said}"
+    );
+    let said = detail(swap_query(Some("settings=%7B%22a%22:1%7D&settings=%7B%22b%22:2%7D")).err());
+    assert!(said.contains("`settings` twice"), "{said}");
+}
+
+#[test]
+fn a_change_of_settings_is_an_object_whose_values_keep_their_digits() {
+    let text =
+        r#"{"a":0.10000000000000000001,"b":{"$serde_json::private::Number":"300"},"c":null}"#;
+    let change = settings_change(text.as_bytes(), "the body").ok().unwrap();
+    assert_eq!(
+        json!(change.to_patch()["a"]).to_string(),
+        "0.10000000000000000001"
+    );
+    assert!(change.to_patch()["b"].is_object());
+    assert_eq!(change.unset, ["c"]);
+    assert!(settings_change(b" \n", "the body").ok().unwrap().is_empty());
+    for wrong in ["[]", "1", "{", "\"a\""] {
+        assert!(
+            settings_change(wrong.as_bytes(), "the body").is_err(),
+            "{wrong}"
+        );
+    }
+}

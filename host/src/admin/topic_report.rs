@@ -59,8 +59,15 @@ pub struct Published {
     pub id: String,
     /// Its CloudEvents source. Records with the same id and source are applied once.
     pub source: String,
+    /// Version of its event; None if nobody takes it and none was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
     /// The participants that take it.
     pub participants: Vec<String>,
+    /// Those of them to which a record with its id and source came before: they drop it, unless it
+    /// redrives a dead letter.
+    #[serde(default)]
+    pub known_to: Vec<String>,
 }
 
 impl TopicRecord {

@@ -3,8 +3,9 @@
 //!
 //! ```text
 //! GET  /topics/{topic}/records   a page  ?from=beginning|end|OFFSET, partition=, at=, key=, limit=
-//! POST /topics/{topic}/records   publishes one ({"value": "…", "type": "…", "key": "…", "id": "…",
-//!                                "source": "…", "correlation": "…", "by": "who", "unchecked": true})
+//! POST /topics/{topic}/records   publishes one ({"value": "…", "type": "…", "version": 2,
+//!                                "key": "…", "id": "…", "source": "…", "correlation": "…",
+//!                                "headers": {"name": "…"}, "by": "who", "unchecked": true})
 //! ```
 //!
 //! Over Kafka, neither is there: brokers have tools of their own.
@@ -160,7 +161,14 @@ pub fn page(
         return Ok(None);
     };
     let mut from = match query.at.as_deref().and_then(positions) {
-        Some(at) => at,
+        Some(mut at) => {
+            // A partition that has been added since the page before.
+            let all = page::positions(reading, row, partitions, Start::Beginning)?;
+            let is_new = |one: &(i32, i64)| at.iter().all(|(known, _)| *known != one.0);
+            let new: Vec<_> = all.into_iter().filter(is_new).collect();
+            at.extend(new);
+            at
+        }
         None => page::positions(reading, row, partitions, query.from)?,
     };
     if let Some(partition) = query.partition {
@@ -254,6 +262,7 @@ impl Topics {
             for source in sources.filter(|source| *source.topic == *topic) {
                 takers.push(Taker {
                     participant: hosted.participant.name().to_owned(),
+                    row: hosted.participant.row(),
                     active: hosted.participant.active(),
                     declared_topic: source.declared_topic.clone(),
                     topic_row: source.topic_row,

@@ -102,10 +102,21 @@ impl Document {
             messages.push(self.received(topic, subscription, older.version).1);
         }
         let messages: Vec<_> = messages.iter().map(String::as_str).collect();
-        let summary = format!(
+        let mut summary = format!(
             "Takes `{event}` for the aggregate whose key is at `{}` in the value.",
             subscription.key
         );
+        if !subscription.older.is_empty() {
+            let older = subscription.older.iter();
+            let older =
+                older.map(|older| format!(", of version {} at `{}`", older.version, older.key));
+            summary = format!(
+                "Takes `{event}` for the aggregate whose key is in the value: of version {} at `{}`{}.",
+                subscription.version,
+                subscription.key,
+                older.collect::<String>()
+            );
+        }
         let name = format!("take-{event}-from-{}", subscription.topic);
         let name = self.operation("receive", &name, (&channel, &messages), &summary);
         let group = names.group(&subscription.group);
@@ -137,6 +148,9 @@ impl Document {
         };
         let payload = self.schemas.add(schema, &format!("{name}.received"));
         let mut message = message(event, payload, schema);
+        if !subscription.older.is_empty() {
+            set(&mut message, "title", format!("{event}, version {version}"));
+        }
         set(
             &mut message,
             "headers",
@@ -289,20 +303,20 @@ fn header_schemas() -> Map<String, Value> {
     .collect()
 }
 
-/// Adds the header with the version of a record's value. A message of each version stands apart;
-/// version 1 may name none.
+/// Adds the header with the version of a record's value.
 fn add_version(properties: &mut Map<String, Value>, version: u32) {
-    if version != 1 {
-        let text = "Version of the event's value.";
-        let schema = json!({"type": "string", "description": text, "const": version.to_string()});
-        properties.insert(header::DATA_VERSION.to_owned(), schema);
-    }
+    let text = "Version of the event's value; 1 if it is missing.";
+    let schema = json!({"type": "string", "description": text, "const": version.to_string()});
+    properties.insert(header::DATA_VERSION.to_owned(), schema);
 }
 
 /// The headers of published records.
 fn published_headers(description: &Description, publication: &Publication) -> Value {
     let mut properties = header_schemas();
-    add_version(&mut properties, publication.version);
+    // The first version is not named.
+    if publication.version != 1 {
+        add_version(&mut properties, publication.version);
+    }
     for (name, value) in [
         (header::CONTENT_TYPE, "application/json"),
         (header::SPEC_VERSION, "1.0"),
@@ -324,8 +338,8 @@ fn published_headers(description: &Description, publication: &Publication) -> Va
     json!({"type": "object", "required": required, "properties": properties})
 }
 
-/// The headers of consumed records. All are optional, except the type if other subscriptions need
-/// it.
+/// The headers of consumed records of this version, each of which is a message of its own. All are
+/// optional, except the type if other subscriptions need it, and a version other than 1.
 fn received_headers(subscription: &Subscription, version: u32) -> Value {
     let mut properties = header_schemas();
     if let Some(schema) = properties.get_mut(header::TYPE) {
@@ -337,8 +351,15 @@ fn received_headers(subscription: &Subscription, version: u32) -> Value {
         "description": "Without an id, a record's identity is its topic, partition, offset and content.",
         "properties": properties,
     });
+    let mut required = Vec::new();
     if !subscription.untyped {
-        set(&mut headers, "required", json!([header::TYPE]));
+        required.push(header::TYPE);
+    }
+    if version != 1 {
+        required.push(header::DATA_VERSION);
+    }
+    if !required.is_empty() {
+        set(&mut headers, "required", json!(required));
     }
     headers
 }

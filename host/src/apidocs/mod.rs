@@ -194,6 +194,39 @@ mod tests {
     }
 
     #[test]
+    fn each_version_of_an_event_that_is_read_is_a_message() {
+        let mut description = description();
+        description.subscriptions = serde_json::from_value(json!([{
+            "event_type": "counted", "topic": "counts", "group": "g", "key": "/id", "untyped": false,
+            "schema": "{\"type\":\"object\",\"required\":[\"id\"]}", "version": 2,
+            "older": [{"version": 1, "key": "/key", "schema": "{\"type\":\"object\",\"required\":[\"key\"]}"}],
+        }]))
+        .unwrap();
+        let document: Value =
+            serde_json::from_slice(&documents(&description).asyncapi.body).unwrap();
+        let messages = document["channels"]["counts"]["messages"]
+            .as_object()
+            .unwrap();
+        for (name, version, required) in [
+            ("counted", "2", json!(["ce_type", "ce_dataversion"])),
+            ("counted.v1", "1", json!(["ce_type"])),
+        ] {
+            let message = &messages[name];
+            let headers = &message["headers"];
+            assert_eq!(message["title"], format!("counted, version {version}"));
+            assert_eq!(headers["properties"]["ce_dataversion"]["const"], version);
+            assert_eq!(headers["required"], required, "{name}");
+        }
+        let takes = &document["operations"]["take-counted-from-counts"];
+        assert_eq!(takes["messages"].as_array().unwrap().len(), 2);
+        let summary = takes["summary"].as_str().unwrap();
+        assert!(
+            summary.contains("of version 2 at `/id`, of version 1 at `/key`."),
+            "{summary}"
+        );
+    }
+
+    #[test]
     fn a_command_has_the_parameters_and_answers_of_its_kind() {
         let description = description();
         let document: Value =

@@ -104,12 +104,14 @@ fn operation(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Value {
         set(&mut operation, "description", text);
     }
     if let Some(request) = &command.request {
+        let is_required = saga_contract::json::parse(request)
+            .is_ok_and(|schema| !saga_contract::schema::allows_null(&schema));
         let schema = schemas.add(request, &format!("{}.request", command.name));
         set(
             &mut operation,
             "requestBody",
             json!({
-                "required": true,
+                "required": is_required,
                 "content": {"application/json": media(schema, request)},
             }),
         );

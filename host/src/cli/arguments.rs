@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::exit;
+use super::reply::CommandFailure;
 use crate::config::reader::Override;
 use crate::config::{Config, ConfigError};
 use crate::rollout::flags::Flags;
@@ -43,14 +45,20 @@ pub(super) struct RuleSettingsArguments {
 }
 
 impl RuleSettingsArguments {
-    pub(super) fn change(self) -> SettingsChange {
+    /// The change, or why a value is refused, as the host refuses one that does not fit its schema.
+    pub(super) fn change(self) -> Result<SettingsChange, CommandFailure> {
         let set = self.set.into_iter();
-        SettingsChange {
-            set: set
-                .map(|(name, text)| (name, rule_settings::value(&text)))
-                .collect(),
+        let set = set.map(|(name, text)| match rule_settings::value(&text) {
+            Some(value) => Ok((name, value)),
+            None => {
+                let said = format!("--set {name}: `{text}` is not {}", rule_settings::VALUES);
+                Err(CommandFailure::new(exit::COMPONENT, said))
+            }
+        });
+        Ok(SettingsChange {
+            set: set.collect::<Result<_, _>>()?,
             unset: self.unset,
-        }
+        })
     }
 }
 
@@ -153,6 +161,14 @@ pub(super) fn setting(path: &[&str], value: &str, origin: &str) -> Override {
     }
 }
 
+/// Reads the name of a topic.
+pub(super) fn topic(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("the topic is empty; name one".into()),
+        topic => Ok(topic.to_owned()),
+    }
+}
+
 /// A setting and its value.
 fn value(text: &str) -> Result<(String, String), String> {
     pair(text, "NAME=VALUE")
@@ -168,7 +184,8 @@ fn address(text: &str) -> Result<(String, String), String> {
     pair(text, "NAME=ADDRESS:PORT")
 }
 
-fn pair(text: &str, form: &str) -> Result<(String, String), String> {
+/// Reads a name and a value.
+pub(super) fn pair(text: &str, form: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => {
             Ok((name.to_owned(), value.to_owned()))

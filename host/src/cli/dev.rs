@@ -29,7 +29,7 @@ use crate::rollout::report::Verified;
 use crate::rollout::verify::{NotVerified, Verify};
 
 /// The data directory of a project.
-const DATA: &str = ".saga";
+pub(super) const DATA: &str = ".saga";
 
 /// The log's level, unless the settings say otherwise: what is done to the rules is printed.
 const LEVEL: &str = "warn,saga_host::rollout=error";

@@ -100,12 +100,7 @@ fn command(rules: RuleSource, usual: Mode) -> ExitCode {
     // The log is not started yet: problems with the settings go to standard error directly.
     let action = match arguments.action() {
         Ok(action) => action,
-        Err(error) => {
-            for problem in error.0 {
-                complain(&problem);
-            }
-            return exit::USAGE.into();
-        }
+        Err(failure) => return failure.report().into(),
     };
     match action {
         options::CliAction::PrintConfig { config, json } => print_config(&config, json),

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::client::{AdminClient, AdminClientError, AdminReply};
 use super::reply::{CommandFailure, json_line, ready, shown, understand};
 use super::terminal::ProgressLine;
-use super::{admin_file, exit, named_file, say, stopped, table};
+use super::{admin_file, dev, exit, named_file, say, stopped, table};
 use crate::apidocs::problems::percent_encode;
 use crate::base::printable::Lines;
 use crate::config::{Config, Token};
@@ -34,8 +34,11 @@ const SWAP_TIME: Duration = Duration::from_secs(600);
 /// Most bytes of a component; no host takes more.
 const COMPONENT_BYTES: u64 = 128 << 20;
 
-/// The data directory, unless another one is given.
+/// The data directory, unless another one is named.
 pub(super) const DATA: &str = "saga-data";
+
+/// Data directories of `saga run` and `saga dev`, unless another one is named.
+const USUAL: [&str; 2] = [DATA, dev::DATA];
 
 /// Environment variable with the token, the one that the host itself reads.
 pub(crate) const TOKEN_VARIABLE: &str = "SAGA__ADMIN__TOKEN";
@@ -256,7 +259,11 @@ pub(super) fn ask_or_read(
 /// The store of a data directory on which no host can be asked.
 pub(super) fn stored_at(data: &Path) -> Result<Box<dyn ReadStore>, CommandFailure> {
     let unavailable = |reason: String| {
-        let said = format!("no host can be asked on {}; {reason}", data.display());
+        let said = format!(
+            "no host can be asked on {}; {reason}{}",
+            data.display(),
+            elsewhere(data)
+        );
         CommandFailure::new(exit::UNAVAILABLE, said)
     };
     store::look(data)
@@ -279,7 +286,11 @@ fn stored_generations(
             NotApplied::UnknownParticipant(..) => exit::USAGE,
             _ => exit::UNAVAILABLE,
         };
-        let said = format!("no host can be asked on {}; {error}", data.display());
+        let said = format!(
+            "no host can be asked on {}; {error}{}",
+            data.display(),
+            elsewhere(data)
+        );
         CommandFailure::new(code, said)
     })?;
     if !json {
@@ -351,9 +362,21 @@ pub(super) fn find(
     AdminClient::new(&url, token).map_err(|reason| CommandFailure::new(exit::USAGE, reason))
 }
 
+/// The host of another usual data directory here, if one runs: that of `saga dev`, or of `saga run`.
+fn elsewhere(directory: &Path) -> String {
+    let mut others = USUAL
+        .into_iter()
+        .filter(|other| Path::new(other) != directory);
+    let runs = |other: &&str| matches!(admin_file::read(Path::new(other)), Ok(Some(_)));
+    let found = others.find(runs);
+    found.map_or_else(String::new, |other| {
+        format!("; a host runs on {other}: --data {other}")
+    })
+}
+
 fn no_host(directory: &Path) -> String {
     let data = directory.display();
-    match directory.exists() {
+    let said = match directory.exists() {
         true => format!(
             "no host with an admin interface runs on the data directory {data}; start one with `saga run`, or say where it is \
              with --data DIR or --admin URL"
@@ -361,7 +384,8 @@ fn no_host(directory: &Path) -> String {
         false => format!(
             "there is no directory {data}; name the host's data directory with --data DIR, or its admin interface with --admin URL"
         ),
-    }
+    };
+    said + &elsewhere(directory)
 }
 
 #[cfg(test)]

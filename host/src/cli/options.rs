@@ -14,10 +14,11 @@ use super::dev::DevArguments;
 use super::exit;
 use super::operate::{DATA, HostAddress, Operation, OperatorCommand};
 use super::publish::{PublishArguments, PublishOperation};
+use super::reply::CommandFailure;
 use super::seek::Seek;
 use super::states::{QuarantineCommand, StatesCommand, StatesOperation};
 use super::tail::{TailArguments, TailOperation};
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::rollout::verify::Verify;
 
 /// A native host for choreography-based sagas whose rules are WebAssembly components.
@@ -303,12 +304,14 @@ Examples:
     },
     /// Publish a record to a topic of the embedded log of a running host
     #[command(after_help = "\
-The record is refused (65) if a participant that reads the topic would make it a dead letter, if its value is not as
-the subscription's schema says, or if nobody takes its type. The host logs who has published it. A record without --id
-gets a new id; with the same --id and --source, a record that is published again is applied once.
+The record is refused (65) if a participant that reads the topic can't read it, if its value can't be read as the
+subscription's schema says, or if nobody takes its type or one of its headers. What the rules decide is not tried. The
+host logs who has published it. A record without --id gets a new id; with the same --id and --source, a record that is
+published again is applied once.
 
 Examples:
   saga publish customerTopic '{\"id\": 1, \"state\": \"APPROVED\"}' --type customer-answered
+  saga publish customerTopic @answer-1.json --type customer-answered --event-version 1 --header x-tenant=acme
   saga publish customerTopic @answer.json --type customer-answered --id answer-1
   saga publish customerTopic - < answer.json")]
     Publish {
@@ -472,7 +475,7 @@ pub(crate) enum CliAction {
 
 impl Cli {
     /// The action, with its settings.
-    pub(crate) fn action(self) -> Result<CliAction, ConfigError> {
+    pub(crate) fn action(self) -> Result<CliAction, CommandFailure> {
         Ok(match self.command {
             CliCommand::New(request) => CliAction::New(request),
             CliCommand::Dev(request) => CliAction::Dev(request),
@@ -528,7 +531,7 @@ impl Cli {
             } => target.operation(OperatorCommand::Apply {
                 participant,
                 path,
-                settings: settings.change(),
+                settings: settings.change()?,
                 flags: allowed.flags(dry_run),
             }),
             CliCommand::Verify {
@@ -551,7 +554,7 @@ impl Cli {
                     with,
                     data,
                     flags: allowed.flags(false),
-                    settings: rules.change(),
+                    settings: rules.change()?,
                 },
                 may_change: fail_on_changed,
                 json,

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
+use super::arguments::{pair, topic};
 use super::dead_letters::user;
 use super::operate::{HostAddress, find, token};
 use super::reply::{CommandFailure, shown};
@@ -22,7 +23,7 @@ const TIME: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PublishArguments {
     /// The topic
-    #[arg(value_name = "TOPIC")]
+    #[arg(value_name = "TOPIC", value_parser = topic)]
     topic: String,
     /// The value: JSON text, @FILE for the content of a file, or - for standard input
     #[arg(value_name = "VALUE", allow_hyphen_values = true)]
@@ -30,6 +31,12 @@ pub(crate) struct PublishArguments {
     /// The event type [default: none, for participants that take records without one]
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
+    /// Version of the event, by whose schema the value is checked [default: the present version that its participants read]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    event_version: Option<u32>,
+    /// A header that the rules ask for; may be repeated
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = pair)]
+    headers: Vec<(String, String)>,
     /// Key of the record, which decides its partition [default: the key of the aggregate that takes it]
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
@@ -70,6 +77,7 @@ pub(crate) fn publish(operation: &PublishOperation) -> u8 {
 fn run(operation: &PublishOperation) -> Result<String, CommandFailure> {
     let record = &operation.record;
     let value = value(&record.value)?;
+    let headers = headers(&record.headers)?;
     let token = token(operation.token_file.as_deref())?;
     let client = find(&operation.host, token)?;
     let mut body = json!({"value": value, "by": user(), "unchecked": record.unchecked});
@@ -81,6 +89,12 @@ fn run(operation: &PublishOperation) -> Result<String, CommandFailure> {
         ("correlation", &record.correlation),
     ];
     if let Some(members) = body.as_object_mut() {
+        if let Some(version) = record.event_version {
+            members.insert("version".into(), json!(version));
+        }
+        if !headers.is_empty() {
+            members.insert("headers".into(), headers.into());
+        }
         for (name, text) in given {
             let text = text.as_ref().map(|text| (name.to_owned(), json!(text)));
             members.extend(text);
@@ -97,8 +111,17 @@ fn told(published: &Published) -> String {
         [] => "nobody takes it".to_owned(),
         takers => format!("for {}", takers.join(", ")),
     };
+    let repeat = match &published.known_to[..] {
+        [] => String::new(),
+        known => format!(
+            "; {} had its id before: a repeat is dropped, unless it redrives a dead letter",
+            known.join(", ")
+        ),
+    };
+    let version = published.version;
+    let version = version.map_or_else(String::new, |version| format!(" version {version}"));
     text.add(format_args!(
-        "{}/{}/{} key {} id {} source {}; {takers}",
+        "{}/{}/{} key {} id {} source {}{version}; {takers}{repeat}",
         published.topic,
         published.partition,
         published.offset,
@@ -107,6 +130,19 @@ fn told(published: &Published) -> String {
         published.source,
     ));
     text.text()
+}
+
+/// The headers, each given once.
+fn headers(given: &[(String, String)]) -> Result<Map<String, Value>, CommandFailure> {
+    let mut headers = Map::new();
+    for (name, value) in given {
+        let first = headers.insert(name.clone(), json!(value));
+        if first.is_some() {
+            let said = format!("--header {name} is given twice");
+            return Err(CommandFailure::new(exit::USAGE, said));
+        }
+    }
+    Ok(headers)
 }
 
 /// The value that an argument names.
@@ -147,13 +183,20 @@ mod tests {
             key: "a\nb".into(),
             id: "i".into(),
             source: "/s".into(),
+            version: Some(2),
             participants: vec!["one".into(), "two".into()],
+            known_to: Vec::new(),
         };
         assert_eq!(
             told(&published),
-            "t/1/7 key a\\nb id i source /s; for one, two\n"
+            "t/1/7 key a\\nb id i source /s version 2; for one, two\n"
         );
-        published.participants.clear();
-        assert!(told(&published).ends_with("; nobody takes it\n"));
+        published.known_to.push("two".into());
+        assert!(
+            told(&published).contains("for one, two; two had its id before: a repeat is dropped")
+        );
+        published.known_to.clear();
+        (published.version, published.participants) = (None, Vec::new());
+        assert!(told(&published).ends_with(" source /s; nobody takes it\n"));
     }
 }

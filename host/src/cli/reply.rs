@@ -11,6 +11,7 @@ use super::operate::TOKEN_VARIABLE;
 use super::{complain, exit, say, table};
 use crate::admin::readiness::ReadinessReport;
 use crate::base::printable::{self, escaped};
+use crate::config::ConfigError;
 use crate::rollout::report::Check;
 
 /// A failed command: the lines to print, and the exit code.
@@ -31,6 +32,15 @@ impl CommandFailure {
     pub(crate) fn report(self) -> u8 {
         self.said.iter().for_each(|line| complain(line));
         self.code
+    }
+}
+
+impl From<ConfigError> for CommandFailure {
+    fn from(ConfigError(said): ConfigError) -> Self {
+        Self {
+            said,
+            code: exit::USAGE,
+        }
     }
 }
 

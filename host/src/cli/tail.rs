@@ -1,7 +1,8 @@
 //! `saga tail`: the records of a topic of the embedded log.
 //!
 //! Pages are asked for one after another, so that neither the host nor this program holds more than
-//! one. With `--follow`, the next one is asked for at intervals.
+//! one. With `--follow`, the next one is asked for at intervals. A host that goes away meanwhile is
+//! waited for: the next page begins where the last one ended.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -9,12 +10,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use hyper::Method;
+use hyper::{Method, StatusCode};
 
-use super::client::AdminClient;
-use super::exit;
+use super::arguments::topic;
+use super::client::{AdminClient, AdminClientError, AdminReply};
 use super::operate::{HostAddress, find, stored_at, token, unreadable};
 use super::reply::{CommandFailure, json_line, understand};
+use super::{complain, exit};
 use crate::admin::letter_report;
 use crate::admin::topic_report::{TopicPage, TopicRecord};
 use crate::admin::topics::{self, RecordQuery, Start};
@@ -36,7 +38,7 @@ const PAGE: usize = 200;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TailArguments {
     /// The topic
-    #[arg(value_name = "TOPIC")]
+    #[arg(value_name = "TOPIC", value_parser = topic)]
     topic: String,
     /// Where to begin: beginning, end, or an offset (in each partition) [default: beginning; with --follow, end]
     #[arg(long, value_name = "PLACE", value_parser = place)]
@@ -78,12 +80,28 @@ pub(crate) fn tail(operation: &TailOperation) -> u8 {
 
 fn run(operation: &TailOperation) -> Result<u8, CommandFailure> {
     let TailOperation { asked, json, .. } = operation;
-    let log = open(operation)?;
+    let mut log = open(operation)?;
     let mut at = None;
     let mut left = asked.limit.unwrap_or(u64::MAX);
+    let mut is_away = false;
     while left > 0 {
         let limit = PAGE.min(usize::try_from(left).unwrap_or(PAGE));
-        let page = log.page(asked, at.as_deref(), limit, *json)?;
+        let page = match log.page(asked, at.as_deref(), limit, *json)? {
+            Asked::Page(page) => page,
+            Asked::Away(reason) => {
+                if !is_away {
+                    complain(&format!(
+                        "the host can't be asked: {reason}; the records after the last one follow when it can"
+                    ));
+                }
+                is_away = true;
+                std::thread::sleep(POLL);
+                // It may have another address when it is back.
+                log = again(operation)?.unwrap_or(log);
+                continue;
+            }
+        };
+        is_away = false;
         left = left.saturating_sub(page.records.len() as u64);
         if !print(&page.records, *json)? {
             // The reader has seen enough.
@@ -105,6 +123,22 @@ enum Log {
     OfHost(AdminClient),
     /// The store of a data directory on which no host can be asked.
     Stored(Box<dyn ReadStore>),
+}
+
+/// The answer to a request for a page.
+enum Asked {
+    Page(TopicPage),
+    /// The host that was followed can't be asked at the moment, for this reason.
+    Away(String),
+}
+
+/// The host that is followed, as it is found now; `None` if none is there.
+fn again(operation: &TailOperation) -> Result<Option<Log>, CommandFailure> {
+    match open(operation) {
+        Ok(log) => Ok(Some(log)),
+        Err(failure) if failure.code == exit::UNAVAILABLE => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// The host, or the store of the data directory if no host can be asked there.
@@ -160,12 +194,18 @@ impl Log {
         at: Option<&str>,
         limit: usize,
         json: bool,
-    ) -> Result<TopicPage, CommandFailure> {
+    ) -> Result<Asked, CommandFailure> {
         match self {
             Self::OfHost(client) => {
                 let path = path(asked, at, limit);
                 let reply = client.ask(Method::GET, &path, Bytes::new(), TIME);
-                understand::<TopicPage>(reply, json).map(|(page, _)| page)
+                if asked.follow
+                    && at.is_some()
+                    && let Some(reason) = away(&reply)
+                {
+                    return Ok(Asked::Away(reason));
+                }
+                understand::<TopicPage>(reply, json).map(|(page, _)| Asked::Page(page))
             }
             Self::Stored(reading) => {
                 let query = RecordQuery {
@@ -176,7 +216,7 @@ impl Log {
                     limit,
                 };
                 let page = topics::page(&**reading, &asked.topic, &query, 1);
-                page.map_err(unreadable)?.ok_or_else(|| {
+                page.map_err(unreadable)?.map(Asked::Page).ok_or_else(|| {
                     let said = format!(
                         "the store has no such topic or partition: `{}`",
                         asked.topic
@@ -185,6 +225,19 @@ impl Log {
                 })
             }
         }
+    }
+}
+
+/// The reason why a host can't be asked, if it may answer later.
+fn away(reply: &Result<AdminReply, AdminClientError>) -> Option<String> {
+    match reply {
+        Err(error) => Some(error.to_string()),
+        Ok(reply) => match reply.status {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => {
+                Some(format!("it answers {}", reply.status))
+            }
+            _ => None,
+        },
     }
 }
 

@@ -338,14 +338,14 @@ fn read_rules(reader: &mut SettingsReader, path: &[&str]) -> RuleSettings {
 struct RuleValue(serde_json::Value);
 
 impl Setting for RuleValue {
-    const EXPECTED: &'static str = "a value";
+    const EXPECTED: &'static str = rule_settings::VALUES;
 
     fn from_text(text: &str) -> Option<Self> {
-        Some(Self(rule_settings::value(text)))
+        rule_settings::value(text).map(Self)
     }
 
     fn from_toml(value: &toml::Value) -> Option<Self> {
-        Some(Self(rule_settings::from_toml(value.clone())))
+        rule_settings::from_toml(value.clone()).map(Self)
     }
 }
 

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use hyper::Method;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
 use saga_contract::description::KeySource;
@@ -21,7 +21,7 @@ use super::problem::{Problem, try_later};
 use super::routes::Route;
 use crate::apidocs::problems::Kind;
 use crate::base::budget::{Budget, Reserved};
-use crate::schema::{BodyError, SchemaError};
+use crate::schema::{BodyError, Schema, SchemaError};
 
 /// Longest time for sending a body.
 const BODY_TIME: Duration = Duration::from_secs(30);
@@ -34,14 +34,16 @@ pub(super) enum Body {
     Gone,
 }
 
-/// The body as text, `null` if the route takes none, with its reservation.
+/// The body as text, with its reservation. It is `null` if the route takes none, or allows `null` and
+/// got an empty one.
 pub(super) async fn text(
     route: &Route,
     head: &Parts,
     body: &mut Body,
     (bodies, cors): (&Bodies, &Cors),
 ) -> Result<(String, Option<Reserved>), Problem> {
-    if route.request.is_none() {
+    let is_optional = route.request.as_ref().is_none_or(Schema::allows_null);
+    if route.request.is_none() || (is_optional && is_left_out(head, body)) {
         if head.method == Method::POST && !route.reads && !origin::is_deliberate(head, cors) {
             let detail = "a POST without a body needs a header that pages of other origins can't send: \
                           content-type: application/json, or an Idempotency-Key";
@@ -57,6 +59,9 @@ pub(super) async fn text(
                 read_body(incoming, bodies.bytes, BODY_TIME, &bodies.budget).await?;
             let text = String::from_utf8(read)
                 .map_err(|error| bad_json(format!("the body is not UTF-8: {error}")))?;
+            if is_optional && text.trim_ascii().is_empty() {
+                return Ok(("null".into(), Some(reserved)));
+            }
             Ok((text, Some(reserved)))
         }
         Body::Read(text) => {
@@ -65,6 +70,12 @@ pub(super) async fn text(
         }
         Body::Gone => Err(try_later("the body can't be read twice".into())),
     }
+}
+
+/// True if a request has no body, and announces none.
+fn is_left_out(head: &Parts, body: &Body) -> bool {
+    let is_empty = matches!(body, Body::Unread(incoming) if incoming.is_end_stream());
+    is_empty && !head.headers.contains_key(header::CONTENT_TYPE)
 }
 
 /// Bounds of request bodies.
@@ -84,9 +95,10 @@ pub(super) fn checked(route: &Route, text: &str, bodies: &Bodies) -> Result<Valu
         return Ok(Value::Null);
     };
     if text.trim_start().is_empty() {
-        return Err(bad_json(
-            "the body is empty; a JSON object is expected".into(),
-        ));
+        let expected = schema.expected();
+        return Err(bad_json(format!(
+            "the body is empty; {expected} is expected, as JSON"
+        )));
     }
     let value = json::parse(text).map_err(|reason| bad_json(format!("the body {reason}")))?;
     if !bodies.are_checked {

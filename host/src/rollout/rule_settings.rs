@@ -5,7 +5,8 @@
 
 use saga_contract::description::Description;
 use saga_contract::json;
-use serde_json::Value;
+use saga_contract::schema::{out_of_range, write_integers};
+use serde_json::{Number, Value};
 
 use super::given_settings::{GivenSettings, hint};
 pub use crate::base::generation::RuleSettings;
@@ -109,34 +110,41 @@ impl CandidateSettings {
     }
 }
 
+/// The values that a setting can have, in words.
+pub const VALUES: &str =
+    "a value that JSON has: true or false, a finite number, a text, a list or a table";
+
 /// Reads a setting from the command line or the environment: a TOML value (`3`, `true`, `"30s"`,
-/// `[1, 2]`), or else a text without quotes (`30s`).
+/// `[1, 2]`), or else a text without quotes (`30s`). `None` as in [`from_toml`].
 #[must_use]
-pub fn value(text: &str) -> Value {
+pub fn value(text: &str) -> Option<Value> {
     let parsed: Result<toml::Table, _> = format!("value = {text}").parse();
     match parsed.map(|mut table| (table.remove("value"), table.is_empty())) {
         Ok((Some(value), true)) => from_toml(value),
-        _ => Value::from(text),
+        _ => Some(Value::from(text)),
     }
 }
 
-/// A TOML value as JSON; a date becomes a text.
+/// A TOML value as JSON; a date becomes a text. `None` if a number in it is infinite or `nan`, which
+/// JSON does not have.
 #[must_use]
-pub fn from_toml(value: toml::Value) -> Value {
-    match value {
+pub fn from_toml(value: toml::Value) -> Option<Value> {
+    Some(match value {
         toml::Value::String(text) => text.into(),
         toml::Value::Integer(number) => number.into(),
-        toml::Value::Float(number) => number.into(),
+        toml::Value::Float(number) => Number::from_f64(number)?.into(),
         toml::Value::Boolean(value) => value.into(),
         toml::Value::Datetime(time) => time.to_string().into(),
-        toml::Value::Array(values) => values.into_iter().map(from_toml).collect(),
+        toml::Value::Array(values) => {
+            let values = values.into_iter().map(from_toml);
+            Value::Array(values.collect::<Option<_>>()?)
+        }
         toml::Value::Table(table) => {
             let members = table.into_iter();
-            members
-                .map(|(name, value)| (name, from_toml(value)))
-                .collect()
+            let members = members.map(|(name, value)| Some((name, from_toml(value)?)));
+            Value::Object(members.collect::<Option<_>>()?)
         }
-    }
+    })
 }
 
 /// All settings of the rules as JSON text: the given ones over the default ones. `{}` for rules that
@@ -177,25 +185,35 @@ pub fn effective(description: &Description, given: &GivenSettings) -> Result<Str
         return Err(unknown);
     }
     settings.extend(given.values.clone());
-    let settings = Value::Object(settings);
-    let text = settings.to_string();
+    let mut settings = Value::Object(settings);
+    let bytes = settings.to_string().len();
     let schema = Schema::compile(&declared.schema).map_err(|reason| vec![reason])?;
-    schema.check(&settings, text.len()).map_err(|error| {
-        let schema = json::parse(&declared.schema).unwrap_or_default();
+    schema.check(&settings, bytes).map_err(|error| {
         let places = error.places().into_iter();
-        places
-            .map(|place| {
-                let name = place.pointer.trim_start_matches('/').replace('/', ".");
-                let hint = hint(&schema, &place.pointer);
-                let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
-                match name.as_str() {
-                    "" => format!("settings: {}", place.detail),
-                    name => format!("setting `{name}`: {}{hint}", place.detail),
-                }
-            })
-            .collect::<Vec<_>>()
+        let shape = json::parse(&declared.schema).unwrap_or_default();
+        let places = places.map(|place| {
+            let hint = hint(&shape, &place.pointer);
+            let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+            wrong(&place.pointer, &format!("{}{hint}", place.detail))
+        });
+        places.collect::<Vec<_>>()
     })?;
-    Ok(text)
+    let beyond = out_of_range(&settings, &declared.schema);
+    if !beyond.is_empty() {
+        let places = beyond.iter();
+        return Err(places.map(|(at, reason)| wrong(at, reason)).collect());
+    }
+    write_integers(&mut settings, &declared.schema);
+    Ok(settings.to_string())
+}
+
+/// The reason why a setting, by its JSON pointer, is refused.
+fn wrong(pointer: &str, reason: &str) -> String {
+    let name = pointer.trim_start_matches('/').replace('/', ".");
+    match name.as_str() {
+        "" => format!("settings: {reason}"),
+        name => format!("setting `{name}`: {reason}"),
+    }
 }
 
 /// Settings as an operator would write them: `answer_timeout = "30s", size = 3`.
@@ -323,8 +341,62 @@ mod tests {
             ("{ a = 1 }", json!({"a": 1})),
             ("1\nb = 2", json!("1\nb = 2")),
             ("", json!("")),
+            ("nano", json!("nano")),
+            ("\"inf\"", json!("inf")),
         ] {
-            assert_eq!(value(text), expected, "{text}");
+            assert_eq!(value(text), Some(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_number_that_json_does_not_have_is_no_value() {
+        for text in [
+            "nan",
+            "-nan",
+            "inf",
+            "+inf",
+            "-inf",
+            "[1, nan]",
+            "{ a = inf }",
+        ] {
+            assert_eq!(value(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_rules_can_not_read_is_refused() {
+        let schema = json!({"type": "object", "properties": {
+            "most": {"type": "integer", "format": "uint64", "minimum": 0},
+            "rate": {"type": "number", "format": "double"},
+        }});
+        let clerk = described(Some((schema, json!({"most": 3, "rate": 1.5}))));
+        for (text, says) in [
+            (
+                r#"{"most": 18446744073709551616}"#,
+                "setting `most`: 18446744073709551616 is out of range: give a whole number from 0 to 18446744073709551615",
+            ),
+            (
+                r#"{"rate": -1e400}"#,
+                "setting `rate`: -1e+400 is out of range: give a number from -1.79",
+            ),
+        ] {
+            let told = effective(&clerk, &given(json::parse(text).unwrap())).unwrap_err();
+            assert!(told.len() == 1 && told[0].starts_with(says), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn rules_get_integers_in_the_notation_of_integers() {
+        let given = given(json::parse(r#"{"patience": 9.0}"#).unwrap());
+        let told = effective(&patient(), &given).unwrap();
+        assert!(
+            told.contains(r#""patience":9"#) && !told.contains("9.0"),
+            "{told}"
+        );
+        let schema = json!({"type": "object", "properties": {"count": {"type": "integer"}}});
+        let clerk = described(Some((schema, json!({"count": 3}))));
+        let zero = json::parse(r#"{"count": -0}"#).unwrap();
+        let told = effective(&clerk, zero.as_object().unwrap()).unwrap();
+        assert_eq!(told, r#"{"count":0}"#);
     }
 }

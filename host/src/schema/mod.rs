@@ -12,7 +12,7 @@ use jsonschema::{Draft, PatternOptions, Validator};
 use saga_contract::description::Description;
 use saga_contract::json;
 use saga_contract::reason::shorten;
-use saga_contract::schema::effort;
+use saga_contract::schema::{self, effort};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -84,6 +84,18 @@ impl Schema {
             quick,
             telling: OnceLock::new(),
         })
+    }
+
+    /// The types of values that it allows, in words: `an object or null`.
+    #[must_use]
+    pub fn expected(&self) -> String {
+        schema::expected(&self.document)
+    }
+
+    /// True if it allows `null`, as far as its types say.
+    #[must_use]
+    pub fn allows_null(&self) -> bool {
+        schema::allows_null(&self.document)
     }
 
     /// Checks a body of `bytes` bytes.

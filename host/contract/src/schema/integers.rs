@@ -1,7 +1,7 @@
 //! Integers in the notation of integers.
 //!
-//! To JSON Schema `1.0` is an integer; to most libraries that read JSON into types it is none. So
-//! rules are offered it as `1`.
+//! To JSON Schema `1.0` and `-0` are integers; to most libraries that read JSON into types they are
+//! none. So rules are offered `1` and `0`.
 
 use serde_json::{Number, Value};
 
@@ -38,7 +38,7 @@ pub fn write_integers(value: &mut Value, schema: &str) -> bool {
 /// An integer that is written in another notation, in that of integers.
 fn integer(number: &Number) -> Option<Number> {
     let text = number.as_str();
-    if !text.contains(['.', 'e', 'E']) {
+    if !text.contains(['.', 'e', 'E']) && text != "-0" {
         return None;
     }
     Decimal::of(text)?.integer()?.parse().ok()
@@ -110,6 +110,20 @@ mod tests {
         let found = json::parse(&rewritten(text).unwrap()).unwrap();
         let wanted = r#"{"id":1,"price":300.00,"counts":[2,300],"a/b":-4,"open":5.0}"#;
         assert_eq!(found, json::parse(wanted).unwrap());
+    }
+
+    #[test]
+    fn zero_has_no_sign() {
+        for zero in ["-0", "-0.0", "-0e5", "-0.00E-7", "0e99999999999999999999"] {
+            let found = rewritten(&format!(r#"{{"id":{zero},"counts":[{zero}]}}"#)).unwrap();
+            let found = json::parse(&found).unwrap();
+            assert_eq!(
+                found,
+                json::parse(r#"{"id":0,"counts":[0]}"#).unwrap(),
+                "{zero}"
+            );
+            assert_eq!(rewritten(&format!(r#"{{"price":{zero}}}"#)), None, "{zero}");
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@
 //! - [`effort`]: checks that the effort of validating values is bounded
 //! - `pointer`: the types that a schema allows at a JSON pointer
 //! - `integers`: integers in the notation of integers
+//! - `ranges`: numbers that don't fit into the format that a schema names
 //! - [`places`]: the keywords that contain schemas
 
 pub mod effort;
@@ -37,6 +38,7 @@ mod members;
 mod node;
 pub mod places;
 pub(crate) mod pointer;
+mod ranges;
 mod scalars;
 mod value;
 mod walk;
@@ -46,11 +48,28 @@ use serde_json::Value;
 pub use integers::write_integers;
 use node::Node;
 pub(crate) use node::Types;
+pub use ranges::out_of_range;
 use walk::Walk;
 
 /// True if a schema certainly does not accept this value.
 pub(crate) fn refuses(schema: &Value, value: &Value) -> bool {
     value::takes(Node::whole(schema), value) == value::TakenValues::No
+}
+
+/// The types of values that a schema allows, in words: `an object or null`.
+#[must_use]
+pub fn expected(schema: &Value) -> String {
+    types(schema).told()
+}
+
+/// True if a schema allows `null`, as far as its types say.
+#[must_use]
+pub fn allows_null(schema: &Value) -> bool {
+    types(schema).has(Types::NULL)
+}
+
+fn types(schema: &Value) -> Types {
+    pointer::types_at(schema, "").unwrap_or(Types::ALL)
 }
 
 /// Most breaks of two schemas that are reported.

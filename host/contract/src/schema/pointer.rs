@@ -57,6 +57,21 @@ pub(crate) fn is_pointer(text: &str) -> bool {
 /// # Errors
 /// If it allows nothing there.
 pub(crate) fn types_at(schema: &Value, pointer: &str) -> Result<Types, Nowhere> {
+    let Some(branches) = branches_at(schema, pointer)? else {
+        return Ok(Types::ALL);
+    };
+    let types = branches.iter().map(types_of);
+    Ok(types.fold(Types::NONE, Types::or))
+}
+
+/// The alternatives of a schema at a pointer; None if there are too many.
+///
+/// # Errors
+/// If it allows nothing there.
+pub(super) fn branches_at<'s>(
+    schema: &'s Value,
+    pointer: &str,
+) -> Result<Option<Vec<Branch<'s>>>, Nowhere> {
     let parts = || pointer.split('/').skip(1);
     if parts().count() > PARTS {
         return Err(Nowhere::TooDeep);
@@ -65,7 +80,7 @@ pub(crate) fn types_at(schema: &Value, pointer: &str) -> Result<Types, Nowhere> 
     let mut within = String::new();
     for part in parts() {
         let Some(branches) = branches(&places) else {
-            return Ok(Types::ALL);
+            return Ok(None);
         };
         let name = part.replace("~1", "/").replace("~0", "~");
         let found = branches.iter().filter_map(|branch| inner(branch, &name));
@@ -75,11 +90,7 @@ pub(crate) fn types_at(schema: &Value, pointer: &str) -> Result<Types, Nowhere> 
         }
         within = format!("{within}/{part}");
     }
-    let Some(branches) = branches(&places) else {
-        return Ok(Types::ALL);
-    };
-    let types = branches.iter().map(types_of);
-    Ok(types.fold(Types::NONE, Types::or))
+    Ok(branches(&places))
 }
 
 /// The alternatives of all places; None if there are too many.
@@ -95,7 +106,7 @@ fn branches<'s>(places: &[Vec<Node<'s>>]) -> Option<Vec<Branch<'s>>> {
     Some(branches)
 }
 
-fn types_of(branch: &Branch<'_>) -> Types {
+pub(super) fn types_of(branch: &Branch<'_>) -> Types {
     let types = branch.types();
     let Some(values) = branch.values() else {
         return types;

@@ -184,7 +184,7 @@ fn narrower(bounds: impl Iterator<Item = ScalarBound>, inside: Ordering) -> Opti
 }
 
 /// The least and the greatest number of a format of whole numbers.
-fn range(format: &str) -> Option<(i128, i128)> {
+pub(super) fn range(format: &str) -> Option<(i128, i128)> {
     let (is_signed, bits) = match format {
         "int8" => (true, 8),
         "int16" => (true, 16),

@@ -6,12 +6,13 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
+use crate::chameleon::{self, Chameleon};
 use crate::commands::{asks, call, fails, json_of};
 use crate::decider;
 use crate::expect::{problem, until};
 use crate::mock_kafka;
-use crate::store_file::number;
-use crate::support::{Host, Start, request};
+use crate::store_file::{number, rows};
+use crate::support::{Host, Start, request, saga};
 
 const ORDER: &str = r#"{"customerId":1,"orderTotal":{"amount":300}}"#;
 const ANSWERED: &str = "saga.customer.credit-answered";
@@ -194,6 +195,43 @@ fn a_follower_gets_each_new_record_and_a_closed_pipe_ends_it() {
 }
 
 #[test]
+fn a_follower_goes_on_where_it_was_when_the_host_is_back() {
+    let data = tempfile::tempdir().unwrap();
+    let host = waiting(data.path(), 1);
+    let arguments = ["tail", "orderTopic", "-f", "--from", "0", "--limit", "4"];
+    let mut tail = asks(data.path(), &arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    let mut said = BufReader::new(tail.stderr.take().unwrap()).lines();
+    let mut next = |offset: u64| {
+        let line = lines.next().unwrap().unwrap();
+        assert!(line.contains(&format!(" 0/{offset} ")), "{line}");
+    };
+    next(0);
+    host.kill();
+    let line = said.next().unwrap().unwrap();
+    assert!(
+        line.contains("the host can't be asked: ") && line.contains("follow when it can"),
+        "{line}"
+    );
+    // It has another port now, and one that drains removes its address first.
+    let host = waiting(data.path(), 1);
+    next(1);
+    assert!(host.stop().success());
+    let line = said.next().unwrap().unwrap();
+    assert!(line.contains("the host can't be asked: "), "{line}");
+    let host = waiting(data.path(), 2);
+    next(2);
+    next(3);
+    assert!(tail.wait().unwrap().success());
+    assert_eq!(said.count(), 0, "each time is said once");
+    assert!(host.stop().success());
+}
+
+#[test]
 fn a_published_record_is_decided_like_any_other_and_once_for_each_id() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
@@ -229,6 +267,11 @@ fn a_published_record_is_decided_like_any_other_and_once_for_each_id() {
     assert_eq!(
         (&first["id"], &again["offset"]),
         (&json!("mine"), &json!(2))
+    );
+    assert_eq!(
+        (&first["known_to"], &again["known_to"]),
+        (&json!([]), &json!(["order"])),
+        "a repeat is known as one"
     );
     // Without a type, too: the order service takes such records. It comes after the repeat.
     place(&host, 1);
@@ -288,7 +331,7 @@ fn a_value_comes_from_a_file_or_standard_input() {
         "{told}"
     );
     assert!(
-        told.ends_with(" source /saga/operator; for order\n"),
+        told.ends_with(" source /saga/operator version 1; for order\n"),
         "{told}"
     );
     until("both are decided", || {
@@ -341,6 +384,7 @@ fn a_record_that_nobody_can_take_is_refused_unless_the_operator_insists() {
             "subscribes to topic `orderTopic`; there are: customerTopic",
         ),
         (vec!["none", &good], 64, "(unknown-topic)"),
+        (vec!["", &good], 64, "the topic is empty"),
         (
             vec!["customerTopic", "@/none", "--type", ANSWERED],
             64,
@@ -359,6 +403,12 @@ fn a_record_that_nobody_can_take_is_refused_unless_the_operator_insists() {
         records(data, &["customerTopic"]),
         Vec::<Value>::new(),
         "nothing was published"
+    );
+    let (code, err) = fails(&mut asks(data, &["tail", ""]));
+    assert_eq!(
+        (code, err.contains("the topic is empty")),
+        (64, true),
+        "{err}"
     );
     let (code, err) = fails(&mut asks(data, &["tail", "none"]));
     assert_eq!(code, 64, "{err}");
@@ -388,6 +438,148 @@ fn a_record_that_nobody_can_take_is_refused_unless_the_operator_insists() {
     assert!(host.stop().success());
     let (code, err) = fails(&mut asks(data, &["publish", "customerTopic", &good]));
     assert_eq!(code, 69, "{err}");
+}
+
+/// A build that reads `counted` in its second version, and the first one too; a count is a `u64`.
+fn reading_versions() -> Chameleon {
+    let schema = |name: &str, other: &str| {
+        let mut properties = serde_json::Map::new();
+        properties.insert(
+            name.into(),
+            json!({"type": "integer", "format": "uint64", "minimum": 0}),
+        );
+        properties.insert(other.into(), json!({"type": "integer"}));
+        json!({"type": "object", "properties": properties, "required": [name, other]})
+    };
+    Chameleon::new().with(json!({
+        "metadata": ["x-tenant"],
+        "subscriptions": [{
+            "event_type": "counted", "key": "/id", "version": 2, "schema": schema("id", "by"),
+            "older": [{"version": 1, "key": "/key", "schema": schema("key", "by")}],
+        }],
+        "handle": {"counted": {"count": 1}},
+    }))
+}
+
+#[test]
+fn a_record_is_published_in_the_present_version_or_the_given_one() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let host = chameleon::serve(data, &reading_versions());
+    let publish = |value: &str, arguments: &[&str]| {
+        let typed = ["publish", "chameleonTopic", value, "--type", "counted"];
+        asks(data, &[&typed[..], arguments].concat())
+    };
+    let present = r#"{"id":1,"by":5}"#;
+    let first = r#"{"key":1,"by":5}"#;
+    let told = json_of(&mut publish(present, &[]));
+    assert_eq!((&told["version"], &told["key"]), (&json!(2), &json!("1")));
+    let told = json_of(&mut publish(first, &["--event-version", "1"]));
+    assert_eq!((&told["version"], &told["key"]), (&json!(1), &json!("1")));
+    let tenant = ["--header", "x-tenant=a=b"];
+    json_of(&mut publish(present, &tenant));
+    for (value, arguments, code, says) in [
+        (first, &[][..], 65, "has no key at /id"),
+        (present, &["--event-version", "1"], 65, "has no key at /key"),
+        (
+            present,
+            &["--event-version", "3"],
+            65,
+            "is version 3 of the event counted, and the rules read 1, 2",
+        ),
+        (present, &["--event-version", "0"], 64, "--event-version"),
+        (present, &["--header", "x-tenant"], 64, "NAME=VALUE"),
+        (
+            present,
+            &["--header", "x-tenant=a", "--header", "x-tenant=b"],
+            64,
+            "is given twice",
+        ),
+        (
+            present,
+            &["--header", "x-tenant=a", "--header", "X-Tenant=b"],
+            65,
+            "is given twice",
+        ),
+        (
+            present,
+            &["--header", "x-region=a"],
+            65,
+            "nobody asks for the header `x-region` (asked for by chameleon: x-tenant)",
+        ),
+        (
+            present,
+            &["--header", "ce_dataversion=1"],
+            65,
+            "is given by `version` (`--event-version`)",
+        ),
+        (
+            r#"{"id":18446744073709551616,"by":1}"#,
+            &[],
+            65,
+            "the value at /id: 18446744073709551616 is out of range",
+        ),
+        (
+            r#"{"id":-1,"by":1}"#,
+            &[],
+            65,
+            "the value at /id: -1 is less than the minimum of 0",
+        ),
+    ] {
+        let (exit, err) = fails(&mut publish(value, arguments));
+        assert_eq!(
+            (exit, err.contains(says)),
+            (code, true),
+            "{arguments:?}: {err}"
+        );
+    }
+    // Rules get zero without a sign, and its aggregate has one key.
+    let told = json_of(&mut publish(r#"{"id":-0,"by":-0e5}"#, &[]));
+    assert_eq!(told["key"], "0");
+    until("all are decided", || {
+        number(data, "SELECT count(*) FROM journal") == 4
+    });
+    let messages = "SELECT message -> '$.version', message -> '$.metadata', message ->> '$.body' FROM journal ORDER BY seq";
+    let none = "NULL";
+    assert_eq!(
+        rows(data, messages),
+        [
+            ["2", none, present],
+            ["1", none, first],
+            ["2", r#"[["x-tenant","a=b"]]"#, present],
+            ["2", none, r#"{"id":0,"by":0}"#],
+        ]
+    );
+    let headers = &records(data, &["chameleonTopic"])[2]["headers"];
+    assert_eq!(
+        (&headers["ce_dataversion"], &headers["x-tenant"]),
+        (&json!("2"), &json!("a=b"))
+    );
+    assert!(host.stop().success());
+}
+
+#[test]
+fn a_host_on_the_other_usual_data_directory_is_named() {
+    let project = tempfile::tempdir().unwrap();
+    let host = waiting(&project.path().join(".saga"), 1);
+    for arguments in [
+        &["tail", "orderTopic"][..],
+        &["tail", "orderTopic", "--follow"],
+        &["publish", "customerTopic", "{}"],
+        &["ready"],
+        &["generations"],
+        &["rollback", "order"],
+        &["dead-letters", "list", "order"],
+        &["quarantine", "list", "order"],
+    ] {
+        let (code, err) = fails(saga().current_dir(project.path()).args(arguments));
+        assert_eq!(code, 69, "{arguments:?}: {err}");
+        let says = "; a host runs on .saga: --data .saga";
+        assert!(err.contains(says), "{arguments:?}: {err}");
+    }
+    assert!(host.stop().success());
+    let (_, err) = fails(saga().current_dir(project.path()).arg("ready"));
+    assert!(!err.contains(".saga"), "{err}");
 }
 
 #[test]

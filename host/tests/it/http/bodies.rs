@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::chameleon::{self, Chameleon};
 use crate::expect::{connect, exchange, path_of, problem, rest, word_of};
 use crate::store_file::{number, published};
 use crate::support::{Host, Response, Start};
@@ -91,6 +92,63 @@ fn bodies_that_are_not_json_are_refused() {
         }
     }
     nothing_was_created(&host);
+}
+
+#[test]
+fn an_empty_body_is_null_where_the_schema_allows_it() {
+    let data = tempfile::tempdir().unwrap();
+    let command = |name: &str, path: &str, request: Value| json!({"name": name, "method": "POST", "path": path, "request": request});
+    let build = Chameleon::new().with(json!({
+        "commands": [
+            command("maybe", "/maybe/{key}", json!({"type": ["object", "null"]})),
+            command("word", "/word/{key}", json!({"type": "string"})),
+        ],
+        "handle": {"maybe": "tell", "word": "tell"},
+    }));
+    let host = chameleon::serve(data.path(), &build);
+    for body in ["", " \n", "null"] {
+        let told = host.send("chameleon", "POST", "/maybe/k", body);
+        assert_eq!(
+            (told.status, &told.json()["body"]),
+            (200, &json!("null")),
+            "{body}"
+        );
+    }
+    let detail = problem(
+        &host.send("chameleon", "POST", "/word/k", ""),
+        400,
+        "bad-json",
+    );
+    assert_eq!(detail, "the body is empty; a string is expected, as JSON");
+    // Without a body there is nothing to announce; a form that a page sends looks alike.
+    let url = host.url("chameleon");
+    let ask = |path: &str, headers: &str| {
+        let place = format!("{}{path}", path_of(url));
+        let head = format!(
+            "POST {place} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n{headers}connection: close\r\n\r\n"
+        );
+        exchange(url, head.as_bytes())
+    };
+    let answer = ask("/maybe/k", "idempotency-key: k\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    for (path, headers) in [
+        ("/maybe/k", ""),
+        ("/maybe/k", "content-type: text/plain\r\n"),
+        ("/word/k", "idempotency-key: w\r\n"),
+    ] {
+        let answer = ask(path, headers);
+        assert!(
+            answer.starts_with("HTTP/1.1 415 "),
+            "{path} {headers}{answer}"
+        );
+    }
+    let paths = &host.get("chameleon", "/openapi.json").json()["paths"];
+    let is_required = |path: &str| paths[path]["post"]["requestBody"]["required"].clone();
+    assert_eq!(
+        (is_required("/maybe/{key}"), is_required("/word/{key}")),
+        (json!(false), json!(true))
+    );
+    assert!(host.stop().success());
 }
 
 #[test]

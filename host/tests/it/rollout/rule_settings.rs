@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, look, swap};
 use crate::commands::{asks, call, fails, json_of};
-use crate::support::{Host, Start};
+use crate::expect::problem;
+use crate::support::{Host, Start, request, saga};
 
 const PATIENCE: &str = "participants.chameleon.rules.patience";
 
@@ -81,6 +82,81 @@ fn a_change_of_settings_is_a_recorded_swap_that_can_be_rolled_back() {
     ));
     assert_eq!(settings(&host), json!({"patience": 3}));
     assert!(host.stop().success());
+}
+
+#[test]
+fn a_number_that_rules_can_not_be_given_is_refused_and_changes_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let schema = json!({"type": "object", "properties": {
+        "rate": {"type": "number", "format": "double"},
+        "most": {"type": "integer", "format": "uint64", "minimum": 0},
+    }});
+    let build = Chameleon::new().with(json!({
+        "settings": {"schema": schema, "default": {"rate": 1.5, "most": 3}},
+        "handle": {"look": "tell"},
+    }));
+    build.write(&data.join("chameleon.wasm"));
+    let host = start(data).start();
+    json_of(&mut asks(
+        data,
+        &["apply", "chameleon", "--set", "rate=2.5"],
+    ));
+    for (value, says) in [
+        (
+            "rate=nan",
+            "--set rate: `nan` is not a value that JSON has: true or false, a finite number",
+        ),
+        ("rate=-inf", "a finite number"),
+        ("rate=1e400", "is not of type \"number\""),
+        ("most=[1, nan]", "a finite number"),
+        ("rate=nano", "is not of type \"number\""),
+    ] {
+        let (code, err) = fails(&mut asks(data, &["apply", "chameleon", "--set", value]));
+        assert_eq!((code, err.contains(says)), (65, true), "{value}: {err}");
+    }
+    let url = format!("{}/participants/chameleon/settings", host.admin());
+    for (patch, word, says) in [
+        (
+            r#"{"rate":1e400}"#,
+            "component-refused",
+            "setting `rate`: 1e+400 is out of range: give a number from -1.79",
+        ),
+        (
+            r#"{"most":18446744073709551616}"#,
+            "component-refused",
+            "setting `most`: 18446744073709551616 is out of range: give a whole number from 0 to 18446744073709551615",
+        ),
+        (
+            r#"{"most":1,"most":2}"#,
+            "bad-json",
+            "the body has two members named `most`",
+        ),
+    ] {
+        let answer = request("PATCH", &url, &[], patch.as_bytes());
+        let status = if word == "bad-json" { 400 } else { 422 };
+        let detail = problem(&answer, status, word);
+        assert!(detail.contains(says), "{patch}: {detail}");
+    }
+    assert_eq!(settings(&host), json!({"rate": 2.5, "most": 3}));
+    let zero = request("PATCH", &url, &[], br#"{"most":-0}"#);
+    assert_eq!(zero.status, 200, "{}", zero.text());
+    assert_eq!(settings(&host), json!({"rate": 2.5, "most": 0}));
+    assert!(host.stop().success());
+
+    let (status, log) = start(data)
+        .setting("participants.chameleon.rules.rate", "inf")
+        .fail();
+    let says = "`inf` is not a value that JSON has";
+    assert!(
+        status.code() == Some(64) && log.contains(says),
+        "{status} {log}"
+    );
+    let file = data.join("nan.toml");
+    std::fs::write(&file, "[participants.chameleon.rules]\nrate = nan\n").unwrap();
+    let (code, err) = fails(saga().args(["config", "--config"]).arg(&file));
+    let says = "participants.chameleon.rules.rate: `nan` is not a value that JSON has";
+    assert_eq!((code, err.contains(says)), (64, true), "{err}");
 }
 
 #[test]

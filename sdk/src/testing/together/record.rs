@@ -69,6 +69,8 @@ pub(super) fn key_at(body: &str, pointer: &str, limits: &Limits) -> Result<Strin
     let body: Value = codec::decode(body)?;
     let key = match body.pointer(pointer) {
         Some(Value::String(key)) => key.clone(),
+        // Zero has one key.
+        Some(Value::Number(key)) if key.as_str() == "-0" => "0".to_owned(),
         Some(Value::Number(key)) if key.is_i64() || key.is_u64() => key.to_string(),
         Some(_) => {
             return Err(format!(
