@@ -289,7 +289,8 @@ Examples:
     #[command(after_help = "\
 One line for each record: time, partition/offset, key, type, value. Records of one partition come in the order of
 their offsets; with several partitions, records are ordered by time. Nothing is consumed, and no reader is held up.
-Where no host runs, the records in its store are printed. Over Kafka, use Kafka's own tools.
+Where no host runs, the records in its store are printed. With --follow, a host that is restarted is waited for. Over
+Kafka, use Kafka's own tools.
 
 Examples:
   saga tail orderTopic

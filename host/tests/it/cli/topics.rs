@@ -539,7 +539,7 @@ fn a_record_is_published_in_the_present_version_or_the_given_one() {
     until("all are decided", || {
         number(data, "SELECT count(*) FROM journal") == 4
     });
-    let messages = "SELECT message -> '$.version', message -> '$.metadata', message ->> '$.body' FROM journal ORDER BY seq";
+    let messages = "SELECT coalesce(message -> '$.version', '1'), message -> '$.metadata', message ->> '$.body' FROM journal ORDER BY seq";
     let none = "NULL";
     assert_eq!(
         rows(data, messages),
@@ -547,7 +547,7 @@ fn a_record_is_published_in_the_present_version_or_the_given_one() {
             ["2", none, present],
             ["1", none, first],
             ["2", r#"[["x-tenant","a=b"]]"#, present],
-            ["2", none, r#"{"id":0,"by":0}"#],
+            ["2", none, r#"{"by":0,"id":0}"#],
         ]
     );
     let headers = &records(data, &["chameleonTopic"])[2]["headers"];
