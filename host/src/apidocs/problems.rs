@@ -132,7 +132,7 @@ kinds! {
         "The active rules can't be offered the dead letter as it is; nothing was changed.",
         "Give a corrected value (`saga dead-letters redrive --edit FILE`), apply rules that take it, or discard it.";
     IdempotencyKeyReused "idempotency-key-reused" 422:
-        "The `Idempotency-Key` was sent before, with another method, path or body.",
+        "The `Idempotency-Key` was sent before, with another method, path or body, or with other headers that the rules ask for.",
         "Take a new key for each new request; repeat a request exactly as it was.";
     InvalidBody "invalid-body" 422:
         "The body is JSON, but not as the schema of the request says.",
@@ -151,7 +151,7 @@ kinds! {
         "Report it, with the body: it is a mistake of the host.";
     RulesBroke "rules-broke" 500:
         "The rules trapped, overran a limit or answered nonsense; nothing was changed.",
-        "Report it to the author of the rules; the host's log has more.";
+        "Report it to the author of the rules. The detail names the kind of break; if the rules trapped, the host's log has the reason under the `id` in the detail.";
     SwapFailed "swap-failed" 500:
         "Rules could not be swapped for a reason that is not the component's; those that ran before go on.",
         "See the detail and the host's log, then try again.";

@@ -149,6 +149,17 @@ pub fn options(methods: &[&str]) -> Answered {
     response
 }
 
+/// Sends a reader to another path.
+#[must_use]
+pub fn see_other(path: &str) -> Answered {
+    let mut response = Response::new(whole(""));
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    if let Ok(path) = HeaderValue::from_str(path) {
+        response.headers_mut().insert(header::LOCATION, path);
+    }
+    response
+}
+
 /// The problem of a path that exists, but only for these methods.
 #[must_use]
 pub fn method_not_allowed(method: &Method, path: &str, methods: &[&str]) -> Problem {

@@ -11,14 +11,13 @@ use std::sync::Arc;
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
-use sha2::{Digest as _, Sha256};
 
 use super::answer::Answered;
 use super::problem::{Problem, try_later};
 use super::reply::store_failed;
 use super::routes::Route;
 use crate::apidocs::problems::Kind;
-use crate::store::Claim;
+use crate::store::{Claim, Fingerprint};
 use crate::turn::{Answer, Met, Participant};
 
 /// The request header.
@@ -36,6 +35,30 @@ const IN_USE_RETRY: u32 = 1;
 /// Seconds until a retry while no further key is accepted: old ones expire one by one.
 const FULL_RETRY: u32 = 60;
 
+/// A command, apart from its body.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// Its head.
+    pub(super) head: &'a Parts,
+    /// The name of its caller.
+    pub(super) caller: Option<&'a str>,
+    /// The headers that the rules ask for.
+    pub(super) names: &'a [String],
+    /// Those of them that it has.
+    pub(super) metadata: &'a [(String, String)],
+}
+
+impl Asked<'_> {
+    /// Tells the request from others: method, path and query, body, and the headers that the rules
+    /// ask for.
+    fn fingerprint(&self, body: &str) -> Fingerprint {
+        let target = self.head.uri.path_and_query();
+        let target = target.map_or("", |target| target.as_str());
+        let request = [self.head.method.as_str(), target, body];
+        Fingerprint::of(request, self.names, self.metadata)
+    }
+}
+
 /// Claims the key of a request that has one; returns the first reply if the command was answered
 /// before. Reads ignore the key, since repeating them changes nothing.
 ///
@@ -45,10 +68,11 @@ const FULL_RETRY: u32 = 60;
 pub(super) async fn replied_before(
     participant: &Participant,
     route: &Route,
-    (head, subject): (&Parts, Option<&str>),
+    asked: Asked<'_>,
     body: &str,
     claim: &mut Option<Arc<Claim>>,
 ) -> Result<Option<Answer>, Problem> {
+    let Asked { head, caller, .. } = asked;
     if route.reads || claim.is_some() {
         return Ok(None);
     }
@@ -56,11 +80,11 @@ pub(super) async fn replied_before(
         return Ok(None);
     };
     // No key has a space. One caller must not get the answer to another one.
-    let key = match subject {
-        Some(subject) => format!("{key} {subject}"),
+    let key = match caller {
+        Some(caller) => format!("{key} {caller}"),
         None => key,
     };
-    let (kind, detail, retry) = match participant.meet(key, fingerprint(head, body)).await {
+    let (kind, detail, retry) = match participant.meet(key, asked.fingerprint(body)).await {
         Met::First(first) => {
             *claim = Some(first);
             return Ok(None);
@@ -70,7 +94,7 @@ pub(super) async fn replied_before(
         Met::TryLater(reason) => return Err(try_later(reason)),
         Met::Reused => (
             Kind::IdempotencyKeyReused,
-            "this Idempotency-Key was used for a request with another method, path or body; take a new key for a new request"
+            "this Idempotency-Key was used for a request with another method, path or body, or with other headers that the rules ask for; take a new key for a new request"
                 .to_owned(),
             None,
         ),
@@ -158,23 +182,6 @@ fn bad_key(what: &str) -> Problem {
     Problem::new(Kind::BadIdempotencyKey, detail)
 }
 
-/// A hash of the request: method, path and query, body.
-fn fingerprint(head: &Parts, body: &str) -> [u8; 32] {
-    let target = head.uri.path_and_query();
-    let parts = [
-        head.method.as_str(),
-        target.map_or("", |target| target.as_str()),
-        body,
-    ];
-    let mut hash = Sha256::new();
-    for part in parts {
-        // The separator occurs in no method and no path.
-        hash.update(part);
-        hash.update([0]);
-    }
-    hash.finalize().into()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
@@ -241,23 +248,36 @@ mod tests {
     }
 
     #[test]
-    fn requests_differ_by_method_path_query_and_body() {
+    fn requests_differ_by_method_path_query_body_and_headers() {
+        let named = |value: &str| vec![("x-tenant".to_owned(), value.to_owned())];
         let requests = [
-            ("POST", "/a", "{}"),
-            ("PUT", "/a", "{}"),
-            ("POST", "/b", "{}"),
-            ("POST", "/a?b", "{}"),
-            ("POST", "/a", "{ }"),
-            ("POST", "/a{}", ""),
+            ("POST", "/a", "{}", named("acme")),
+            ("PUT", "/a", "{}", named("acme")),
+            ("POST", "/b", "{}", named("acme")),
+            ("POST", "/a?b", "{}", named("acme")),
+            ("POST", "/a", "{ }", named("acme")),
+            ("POST", "/a{}", "", named("acme")),
+            ("POST", "/a", "{}", named("globex")),
+            ("POST", "/a", "{}", vec![]),
         ];
-        let fingerprints: std::collections::HashSet<_> = requests
-            .iter()
-            .map(|(method, path, body)| {
+        let fingerprints: Vec<_> = (requests.iter())
+            .map(|(method, path, body, metadata)| {
                 let request = hyper::Request::builder().method(*method).uri(*path);
                 let (head, ()) = request.body(()).unwrap().into_parts();
-                fingerprint(&head, body)
+                let names = ["x-tenant".to_owned()];
+                let asked = Asked {
+                    head: &head,
+                    caller: None,
+                    names: &names,
+                    metadata,
+                };
+                asked.fingerprint(body)
             })
             .collect();
-        assert_eq!(fingerprints.len(), requests.len());
+        for (at, one) in fingerprints.iter().enumerate() {
+            for (other_at, other) in fingerprints.iter().enumerate() {
+                assert_eq!(one.is_repeat_of(&other.bytes()), at == other_at);
+            }
+        }
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::answer::{
     Answered, method_not_allowed, nothing_at, options, problem_response, resource_response,
-    too_many_bytes,
+    see_other, too_many_bytes,
 };
 use super::auth::Auth;
 use super::auth::request::RequestCaller;
@@ -24,7 +24,7 @@ use super::conditional;
 use super::correlation;
 use super::cors::Cors;
 use super::events;
-use super::idempotency::{replayed, replied_before};
+use super::idempotency::{Asked, replayed, replied_before};
 use super::large_bodies::LargeBodies;
 use super::list_events::{self, ListRequest};
 use super::listing::Lists;
@@ -93,6 +93,12 @@ impl Serving {
             routes,
             documents,
         })
+    }
+
+    /// True if the path is the base path itself, which the host prints at its start.
+    fn is_base(&self, path: &str) -> bool {
+        let below = path.strip_prefix(&self.base_path);
+        matches!(below, Some("" | "/"))
     }
 
     /// The document or page at the path of this request, if there is one.
@@ -202,7 +208,7 @@ impl Service {
     /// Charges the response to a read to the budget. A command's response must be sent in any case.
     fn charged(&self, head: &Parts, response: Answered) -> Result<Answered, Problem> {
         let bytes = response.body().unreserved();
-        if bytes == 0 || !matches!(head.method, Method::GET | Method::HEAD) {
+        if bytes == 0 || !is_read(&head.method) {
             return Ok(response);
         }
         let budget = &self.bodies.budget;
@@ -268,6 +274,9 @@ impl Service {
             RouteMatch::OtherMethods(methods) => {
                 return Err(method_not_allowed(&head.method, path, &methods));
             }
+            RouteMatch::Nothing if serving.is_base(path) && is_read(&head.method) => {
+                return Ok(Some(see_other(&format!("{}/swagger-ui/", self.base_path))));
+            }
             RouteMatch::Nothing => return Err(nothing_at(path)),
             RouteMatch::BadPath(detail) => {
                 return Err(Problem::new(Kind::BadPath, detail));
@@ -277,11 +286,20 @@ impl Service {
         let caller = RequestCaller::of(self.auth.as_ref(), head).await?;
         caller.permit(route.reads, &route.requires)?;
         let correlation = correlation::given(&head.headers)?;
+        let limits = self.participant.limits();
+        let description = serving.active.description();
+        let (names, longest) = (&description.metadata, limits.attribute_bytes);
+        let metadata = metadata::given(names, &head.headers, &caller, longest)?;
         let read = request::text(route, head, body, (&self.bodies, &self.cors)).await?;
         let (text, reserved) = read;
         // Before the check: a repeated command gets its first answer, whatever the rules demand by
         // now.
-        let asked = (head, caller.subject());
+        let asked = Asked {
+            head,
+            caller: caller.subject(),
+            names,
+            metadata: &metadata,
+        };
         if let Some(first) = replied_before(&self.participant, route, asked, &text, claim).await? {
             let again = self.answered(route, (head, &caller), first).await;
             let mut again =
@@ -289,9 +307,7 @@ impl Service {
             replayed(&mut again);
             return Ok(Some(again));
         }
-        let limits = self.participant.limits();
         // The value is far larger than the text, so it is dropped before the turn.
-        let description = serving.active.description();
         let keyed = || -> Result<_, Problem> {
             let mut value = checked(route, &text, &self.bodies)?;
             let schema = description.command(&route.command);
@@ -301,8 +317,6 @@ impl Service {
             Ok((key, is_rewritten.then(|| value.to_string())))
         };
         let (key, rewritten) = self.large_bodies.with(text.len(), keyed).await?;
-        let metadata =
-            metadata::given(&description.metadata, &head.headers, limits.attribute_bytes)?;
         if let Some(key) = &key
             && events::are_wanted(&head.method, &head.headers)
         {
@@ -419,6 +433,10 @@ impl Service {
             (caller.clone(), traceparent),
         )
     }
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 fn too_many_wait() -> Problem {

@@ -7,7 +7,7 @@
 //!   [`dead_letters`] (dead letters), [`history`] (participants, generations), [`sample`];
 //!   [`readers`]: the pool
 //! - [`entry`]: the entry that one turn hands over to be committed; [`tally`]: its counts
-//! - [`idempotency`]: known keys of repeatable commands; [`parked_room`]: the bound on parked
+//! - [`idempotency`]: known keys of repeatable commands; [`fingerprint`]: their requests; [`parked_room`]: the bound on parked
 //!   messages
 //! - [`index`]: lists of aggregates
 //! - [`fault`]: faults, by consequence; [`condition`]: the condition of the store, and its log
@@ -28,6 +28,7 @@ pub mod dead_letters;
 pub mod engine;
 pub mod entry;
 pub mod fault;
+pub mod fingerprint;
 pub mod history;
 pub mod idempotency;
 pub mod index;
@@ -47,6 +48,7 @@ pub use condition::Condition;
 pub use engine::{Activation, Engine, NewGeneration, Stopped, Store};
 pub use entry::{CommitProgress, Handed, Taken};
 pub use fault::{StoreFault, StoreFaultKind};
+pub use fingerprint::Fingerprint;
 pub use idempotency::{Claim, FirstReply, IdempotencySettings, Known};
 pub use index::{Index, Page, Wanted};
 pub use list_changes::{ChangedItem, ChangesWanted, JournalPosition, ListChanges};

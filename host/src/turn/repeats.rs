@@ -9,7 +9,7 @@ use saga_core::worker::Replied;
 use tokio::sync::Semaphore;
 
 use super::participant::Participant;
-use crate::store::{Claim, FirstReply, Known, Store, StoreFault};
+use crate::store::{Claim, Fingerprint, FirstReply, Known, Store, StoreFault};
 
 /// Concurrent reads of the store, per participant. Further ones wait (invariant 9).
 const LOOKS: usize = 2;
@@ -50,12 +50,12 @@ impl Default for Lookups {
 impl Participant {
     /// Claims the idempotency key for a request with this fingerprint, or returns what is known of
     /// the key. If the caller stops waiting, nothing is claimed.
-    pub async fn meet(&self, key: String, fingerprint: [u8; 32]) -> Met {
+    pub async fn meet(&self, key: String, fingerprint: Fingerprint) -> Met {
         let shared = &self.shared;
         if let Some(gone) = shared.store.condition().loss() {
             return Met::StoreFailed(gone);
         }
-        match shared.store.claim(shared.row, &key, fingerprint) {
+        match shared.store.claim(shared.row, &key, fingerprint.bytes()) {
             Known::Claimed(claim) => Met::First(claim),
             Known::InUse => Met::InUse,
             Known::Full(most) => Met::Full(most),
@@ -100,8 +100,8 @@ impl Lookups {
     }
 }
 
-fn compare(first: FirstReply, fingerprint: &[u8; 32]) -> Met {
-    if first.fingerprint != fingerprint {
+fn compare(first: FirstReply, fingerprint: &Fingerprint) -> Met {
+    if !fingerprint.is_repeat_of(&first.fingerprint) {
         return Met::Reused;
     }
     match serde_json::from_str(&first.reply) {
@@ -109,6 +109,7 @@ fn compare(first: FirstReply, fingerprint: &[u8; 32]) -> Met {
             reply,
             key: first.aggregate,
             correlation: first.correlation,
+            seen: None,
         }),
         Err(error) => Met::StoreFailed(StoreFault(
             format!("the first reply can't be read: {error}").into(),

@@ -610,6 +610,11 @@ fn headers_claims_and_permissions() {
             "`authorization` carries secrets",
         ),
         (
+            |d| d.metadata = vec!["idempotency-key".into()],
+            "metadata",
+            "`idempotency-key` is for the host",
+        ),
+        (
             |d| d.metadata = vec!["a".into(), "a".into()],
             "metadata",
             "lists `a` twice",
@@ -635,4 +640,57 @@ fn headers_claims_and_permissions() {
             "permission `rooms close` has a space in it",
         ),
     ]);
+}
+
+#[test]
+fn headers_with_secrets_and_those_for_the_host_can_not_be_asked_for() {
+    let refused = |name: &str| {
+        let mut description = sound();
+        description.metadata = vec![name.to_owned()];
+        let found = problems(&description).into_iter();
+        found.map(|problem| problem.reason).collect::<String>()
+    };
+    for name in [
+        "proxy-authorization",
+        "set-cookie",
+        "x-api-key",
+        "apikey",
+        "x-goog-api-key",
+        "x-auth-token",
+        "x-amz-security-token",
+        "x-csrf-token",
+        "x-xsrf-token",
+        "x-forwarded-access-token",
+        "x-amzn-oidc-data",
+        "cf-access-jwt-assertion",
+        "x-hub-secret",
+    ] {
+        let said = refused(name);
+        assert!(said.contains("carries secrets"), "{name}: {said}");
+    }
+    for name in [
+        "host",
+        "connection",
+        "content-length",
+        "ce_id",
+        "ce_dataversion",
+        "traceparent",
+        "sec-fetch-site",
+        "access-control-request-method",
+    ] {
+        let said = refused(name);
+        assert!(said.contains("is for the host"), "{name}: {said}");
+    }
+    for name in [
+        "x-tenant",
+        "x-forwarded-user",
+        "user-agent",
+        "accept-language",
+        "ce_tenant",
+        "x-page-token",
+        "x-nosecret",
+        "secretariat",
+    ] {
+        assert_eq!(refused(name), "", "{name}");
+    }
 }

@@ -68,7 +68,7 @@ enum Way {
 
 /// The check of tokens.
 struct TokenCheck {
-    keys: Keys,
+    keys: Arc<Keys>,
     rules: TokenRules,
     refresh: Duration,
 }
@@ -137,6 +137,14 @@ impl Auth {
         matches!(self.way, Way::Headers(_))
     }
 
+    /// True if this header states a caller.
+    fn reads(&self, header: &str) -> bool {
+        match &self.way {
+            Way::Tokens(_) => false,
+            Way::Headers(proxy) => proxy.reads(header),
+        }
+    }
+
     /// The caller of a request; `None` if it shows none.
     async fn identify(&self, head: &Parts) -> Result<Option<Identity>, Problem> {
         match &self.way {
@@ -199,7 +207,7 @@ impl TokenCheck {
             true => Origin::Url((settings.keys_url.parse()).map_err(|_| "keys_url: is no URL")?),
         };
         Ok(Self {
-            keys: Keys::new(origin),
+            keys: Arc::new(Keys::new(origin)),
             rules: TokenRules {
                 issuer: settings.issuer.clone(),
                 audience: settings.audience.clone(),
@@ -226,7 +234,7 @@ impl TokenCheck {
         checked.map_err(|rejected| match rejected {
             Rejected::Invalid(reason) => refusals.invalid(&reason),
             Rejected::UnknownKey => {
-                refusals.invalid("the token is signed with a key that the issuer does not list")
+                refusals.invalid("the token is signed with a key that is none of those that were loaded from the issuer")
             }
         })
     }

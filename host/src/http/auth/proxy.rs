@@ -88,7 +88,7 @@ impl TrustedProxy {
         let permissions = optional(headers, self.permissions.as_ref())?;
         let claims = match (optional(headers, self.claims.as_ref())?, &self.claims) {
             (Some(text), Some(name)) => {
-                claims(text).ok_or_else(|| format!("the header {name} is no JSON object"))?
+                claims(text).map_err(|reason| format!("the header {name} {reason}"))?
             }
             _ => Map::new(),
         };
@@ -100,6 +100,13 @@ impl TrustedProxy {
             claims,
             expires: None,
         }))
+    }
+
+    /// True if this header is one of the statement; the name is in lower case.
+    pub(super) fn reads(&self, header: &str) -> bool {
+        let optional = [&self.permissions, &self.claims];
+        let mut names = optional.into_iter().flatten().chain([&self.subject]);
+        names.any(|name| name == header)
     }
 
     fn trusts(&self, peer: IpAddr) -> bool {
@@ -132,10 +139,10 @@ fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>,
         .ok_or_else(|| format!("the header {name} is not UTF-8 of at most {HEADER_BYTES} bytes"))
 }
 
-fn claims(text: &str) -> Option<Map<String, Value>> {
-    match json::parse(text) {
-        Ok(Value::Object(claims)) => Some(claims),
-        _ => None,
+fn claims(text: &str) -> Result<Map<String, Value>, String> {
+    match json::parse(text)? {
+        Value::Object(claims) => Ok(claims),
+        _ => Err("is no JSON object".into()),
     }
 }
 
@@ -187,6 +194,7 @@ mod tests {
     #[test]
     fn a_doubtful_statement_is_refused() {
         let (long, longer) = (vec![b'a'; 300], vec![b'a'; HEADER_BYTES + 1]);
+        let deep = [b'['; 2_000];
         for (sent, reason) in [
             (
                 &[
@@ -207,7 +215,15 @@ mod tests {
             ),
             (
                 &[("x-forwarded-user", b"ann"), ("x-claims", b"7")],
-                "is no JSON object",
+                "x-claims is no JSON object",
+            ),
+            (
+                &[("x-forwarded-user", b"ann"), ("x-claims", b"{")],
+                "x-claims is not JSON",
+            ),
+            (
+                &[("x-forwarded-user", b"ann"), ("x-claims", &deep)],
+                "x-claims is nested deeper than 127 levels",
             ),
             (
                 &[

@@ -326,6 +326,27 @@ fn documents_follow_a_swap() {
 }
 
 #[test]
+fn the_address_that_the_host_prints_leads_to_the_documents() {
+    let data = tempfile::tempdir().unwrap();
+    let host = Start::new(&["order"], data.path()).start();
+    let base = path_of(host.url("order"));
+    for path in ["", "/", "/?a=b"] {
+        let url = format!("{}{path}", host.url("order"));
+        for method in ["GET", "HEAD"] {
+            let sent = request(method, &url, &[], b"");
+            let location = sent.header("location").map(str::to_owned);
+            assert_eq!(
+                (sent.status, location),
+                (303, Some(format!("{base}/swagger-ui/"))),
+                "{path}"
+            );
+        }
+        let posted = request("POST", &url, &[("content-type", "application/json")], b"{}");
+        problem(&posted, 404, "no-such-route");
+    }
+}
+
+#[test]
 fn swagger_ui_is_served_whole_and_loads_nothing_from_elsewhere() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["order"], data.path()).start();

@@ -12,6 +12,7 @@ fn configured(data: &Path) -> Start {
     let path = data.join("chameleon.wasm");
     let build = Chameleon::new().with(json!({
         "claims": ["tenant"],
+        "metadata": ["x-forwarded-user", "x-forwarded-groups", "x-claims", "x-tenant"],
         "commands": [
             {"name": "tell", "method": "POST", "path": "/counters/{key}/tell"},
             {"name": "reset", "method": "DELETE", "path": "/counters/{key}", "requires": ["reset"]},
@@ -89,4 +90,28 @@ fn nobody_else_does() {
     for (method, path) in [("GET", "/counters/k"), ("DELETE", "/counters/k")] {
         problem(&ask(&host, method, path, &ann), 401, "caller-missing");
     }
+}
+
+#[test]
+fn rules_are_told_the_statement_of_a_trusted_proxy_only() {
+    let sent = [
+        ("x-forwarded-user", "ann"),
+        ("x-forwarded-groups", "reset"),
+        ("x-claims", "{}"),
+        ("x-tenant", "acme"),
+    ];
+    let told = |trusted: &str, sent: &[(&str, &str)]| {
+        let data = tempfile::tempdir().unwrap();
+        let host = configured(data.path())
+            .setting("http.auth.anonymous", "unrestricted")
+            .setting("http.auth.trusted_proxies", trusted)
+            .start();
+        let told = ask(&host, "POST", "/counters/k/tell", sent);
+        assert_eq!(told.status, 200, "{}", told.text());
+        told.json()["metadata"].clone()
+    };
+    assert_eq!(told("127.0.0.1, ::1", &sent), json!(sent));
+    assert_eq!(told("192.0.2.0/24", &sent), json!(sent[3..]));
+    // A proxy that names nobody states nothing: the rest may be the client's.
+    assert_eq!(told("127.0.0.1, ::1", &sent[1..]), json!(sent[3..]));
 }

@@ -401,6 +401,53 @@ fn a_repeat_gets_its_first_answer_under_rules_that_would_refuse_it() {
     assert_eq!(look(&host, "k")["count"], 1);
 }
 
+/// A build that tells what it was told, and asks for these headers.
+fn telling(version: &str, metadata: &[&str]) -> Chameleon {
+    Chameleon::new().version(version).with(json!({
+        "metadata": metadata,
+        "commands": [{"name": "tell", "method": "POST", "path": "/told/{key}"}],
+        "handle": {"tell": "tell"},
+    }))
+}
+
+#[test]
+fn the_headers_that_rules_ask_for_are_of_the_request() {
+    let data = tempfile::tempdir().unwrap();
+    let host = start_chameleon(data.path(), &telling("1.0.1", &["x-tenant"]));
+    let tell = |headers: &[(&str, &str)]| {
+        let own = [
+            ("content-type", "application/json"),
+            ("idempotency-key", "k"),
+        ];
+        let url = format!("{}/told/k", host.url("chameleon"));
+        request("POST", &url, &[&own, headers].concat(), b"")
+    };
+    let acme = [("x-tenant", "acme"), ("x-other", "1")];
+    let first = tell(&acme);
+    assert_eq!(first.json()["metadata"], json!([["x-tenant", "acme"]]));
+    replays(&tell(&acme), &first);
+    replays(&tell(&[("x-tenant", "acme"), ("x-other", "2")]), &first);
+    for other in [&[("x-tenant", "globex")][..], &[]] {
+        let detail = problem(&tell(other), 422, "idempotency-key-reused");
+        assert!(
+            detail.contains("other headers that the rules ask for"),
+            "{detail}"
+        );
+    }
+    // It is checked before it is compared.
+    problem(&tell(&[("x-tenant", "a\tb")]), 400, "bad-header");
+
+    // Which headers the first request would have had is not known any more.
+    for (version, metadata) in [("1.0.2", &["x-tenant", "x-other"][..]), ("1.0.3", &[])] {
+        swap(&host, &telling(version, metadata));
+        replays(&tell(&acme), &first);
+        replays(&tell(&[("x-tenant", "globex")]), &first);
+    }
+    swap(&host, &telling("1.0.4", &["x-tenant"]));
+    replays(&tell(&acme), &first);
+    problem(&tell(&[]), 422, "idempotency-key-reused");
+}
+
 /// Sends this until it is answered otherwise than that the key is in use.
 fn persist(send: impl Fn() -> Response) -> Response {
     loop {
