@@ -21,6 +21,12 @@ use serde_json::{Map, Value};
 
 use crate::reason::shorten;
 
+/// Most levels of arrays and objects within each other: serde_json's own bound.
+const DEEPEST: usize = 127;
+
+/// How serde_json's error of that bound begins.
+const TOO_DEEP: &str = "recursion limit exceeded";
+
 /// Reads a text that is one JSON value.
 ///
 /// # Errors
@@ -33,6 +39,11 @@ pub fn parse(text: &str) -> Result<Value, String> {
     value.map_err(|error| match error.classify() {
         // Names come from outside, and may be long.
         Category::Data => shorten(error.to_string()),
+        // The reader has no other word for it.
+        _ if error.to_string().starts_with(TOO_DEEP) => {
+            let (line, column) = (error.line(), error.column());
+            format!("is nested deeper than {DEEPEST} levels, at line {line} column {column}")
+        }
         _ => format!("is not JSON: {error}"),
     })
 }
@@ -215,8 +226,8 @@ mod tests {
             r#""\ud800""#,
             r#"{"\udc00":1}"#,
             "\"\u{0}\"",
-            &"[".repeat(200),
-            &format!("{}{}", "[".repeat(200), "]".repeat(200)),
+            &"[".repeat(127),
+            &format!("{}{}", "[".repeat(127), "]".repeat(127)),
         ] {
             let known = serde_json::from_str::<Value>(text);
             assert_eq!(
@@ -224,6 +235,15 @@ mod tests {
                 known.map_err(|error| format!("is not JSON: {error}")),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_nested_too_deep_is_refused_for_that() {
+        for (deep, column) in [("[".repeat(128), 128), (r#"{"a":"#.repeat(2_000), 636)] {
+            let refused = parse(&deep).unwrap_err();
+            let told = format!("is nested deeper than 127 levels, at line 1 column {column}");
+            assert_eq!(refused, told);
         }
     }
 

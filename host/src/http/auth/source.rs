@@ -2,7 +2,8 @@
 //! whose key id is unknown.
 //!
 //! If they can't be loaded, the last ones stay in use. Unknown key ids load them at most once
-//! within [`COOLDOWN`], whoever sends them (invariant 9).
+//! within [`COOLDOWN`], whoever sends them (invariant 9). One load is in flight at a time, on a task
+//! of its own: a request waits for its end, at most [`WAIT`], and never for another one.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use hyper::Uri;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +20,9 @@ use super::keys::{KeySet, SET_BYTES};
 
 /// Least time between two loads for unknown key ids.
 const COOLDOWN: Duration = Duration::from_secs(10);
+
+/// Longest time that a request waits for a load. The load goes on.
+const WAIT: Duration = Duration::from_secs(3);
 
 /// Longest time until the next load after one that failed.
 const RETRY: Duration = Duration::from_secs(10);
@@ -38,8 +43,34 @@ pub(super) enum Origin {
 pub(super) struct Keys {
     origin: Origin,
     present: Mutex<Loaded>,
-    /// The last load for an unknown key id. Locked during any load, so that one is in flight.
-    loading: tokio::sync::Mutex<Option<Instant>>,
+    loads: watch::Sender<Loads>,
+}
+
+/// The loads so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Loads {
+    is_loading: bool,
+    /// A request with an unknown key id waits for the one in flight.
+    is_awaited: bool,
+    /// The end of the last one that failed, or for which such a request had waited.
+    cooling: Option<Instant>,
+}
+
+/// The load in flight. It ends when this is dropped, however that comes.
+struct Flight(Arc<Keys>);
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let has_failed = self.0.present.lock().trouble.is_some();
+        self.0.loads.send_modify(|loads| {
+            let waited = std::mem::take(&mut loads.is_awaited);
+            loads.is_loading = false;
+            // Those who waited must not ask a slow issuer again, one after the other.
+            if waited || has_failed {
+                loads.cooling = Some(Instant::now());
+            }
+        });
+    }
 }
 
 #[derive(Default)]
@@ -55,7 +86,7 @@ impl Keys {
         Self {
             origin,
             present: Mutex::default(),
-            loading: tokio::sync::Mutex::default(),
+            loads: watch::Sender::default(),
         }
     }
 
@@ -82,32 +113,61 @@ impl Keys {
         }
     }
 
-    /// Loads the keys.
-    pub(super) async fn load(&self) {
-        let _loading = self.loading.lock().await;
-        self.load_now().await;
+    /// Loads the keys, after the end of the load in flight if there is one.
+    pub(super) async fn load(self: &Arc<Self>) {
+        while !self.begin(|_| true, false) {
+            self.ended().await;
+        }
+        self.ended().await;
     }
 
-    /// Newer keys than these, which lack the key id of a token; loads them if that is allowed.
-    pub(super) async fn newer_than(&self, known: &Arc<KeySet>) -> Option<Arc<KeySet>> {
-        let mut loading = self.loading.lock().await;
-        let is_newer = |set: &Arc<KeySet>| !Arc::ptr_eq(set, known);
-        // Another request has waited for the same keys.
-        if let Some(newer) = self.present().filter(is_newer) {
+    /// Newer keys than these, which lack the key id of a token: those of the load in flight, or of
+    /// another one if that is allowed.
+    pub(super) async fn newer_than(self: &Arc<Self>, known: &Arc<KeySet>) -> Option<Arc<KeySet>> {
+        let newer = || (self.present()).filter(|set| !Arc::ptr_eq(set, known));
+        // Another request may have waited for the same keys.
+        if let Some(newer) = newer() {
             return Some(newer);
         }
-        if loading.is_some_and(|last| last.elapsed() < COOLDOWN) {
-            return None;
+        let is_warm = |cooling: Option<Instant>| cooling.is_none_or(|at| at.elapsed() >= COOLDOWN);
+        self.begin(is_warm, true);
+        let _ = tokio::time::timeout(WAIT, self.ended()).await;
+        newer()
+    }
+
+    /// Begins a load; false if one is in flight, or if the last instant forbids it.
+    fn begin(
+        self: &Arc<Self>,
+        is_allowed: impl FnOnce(Option<Instant>) -> bool,
+        is_awaited: bool,
+    ) -> bool {
+        let mut begins = false;
+        self.loads.send_if_modified(|loads| {
+            begins = !loads.is_loading && is_allowed(loads.cooling);
+            loads.is_loading |= begins;
+            loads.is_awaited |= is_awaited && loads.is_loading;
+            false
+        });
+        if begins {
+            let flight = Flight(self.clone());
+            tokio::spawn(async move { flight.0.load_now().await });
         }
-        *loading = Some(Instant::now());
-        self.load_now().await;
-        // Those who waited meanwhile must not ask a slow issuer again, one after the other.
-        *loading = Some(Instant::now());
-        self.present().filter(is_newer)
+        begins
+    }
+
+    /// Waits for the end of the load in flight.
+    async fn ended(&self) {
+        let mut loads = self.loads.subscribe();
+        // The sender is alive.
+        let _ = loads.wait_for(|loads| !loads.is_loading).await;
     }
 
     /// Loads the keys regularly until `stop`.
-    pub(super) async fn keep_loading(&self, interval: Duration, stop: CancellationToken) {
+    pub(super) async fn keep_loading(
+        self: &Arc<Self>,
+        interval: Duration,
+        stop: CancellationToken,
+    ) {
         loop {
             let failed = self.present.lock().trouble.is_some();
             let pause = if failed {

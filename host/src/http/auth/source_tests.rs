@@ -4,8 +4,32 @@ use saga_testkit::tokens::{KeyServer, Signer, key_set};
 
 use super::*;
 
-fn keys_of(server: &KeyServer) -> Keys {
-    Keys::new(Origin::Url(server.url().parse().unwrap()))
+fn keys_at(url: &str) -> Arc<Keys> {
+    Arc::new(Keys::new(Origin::Url(url.parse().unwrap())))
+}
+
+fn keys_of(server: &KeyServer) -> Arc<Keys> {
+    keys_at(&server.url())
+}
+
+fn known() -> Arc<KeySet> {
+    let set = KeySet::parse(key_set(&[&Signer::es256("1")]).into_bytes());
+    Arc::new(set.unwrap())
+}
+
+/// An issuer that never answers, and its keys.
+fn silent_issuer() -> (tokio::net::TcpListener, Arc<Keys>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/keys", listener.local_addr().unwrap());
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    (listener, keys_at(&url))
+}
+
+/// Fails if the issuer was asked again.
+fn is_left_alone(issuer: tokio::net::TcpListener) {
+    let again = issuer.into_std().unwrap().accept();
+    assert_eq!(again.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }
 
 fn holds(keys: &Keys, id: &str) -> bool {
@@ -38,17 +62,54 @@ async fn an_unknown_key_id_loads_the_keys_once_within_the_cooldown() {
 async fn the_cooldown_begins_with_the_end_of_a_load() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/keys", listener.local_addr().unwrap());
-    let keys = Keys::new(Origin::Url(url.parse().unwrap()));
-    let known = KeySet::parse(key_set(&[&Signer::es256("1")]).into_bytes()).unwrap();
+    let keys = keys_at(&url);
     let issuer = std::thread::spawn(move || {
         let asked = listener.accept().unwrap();
         let broke_off = Instant::now();
         drop(asked);
         broke_off
     });
-    assert!(keys.newer_than(&Arc::new(known)).await.is_none());
-    let began = keys.loading.lock().await.unwrap();
+    assert!(keys.newer_than(&known()).await.is_none());
+    let began = keys.loads.borrow().cooling.unwrap();
     assert!(began >= issuer.join().unwrap());
+}
+
+#[tokio::test]
+async fn a_request_waits_a_few_seconds_at_most_for_an_issuer_that_never_answers() {
+    let (issuer, keys) = silent_issuer();
+    let (known, began) = (known(), Instant::now());
+    let (newer, asked) = tokio::join!(keys.newer_than(&known), issuer.accept());
+    assert!(newer.is_none());
+    assert!(
+        (WAIT..WAIT * 2).contains(&began.elapsed()),
+        "{:?}",
+        began.elapsed()
+    );
+    // The load goes on, and others wait for it as long.
+    assert!(keys.loads.borrow().is_loading);
+    drop(asked);
+    keys.ended().await;
+    let trouble = keys.missing().unwrap();
+    assert!(trouble.contains("broke off"), "{trouble}");
+    assert!(keys.newer_than(&known).await.is_none());
+    is_left_alone(issuer);
+}
+
+#[tokio::test]
+async fn a_request_waits_for_the_load_in_flight_and_for_no_other() {
+    let (issuer, keys) = silent_issuer();
+    let regular = tokio::spawn({
+        let keys = keys.clone();
+        async move { keys.load().await }
+    });
+    let asked = issuer.accept().await.unwrap();
+    let known = known();
+    // The request waits before the issuer breaks off.
+    let (newer, ()) = tokio::join!(keys.newer_than(&known), async { drop(asked) });
+    assert!(newer.is_none());
+    regular.await.unwrap();
+    assert!(keys.newer_than(&known).await.is_none());
+    is_left_alone(issuer);
 }
 
 #[tokio::test]
@@ -85,7 +146,7 @@ async fn keys_in_a_file_are_read_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("keys.json");
     std::fs::write(&path, key_set(&[&Signer::es256("1")])).unwrap();
-    let keys = Keys::new(Origin::File(path.clone()));
+    let keys = Arc::new(Keys::new(Origin::File(path.clone())));
     keys.load().await;
     assert!(holds(&keys, "1"));
     std::fs::write(&path, key_set(&[&Signer::es256("2")])).unwrap();

@@ -98,12 +98,13 @@ fn signed_claims(
         match decode::<Box<RawValue>>(token, &key.key, &validation(rules, header.alg)) {
             Ok(found) => {
                 let claims = json::parse(found.claims.get());
-                let Ok(Value::Object(claims)) = claims else {
-                    return Err("the claims of the token are no JSON object"
+                return match claims {
+                    Ok(Value::Object(claims)) => Ok(claims),
+                    Ok(_) => Err("the claims of the token are no JSON object"
                         .to_owned()
-                        .into());
+                        .into()),
+                    Err(reason) => Err(format!("the payload of the token {reason}").into()),
                 };
-                return Ok(claims);
             }
             // Another key without an id may fit.
             Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => {}

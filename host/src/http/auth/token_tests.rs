@@ -86,6 +86,34 @@ fn tokens_of_every_algorithm_name_their_caller() {
 }
 
 #[test]
+fn claims_that_are_nested_too_deep_are_refused_for_that() {
+    let signer = Signer::es256("a");
+    let token = |levels: usize| {
+        let mut claims = claims();
+        claims["deep"] = (0..levels).fold(json!(1), |value, _| Value::Array(vec![value]));
+        signer.token(&claims)
+    };
+    // Such a value is written with much of the stack, and read with little.
+    let deep = |levels| {
+        let write = || token(levels);
+        std::thread::scope(|scope| {
+            let builder = std::thread::Builder::new().stack_size(64 << 20);
+            builder.spawn_scoped(scope, write).unwrap().join().unwrap()
+        })
+    };
+    let keys = keys(&[&signer]);
+    // The claims are a level, too.
+    assert!(check(&deep(126), &keys).is_ok());
+    for levels in [127, 2_000] {
+        let Err(Rejected::Invalid(refused)) = check(&deep(levels), &keys) else {
+            panic!("{levels} levels are taken");
+        };
+        let told = "the payload of the token is nested deeper than 127 levels";
+        assert!(refused.starts_with(told), "{refused}");
+    }
+}
+
+#[test]
 fn a_token_can_not_choose_its_algorithm() {
     let keys = keys(&[&RSA]);
     let none = unsigned(&json!({"alg": "none", "kid": "rsa"}), &claims());

@@ -175,7 +175,7 @@ fn no_wrong_token_is_taken() {
         (Signer::es256(KEY_ID).token(&claims("ann")), "the signature"),
         (
             Signer::es256("unknown").token(&claims("ann")),
-            "does not list",
+            "none of those that were loaded",
         ),
         (token("pad", json!("x".repeat(12 << 10))), "it may have"),
         ("garbage".to_owned(), "can't be read"),

@@ -63,7 +63,7 @@ fn unreadable_records_become_dead_letters_and_others_are_decided() {
         (record(r#"{"code":["A"]}"#), "key at /code is an array"),
         (record(r#"{"code":""}"#), "key at /code is empty"),
         (record(&long_key), "over the limit of 512"),
-        (record(&deep), "value is not JSON"),
+        (record(&deep), "value is nested deeper than 127 levels"),
         (record("\0"), "value is not JSON"),
         (
             record(r#"{"code":"Z"}"#).key("Z").id("e-1"),
