@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::json;
+use crate::number::Decimal;
 
 /// Query parameters that every listing has.
 pub const OWN_PARAMETERS: [&str; 2] = ["limit", "cursor"];
@@ -81,6 +82,26 @@ impl FilterValue {
             Self::Text(text) => text.as_str().into(),
             Self::Integer(number) => (*number).into(),
             Self::Boolean(is_so) => (*is_so).into(),
+        }
+    }
+
+    /// True if the value at this pointer into a state is the wanted one.
+    #[must_use]
+    pub fn is_at(&self, pointer: &str, state: &Value) -> bool {
+        state
+            .pointer(pointer)
+            .is_some_and(|value| self.equals(value))
+    }
+
+    fn equals(&self, value: &Value) -> bool {
+        match self {
+            Self::Text(text) => value.as_str() == Some(text),
+            Self::Boolean(is_so) => value.as_bool() == Some(*is_so),
+            // Rules may have written it as 3.0.
+            Self::Integer(number) => {
+                value.is_number()
+                    && Decimal::of(&value.to_string()) == Decimal::of(&number.to_string())
+            }
         }
     }
 }

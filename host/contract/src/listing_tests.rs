@@ -91,3 +91,29 @@ fn values_that_a_schema_lists_can_be_told() {
         assert_eq!(told(schema), None, "{schema}");
     }
 }
+
+#[test]
+fn a_wanted_value_is_found_in_a_state() {
+    let state = json::parse(
+        r#"{"text":"3","number":3,"point":3.0,"half":3.5,"yes":true,"none":null,"in":[{"a/b":-7}],"big":12345678901234567890}"#,
+    )
+    .unwrap();
+    let text = || FilterValue::Text("3".into());
+    for (pointer, value, is_so) in [
+        ("/text", text(), true),
+        ("/number", text(), false),
+        ("/none", text(), false),
+        ("/missing", text(), false),
+        ("/number", FilterValue::Integer(3), true),
+        ("/point", FilterValue::Integer(3), true),
+        ("/half", FilterValue::Integer(3), false),
+        ("/text", FilterValue::Integer(3), false),
+        ("/in/0/a~1b", FilterValue::Integer(-7), true),
+        ("/big", FilterValue::Integer(i64::MAX), false),
+        ("/yes", FilterValue::Boolean(true), true),
+        ("/yes", FilterValue::Boolean(false), false),
+        ("/none", FilterValue::Boolean(false), false),
+    ] {
+        assert_eq!(value.is_at(pointer, &state), is_so, "{pointer} {value:?}");
+    }
+}

@@ -276,7 +276,7 @@ async fn read_state(participant: &Participant, key: String) -> Result<StateRead,
         Some(Answer::Quarantined(fault)) => Ok(StateRead::Unreadable(fault)),
         Some(Answer::StoreFailed(fault)) => Err(store_failed(&fault)),
         Some(Answer::TryLater(reason)) => Err(try_later(reason)),
-        Some(Answer::Broke(fault)) => Err(Problem::new(Kind::RulesBroke, fault.to_string())),
+        Some(Answer::Broke(fault, _)) => Err(Problem::new(Kind::RulesBroke, fault.to_string())),
         _ => Err(try_later("the state was not read in time".into())),
     }
 }

@@ -365,15 +365,10 @@ impl ListStream {
     async fn items(&self, list: &List<'_>, keys: &[String]) -> Result<Option<Vec<Item>>, Problem> {
         let participant = &self.watcher.participant;
         let (active, caller) = (&list.serving.active, &self.request.caller);
-        let answers = show(participant, active, list.route, caller, keys).await?;
-        let mut items = Vec::with_capacity(keys.len());
-        for (key, answer) in keys.iter().zip(answers) {
-            match Item::of(key, answer)? {
-                Item::Swapped => return Ok(None),
-                item => items.push(item),
-            }
-        }
-        Ok(Some(items))
+        let rules = (participant, active, list.route);
+        let items = show(rules, caller, &list.filters, keys).await?;
+        let is_swapped = items.iter().any(|item| matches!(item, Item::Swapped));
+        Ok((!is_swapped).then_some(items))
     }
 
     fn id(&self, stage: &ListStage, journal: JournalPosition) -> String {

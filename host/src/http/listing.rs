@@ -2,7 +2,7 @@
 //!
 //! Keys are chosen from committed state, on threads that may block. Each is then shown by a read
 //! turn of its own, so migration, caches and generations work as in any read. Aggregates that are
-//! removed meanwhile, or that the rules refuse to show, are left out; a fault of the rules on an
+//! removed or leave the list meanwhile, or that the rules refuse to show, are left out; a fault of the rules on an
 //! item is the page's problem, because a page without that item would hide it.
 //!
 //! Must not know: SQL, components, any participant by name. Invariant 9: bounded are the items and
@@ -13,6 +13,8 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
+use saga_contract::json;
+use saga_contract::listing::FilterValue;
 use saga_contract::reason::shorten;
 use saga_core::message::Origin;
 use saga_core::outcome::Reply;
@@ -106,9 +108,10 @@ impl Lists {
             last: None,
         };
         for keys in page.keys.chunks(AT_ONCE) {
-            let answers = show(participant, active, route, caller, keys).await?;
-            for (key, answer) in keys.iter().zip(answers) {
-                let is_known = shown.take(key, answer)?;
+            let rules = (participant, active, route);
+            let items = show(rules, caller, &asked.filters, keys).await?;
+            for (key, item) in keys.iter().zip(items) {
+                let is_known = shown.take(key, item)?;
                 if !is_known {
                     return Ok(None);
                 }
@@ -186,15 +189,16 @@ fn committed<T>(
     })
 }
 
-/// Shows these aggregates; the answers are in the order of the keys.
+/// Shows these aggregates, in the order of the keys. One whose state was changed since the keys
+/// were chosen, so that the filters don't hold any more, is left out.
 pub(super) async fn show(
-    participant: &Arc<Participant>,
-    active: &Arc<Active>,
-    route: &ListingRoute,
+    (participant, active, route): (&Arc<Participant>, &Arc<Active>, &ListingRoute),
     caller: &RequestCaller,
+    filters: &[(String, FilterValue)],
     keys: &[String],
-) -> Result<Vec<Answer>, Problem> {
+) -> Result<Vec<Item>, Problem> {
     let mut turns = JoinSet::new();
+    let filters: Arc<[_]> = filters.into();
     let told = caller.told(&active.description().claims);
     for (place, key) in keys.iter().enumerate() {
         let participant = participant.clone();
@@ -211,24 +215,44 @@ pub(super) async fn show(
             claim: None,
             reserved: None,
         };
-        turns.spawn(async move { (place, participant.command(call).await) });
+        let (filters, key) = (filters.clone(), key.clone());
+        turns.spawn(async move {
+            let answer = participant.command(call).await;
+            let item = answer.map_err(Problem::from);
+            (
+                place,
+                item.and_then(|answer| Item::of(&key, answer, &filters)),
+            )
+        });
     }
-    let mut answers: Vec<_> = keys.iter().map(|_| None).collect();
+    let mut items: Vec<_> = keys.iter().map(|_| None).collect();
     while let Some(turn) = turns.join_next().await {
-        let (place, answer) = turn.map_err(|error| try_later(error.to_string()))?;
-        if let Some(slot) = answers.get_mut(place) {
-            *slot = Some(answer?);
+        let (place, item) = turn.map_err(|error| try_later(error.to_string()))?;
+        if let Some(slot) = items.get_mut(place) {
+            *slot = Some(item?);
         }
     }
-    let answers: Option<_> = answers.into_iter().collect();
-    answers.ok_or_else(stopping)
+    let items: Option<_> = items.into_iter().collect();
+    items.ok_or_else(stopping)
+}
+
+/// True if all filters hold for the state that a read saw.
+fn hold(filters: &[(String, FilterValue)], seen: Option<&str>) -> bool {
+    if filters.is_empty() {
+        return true;
+    }
+    let state = seen.and_then(|state| json::parse(state).ok());
+    state.is_some_and(|state| {
+        let mut filters = filters.iter();
+        filters.all(|(pointer, value)| value.is_at(pointer, &state))
+    })
 }
 
 /// How an item of a list is shown.
 pub(super) enum Item {
     /// JSON text.
     Shown(String),
-    /// Not: it was removed, or the rules refuse to show it.
+    /// Not: it was removed, it has left the list, or the rules refuse to show it.
     LeftOut,
     /// The rules were swapped: it must be asked for again.
     Swapped,
@@ -237,21 +261,24 @@ pub(super) enum Item {
 }
 
 impl Item {
-    /// The item of this key, by the answer of the read.
-    pub(super) fn of(key: &str, answer: Answer) -> Result<Self, Problem> {
-        let (kind, fault) = match answer {
+    /// The item of this key in a list with these filters, by the answer of the read.
+    fn of(key: &str, answer: Answer, filters: &[(String, FilterValue)]) -> Result<Self, Problem> {
+        let (kind, told) = match answer {
             Answer::Replied(replied) => {
+                let is_in = hold(filters, replied.seen.as_deref());
                 return Ok(match replied.reply {
+                    Reply::Done(_) | Reply::Pending(_) if !is_in => Self::LeftOut,
                     Reply::Done(item) | Reply::Pending(item) => Self::Shown(item),
                     Reply::Refused(_) => Self::LeftOut,
                 });
             }
             Answer::CheckAgain(_) => return Ok(Self::Swapped),
-            Answer::Broke(fault) => (Kind::RulesBroke, fault),
-            Answer::Quarantined(fault) => (Kind::Quarantined, fault),
+            Answer::Broke(fault, id) => (Kind::RulesBroke, reply::broken(&fault, &id)),
+            Answer::Quarantined(fault) => (Kind::Quarantined, reply::unreadable(&fault)),
             Answer::Malformed(reason) => {
                 let detail = format!("malformed: {reason}");
-                (Kind::RulesBroke, Fault::new(FaultKind::BadOutput, detail))
+                let fault = Fault::new(FaultKind::BadOutput, detail);
+                (Kind::RulesBroke, fault.to_string())
             }
             Answer::TryLater(reason) => return Err(try_later(reason)),
             Answer::StoreFailed(fault) => return Err(reply::store_failed(&fault)),
@@ -259,17 +286,17 @@ impl Item {
             Answer::StateRead(_) => return Ok(Self::LeftOut),
         };
         let key = shorten(key.to_owned());
-        let detail = format!("the rules broke on the item of key `{key}`: {fault}");
+        let detail = format!("the rules broke on the item of key `{key}`: {told}");
         Ok(Self::Fault(Problem::new(kind, detail)))
     }
 }
 
 impl Shown {
-    /// Adds the answer for one item; false if the rules were swapped, so that the page must be made
+    /// Adds one item; false if the rules were swapped, so that the page must be made
     /// again.
-    fn take(&mut self, key: &str, answer: Answer) -> Result<bool, Problem> {
+    fn take(&mut self, key: &str, item: Item) -> Result<bool, Problem> {
         self.last = Some(key.to_owned());
-        match Item::of(key, answer)? {
+        match item {
             Item::Shown(item) => {
                 self.bytes += item.len();
                 self.items.push(item);

@@ -3,7 +3,7 @@
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, StatusCode};
 use saga_core::outcome::Reply;
-use saga_core::rules::Fault;
+use saga_core::rules::{Fault, FaultKind};
 
 use super::answer::{Answered, json_response};
 use super::problem::{Problem, try_later};
@@ -25,8 +25,9 @@ pub(super) fn replied(answer: Answer) -> Result<Replied, Problem> {
         Answer::Blocked => blocked(),
         // The answer of a migration, which no client can ask for.
         Answer::StateRead(_) => try_later("only the state was read".into()),
-        Answer::Broke(fault) => {
-            let detail = format!("the rules broke and nothing was changed: {fault}");
+        Answer::Broke(fault, id) => {
+            let told = broken(&fault, &id);
+            let detail = format!("the rules broke and nothing was changed: {told}");
             Problem::new(Kind::RulesBroke, detail)
         }
     })
@@ -38,6 +39,7 @@ pub(super) fn response(route: &Route, answer: Answer) -> Result<Answered, Proble
         reply,
         key,
         correlation,
+        seen: _,
     } = replied(answer)?;
     let (body, settled) = match reply {
         Reply::Done(body) => (body, true),
@@ -72,10 +74,33 @@ pub(super) fn response(route: &Route, answer: Answer) -> Result<Answered, Proble
     Ok(response)
 }
 
+/// What clients are told of a fault on the message of this id. The text of a trap shows the inside
+/// of the rules and perhaps data, so it is for the log.
+pub(super) fn broken(fault: &Fault, id: &str) -> String {
+    match fault.kind {
+        FaultKind::Trap => {
+            format!("{}: the host's log has the reason with id={id}", fault.kind)
+        }
+        _ => fault.to_string(),
+    }
+}
+
+/// The same where the rules can't read the state of an aggregate.
+pub(super) fn unreadable(fault: &Fault) -> String {
+    match fault.kind {
+        FaultKind::Trap => format!(
+            "{}: the host's log has the reason, and its operator is shown it with the quarantined aggregate",
+            fault.kind
+        ),
+        _ => fault.to_string(),
+    }
+}
+
 /// The problem of an aggregate whose state can't be read.
 pub(super) fn quarantined(fault: &Fault) -> Problem {
+    let told = unreadable(fault);
     let detail = format!(
-        "the rules can't read the state of this aggregate, and nothing was changed: {fault}"
+        "the rules can't read the state of this aggregate, and nothing was changed: {told}"
     );
     Problem::new(Kind::Quarantined, detail).retry_after(60)
 }

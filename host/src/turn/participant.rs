@@ -275,10 +275,9 @@ impl Participant {
             None => match self.next_key() {
                 Some(number) => (number.to_string(), Some(number)),
                 None => {
-                    return Ok(Answer::Broke(Fault::new(
-                        FaultKind::BadOutput,
-                        "all 64-bit keys have been given out",
-                    )));
+                    let detail = "all 64-bit keys have been given out";
+                    let fault = Fault::new(FaultKind::BadOutput, detail);
+                    return Ok(Answer::Broke(fault, String::new()));
                 }
             },
         };

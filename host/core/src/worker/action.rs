@@ -1,5 +1,6 @@
 //! The inputs, questions and actions of a worker.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::host::{Bound, HostTypes};
@@ -179,6 +180,8 @@ pub struct Replied {
     pub key: String,
     /// Id shared by all messages of the saga.
     pub correlation: String,
+    /// The state that a read saw, in the current shape; none for a command.
+    pub seen: Option<Arc<str>>,
 }
 
 /// An answer for a client.
@@ -194,8 +197,8 @@ pub enum WorkerAnswer<F> {
     CheckAgain(String),
     /// Not now; the client may retry.
     TryLater(String),
-    /// The rules broke.
-    Broke(Fault),
+    /// The rules broke on the message of this id.
+    Broke(Fault, String),
     /// The rules can't read the state of the aggregate.
     Quarantined(Fault),
     /// An earlier message of the aggregate is a dead letter, and later ones wait behind it.

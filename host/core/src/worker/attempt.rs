@@ -62,9 +62,18 @@ pub(super) enum Attempted<H: HostTypes> {
     /// The rules can read the state, if there is one; with the migrated state if it is stored in an
     /// older shape.
     StateRead(Option<Arc<str>>),
-    /// The reply to a read, and the ticket of the entry that last changed the state it saw.
-    Read(Reply, u64),
+    /// The reply to a read.
+    Read(ReadReply),
     Undecided(Undecided<H>),
+}
+
+/// The reply to a read.
+pub(super) struct ReadReply {
+    pub(super) reply: Reply,
+    /// The state that it saw.
+    pub(super) seen: Option<Arc<str>>,
+    /// The ticket of the entry that last changed that state.
+    pub(super) ticket: u64,
 }
 
 /// The decision on a message.
@@ -271,7 +280,13 @@ impl<H: HostTypes> Worker<H> {
         };
         if is_read {
             let reply = settle::read_reply(terms, &envelope.message.name, outcome)?;
-            return Ok(Attempted::Read(reply, attempt.known.ticket));
+            return Ok(Attempted::Read(ReadReply {
+                reply,
+                seen: (attempt.migrated.as_ref())
+                    .or(attempt.known.state.as_ref())
+                    .cloned(),
+                ticket: attempt.known.ticket,
+            }));
         }
         let before = Before {
             state: attempt.state(),

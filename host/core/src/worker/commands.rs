@@ -1,7 +1,7 @@
 //! The turns of clients, commands and reads: their decisions and answers.
 
 use super::action::{Action, End, ReadAnswer, Replied, WorkerAnswer, WorkerReport};
-use super::attempt::{Decided, Undecided};
+use super::attempt::{Decided, ReadReply, Undecided};
 use super::host::{ActiveRules, Defect, HostTypes};
 use super::turn::CommandTurn;
 use super::{TurnSubject, Worker};
@@ -94,6 +94,7 @@ impl<H: HostTypes> Worker<H> {
                 reply,
                 key: message.key.clone(),
                 correlation: message.correlation,
+                seen: None,
             });
             commit.client = Some((turn.client, answer));
         }
@@ -109,9 +110,14 @@ impl<H: HostTypes> Worker<H> {
     pub(super) fn read_decided(
         &mut self,
         turn: CommandTurn<H>,
-        (reply, ticket): (Reply, u64),
+        read: ReadReply,
         actions: &mut Vec<Action<H>>,
     ) {
+        let ReadReply {
+            reply,
+            seen,
+            ticket,
+        } = read;
         let message = turn.envelope.message;
         let end = match reply {
             Reply::Refused(_) => End::Refused,
@@ -123,6 +129,7 @@ impl<H: HostTypes> Worker<H> {
             reply,
             key: message.key,
             correlation: message.correlation,
+            seen,
         });
         if ticket <= self.settled {
             actions.push(Action::Answer(turn.client, answer, Some(end)));
@@ -173,8 +180,9 @@ impl<H: HostTypes> Worker<H> {
             }
             Undecided::Broke(fault) => {
                 let (name, id) = (message.name.clone(), message.id.clone());
-                actions.push(Action::Report(WorkerReport::Broke(name, id, fault.clone())));
-                (End::Fault, Some(Verdict::Fault), WorkerAnswer::Broke(fault))
+                let answer = WorkerAnswer::Broke(fault.clone(), id.clone());
+                actions.push(Action::Report(WorkerReport::Broke(name, id, fault)));
+                (End::Fault, Some(Verdict::Fault), answer)
             }
             Undecided::NotMigrated(fault) => (
                 End::Fault,

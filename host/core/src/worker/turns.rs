@@ -323,9 +323,9 @@ impl<H: HostTypes> Worker<H> {
                     | TurnSubject::Key(..) => {}
                 };
             }
-            Attempted::Read(reply, ticket) => {
+            Attempted::Read(read) => {
                 if let TurnSubject::Read(turn) = subject {
-                    self.read_decided(*turn, (reply, ticket), actions);
+                    self.read_decided(*turn, read, actions);
                 }
                 return;
             }

@@ -130,7 +130,7 @@ pub(crate) fn told(answer: WorkerAnswer<()>) -> Answer {
         WorkerAnswer::StateRead(_) => Answer::StateRead,
         WorkerAnswer::Malformed(_) => Answer::Malformed,
         WorkerAnswer::CheckAgain(_) | WorkerAnswer::TryLater(_) => Answer::TryLater,
-        WorkerAnswer::Broke(_) => Answer::Broke,
+        WorkerAnswer::Broke(..) => Answer::Broke,
         WorkerAnswer::Quarantined(_) => Answer::Quarantined,
         WorkerAnswer::Blocked => Answer::Blocked,
         WorkerAnswer::StoreFailed(()) => Answer::StoreFailed,

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
 use crate::booking::add_room;
 use crate::builds::Build;
-use crate::chameleon::{Chameleon, count, serve, swap};
+use crate::chameleon::{Chameleon, count, serve, swap, swap_with};
 use crate::decider::{self, decide};
 use crate::expect::problem;
 use crate::store_file::execute;
@@ -310,6 +311,85 @@ fn counters(settings: Value) -> Chameleon {
 
 fn counters_url(host: &Host, query: &str) -> String {
     format!("{}/counters{query}", host.url("chameleon"))
+}
+
+/// A list of what is stored, by a member.
+fn by_member(settings: Value) -> Chameleon {
+    counters(settings).with(json!({
+        "commands": [
+            {"name": "put", "method": "PUT", "path": "/counters/{key}", "request": {"type": "object"}},
+            {"name": "look", "method": "GET", "path": "/counters/{key}", "kind": "read"},
+        ],
+        "handle": {"put": "store"},
+    }))
+}
+
+fn put(host: &Host, key: usize, by: &str) {
+    let path = format!("/counters/{key}");
+    let put = host.send("chameleon", "PUT", &path, &json!({"by": by}).to_string());
+    assert_eq!(put.status, 200, "{}", put.text());
+}
+
+#[test]
+fn an_item_that_has_left_the_list_by_the_time_it_is_shown_is_not_shown() {
+    const ITEMS: usize = 300;
+    let data = tempfile::tempdir().unwrap();
+    let host = serve(data.path(), &by_member(json!({})));
+    let mut stream = Stream::open(&counters_url(&host, "?by=in"));
+    until(&mut stream, "listed");
+    let enough = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for client in 0..4 {
+            let (host, enough) = (&host, &enough);
+            scope.spawn(move || {
+                for number in (0..).take_while(|_| !enough.load(Ordering::Relaxed)) {
+                    let key = client * 1_000 + number % 8;
+                    put(host, key, "in");
+                    put(host, key, "out");
+                }
+            });
+        }
+        let mut outside = Vec::new();
+        for _ in 0..ITEMS {
+            let item = until(&mut stream, "item");
+            if item.data["item"]["by"] != "in" {
+                outside.push(item);
+            }
+        }
+        enough.store(true, Ordering::Relaxed);
+        assert!(
+            outside.is_empty(),
+            "{} of {ITEMS}: {:?}",
+            outside.len(),
+            outside[0]
+        );
+    });
+    // What stays is shown, and what has left is told.
+    put(&host, 9_999, "in");
+    while until(&mut stream, "item").data["key"] != "9999" {}
+    put(&host, 9_999, "out");
+    while until(&mut stream, "gone").data["key"] != "9999" {}
+}
+
+#[test]
+fn an_item_that_leaves_the_list_by_its_migration_is_in_no_page_and_no_stream() {
+    let data = tempfile::tempdir().unwrap();
+    let host = serve(data.path(), &by_member(json!({})));
+    for (path, by, old) in [("/counters/k", "in", "out"), ("/counters/l", "in", "in")] {
+        let state = json!({"by": by, "old": old}).to_string();
+        assert_eq!(host.send("chameleon", "PUT", path, &state).status, 200);
+    }
+    let renamed = json!({"rename": {"by": "former", "old": "by"}});
+    let next = json!({"version": "2.0.0", "state": {"version": 2, "oldest_readable": 1}, "migrate": renamed});
+    swap_with(&host, &by_member(next), "allow-breaking=true");
+    let page = host.get("chameleon", "/counters?by=in").json();
+    assert_eq!(
+        page["items"],
+        json!([{"former": "in", "by": "in"}]),
+        "{page}"
+    );
+    let mut stream = Stream::open(&counters_url(&host, "?by=in"));
+    assert_eq!(told(&mut stream, 3), ["begin", "item l", "listed"]);
 }
 
 #[test]

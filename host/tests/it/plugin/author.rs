@@ -140,8 +140,8 @@ fn the_crate_of_the_readme_passes_its_test_and_traps_where_its_arithmetic_overfl
         )
     };
     assert_eq!(restock(2).text(), "3");
-    let detail = broke(&restock(u32::MAX), "trap");
-    assert!(detail.contains("attempt to add with overflow"), "{detail}");
+    broke(&restock(u32::MAX), "trap");
+    host.log_until("attempt to add with overflow");
     assert_eq!(host.get("library", "/books/1").text(), "3");
     assert!(host.stop().success());
 }

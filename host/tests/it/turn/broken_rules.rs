@@ -106,6 +106,26 @@ fn a_read_that_breaks_the_rules_changes_nothing() {
 }
 
 #[test]
+fn the_text_of_a_trap_is_in_the_log_under_the_id_that_the_client_is_told() {
+    let data = tempfile::tempdir().unwrap();
+    let host = Start::new(&["mischief"], data.path()).start();
+    assert_eq!(count(&host, "k"), 1);
+    for answer in [
+        act(&host, "k", &json!({"do": "trap"})),
+        host.get("mischief", "/acts/k/trap"),
+    ] {
+        let detail = broke(&answer, "trap");
+        let told =
+            "the rules broke and nothing was changed: trap: the host's log has the reason with id=";
+        let id = detail.strip_prefix(told).unwrap();
+        host.log_until(&format!("id={id}"));
+        let log = host.log();
+        let line = log.lines().find(|line| line.contains(id)).unwrap();
+        assert!(line.contains("wasm"), "{line}");
+    }
+}
+
+#[test]
 fn refusals_and_undecided_messages_are_no_faults() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["mischief"], data.path()).start();
