@@ -49,7 +49,7 @@ where
 {
     let description = convert::description(native::Rules::<P>::new().describe());
     let given = config.participants.get(name).map(|own| own.rules.clone());
-    let settings = rule_settings::effective(&description, &given.unwrap_or_default());
+    let settings = rule_settings::effective(&description, &given.unwrap_or_default().into());
     Ok(Arc::new(Native::<P> {
         settings: settings.map_err(|reasons| StartError::Component(reasons.join("; ")))?,
         schemas: DeclaredOutputs::of(&description),

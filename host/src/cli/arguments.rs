@@ -170,7 +170,7 @@ pub(super) fn topic(text: &str) -> Result<String, String> {
 }
 
 /// A setting and its value.
-fn value(text: &str) -> Result<(String, String), String> {
+pub(super) fn value(text: &str) -> Result<(String, String), String> {
     pair(text, "NAME=VALUE")
 }
 
@@ -185,7 +185,7 @@ fn address(text: &str) -> Result<(String, String), String> {
 }
 
 /// Reads a name and a value.
-pub(super) fn pair(text: &str, form: &str) -> Result<(String, String), String> {
+fn pair(text: &str, form: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => {
             Ok((name.to_owned(), value.to_owned()))

@@ -7,7 +7,7 @@ use clap::Args;
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
-use super::arguments::{pair, topic};
+use super::arguments::{self, topic};
 use super::dead_letters::user;
 use super::operate::{HostAddress, find, token};
 use super::reply::{CommandFailure, shown};
@@ -35,7 +35,7 @@ pub(crate) struct PublishArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     event_version: Option<u32>,
     /// A header that the rules ask for; may be repeated
-    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = arguments::value)]
     headers: Vec<(String, String)>,
     /// Key of the record, which decides its partition [default: the key of the aggregate that takes it]
     #[arg(long, value_name = "KEY")]

@@ -380,7 +380,7 @@ mod tests {
                 "setting `rate`: -1e+400 is out of range: give a number from -1.79",
             ),
         ] {
-            let told = effective(&clerk, &given(json::parse(text).unwrap())).unwrap_err();
+            let told = effective(&clerk, &given(json::parse(text).unwrap()).into()).unwrap_err();
             assert!(told.len() == 1 && told[0].starts_with(says), "{told:?}");
         }
     }
@@ -388,7 +388,7 @@ mod tests {
     #[test]
     fn rules_get_integers_in_the_notation_of_integers() {
         let given = given(json::parse(r#"{"patience": 9.0}"#).unwrap());
-        let told = effective(&patient(), &given).unwrap();
+        let told = effective(&patient(), &given.into()).unwrap();
         assert!(
             told.contains(r#""patience":9"#) && !told.contains("9.0"),
             "{told}"
@@ -396,7 +396,7 @@ mod tests {
         let schema = json!({"type": "object", "properties": {"count": {"type": "integer"}}});
         let clerk = described(Some((schema, json!({"count": 3}))));
         let zero = json::parse(r#"{"count": -0}"#).unwrap();
-        let told = effective(&clerk, zero.as_object().unwrap()).unwrap();
+        let told = effective(&clerk, &zero.as_object().unwrap().clone().into()).unwrap();
         assert_eq!(told, r#"{"count":0}"#);
     }
 }
