@@ -107,7 +107,11 @@ fn a_new_project_passes_its_tests_and_is_served() {
         host.post("loan", "/reservations/1/payment", &paid).status,
         200
     );
-    assert_eq!(host.get("loan", "/reservations/1").json()["isPaid"], true);
+    let shown = host.get("loan", "/reservations/1").json();
+    assert_eq!(
+        (&shown["reservation"], &shown["isPaid"]),
+        (&json!(1), &json!(true))
+    );
     let wrong = json!({"isPaid": true, "amountCents": 1});
     assert_eq!(
         host.post("loan", "/reservations/1/payment", &wrong).status,
@@ -121,6 +125,7 @@ fn a_new_project_passes_its_tests_and_is_served() {
     let listed = host
         .get("loan", "/reservations?guest=Ann&status=released")
         .json();
+    assert_eq!(listed["items"][0], shown, "an item tells its key");
     assert_eq!(
         listed["items"].as_array().map(Vec::len),
         Some(1),

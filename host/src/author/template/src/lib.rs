@@ -15,7 +15,7 @@
 pub mod messages;
 
 use messages::{MoneyAsked, Payment, PaymentReported, Reservation, Reserve, Reserved};
-use messages::{SeatReleased, Settings, Status};
+use messages::{SeatReleased, Settings, Shown, Status};
 use saga_sdk::{Command, Contract, Decision, EventType, Listing, Method, Participant};
 use saga_sdk::{Refusal, RefusalType, Subscription, TimeSpan, Timer, Turn};
 
@@ -219,8 +219,12 @@ fn overdue(reservation: Reservation, (): (), turn: &Turn<u64>) -> Decision<Reser
     }
 }
 
-fn show(reservation: &Reservation, _: &Turn<u64>) -> Reservation {
-    reservation.clone()
+/// A list shows its items by this too, so the key must be in it.
+fn show(reservation: &Reservation, turn: &Turn<u64>) -> Shown {
+    Shown {
+        reservation: *turn.key(),
+        content: reservation.clone(),
+    }
 }
 
 fn released(reservation: Reservation, turn: &Turn<u64>) -> Decision<Reservation> {

@@ -20,6 +20,16 @@ pub struct Reservation {
     pub is_paid: bool,
 }
 
+/// A reservation as clients see it, alone and in the list. The number is its key, which the state does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Shown {
+    /// Number of the reservation.
+    pub reservation: u64,
+    /// What it says.
+    #[serde(flatten)]
+    pub content: Reservation,
+}
+
 /// How far a reservation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -1,7 +1,7 @@
 //! The rules, given/when/then.
 
 use __crate__::messages::{MoneyAsked, Payment, PaymentReported, Reservation, Reserve, Reserved};
-use __crate__::messages::{SeatReleased, Settings, Status};
+use __crate__::messages::{SeatReleased, Settings, Shown, Status};
 use __crate__::{ALREADY_RELEASED, PAYMENT_ASKED, PAYMENT_DUE, PAYMENT_REPORTED};
 use __crate__::{REFUND_ASKED, SEAT_RELEASED, WRONG_AMOUNT};
 
@@ -179,6 +179,17 @@ fn a_report_that_makes_no_sense_is_turned_down() {
     given_nothing::<__Name__Service>()
         .when_command("cancel", &())
         .refused(NOT_FOUND);
+}
+
+#[test]
+fn a_reservation_is_shown_with_its_number() {
+    given::<__Name__Service>(awaiting())
+        .key(7)
+        .when_command("get-reservation", &())
+        .replied_pending(&Shown {
+            reservation: 7,
+            content: awaiting(),
+        });
 }
 
 /// Keep a state of each released version here: then a change that can't read it fails.
