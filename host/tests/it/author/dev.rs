@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -20,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 struct Dev {
     child: Child,
     said: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
     read: usize,
 }
 
@@ -45,7 +47,7 @@ impl Dev {
         let mut child = command.spawn().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let (out, all) = (child.stdout.take().unwrap(), said.clone());
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
                 let mut said = all.lock();
                 said.push_str(&line);
@@ -55,6 +57,7 @@ impl Dev {
         Self {
             child,
             said,
+            reader,
             read: 0,
         }
     }
@@ -63,16 +66,16 @@ impl Dev {
     fn until(&mut self, text: &str) -> String {
         let start = Instant::now();
         loop {
+            // Before the look at what it said, which is all then.
+            let is_over = self.reader.is_finished();
             let said = self.said.lock().clone();
             if let Some(at) = said[self.read..].find(text) {
                 let end = self.read + at + text.len();
                 let begin = std::mem::replace(&mut self.read, end);
                 return said[begin..end].to_owned();
             }
-            assert!(
-                start.elapsed() < PATIENCE,
-                "it does not say `{text}`:\n{said}"
-            );
+            let is_over = is_over || start.elapsed() > PATIENCE;
+            assert!(!is_over, "it does not say `{text}`:\n{said}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -325,7 +328,7 @@ fn settings_of_rules_and_other_participants_follow_their_files() {
     );
     assert!(said.contains("chameleon 1.2.0 "), "{said}");
     assert_eq!(version(&dev), "1.2.0");
-    std::fs::write(&settings, first.replace("# listen", "listen")).unwrap();
+    std::fs::write(&settings, format!("drain_seconds = 9\n{first}")).unwrap();
     let said = dev.until("done in");
     assert!(
         said.contains("takes at its next start") && said.contains("is active, was"),

@@ -173,11 +173,7 @@ fn a_project_without_its_source_is_told_what_is_missing() {
 #[test]
 fn a_contract_that_is_wrong_is_told_once_before_the_tests() {
     let project = Project::new();
-    project.edit(
-        "src/lib.rs",
-        "\"/reservations/{reservation}/cancel\"",
-        "\"/reservations/{other}/cancel\"",
-    );
+    project.edit("src/lib.rs", "\"/guest\")", "\"/gast\")");
     let (code, out, err) = call(&mut project.saga("test"));
     assert_eq!(code, 65, "{out}{err}");
     assert!(err.contains("refused (description): "), "{err}");
