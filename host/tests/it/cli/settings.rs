@@ -204,15 +204,15 @@ fn a_bad_value_is_refused_whichever_way_it_is_given() {
     for (arguments, expected) in [
         (
             vec!["run", "--plugin", "customer"],
-            "is not of the form NAME=VALUE",
+            "is not of the form NAME=PATH",
         ),
         (
             vec!["run", "--plugin", "=x.wasm"],
-            "is not of the form NAME=VALUE",
+            "is not of the form NAME=PATH",
         ),
         (
             vec!["run", "--plugin", "customer="],
-            "is not of the form NAME=VALUE",
+            "is not of the form NAME=PATH",
         ),
         (
             vec![
