@@ -242,7 +242,7 @@ fn a_start_with_apply_checks_the_file_like_a_swap() {
         ),
         (
             with(json!({"state": {"version": 2}})),
-            "the store holds states of chameleon of version 1 to 1",
+            "the store holds states of chameleon of version 1",
         ),
         (
             with(json!({"commands": []})),
