@@ -43,7 +43,7 @@ pub(super) fn check(headers: &BTreeMap<String, String>) -> Result<(), Problem> {
             return refused(detail);
         }
         let is_it = |other: &&str| other.eq_ignore_ascii_case(name);
-        if named.iter().chain(&WRITTEN).any(|other| is_it(other)) {
+        if named.iter().chain(&WRITTEN).any(is_it) {
             return refused(reserved(name));
         }
         if seen.iter().any(is_it) {
