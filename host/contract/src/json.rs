@@ -162,6 +162,12 @@ impl<'de> Visitor<'de> for NameIn<'_> {
     }
 }
 
+/// A member's name as it stands in a JSON pointer.
+#[must_use]
+pub fn pointer_token(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {

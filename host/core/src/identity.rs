@@ -7,6 +7,8 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::hex;
+
 /// The identity of a message: source and id together, as in CloudEvents.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity {
@@ -77,11 +79,11 @@ fn v8_bytes(unix_millis: u64, tail: [u8; 10]) -> [u8; 16] {
 #[must_use]
 pub fn uuid_text(bytes: [u8; 16]) -> String {
     let mut text = String::with_capacity(36);
-    for (index, byte) in bytes.into_iter().enumerate() {
+    for (index, byte) in bytes.iter().enumerate() {
         if matches!(index, 4 | 6 | 8 | 10) {
             text.push('-');
         }
-        push_hex(&mut text, byte);
+        hex::push(&mut text, [byte]);
     }
     text
 }
@@ -95,7 +97,7 @@ pub fn uuid_bytes(text: &str) -> Option<[u8; 16]> {
         if matches!(index, 4 | 6 | 8 | 10) {
             rest = rest.strip_prefix(b"-")?;
         }
-        (*byte, rest) = take_hex(rest)?;
+        ([*byte], rest) = hex::take(rest)?;
     }
     rest.is_empty().then_some(bytes)
 }
@@ -113,11 +115,11 @@ pub fn traceparent(unix_millis: u64, tail: [u8; 10]) -> String {
 pub fn traceparent_text(trace: [u8; 16], span: [u8; 8], flags: u8) -> String {
     let mut text = String::with_capacity(55);
     text.push_str("00-");
-    trace.iter().for_each(|byte| push_hex(&mut text, *byte));
+    hex::push(&mut text, &trace);
     text.push('-');
-    span.iter().for_each(|byte| push_hex(&mut text, *byte));
+    hex::push(&mut text, &span);
     text.push('-');
-    push_hex(&mut text, flags);
+    hex::push(&mut text, [&flags]);
     text
 }
 
@@ -125,39 +127,10 @@ pub fn traceparent_text(trace: [u8; 16], span: [u8; 8], flags: u8) -> String {
 /// it.
 #[must_use]
 pub fn traceparent_bytes(text: &str) -> Option<([u8; 16], [u8; 8], u8)> {
-    let (mut trace, mut span) = ([0; 16], [0; 8]);
-    let mut rest = text.as_bytes().strip_prefix(b"00-")?;
-    for byte in &mut trace {
-        (*byte, rest) = take_hex(rest)?;
-    }
-    rest = rest.strip_prefix(b"-")?;
-    for byte in &mut span {
-        (*byte, rest) = take_hex(rest)?;
-    }
-    let (flags, rest) = take_hex(rest.strip_prefix(b"-")?)?;
+    let (trace, rest) = hex::take(text.as_bytes().strip_prefix(b"00-")?)?;
+    let (span, rest) = hex::take(rest.strip_prefix(b"-")?)?;
+    let ([flags], rest) = hex::take(rest.strip_prefix(b"-")?)?;
     rest.is_empty().then_some((trace, span, flags))
-}
-
-fn push_hex(text: &mut String, byte: u8) {
-    for digit in [byte >> 4, byte & 0x0f] {
-        text.push(char::from(match digit {
-            0..=9 => b'0' + digit,
-            _ => b'a' + (digit - 10),
-        }));
-    }
-}
-
-/// The byte that two lower-case hexadecimal digits are, and what follows them.
-fn take_hex(text: &[u8]) -> Option<(u8, &[u8])> {
-    let digit = |digit: &u8| match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    };
-    let [high, low, rest @ ..] = text else {
-        return None;
-    };
-    Some(((digit(high)? << 4) | digit(low)?, rest))
 }
 
 #[cfg(test)]

@@ -101,13 +101,7 @@ pub fn encode(
 /// # Errors
 /// They are of another format, or of none.
 pub fn subject(bytes: &[u8]) -> Result<(Origin, &str), Unreadable> {
-    let (subject, _) = take::<Subject<'_>>(bytes)?;
-    match subject.format {
-        FORMAT => Ok((subject.origin, subject.name)),
-        format => Err(Unreadable(format!(
-            "its format is {format}, this build reads {FORMAT}"
-        ))),
-    }
+    begin(bytes).map(|(subject, _)| (subject.origin, subject.name))
 }
 
 /// The message and the decision on it.
@@ -121,8 +115,7 @@ pub fn decode(
 ) -> Result<(Message, Outcome), Unreadable> {
     type Asked = (Option<Caller>, Vec<(String, String)>, Vec<(String, String)>);
     type Effects = (Vec<Event>, Vec<TimerChange>, Option<Reply>);
-    subject(bytes)?;
-    let (subject, rest) = take::<Subject<'_>>(bytes)?;
+    let (subject, rest) = begin(bytes)?;
     let (circumstances, rest) = take::<Circumstances<'_>>(rest)?;
     let ((caller, metadata, parameters), rest) = take::<Asked>(rest)?;
     let (change, rest) = take::<Change<'_>>(rest)?;
@@ -152,6 +145,17 @@ pub fn decode(
         reply,
     };
     Ok((message, outcome))
+}
+
+/// The beginning, if it is of this format, and the rest.
+fn begin(bytes: &[u8]) -> Result<(Subject<'_>, &[u8]), Unreadable> {
+    let (subject, rest) = take::<Subject<'_>>(bytes)?;
+    match subject.format {
+        FORMAT => Ok((subject, rest)),
+        format => Err(Unreadable(format!(
+            "its format is {format}, this build reads {FORMAT}"
+        ))),
+    }
 }
 
 fn take<'d, T: Deserialize<'d>>(bytes: &'d [u8]) -> Result<(T, &'d [u8]), Unreadable> {

@@ -11,7 +11,7 @@
 //! - [`message`], [`outcome`], [`rules`]: the values of one turn and the function between them
 //! - [`generated`]: conversion of the outcome types that are generated from the WIT
 //! - [`record`]: the records of a transport; [`foreign`]: formats of values that can't be read
-//! - [`identity`]: deterministic ids
+//! - [`identity`]: deterministic ids; [`hex()`]: bytes as digits
 //! - [`journal`]: recorded decisions as bytes
 //! - [`limits`]: bounds of the input and output of a turn; [`outputs`]: outputs and their schemas
 //!
@@ -26,6 +26,7 @@ pub mod admit;
 pub mod commit;
 pub mod foreign;
 pub mod generated;
+mod hex;
 pub mod identity;
 pub mod journal;
 pub mod limits;
@@ -38,3 +39,5 @@ pub mod rules;
 pub mod settle;
 pub mod window;
 pub mod worker;
+
+pub use hex::hex;

@@ -1,6 +1,7 @@
 //! A resource: a document, a page or a file, ready to serve.
 
 use bytes::Bytes;
+use saga_core::hex;
 use sha2::{Digest as _, Sha256};
 
 /// Bytes of the digest in an entity tag: enough that two bodies never have the same by chance.
@@ -56,7 +57,5 @@ impl Resource {
 /// The entity tag of a content: the first half of its digest in hexadecimal, without quotes.
 #[must_use]
 pub fn tag(body: &[u8]) -> String {
-    let digest = Sha256::digest(body);
-    let bytes = digest.iter().take(TAG_BYTES);
-    bytes.map(|byte| format!("{byte:02x}")).collect()
+    hex(Sha256::digest(body).iter().take(TAG_BYTES))
 }

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use saga_contract::json::pointer_token;
 use serde_json::{Map, Value};
 
 /// The place of the schemas in a document.
@@ -82,7 +83,7 @@ impl Schemas {
             for (key, schema) in members {
                 let own = self.free_name(&key, &name);
                 self.named.insert(own.clone(), Value::Null);
-                let pointer = key.replace('~', "~0").replace('/', "~1");
+                let pointer = pointer_token(&key);
                 moved.push((format!("#/{keyword}/{pointer}"), own.clone()));
                 definitions.push((own, schema));
             }

@@ -82,9 +82,7 @@ pub fn create(folder: &Path, name: &ProjectName, source: &SdkSource) -> Result<(
         made.inspect_err(|_| drop(std::fs::remove_dir_all(&unfinished)))
     });
     made.map_err(|error| {
-        made_parents
-            .iter()
-            .for_each(|parent| drop(std::fs::remove_dir(parent)));
+        remove_empty(&made_parents);
         refused(error)
     })
 }
@@ -97,12 +95,15 @@ fn make_parents(folder: &Path) -> io::Result<Vec<PathBuf>> {
         .take_while(|one| !one.exists())
         .map(Path::to_owned)
         .collect();
-    std::fs::create_dir_all(folder).inspect_err(|_| {
-        missing
-            .iter()
-            .for_each(|one| drop(std::fs::remove_dir(one)))
-    })?;
+    std::fs::create_dir_all(folder).inspect_err(|_| remove_empty(&missing))?;
     Ok(missing)
+}
+
+/// Best effort, as above.
+fn remove_empty(folders: &[PathBuf]) {
+    for folder in folders {
+        let _ = std::fs::remove_dir(folder);
+    }
 }
 
 /// Fills an empty folder.

@@ -9,6 +9,7 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use saga_core::hex;
 use serde::Serialize;
 
 use super::template::RUST_VERSION;
@@ -184,7 +185,7 @@ fn quoted_after<'t>(text: &'t str, before: &str) -> Option<&'t str> {
 /// Compiles a program with these arguments; fails with what the compiler says.
 fn trial(folder: &Path, program: &str, arguments: &[&str]) -> Result<(), String> {
     // A new folder whose name nobody can foresee: others may write where it is made.
-    let name = random_tail().map(|byte| format!("{byte:02x}")).concat();
+    let name = hex(&random_tail());
     let directory = std::env::temp_dir().join(format!("saga-doctor-{name}"));
     let tried = std::fs::create_dir(&directory)
         .and_then(|()| std::fs::write(directory.join("trial.rs"), program))

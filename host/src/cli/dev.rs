@@ -244,7 +244,11 @@ impl Session {
         let config = self.config(None).map_err(|error| error.0)?;
         build(project, sources, &self.cargo)?;
         // Before the tests: a contract that is wrong fails each of them.
-        let verified = verified(&config, &project.component)?;
+        let request = Verify {
+            path: project.component.clone(),
+            ..Verify::default()
+        };
+        let verified = verified(&config, &request)?;
         test(project, &self.cargo)?;
         say(&table::verified(&verified));
         Ok(verified.participant)
@@ -318,12 +322,8 @@ fn failed(error: StepFailed) -> Vec<String> {
 }
 
 /// Checks a component by itself; fails with the reasons why it is refused.
-fn verified(config: &Config, component: &Path) -> Result<Verified, Vec<String>> {
-    let request = Verify {
-        path: component.to_owned(),
-        ..Verify::default()
-    };
-    let verified = crate::rollout::verify::verify(&config.rollout(), &request, app::check_routes);
+pub(super) fn verified(config: &Config, request: &Verify) -> Result<Verified, Vec<String>> {
+    let verified = crate::rollout::verify::verify(&config.rollout(), request, app::check_routes);
     verified.map_err(|error| match error {
         NotVerified::Refused(refused) => {
             reply::refusal(refused.check, &refused.reasons, &refused.allowed_by)

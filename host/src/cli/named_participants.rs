@@ -5,11 +5,10 @@
 use std::path::{Path, PathBuf};
 
 use super::arguments::SettingsArguments;
-use super::reply;
-use crate::app;
+use super::dev::verified;
 use crate::author::project::Project;
 use crate::config::Config;
-use crate::rollout::verify::{NotVerified, Verify, verify};
+use crate::rollout::verify::Verify;
 
 /// The participants of the settings file and the command line.
 pub(super) struct NamedParticipants<'n> {
@@ -79,14 +78,10 @@ impl<'n> NamedParticipants<'n> {
             participant: Some(name.to_owned()),
             ..Verify::default()
         };
-        let verified = verify(&self.config.rollout(), &request, app::check_routes);
-        verified.map(drop).map_err(|error| match error {
-            NotVerified::Refused(refused) => {
-                let lines = reply::refusal(refused.check, &refused.reasons, &[]);
-                lines.iter().map(|line| at(line)).collect()
-            }
-            NotVerified::Failed(reason) => vec![at(&reason)],
-        })
+        let verified = verified(self.config, &request);
+        verified
+            .map(drop)
+            .map_err(|lines| lines.iter().map(|line| at(line)).collect())
     }
 
     fn address(&self, name: &str) -> Result<(), String> {

@@ -67,13 +67,7 @@ impl Rounds {
     /// the stop.
     pub(super) fn follow(&mut self, mut sources: Sources, places: &str) {
         // The host has come up with the rules of an earlier run, if there was one.
-        let all: Vec<_> = self
-            .components
-            .iter()
-            .map(|(name, _)| name.clone())
-            .collect();
-        let mut quiet = all.clone();
-        self.swap(all, &mut quiet);
+        self.swap(self.names(), self.names());
         self.tell();
         if self.session.cargo.stop.is_cancelled() {
             return;
@@ -113,20 +107,19 @@ impl Rounds {
             let own = self.own.participant.clone();
             match self.prepare(sources) {
                 // Their settings may have changed.
-                Ok(()) => {
-                    due = self
-                        .components
-                        .iter()
-                        .map(|(name, _)| name.clone())
-                        .collect()
-                }
+                Ok(()) => due = self.names(),
                 Err(lines) => drop(self.behind.insert(own.clone(), lines)),
             }
             quiet = due.iter().filter(|name| **name != own).cloned().collect();
         }
         if !self.session.cargo.stop.is_cancelled() {
-            self.swap(due, &mut quiet);
+            self.swap(due, quiet);
         }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let components = self.components.iter();
+        components.map(|(name, _)| name.clone()).collect()
     }
 
     /// Reads the settings, builds and tests.
@@ -164,7 +157,7 @@ impl Rounds {
     /// Swaps the rules of these participants, and of those that are behind as long as others have
     /// changed: two may fit together only with both changes. Nothing is said of `quiet` ones that
     /// are active already.
-    fn swap(&mut self, mut due: Vec<String>, quiet: &mut Vec<String>) {
+    fn swap(&mut self, mut due: Vec<String>, mut quiet: Vec<String>) {
         for _ in 0..=self.components.len() {
             let mut has_changed = false;
             for (name, path) in self.components.clone() {

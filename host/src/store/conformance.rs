@@ -372,10 +372,8 @@ fn journal(key: &str, revision_before: u64) -> JournalEntry {
 /// The decision on a command, as recorded.
 fn journal_of(command: &str, key: &str, revision_before: u64) -> JournalEntry {
     let outcome = Outcome {
-        state: StateChange::Unchanged,
-        events: Vec::new(),
-        timers: Vec::new(),
         reply: Some(Reply::Done(format!("\"{command} {key}\""))),
+        ..nothing()
     };
     JournalEntry {
         revision_before,
@@ -386,8 +384,18 @@ fn journal_of(command: &str, key: &str, revision_before: u64) -> JournalEntry {
     }
 }
 
+/// An outcome that changes nothing.
+pub(super) fn nothing() -> Outcome {
+    Outcome {
+        state: StateChange::Unchanged,
+        events: Vec::new(),
+        timers: Vec::new(),
+        reply: None,
+    }
+}
+
 /// A command for the aggregate of this key.
-fn message(command: &str, key: &str) -> Message {
+pub(super) fn message(command: &str, key: &str) -> Message {
     Message {
         id: format!("{command} {key}"),
         source: "/s".into(),

@@ -150,7 +150,7 @@ fn get<T: FromSql>(row: &rusqlite::Row<'_>, column: usize) -> T {
 
 /// A decision of the journal without its compression.
 fn unpacked(sql: &Connection, packed: &[u8]) -> Vec<u8> {
-    let (dictionary, rest) = take_number(packed);
+    let (dictionary, rest) = postcard::take_from_bytes::<u64>(packed).unwrap();
     if dictionary == 0 {
         return rest.to_owned();
     }
@@ -158,16 +158,8 @@ fn unpacked(sql: &Connection, packed: &[u8]) -> Vec<u8> {
     let known: Vec<u8> = sql
         .query_row(query, [dictionary as i64], |row| row.get(0))
         .unwrap();
-    let (length, block) = take_number(rest);
-    lz4_flex::block::decompress_with_dict(block, length, &known).unwrap()
-}
-
-/// The LEB128 number at the beginning, and the rest.
-fn take_number(bytes: &[u8]) -> (usize, &[u8]) {
-    let last = bytes.iter().position(|byte| *byte < 0x80).unwrap();
-    let (number, rest) = bytes.split_at(last + 1);
-    let add = |sum: usize, byte: &u8| (sum << 7) | usize::from(byte & 0x7f);
-    (number.iter().rev().fold(0, add), rest)
+    let (length, block) = postcard::take_from_bytes::<u64>(rest).unwrap();
+    lz4_flex::block::decompress_with_dict(block, length as usize, &known).unwrap()
 }
 
 /// Publishes records on partition 0 of a topic of the embedded log. The host must have run on this

@@ -73,7 +73,7 @@ fn find(value: &Value, pointer: &mut String, found: &mut Vec<(String, Number)>) 
         Value::Object(members) => {
             for (name, value) in members {
                 pointer.push('/');
-                pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+                pointer.push_str(&json::pointer_token(name));
                 find(value, pointer, found);
                 pointer.truncate(length);
             }

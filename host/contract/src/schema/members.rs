@@ -8,6 +8,7 @@ use super::node::{Branch, Node, Types};
 use super::scalars::lengths;
 use super::walk::Walk;
 use super::{By, What};
+use crate::json;
 
 /// Positions of an array that are compared one by one.
 const POSITIONS: usize = 64;
@@ -285,5 +286,5 @@ fn strings(value: Option<&Value>) -> impl Iterator<Item = &str> {
 
 /// The pointer to a member or an item.
 fn below(at: &str, name: &str) -> String {
-    format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
+    format!("{at}/{}", json::pointer_token(name))
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::json;
+
 /// Keywords by which a schema refers to another.
 pub const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
@@ -63,8 +65,8 @@ impl Keywords {
         for name in self.maps {
             let members = schema.get(*name).and_then(Value::as_object);
             let names = members.into_iter().flat_map(Map::keys);
-            let escaped = |name: &String| name.replace('~', "~0").replace('/', "~1");
-            parts.extend(names.map(|member| format!("{place}/{name}/{}", escaped(member))));
+            let token = json::pointer_token;
+            parts.extend(names.map(|member| format!("{place}/{name}/{}", token(member))));
         }
         parts
     }

@@ -49,7 +49,7 @@ fn find(value: &Value, schema: &Value, pointer: &mut String, found: &mut Vec<(St
         Value::Object(members) => {
             for (name, value) in members {
                 pointer.push('/');
-                pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+                pointer.push_str(&json::pointer_token(name));
                 find(value, schema, pointer, found);
                 pointer.truncate(length);
             }

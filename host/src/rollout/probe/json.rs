@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use saga_contract::json::pointer_token;
 use saga_contract::number::Decimal;
 use serde_json::{Number, Value};
 
@@ -65,7 +66,7 @@ fn compare<'v>(
             let names: BTreeSet<_> = one.keys().chain(other.keys()).collect();
             for name in names {
                 pointer.push('/');
-                pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+                pointer.push_str(&pointer_token(name));
                 compare(pointer, one.get(name), other.get(name), found);
                 pointer.truncate(length);
             }

@@ -15,6 +15,7 @@ use std::borrow::Borrow;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 use saga_contract::listing::FilterValue;
+use saga_core::hex;
 use sha2::{Digest as _, Sha256};
 
 use super::read::SqliteReader;
@@ -41,10 +42,7 @@ impl Definition {
             columns.join(", "),
             belongs_to(index.participant)
         );
-        let digest = Sha256::digest(text.as_bytes());
-        let digest: String = (digest.iter().take(8))
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digest = hex(Sha256::digest(text.as_bytes()).iter().take(8));
         let name = format!("{}{digest}", prefix(index.participant));
         Self { name, text }
     }

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
+use saga_core::hex;
 
 use super::file::BUSY;
 use super::lock_holders::{self, LockFile};
@@ -325,8 +326,7 @@ fn read_mark(sql: &Connection) -> rusqlite::Result<String> {
 }
 
 fn new_mark() -> String {
-    let random = crate::base::clock::random_tail();
-    random.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&crate::base::clock::random_tail())
 }
 
 /// The file beside the store's with this suffix.

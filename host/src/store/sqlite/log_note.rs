@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
+use saga_core::hex;
 use sha2::{Digest as _, Sha256};
 
 /// Bytes of the note. It fits one sector, so it is written as a whole.
@@ -82,8 +83,5 @@ impl Note {
 }
 
 fn print(content: &str) -> String {
-    let digest = Sha256::digest(content);
-    (digest.iter().take(8))
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(Sha256::digest(content).iter().take(8))
 }

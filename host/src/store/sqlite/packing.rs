@@ -4,7 +4,7 @@
 //! the dictionary of later ones, of which little more than ids and numbers is left. A dictionary is
 //! replaced after half of the retention, so that it goes soon after the decision that it was. A packed
 //! decision is the number of its dictionary (0 for none), then the decision: with a dictionary its
-//! length and an LZ4 block, without one its bytes as they are. Numbers are LEB128, as in postcard.
+//! length and an LZ4 block, without one its bytes as they are. Numbers are those of postcard.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -111,52 +111,36 @@ impl Dictionaries {
         let Ok((origin, name)) = journal::subject(plain) else {
             return (without_dictionary(plain), None);
         };
-        match self.find(participant, origin, name) {
-            Some(Some(dictionary)) if time <= dictionary.used_until => {
-                (dictionary.pack(plain), None)
-            }
+        let subject = (participant, origin, name);
+        let known = self.known.read();
+        let present = known
+            .get(name)
+            .and_then(|of_name| present(of_name, subject, time));
+        match present.map(|known| known.dictionary.clone()) {
+            Some(Some(dictionary)) => (dictionary.pack(plain), None),
             Some(None) => (without_dictionary(plain), None),
-            _ => {
-                let new = self.missing((participant, origin, name), plain, time);
+            None => {
+                drop(known);
+                let new = self.missing(subject, plain, time);
                 (without_dictionary(plain), new)
             }
         }
     }
 
-    /// The dictionary; the inner `None` if it is being written.
-    #[allow(
-        clippy::option_option,
-        reason = "unknown and not yet written are different"
-    )]
-    fn find(
-        &self,
-        participant: i64,
-        origin: Origin,
-        name: &str,
-    ) -> Option<Option<Arc<Dictionary>>> {
-        let known = self.known.read();
-        let mut of_name = known.get(name)?.iter();
-        let found = of_name.find(|known| known.is(participant, origin))?;
-        Some(found.dictionary.clone())
-    }
-
     /// Begins a dictionary with this decision, unless another thread has just done so.
     fn missing(
         &self,
-        (participant, origin, name): (i64, Origin, &str),
+        subject: (i64, Origin, &str),
         plain: &[u8],
         time: u64,
     ) -> Option<NewDictionary> {
         if plain.len() < LEAST {
             return None;
         }
+        let (participant, origin, name) = subject;
         let mut known = self.known.write();
         let of_name = known.entry(name.to_owned()).or_default();
-        let is_used = |dictionary: &Option<Arc<Dictionary>>| {
-            (dictionary.as_ref()).is_none_or(|dictionary| time <= dictionary.used_until)
-        };
-        let mut present = of_name.iter().filter(|known| known.is(participant, origin));
-        if present.any(|known| is_used(&known.dictionary)) {
+        if present(of_name, subject, time).is_some() {
             return None;
         }
         of_name.retain(|known| !known.is(participant, origin));
@@ -205,6 +189,19 @@ pub(super) fn prune(sql: &Connection, before: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// The entry of a kind of message whose dictionary is still used at this time, or is being written.
+fn present<'k>(
+    of_name: &'k [Known],
+    (participant, origin, _): (i64, Origin, &str),
+    time: u64,
+) -> Option<&'k Known> {
+    let known = of_name.iter().find(|known| known.is(participant, origin));
+    known.filter(|known| {
+        let dictionary = known.dictionary.as_ref();
+        dictionary.is_none_or(|dictionary| time <= dictionary.used_until)
+    })
+}
+
 impl Known {
     fn is(&self, participant: i64, origin: Origin) -> bool {
         self.participant == participant && self.origin == origin
@@ -232,20 +229,17 @@ impl NewDictionary {
 
 impl Dictionary {
     fn pack(&self, plain: &[u8]) -> Vec<u8> {
-        let mut packed = Vec::with_capacity(2 * LEAST);
-        push_number(&mut packed, self.id.unsigned_abs());
-        push_number(&mut packed, plain.len() as u64);
-        let head = packed.len();
-        let most = lz4_flex::block::get_maximum_output_size(plain.len());
-        packed.resize(head + most, 0);
-        let room = packed.get_mut(head..).unwrap_or_default();
-        match lz4_flex::block::compress_into_with_dict(plain, room, &self.bytes) {
-            Ok(bytes) if bytes < plain.len() => {
-                packed.truncate(head + bytes);
-                packed.shrink_to_fit();
+        let block = lz4_flex::block::compress_with_dict(plain, &self.bytes);
+        if block.len() >= plain.len() {
+            return without_dictionary(plain);
+        }
+        let numbers = (self.id.unsigned_abs(), plain.len() as u64);
+        match postcard::to_extend(&numbers, Vec::with_capacity(2 * LEAST + block.len())) {
+            Ok(mut packed) => {
+                packed.extend_from_slice(&block);
                 packed
             }
-            _ => without_dictionary(plain),
+            Err(_) => without_dictionary(plain),
         }
     }
 }
@@ -276,7 +270,7 @@ impl<'c> Unpacking<'c> {
         &mut self,
         packed: &[u8],
     ) -> rusqlite::Result<Option<Vec<u8>>> {
-        let Some((id, rest)) = take_number(packed) else {
+        let Ok((id, rest)) = postcard::take_from_bytes::<u64>(packed) else {
             return Ok(None);
         };
         if id == 0 {
@@ -294,7 +288,8 @@ impl<'c> Unpacking<'c> {
             self.known.insert(id, bytes);
         }
         let dictionary = self.known.get(&id).map(Vec::as_slice).unwrap_or_default();
-        Ok(take_number(rest).and_then(|(length, block)| {
+        let length = postcard::take_from_bytes::<u64>(rest).ok();
+        Ok(length.and_then(|(length, block)| {
             let length = usize::try_from(length).ok()?;
             // A block grows to 255 times its size at most.
             let is_possible = length / 256 <= block.len();
@@ -305,21 +300,6 @@ impl<'c> Unpacking<'c> {
     }
 }
 
-fn push_number(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-}
-
-fn take_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let length = 1 + bytes.iter().position(|byte| byte & 0x80 == 0)?;
-    let (number, rest) = bytes.split_at_checked(length.min(9))?;
-    let add = |sum: u64, byte: &u8| (sum << 7) | u64::from(byte & 0x7f);
-    Some((number.iter().rev().fold(0, add), rest))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
@@ -327,6 +307,7 @@ mod tests {
     use saga_core::outcome::{Outcome, StateChange};
 
     use super::*;
+    use crate::store::conformance::{message, nothing};
     use crate::store::sqlite::schema;
 
     fn decision(name: &str, number: usize) -> Vec<u8> {
@@ -334,22 +315,12 @@ mod tests {
             id: format!("01a2343a-4fe9-8079-bed4-210ab1d1{number:04x}"),
             source: "/saga/order".into(),
             origin: Origin::Event,
-            name: name.into(),
-            key: String::new(),
-            time: 0,
-            correlation: "c".into(),
-            causation: None,
-            caller: None,
-            metadata: Vec::new(),
-            version: 1,
-            parameters: Vec::new(),
             body: format!(r#"{{"orderId":{number},"orderDetails":{{"customerId":{number}}}}}"#),
+            ..message(name, "")
         };
         let outcome = Outcome {
             state: StateChange::Put(format!(r#"{{"customerId":{number},"state":"PENDING"}}"#)),
-            events: Vec::new(),
-            timers: Vec::new(),
-            reply: None,
+            ..nothing()
         };
         journal::encode(&message, None, &outcome).unwrap()
     }
@@ -467,15 +438,5 @@ mod tests {
         // What is not understood is kept as it is.
         let (packed, new) = dictionaries.packed(1, b"", 5_000);
         assert_eq!((packed, new.is_none()), (vec![0], true));
-    }
-
-    #[test]
-    fn numbers_come_back() {
-        for number in [0, 1, 127, 128, 300, u64::from(u32::MAX), i64::MAX as u64] {
-            let mut bytes = Vec::new();
-            push_number(&mut bytes, number);
-            bytes.push(7);
-            assert_eq!(take_number(&bytes), Some((number, &[7][..])));
-        }
     }
 }

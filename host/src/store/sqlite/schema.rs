@@ -305,3 +305,43 @@ CREATE TABLE parked (
 CREATE INDEX parked_by_key ON parked (participant, key, id, bytes);
 CREATE UNIQUE INDEX parked_by_identity ON parked (participant, event_id, source) WHERE source IS NOT NULL;
 ";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use saga_core::identity::uuid_v8;
+
+    use super::*;
+    use crate::store::sqlite::ids::Id;
+
+    #[test]
+    fn people_read_published_records_with_names_and_ids_as_text() {
+        let sql = Connection::open_in_memory().unwrap();
+        create(&sql).unwrap();
+        let id = uuid_v8(1_700_000_000_000, [0xab; 10]);
+        sql.execute_batch("INSERT INTO topics VALUES (1, 't')")
+            .unwrap();
+        sql.execute(
+            "INSERT INTO outbox (topic, partition, offset, key, value, event_id, correlation, time)
+             VALUES (1, 0, 0, CAST('k' AS BLOB), CAST('{}' AS BLOB), ?1, ?2, 1700000000123)",
+            [Id::of(&id), Id::of("shop-17")],
+        )
+        .unwrap();
+        let columns = "topic, key, value, time, event_id, correlation";
+        let row: [String; 6] = sql
+            .query_row(&format!("SELECT {columns} FROM published"), [], |row| {
+                let column = |at| row.get(at);
+                Ok([
+                    column(0)?,
+                    column(1)?,
+                    column(2)?,
+                    column(3)?,
+                    column(4)?,
+                    column(5)?,
+                ])
+            })
+            .unwrap();
+        let time = "2023-11-14 22:13:20.123";
+        assert_eq!(row, ["t", "k", "{}", time, &id, "shop-17"]);
+    }
+}

@@ -73,7 +73,8 @@ pub(in crate::store::sqlite) fn recorded(
         |one, other| other.bytes.cmp(&one.bytes),
     ];
     let kind = |seen: &SeenDecision| (seen.origin, seen.name.clone(), seen.is_on_nothing);
-    read(sql, &choose(seen, most, kind, &rankings))
+    let chosen = choose(seen, most, kind, &rankings);
+    read(sql, look.unpacking, &chosen)
 }
 
 /// Rows of the generations of a participant.
@@ -173,9 +174,12 @@ fn at_time(sql: &Connection, time: i64, mut first: i64, mut last: i64) -> rusqli
     Ok(first)
 }
 
-fn read(sql: &Connection, chosen: &[SeenDecision]) -> rusqlite::Result<Vec<Recorded>> {
+fn read(
+    sql: &Connection,
+    mut unpacking: Unpacking<'_>,
+    chosen: &[SeenDecision],
+) -> rusqlite::Result<Vec<Recorded>> {
     let mut room = SampleRoom::new();
-    let mut unpacking = Unpacking::new(sql);
     let mut statement = sql.prepare_cached(
         "SELECT g.digest, g.state_version, j.state, j.key, j.time, j.decision
          FROM journal j JOIN generations g ON g.id = j.generation WHERE j.seq = ?1",

@@ -1,9 +1,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use saga_core::message::{Message, Origin};
-use saga_core::outcome::{Outcome, StateChange};
 
 use super::*;
+use crate::store::conformance::{message, nothing};
 use crate::store::sqlite::schema;
 
 /// A store with two participants, each with one generation.
@@ -30,27 +30,11 @@ struct Row<'r> {
 fn record(sql: &Connection, time: i64, row: &Row<'_>) {
     let message = Message {
         id: time.to_string(),
-        source: "/s".into(),
         origin: Origin::of_word(row.origin).unwrap(),
-        name: row.name.into(),
-        key: "k".into(),
-        time: time as u64,
-        correlation: "c".into(),
-        causation: None,
-        caller: None,
-        metadata: Vec::new(),
-        version: 1,
-        parameters: Vec::new(),
-        body: "null".into(),
-    };
-    let outcome = Outcome {
-        state: StateChange::Unchanged,
-        events: Vec::new(),
-        timers: Vec::new(),
-        reply: None,
+        ..message(row.name, "k")
     };
     let mut packed = vec![0];
-    packed.extend(journal::encode(&message, row.state, &outcome).unwrap());
+    packed.extend(journal::encode(&message, row.state, &nothing()).unwrap());
     sql.prepare_cached(
         "INSERT INTO journal (generation, key, revision, state, decision, fuel, time)
          VALUES (?1, 'k', 1, ?2, ?3, 0, ?4)",
