@@ -171,7 +171,7 @@ fn participant(hosted: &HostedParticipant) -> ObservedParticipant {
     let (instances, queued) = hosted.participant.load();
     ObservedParticipant {
         name: hosted.participant.name().to_owned(),
-        digest: crate::metrics::turns::short(active.digest()).to_owned(),
+        digest: crate::base::generation::short(active.digest()).to_owned(),
         version: active.description().version.clone(),
         instances,
         queued,

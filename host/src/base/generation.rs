@@ -10,6 +10,12 @@ use saga_core::rules::{Fault, Rules};
 /// are none.
 pub type RuleSettings = serde_json::Map<String, serde_json::Value>;
 
+/// The beginning of a digest, as it is shown: enough to tell generations apart.
+#[must_use]
+pub fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
 /// Rules that can be loaded: a compiled component, or rules that are linked into the process (the
 /// benchmark's).
 pub trait CompiledRules: Send + Sync {

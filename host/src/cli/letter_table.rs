@@ -1,8 +1,9 @@
 //! Dead letters as text. Pure: values in, text out.
 
-use super::table::{short, write_table};
+use super::table::write_table;
 use crate::admin::letter_report::{Bytes, Letter, LetterDetail, LetterPage, LetterState};
 use crate::base::clock::rfc3339_seconds as utc;
+use crate::base::generation::short;
 use crate::base::printable::{Lines, escaped};
 use crate::rollout::letter_trial::LetterTrial;
 

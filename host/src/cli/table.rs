@@ -6,15 +6,13 @@
 use super::probe_report;
 use crate::admin::readiness::{ReadinessReport, ReadyParticipant};
 use crate::base::clock::rfc3339_seconds;
+use crate::base::generation::short;
 use crate::base::printable::{Lines, escaped};
 use crate::rollout::report::{
     ComponentFile, DeadLetterOverview, GenerationOverview, Overview, ParticipantOverview,
     QuarantineOverview, Refused, RefusedOverview, SwapResult, Verified,
 };
 use crate::rollout::rule_settings::{self, RuleSettings};
-
-/// Shown length of a digest: enough to tell builds apart, and to go back to one.
-const DIGEST: usize = 12;
 
 /// A swap on one line, and a line per note.
 pub(crate) fn applied(applied: &SwapResult) -> String {
@@ -310,10 +308,6 @@ fn quarantine(text: &mut Lines, quarantine: &QuarantineOverview) {
     if more > 0 {
         text.add(format_args!("  and {more} more are quarantined"));
     }
-}
-
-pub(super) fn short(digest: &str) -> &str {
-    digest.get(..DIGEST).unwrap_or(digest)
 }
 
 /// Writes columns at the width of their longest cell, figures flush right.

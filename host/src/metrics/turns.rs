@@ -19,6 +19,7 @@ use saga_core::rules::FaultKind;
 pub use saga_core::worker::End;
 
 use super::histogram::{FUEL, Histogram, SECONDS};
+use crate::base::generation::short;
 
 /// Generations of a participant that have series.
 const GENERATIONS: usize = 2;
@@ -29,17 +30,8 @@ const NAMES: usize = 200;
 /// Longest name with series of its own, in bytes.
 const NAME_BYTES: usize = 128;
 
-/// Length of a digest in labels.
-const DIGEST: usize = 12;
-
 /// The label of all other names.
 const OTHER: &str = "other";
-
-/// The beginning of a digest, as labels show it.
-#[must_use]
-pub fn short(digest: &str) -> &str {
-    digest.get(..DIGEST).unwrap_or(digest)
-}
 
 const ENDS: [End; 10] = [
     End::Decided,

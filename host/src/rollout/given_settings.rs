@@ -2,6 +2,7 @@
 //! ones.
 
 use saga_contract::near::is_near;
+use saga_contract::schema::places;
 use serde_json::Value;
 
 use super::rule_settings::RuleSettings;
@@ -101,10 +102,10 @@ pub(super) fn hint(schema: &Value, pointer: &str) -> Option<String> {
 
 /// The schema that a reference within a schema leads to; the schema itself if it is none.
 fn referred<'s>(whole: &'s Value, schema: &'s Value) -> &'s Value {
-    let pointer = schema.get("$ref").and_then(Value::as_str);
-    let pointer = pointer.and_then(|reference| reference.strip_prefix('#'));
+    let reference = schema.get("$ref").and_then(Value::as_str);
+    let pointer = reference.and_then(places::pointer);
     pointer
-        .and_then(|pointer| whole.pointer(pointer))
+        .and_then(|pointer| whole.pointer(&pointer))
         .unwrap_or(schema)
 }
 

@@ -1,10 +1,8 @@
 //! The target of a rollback.
 
 use super::report::Way;
+use crate::base::generation::short;
 use crate::store::history::PastGeneration;
-
-/// Shown length of a digest: enough to tell generations apart.
-const SHORT: usize = 12;
 
 /// The generation that the active one replaced, given all activations (row and way, oldest first).
 /// A second rollback goes two steps back, not back and forth.
@@ -55,7 +53,7 @@ fn none_before(
         let digest = &other.generation.digest;
         format!(
             "; name one by its digest: saga rollback {participant} {}",
-            digest.get(..SHORT).unwrap_or(digest)
+            short(digest)
         )
     });
     format!("{participant} has no earlier generation to go back to{advice}")

@@ -45,6 +45,8 @@ pub struct BodyError {
 /// A schema, compiled for checking bodies.
 pub struct Schema {
     document: Value,
+    /// Asked for each request.
+    allows_null: bool,
     quick: Validator,
     /// Validator for invalid values, compiled with the first one: it counts more and reports more.
     telling: OnceLock<Option<Validator>>,
@@ -80,6 +82,7 @@ impl Schema {
         effort::check(&document).map_err(|reason| format!("can't be checked by: {reason}"))?;
         let quick = compiled(&document, CountedSchemas::Composite)?;
         Ok(Self {
+            allows_null: schema::allows_null(&document),
             document,
             quick,
             telling: OnceLock::new(),
@@ -95,7 +98,7 @@ impl Schema {
     /// True if it allows `null`, as far as its types say.
     #[must_use]
     pub fn allows_null(&self) -> bool {
-        schema::allows_null(&self.document)
+        self.allows_null
     }
 
     /// Checks a body of `bytes` bytes.
