@@ -1,11 +1,10 @@
 //! Indexes over the contents of states, by which listings find aggregates.
 //!
-//! The index of all aggregates of a participant is an index of SQLite. The index of the values at a
-//! pointer of the state is a table of its own. Triggers maintain it in the transaction of each turn,
-//! so turns need not know it; they write only when the value changes, while SQLite rewrites an index
-//! on an expression, and with it a page, whenever the state changes. Both are in list order: the
-//! length of the key, then the key, so that generated numbers come in the order of their generation.
-//! A state of an older shape is indexed by its present content until it is migrated.
+//! SQLite maintains them in the transaction of each turn, so turns need not know them. Each is an
+//! index of one participant on an expression (the value at a pointer of the state) and, within one
+//! value, in list order: the length of the key, then the key, so that generated numbers come in the
+//! order of their generation. A state of an older shape is indexed by its present content until it
+//! is migrated.
 //!
 //! The name of an index is derived from its definition: an existing one need not be compared, and a
 //! host with another definition creates another index. Building one on a large table blocks the
@@ -26,7 +25,7 @@ use crate::store::index::{Index, Page, Wanted};
 /// far (invariant 9).
 const LOOKED_AT: usize = 10_000;
 
-/// The name of an index and the statements that make it.
+/// The name and the SQL of an index.
 struct Definition {
     name: String,
     text: String,
@@ -34,55 +33,26 @@ struct Definition {
 
 impl Definition {
     fn of(index: &Index) -> Self {
-        let text = match &index.pointer {
-            None => of_all(index.participant),
-            Some(pointer) => of_values(index.participant, pointer),
-        };
+        let value = index.pointer.as_deref().map(value_at);
+        let columns: Vec<_> = (value.into_iter())
+            .chain(["length(key)".into(), "key".into()])
+            .collect();
+        let text = format!(
+            "ON aggregates ({}) WHERE {}",
+            columns.join(", "),
+            belongs_to(index.participant)
+        );
         let digest = hex(Sha256::digest(text.as_bytes()).iter().take(8));
         let name = format!("{}{digest}", prefix(index.participant));
-        let text = text.replace(NAME, &name);
         Self { name, text }
     }
-}
-
-/// Stands for the name in the text of a definition.
-const NAME: &str = "<name>";
-
-fn of_all(participant: i64) -> String {
-    let own = belongs_to(participant);
-    format!("CREATE INDEX {NAME} ON aggregates (length(key), key) WHERE {own};")
-}
-
-fn of_values(participant: i64, pointer: &str) -> String {
-    let value_of = |row: &str| value_in(&format!("{row}.state"), pointer);
-    let (new, old) = (value_of("NEW"), value_of("OLD"));
-    let stored = value_of("aggregates");
-    format!(
-        "CREATE TABLE {NAME} (value NOT NULL, length INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (value, length, key))
-             WITHOUT ROWID;
-         INSERT INTO {NAME} SELECT {stored}, length(key), key FROM aggregates
-             WHERE participant = {participant} AND {stored} IS NOT NULL;
-         CREATE TRIGGER {NAME}_new AFTER INSERT ON aggregates
-             WHEN NEW.participant = {participant} AND {new} IS NOT NULL BEGIN
-             INSERT INTO {NAME} VALUES ({new}, length(NEW.key), NEW.key);
-         END;
-         CREATE TRIGGER {NAME}_changed AFTER UPDATE OF state ON aggregates
-             WHEN NEW.participant = {participant} AND {new} IS NOT {old} BEGIN
-             DELETE FROM {NAME} WHERE value = {old} AND length = length(OLD.key) AND key = OLD.key;
-             INSERT INTO {NAME} SELECT {new}, length(NEW.key), NEW.key WHERE {new} IS NOT NULL;
-         END;"
-    )
 }
 
 /// Creates those of these indexes that are missing.
 pub(super) fn create(sql: &Connection, indexes: &[Index]) -> rusqlite::Result<()> {
     for Definition { name, text } in indexes.iter().map(Definition::of) {
-        let is_there = sql
-            .prepare_cached("SELECT 1 FROM sqlite_schema WHERE name = ?1")?
-            .exists([&name])?;
-        if !is_there {
-            sql.execute_batch(&text)?;
-        }
+        let create = format!("CREATE INDEX IF NOT EXISTS {name} {text}");
+        sql.execute(&create, [])?;
     }
     Ok(())
 }
@@ -93,13 +63,11 @@ pub(super) fn drop_others(
     participant: i64,
     keep: &[Index],
 ) -> rusqlite::Result<()> {
+    let there = names(sql, participant)?;
     let keep = names_of(keep);
-    for (name, kind) in there(sql, participant)? {
-        if !keep.contains(&name) {
-            sql.execute_batch(&format!(
-                "DROP TRIGGER IF EXISTS {name}_new; DROP TRIGGER IF EXISTS {name}_changed; DROP {kind} {name};"
-            ))?;
-        }
+    let others = there.iter().filter(|name| !keep.contains(name));
+    for name in others {
+        sql.execute(&format!("DROP INDEX {name}"), [])?;
     }
     Ok(())
 }
@@ -110,10 +78,10 @@ pub(super) fn compare(
     participant: i64,
     wanted: &[Index],
 ) -> rusqlite::Result<(bool, bool)> {
-    let there = there(sql, participant)?;
+    let there = names(sql, participant)?;
     let wanted = names_of(wanted);
-    let has_all = (wanted.iter()).all(|name| there.iter().any(|(other, _)| other == name));
-    let has_others = there.iter().any(|(name, _)| !wanted.contains(name));
+    let has_all = wanted.iter().all(|name| there.contains(name));
+    let has_others = there.iter().any(|name| !wanted.contains(name));
     Ok((has_all, has_others))
 }
 
@@ -123,15 +91,10 @@ fn names_of(indexes: &[Index]) -> Vec<String> {
         .collect()
 }
 
-/// The participant's indexes: name, and `index` or `table`.
-fn there(sql: &Connection, participant: i64) -> rusqlite::Result<Vec<(String, String)>> {
-    sql.prepare_cached(
-        "SELECT name, type FROM sqlite_schema WHERE type IN ('index', 'table') AND name GLOB ?1",
-    )?
-    .query_map([format!("{}*", prefix(participant))], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })?
-    .collect()
+fn names(sql: &Connection, participant: i64) -> rusqlite::Result<Vec<String>> {
+    sql.prepare_cached("SELECT name FROM sqlite_schema WHERE type = 'index' AND name GLOB ?1")?
+        .query_map([format!("{}*", prefix(participant))], |row| row.get(0))?
+        .collect()
 }
 
 impl<C: Borrow<Connection>> SqliteReader<C> {
@@ -189,47 +152,32 @@ impl Part {
     fn text(self, wanted: &Wanted) -> String {
         let mut filters = wanted.filters.iter();
         let first = filters.next().map(|(pointer, _)| pointer.as_str());
-        let name = Definition::of(&Index::of(wanted.participant, first)).name;
-        let own = belongs_to(wanted.participant);
+        let index = Definition::of(&Index::of(wanted.participant, first));
         // Parameters are numbered in the order of `values`: the filters', then the key.
-        let others: Vec<_> = (filters.zip(2..))
-            .map(|((pointer, _), number)| {
-                format!("{} = ?{number}", value_in("aggregates.state", pointer))
-            })
+        let others: String = (filters.zip(2..))
+            .map(|((pointer, _), number)| format!(" AND {} = ?{number}", value_at(pointer)))
             .collect();
-        let others = others.join(" AND ");
-        let (from, passes, length) = match first {
-            None => (
-                format!("aggregates INDEXED BY {name} WHERE {own}"),
-                "state IS NOT NULL".to_owned(),
-                "length(key)",
-            ),
-            Some(_) => (
-                format!("{name} AS listed WHERE value = ?1"),
-                match others.is_empty() {
-                    true => "1".to_owned(),
-                    false => format!(
-                        "coalesce((SELECT {others} FROM aggregates WHERE {own} AND key = listed.key), 0)"
-                    ),
-                },
-                "length",
-            ),
-        };
+        let narrowed = first.map(|pointer| format!(" AND {} = ?1", value_at(pointer)));
         let after = wanted.filters.len() + 1;
-        let (range, order) = match self {
-            Self::All => (String::new(), format!("{length}, key")),
+        let (from, order) = match self {
+            Self::All => (String::new(), "length(key), key"),
             // With the length in the order, SQLite would sort: it does not see that all lengths are
             // equal.
             Self::SameLength => (
-                format!(" AND {length} = length(?{after}) AND key > ?{after}"),
-                "key".to_owned(),
+                format!(" AND length(key) = length(?{after}) AND key > ?{after}"),
+                "key",
             ),
             Self::Longer => (
-                format!(" AND {length} > length(?{after})"),
-                format!("{length}, key"),
+                format!(" AND length(key) > length(?{after})"),
+                "length(key), key",
             ),
         };
-        format!("SELECT key, {passes} FROM {from}{range} ORDER BY {order}")
+        format!(
+            "SELECT key, coalesce(state IS NOT NULL{others}, 0) FROM aggregates INDEXED BY {} WHERE {}{}{from} ORDER BY {order}",
+            index.name,
+            belongs_to(wanted.participant),
+            narrowed.unwrap_or_default(),
+        )
     }
 
     fn values(self, wanted: &Wanted) -> impl Iterator<Item = Value> {
@@ -257,6 +205,11 @@ fn belongs_to(participant: i64) -> String {
 
 fn prefix(participant: i64) -> String {
     format!("listing_{participant}_")
+}
+
+/// The expression for the value at a JSON pointer of the state.
+fn value_at(pointer: &str) -> String {
+    value_in("state", pointer)
 }
 
 /// The expression for the value at a JSON pointer of the JSON in this column.

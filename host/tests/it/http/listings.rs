@@ -346,7 +346,7 @@ fn numbers_are_found_and_shown_to_the_last_digit_and_names_keep_in_their_quotes(
 fn indexes(data: &Path) -> usize {
     rows(
         data,
-        "SELECT name FROM sqlite_schema WHERE type IN ('index', 'table') AND name GLOB 'listing_*'",
+        "SELECT name FROM sqlite_schema WHERE name GLOB 'listing_*'",
     )
     .len()
 }
@@ -427,12 +427,12 @@ fn a_listing_can_be_added_by_a_swap_and_removed_if_unused() {
     assert!(host.stop().success());
 
     // And is made where a start finds it missing.
-    let made = rows(
+    let names = rows(
         data,
-        "SELECT type || ' ' || name FROM sqlite_schema WHERE name GLOB 'listing_*' ORDER BY type DESC",
+        "SELECT name FROM sqlite_schema WHERE name GLOB 'listing_*'",
     );
-    for one in made {
-        crate::store_file::execute(data, &format!("DROP {}", one[0]));
+    for name in names {
+        crate::store_file::execute(data, &format!("DROP INDEX {}", name[0]));
     }
     let host = start(data, &counters("5.0.0", &["other"]));
     let page = host.get("chameleon", "/counters");
