@@ -2,7 +2,7 @@
 //!
 //! Owns: the order of a benchmark. A fresh host in a directory of its own is started twice (with
 //! nothing cached, with compiled code cached); then there are rounds at each number of connections.
-//! The same run measures this machine's fsync; the same host without metrics, checks of bodies and
+//! The same run measures this machine's fsync, and SQLite alone; the same host without metrics, checks of bodies and
 //! idempotency keys, for their cost; and, if such a host is built, the same rules called natively.
 //! All take turns, since a machine's speed varies from minute to minute. At the end the ledger of
 //! all rounds must be correct: a fast wrong host is no result.
@@ -14,6 +14,7 @@ pub(crate) mod candidate;
 pub(crate) mod floor;
 pub(crate) mod report;
 pub(crate) mod rounds;
+pub(crate) mod sqlite_floor;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -54,8 +55,9 @@ pub(crate) struct Bench {
 /// # Errors
 /// A host failed, or the ledger is not correct.
 pub(crate) async fn run(bench: &Bench) -> Result<RunReport> {
-    eprintln!("measuring the floor (fsync)");
+    eprintln!("measuring the floor (fsync, SQLite alone)");
     let floor = floor::measure(&bench.scratch)?;
+    let sqlite_decisions = sqlite_floor::measure(&bench.scratch)?;
     let (component, startup) = start("component", &bench.binaries, "", &bench.scratch).await?;
     let (bare, _) = start("bare", &bench.binaries, BARE, &bench.scratch).await?;
     let native = match &bench.native {
@@ -95,6 +97,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<RunReport> {
     }
     Ok(RunReport {
         floor,
+        sqlite_decisions,
         startup,
         native_startup,
         levels,

@@ -17,6 +17,8 @@ use crate::run::rounds::MeasuredRound;
 pub(crate) struct RunReport {
     /// The time of a durable append of 4 KiB here.
     pub(crate) floor: Floor,
+    /// Decisions per second whose rows SQLite alone writes.
+    pub(crate) sqlite_decisions: f64,
     /// The host with components.
     pub(crate) startup: Startup,
     /// The host with native rules, if one was measured.
@@ -53,6 +55,7 @@ impl RunReport {
         let levels: Vec<Value> = self.levels.iter().map(RunLevel::json).collect();
         json!({
             "fsync_ms": { "p50": millis(self.floor.p50), "p99": millis(self.floor.p99) },
+            "sqlite_decisions_per_second": self.sqlite_decisions,
             "startup_ms": self.startup.json(),
             "native_startup_ms": self.native_startup.map(|startup| startup.json()),
             "levels": levels,
@@ -63,9 +66,11 @@ impl RunReport {
     pub(crate) fn text(&self) -> String {
         let mut text = format!(
             "floor      fsync of a 4 KiB append: {:.2} ms (p50), {:.2} ms (p99)\n\
+             \u{20}          the rows of {:.0} decisions/s by SQLite alone: a saga is three decisions\n\
              startup    ready after {}\n",
             millis(self.floor.p50),
             millis(self.floor.p99),
+            self.sqlite_decisions,
             self.startup.text()
         );
         if let Some(startup) = self.native_startup {
