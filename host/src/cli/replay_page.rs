@@ -5,9 +5,9 @@
 
 use std::fmt::Write as _;
 
-use super::replay_text::{change, counts, fault, fuel, headline, message, mode};
+use super::replay_text::{change, fault, fuel, headline, message, mode};
 use crate::base::printable::escaped;
-use crate::rollout::replay::report::{Example, ReplayReport};
+use crate::rollout::replay::report::{Example, ReplayMode, ReplayReport};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--line:#8884;--old:#b3261e;--new:#146c2e;--soft:#8881}
@@ -92,11 +92,12 @@ fn figures(page: &mut String, report: &ReplayReport) {
         let _ = write!(page, "<div><b>{number}</b>{name}</div>");
     }
     page.push_str("</div>\n");
-    let _ = write!(page, "<p>{}", html(&counts(report)));
-    if let Some(fuel) = fuel(report.fuel) {
-        let _ = write!(page, "<br>{}", html(&fuel));
+    if report.mode == ReplayMode::OwnRules && !report.is_unchanged() {
+        page.push_str("<p>The rules are not a function of their input.</p>\n");
     }
-    page.push_str("</p>\n");
+    if let Some(fuel) = fuel(report.fuel) {
+        let _ = writeln!(page, "<p>{}</p>", html(&fuel));
+    }
 }
 
 fn changes(page: &mut String, report: &ReplayReport) {

@@ -91,7 +91,7 @@ pub(super) fn mode(report: &ReplayReport) -> String {
 }
 
 /// The counts of the decisions.
-pub(super) fn counts(report: &ReplayReport) -> String {
+fn counts(report: &ReplayReport) -> String {
     let none: u64 = report.no_baseline.iter().map(|one| one.count).sum();
     let said = match report.mode {
         ReplayMode::OwnRules if !report.is_unchanged() => {
