@@ -24,6 +24,7 @@
 //! - [`seek`]: sets the offset at which a stopped host resumes a partition; [`stopped`]: rollback
 //!   of a stopped host
 //! - [`verify`]: checks a component offline; [`probe_report`]: the report of its probe
+//! - [`replay`]: makes recorded decisions again; [`replay_text`], [`replay_page`]: its report as text and as a page
 //! - [`backup`]: copies a data directory
 
 mod admin_file;
@@ -41,6 +42,9 @@ mod operate;
 mod options;
 mod probe_report;
 mod publish;
+mod replay;
+mod replay_page;
+mod replay_text;
 mod reply;
 mod rounds;
 mod run;
@@ -122,6 +126,7 @@ fn command(rules: RuleSource, usual: Mode) -> ExitCode {
         options::CliAction::Backup { data, target, json } => {
             backup::backup(&data, &target, json).into()
         }
+        options::CliAction::Replay(request) => replay::replay(&request).into(),
         options::CliAction::Verify {
             config,
             request,

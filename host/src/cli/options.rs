@@ -14,6 +14,7 @@ use super::dev::DevArguments;
 use super::exit;
 use super::operate::{DATA, HostAddress, Operation, OperatorCommand};
 use super::publish::{PublishArguments, PublishOperation};
+use super::replay::{ReplayArguments, ReplayOperation};
 use super::reply::CommandFailure;
 use super::seek::Seek;
 use super::states::{QuarantineCommand, StatesCommand, StatesOperation};
@@ -191,6 +192,23 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    /// Make recorded decisions again, to see which of them other rules would change
+    #[command(after_help = "\
+Each recorded decision is made again by the candidate, on the state that it was made on; with --counterfactual, on the
+state to which the candidate's own decisions on that aggregate led since the first one that is replayed. Effects on other
+aggregates and participants are not followed: all messages are the recorded ones. With --self, each decision is made
+again by the rules that made it, which must give the same: others are no function of their input.
+
+Nothing is changed, and a host may run on the data directory. It ends with 0 if no decision changed, with 1 if one did
+or the candidate fails on one, and with 65 if the candidate is refused, or with --self a decision is not the same.
+
+Examples:
+  saga replay order --candidate order.wasm --data /var/lib/saga-order
+  saga replay order --candidate order.wasm --since 7d --report changes.html
+  saga replay order --candidate order.wasm --set answer_timeout=10s --last 10000 --json
+  saga replay order --candidate order.wasm --key 17 --counterfactual
+  saga replay order --self")]
+    Replay(ReplayArguments),
     /// Go back to a generation that was active before
     #[command(after_help = "\
 Where no host runs, the host starts with that generation: the way back from one with which it does not start.
@@ -465,6 +483,7 @@ pub(crate) enum CliAction {
         target: PathBuf,
         json: bool,
     },
+    Replay(Box<ReplayOperation>),
     Verify {
         config: Box<Config>,
         request: Verify,
@@ -560,6 +579,7 @@ impl Cli {
                 may_change: fail_on_changed,
                 json,
             },
+            CliCommand::Replay(arguments) => CliAction::Replay(arguments.operation()?.into()),
             CliCommand::Rollback {
                 participant,
                 digest,
@@ -613,7 +633,7 @@ impl HostArguments {
 }
 
 /// Checks the name of a participant, which becomes part of a path.
-fn participant(text: &str) -> Result<String, String> {
+pub(super) fn participant(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if text.is_empty() || !text.chars().all(fits) {
         return Err("names of participants have lower-case letters, digits and `-`".into());

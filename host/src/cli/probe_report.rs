@@ -86,7 +86,8 @@ fn one(text: &mut Lines, difference: &Difference) {
     }
 }
 
-fn in_words(part: &DifferingPart) -> String {
+/// A differing place, with both values.
+pub(super) fn in_words(part: &DifferingPart) -> String {
     let DifferingPart {
         what,
         pointer,

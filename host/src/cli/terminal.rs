@@ -27,6 +27,16 @@ impl<W: Write> ProgressLine<W> {
     }
 }
 
+impl<W: Write> ProgressLine<W> {
+    /// Shows another line in its place.
+    pub(super) fn show(&mut self, what: &str) {
+        if let Some(out) = &mut self.0 {
+            let what = escaped(what);
+            let _ = write!(out, "\r\u{1b}[K{what} \u{2026}").and_then(|()| out.flush());
+        }
+    }
+}
+
 impl<W: Write> Drop for ProgressLine<W> {
     fn drop(&mut self) {
         if let Some(out) = &mut self.0 {
@@ -46,6 +56,16 @@ mod tests {
         let progress = ProgressLine::on(Some(&mut out), "checking a.wasm");
         drop(progress);
         assert_eq!(out, "checking a.wasm \u{2026}\r\u{1b}[K".as_bytes());
+    }
+
+    #[test]
+    fn another_line_takes_the_place_of_the_one_before() {
+        let mut out = Vec::new();
+        let mut progress = ProgressLine::on(Some(&mut out), "1 of 2");
+        progress.show("2 of 2");
+        drop(progress);
+        let expected = "1 of 2 \u{2026}\r\u{1b}[K2 of 2 \u{2026}\r\u{1b}[K";
+        assert_eq!(out, expected.as_bytes());
     }
 
     #[test]

@@ -81,7 +81,8 @@ fn too_many_changed(verified: &Verified, may_change: Option<usize>) -> Option<St
     ))
 }
 
-fn print(value: &impl Serialize, code: u8) -> u8 {
+/// Prints a value as JSON; gives the exit code.
+pub(super) fn print(value: &impl Serialize, code: u8) -> u8 {
     match serde_json::to_string(value) {
         Ok(text) => {
             say(&format!("{}\n", printable::json(text)));

@@ -22,6 +22,7 @@
 //! - [`watch`]: watches the components' files; [`component_file`]: one of them
 //! - [`verify`]: all checks, offline; [`backup`]: a copy of a data directory
 //! - [`letter_trial`]: a candidate's decision on a dead letter
+//! - [`replay`]: makes recorded decisions again, by a candidate or by the rules that made them
 //! - [`overview`], [`report`], `outcome`: reports of generations and of swaps
 //!
 //! Any failure leaves the active generation active and is reported: nothing is silently reverted.
@@ -45,6 +46,7 @@ mod outcome;
 pub mod overview;
 pub mod probe;
 pub mod reloader;
+pub mod replay;
 pub mod report;
 pub mod rollback_target;
 pub mod rule_settings;

@@ -79,7 +79,12 @@ pub fn verify(
     let bytes = component::read(&request.path).map_err(|error| loader::refused(&error, None))?;
     let origin = request.path.display().to_string();
     let candidate = loader.load_with(&bytes, &origin, |description| {
-        given(settings, request, &description.name)
+        given(
+            settings,
+            request.data.as_deref(),
+            &request.settings,
+            &description.name,
+        )
     })?;
     let description = candidate.description();
     let refused =
@@ -296,13 +301,14 @@ fn load(
 
 /// The settings of the candidate's rules: those that are active in the store, if it ran there, or
 /// else the configured ones; with the requested changes.
-fn given(
+pub(super) fn given(
     settings: &RolloutSettings,
-    request: &Verify,
+    data: Option<&Path>,
+    change: &SettingsChange,
     name: &str,
 ) -> Result<GivenSettings, NotVerified> {
     let configured = settings.participants.get(name).map(|own| &own.rules);
-    let active = match &request.data {
+    let active = match data {
         Some(data) => active(data, name)?,
         None => None,
     };
@@ -310,7 +316,7 @@ fn given(
         Some((_, active)) => GivenSettings::from(active.given()),
         None => GivenSettings::configured(configured.cloned().unwrap_or_default()),
     };
-    Ok(CandidateSettings::Changed(request.settings.clone()).given_over(&before))
+    Ok(CandidateSettings::Changed(change.clone()).given_over(&before))
 }
 
 /// Result of the comparison with a store.
@@ -319,7 +325,8 @@ struct StoreComparison {
     probe: ProbeReport,
 }
 
-fn open(data: &Path) -> Result<Box<dyn ReadStore>, NotVerified> {
+/// The store in this data directory, to be read beside the host that may run on it.
+pub(super) fn open(data: &Path) -> Result<Box<dyn ReadStore>, NotVerified> {
     store::look(data)
         .map_err(|error| failed(error.to_string()))?
         .ok_or_else(|| failed(format!("{}: there is no store", data.display())))
@@ -443,7 +450,7 @@ pub(super) fn sources(
     Ok(sources)
 }
 
-fn unreadable(data: &Path, error: &StoreFault) -> NotVerified {
+pub(super) fn unreadable(data: &Path, error: &StoreFault) -> NotVerified {
     failed(format!("{}: {error}", data.display()))
 }
 

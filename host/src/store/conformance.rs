@@ -11,10 +11,11 @@
 //!   [`parked`]: parked messages; [`dead_letters`]: dead letters
 //! - [`records`]: the outbox, offsets, topics
 //! - [`generations`]: participants, generations, last uses, samples, lists; [`list_changes`]: the
-//!   changes of lists
+//!   changes of lists; [`decisions`]: the journal
 
 mod chains;
 mod dead_letters;
+mod decisions;
 mod generations;
 mod list_changes;
 mod parked;
@@ -35,6 +36,7 @@ use saga_core::settle::{Cause, JournalEntry};
 
 pub(crate) use chains::*;
 pub(crate) use dead_letters::*;
+pub(crate) use decisions::*;
 pub(crate) use generations::*;
 pub(crate) use list_changes::*;
 pub(crate) use parked::*;
@@ -95,6 +97,8 @@ macro_rules! suite {
             requests_to_release_an_aggregate_are_kept_with_their_outcomes,
             samples_have_something_of_each_kind,
             lists_are_paged_in_the_order_of_length_and_key,
+            decisions_are_read_from_the_journal_in_the_order_of_their_commits,
+            wanted_decisions_are_those_since_a_time_the_last_ones_and_those_of_a_key,
             changes_of_a_list_go_on_from_any_place_that_the_journal_has,
             a_record_without_a_turn_is_published_behind_those_of_turns
         );

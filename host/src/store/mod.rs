@@ -4,7 +4,8 @@
 //!
 //! - [`engine`]: the interface of an engine; the writing side. [`read`]: the reading side, whose
 //!   queries are declared next to their rows: [`streams`] (outbox, offsets), [`parked`],
-//!   [`dead_letters`] (dead letters), [`history`] (participants, generations), [`sample`];
+//!   [`dead_letters`] (dead letters), [`history`] (participants, generations), [`decisions`] (the
+//!   recorded ones of a participant), [`sample`];
 //!   [`readers`]: the pool
 //! - [`entry`]: the entry that one turn hands over to be committed; [`tally`]: its counts
 //! - [`idempotency`]: known keys of repeatable commands; [`fingerprint`]: their requests; [`parked_room`]: the bound on parked
@@ -25,6 +26,7 @@ pub mod condition;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod dead_letters;
+pub mod decisions;
 pub mod engine;
 pub mod entry;
 pub mod fault;
@@ -45,6 +47,7 @@ pub mod streams;
 pub mod tally;
 
 pub use condition::Condition;
+pub use decisions::{DecisionPage, DecisionRange, JournalRow, JournalSpan};
 pub use engine::{Activation, Engine, NewGeneration, Stopped, Store};
 pub use entry::{CommitProgress, Handed, Taken};
 pub use fault::{StoreFault, StoreFaultKind};

@@ -2,7 +2,7 @@
 //!
 //! [`ReadStore`] has all of them, grouped by subject, each group next to its rows: aggregates and
 //! timers here, [`ReadStreams`], [`ReadParked`], [`ReadLetters`], [`ReadHistory`], [`ReadSamples`],
-//! [`ReadListChanges`].
+//! [`ReadListChanges`], [`ReadDecisions`].
 //! A query never waits for a commit. Each returns a bounded number of rows, or one row for each
 //! partition, topic or participant (invariant 9). Participants, generations and topics are named by
 //! their row numbers in the store; times are milliseconds since the Unix epoch.
@@ -12,6 +12,7 @@ pub use saga_core::commit::{StoredAggregate, StoredTimer};
 use saga_core::identity::Identity;
 
 use super::dead_letters::ReadLetters;
+use super::decisions::ReadDecisions;
 use super::fault::StoreFault;
 use super::history::ReadHistory;
 use super::idempotency::FirstReply;
@@ -33,6 +34,7 @@ pub trait ReadStore:
     + ReadHistory
     + ReadSamples
     + ReadListChanges
+    + ReadDecisions
 {
     /// True if it can be reused: its connection has had no error.
     fn is_sound(&self) -> bool;

@@ -17,7 +17,7 @@
 //! - `decisions`: recorded decisions; `compare`, `json`: differences between two of them
 //! - `purity`: is the candidate a function of its input?
 
-mod compare;
+pub(super) mod compare;
 mod decisions;
 mod failures;
 #[cfg(test)]
@@ -25,7 +25,7 @@ mod fake;
 mod json;
 mod purity;
 mod stored;
-mod trial;
+pub(super) mod trial;
 mod waiting;
 
 use std::sync::Arc;

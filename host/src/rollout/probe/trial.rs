@@ -7,7 +7,7 @@ use saga_core::limits::TurnLimits;
 use saga_core::message::{Envelope, Message, Origin};
 use saga_core::outcome::{Disposition, Outcome, Reply, StateChange};
 use saga_core::outputs::{MISMATCH, Output, OutputSchemas};
-use saga_core::rules::{Fault, FaultKind, Rules};
+use saga_core::rules::{Decision, Fault, FaultKind, Rules};
 use saga_core::settle::{self, Before, OutputTerms};
 
 use super::purity::{self, Comparable};
@@ -15,7 +15,7 @@ use crate::base::generation::CompiledRules;
 use crate::store::read::StoredAggregate;
 
 /// Rules under trial.
-pub(super) struct TrialRun<'b> {
+pub(in crate::rollout) struct TrialRun<'b> {
     pub(super) description: &'b Description,
     pub(super) limits: &'b TurnLimits,
     /// Time of all calls, in milliseconds since the Unix epoch.
@@ -29,7 +29,7 @@ pub(super) struct TrialRun<'b> {
 }
 
 /// The answer of rules to a message.
-pub(super) enum TrialAnswer {
+pub(in crate::rollout) enum TrialAnswer {
     /// Decided.
     Decided(Box<Outcome>),
     /// Can never be decided.
@@ -41,7 +41,7 @@ pub(super) enum TrialAnswer {
 impl<'b> TrialRun<'b> {
     /// # Errors
     /// If no instance can be created.
-    pub(super) fn new(
+    pub(in crate::rollout) fn new(
         build: &'b dyn CompiledRules,
         limits: &'b TurnLimits,
         now: u64,
@@ -87,13 +87,18 @@ impl<'b> TrialRun<'b> {
         }
     }
 
+    /// The description of the rules.
+    pub(in crate::rollout) fn description(&self) -> &'b Description {
+        self.description
+    }
+
     /// Version of the state's shape.
-    pub(super) fn version(&self) -> u32 {
+    pub(in crate::rollout) fn version(&self) -> u32 {
         self.description.state.version
     }
 
     /// True if states of this version are declared as readable.
-    pub(super) fn reads(&self, version: u32) -> bool {
+    pub(in crate::rollout) fn reads(&self, version: u32) -> bool {
         let state = &self.description.state;
         (state.oldest_readable..=state.version).contains(&version)
     }
@@ -102,7 +107,11 @@ impl<'b> TrialRun<'b> {
     ///
     /// # Errors
     /// If migration fails.
-    pub(super) fn shaped(&mut self, version: u32, state: &str) -> Result<String, String> {
+    pub(in crate::rollout) fn shaped(
+        &mut self,
+        version: u32,
+        state: &str,
+    ) -> Result<String, String> {
         if version == self.version() {
             return Ok(state.to_owned());
         }
@@ -113,7 +122,11 @@ impl<'b> TrialRun<'b> {
     ///
     /// # Errors
     /// If that fails.
-    pub(super) fn decoded(&mut self, version: u32, state: &str) -> Result<String, String> {
+    pub(in crate::rollout) fn decoded(
+        &mut self,
+        version: u32,
+        state: &str,
+    ) -> Result<String, String> {
         let shaped = self.shaped(version, state)?;
         self.migrated(self.version(), &shaped)
     }
@@ -251,35 +264,20 @@ impl<'b> TrialRun<'b> {
     ///
     /// # Errors
     /// A fault.
-    pub(super) fn decide(
+    pub(in crate::rollout) fn decide(
         &mut self,
         state: Option<&str>,
         message: &Message,
     ) -> Result<TrialAnswer, String> {
         let terms = self.terms();
-        let envelope = Envelope {
-            made_at: message.time,
-            message: message.clone(),
-            traceparent: None,
-        };
-        let before = Before {
-            state,
-            revision: 0,
-            correlation: None,
-        };
         let answer = self.called(
             || format!("the {}", purity::name_of(message)),
             |rules| {
                 let decision = again_if_late(|| rules.handle(state, message))?;
-                let outcome = match decision.answer {
-                    Ok(outcome) => outcome,
-                    Err(disposition) => return Ok(Err(disposition)),
-                };
-                let settlement = settle::settle(terms, &envelope, before, outcome, decision.fuel)?;
-                // As the journal would record it.
-                let recorded = settlement.journal.read(&message.key);
-                let recorded = recorded.map(|(_, outcome)| Ok(outcome));
-                recorded.map_err(|error| Fault::new(FaultKind::BadOutput, error.to_string()))
+                match decision.answer {
+                    Ok(outcome) => settled(terms, state, message, outcome).map(Ok),
+                    Err(disposition) => Ok(Err(disposition)),
+                }
             },
         );
         match answer.map_err(|fault| fault.to_string())? {
@@ -287,6 +285,33 @@ impl<'b> TrialRun<'b> {
             Err(Disposition::Malformed(why)) => Ok(TrialAnswer::Malformed(why)),
             Err(Disposition::RetryLater(why)) => Ok(TrialAnswer::RetryLater(why)),
         }
+    }
+
+    /// The answer to a message as the rules give it, not checked, and its fuel.
+    ///
+    /// # Errors
+    /// A fault.
+    pub(in crate::rollout) fn answered(
+        &mut self,
+        state: Option<&str>,
+        message: &Message,
+    ) -> Result<Decision, Fault> {
+        again_if_reused(&mut *self.rules, |rules| {
+            again_if_late(|| rules.handle(state, message))
+        })
+    }
+
+    /// An outcome that the rules answered, checked and as the journal would record it.
+    ///
+    /// # Errors
+    /// A fault if it violates the contract or a limit.
+    pub(in crate::rollout) fn settled(
+        &self,
+        state: Option<&str>,
+        message: &Message,
+        outcome: Outcome,
+    ) -> Result<Outcome, Fault> {
+        settled(self.terms(), state, message, outcome)
     }
 
     /// Makes a call. If calls are compared, makes it again on the same instance and on a fresh one:
@@ -318,7 +343,7 @@ impl<'b> TrialRun<'b> {
     }
 
     /// True if the description lists such messages.
-    pub(super) fn takes(&self, message: &Message) -> bool {
+    pub(in crate::rollout) fn takes(&self, message: &Message) -> bool {
         let name = &message.name;
         match message.origin {
             Origin::Command => self.description.command(name).is_some(),
@@ -346,6 +371,29 @@ impl TrialAnswer {
             answer => Ok(answer),
         }
     }
+}
+
+fn settled(
+    terms: OutputTerms<'_>,
+    state: Option<&str>,
+    message: &Message,
+    outcome: Outcome,
+) -> Result<Outcome, Fault> {
+    let envelope = Envelope {
+        made_at: message.time,
+        message: message.clone(),
+        traceparent: None,
+    };
+    let before = Before {
+        state,
+        revision: 0,
+        correlation: None,
+    };
+    let settlement = settle::settle(terms, &envelope, before, outcome, 0)?;
+    // As the journal would record it.
+    let recorded = settlement.journal.read(&message.key);
+    let recorded = recorded.map(|(_, outcome)| outcome);
+    recorded.map_err(|error| Fault::new(FaultKind::BadOutput, error.to_string()))
 }
 
 /// An outcome that is nothing but this reply.

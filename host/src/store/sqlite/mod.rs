@@ -18,7 +18,8 @@
 //!   frequent queries
 //! - tables: `offsets`, `topic_ids`, `registry`, `history`, `parked`, `dead_letters` (queries: `letter_queries`),
 //!   `idempotency`, `quarantine`, `tally`, `backlog`, `sample`, `index` (indexes over the contents
-//!   of states), `list_changes` (changes of a list, from the journal)
+//!   of states), `list_changes` (changes of a list, from the journal),
+//!   `decisions` (those of the journal, in order)
 //! - columns: `ids` and trace contexts; `packing`, the compressed decisions of the journal
 //! - `prune`: deletes old rows, so that no table grows without bound; `sweep` finds them
 //! - `backup`: a copy, made beside a running host
@@ -31,6 +32,7 @@ mod backlog;
 mod backup;
 mod batch;
 mod dead_letters;
+mod decisions;
 mod engine;
 mod error;
 mod explain;

@@ -12,11 +12,12 @@ use saga_core::record::Record;
 
 use super::read::SqliteReader;
 use super::{
-    backlog, history, index, letter_queries, list_changes, offsets, parked, quarantine, registry,
-    sample, topic_ids, trusted_time,
+    backlog, decisions, history, index, letter_queries, list_changes, offsets, parked, quarantine,
+    registry, sample, topic_ids, trusted_time,
 };
 use crate::base::session::Extent;
 use crate::store::dead_letters::{LetterAct, LetterFilter, ReadLetters, StoredLetter};
+use crate::store::decisions::{DecisionPage, DecisionRange, JournalSpan, ReadDecisions};
 use crate::store::fault::StoreFault;
 use crate::store::history::{
     GenerationRow, PastGeneration, Quarantined, ReadHistory, ReleaseRequest,
@@ -330,6 +331,21 @@ impl<C: Borrow<Connection>> ReadListChanges for SqliteReader<C> {
 
     fn list_changes(&self, wanted: &ChangesWanted) -> StoreResult<Option<ListChanges>> {
         self.ask(|sql| list_changes::read(sql, wanted))
+    }
+}
+
+impl<C: Borrow<Connection>> ReadDecisions for SqliteReader<C> {
+    fn decisions_span(&self, wanted: &DecisionRange) -> StoreResult<Option<JournalSpan>> {
+        self.ask(|sql| decisions::span(sql, wanted))
+    }
+
+    fn decisions(
+        &self,
+        wanted: &DecisionRange,
+        span: JournalSpan,
+        most: usize,
+    ) -> StoreResult<DecisionPage> {
+        self.ask(|sql| decisions::page(sql, wanted, span, most))
     }
 }
 

@@ -12,6 +12,7 @@ mod neighbours;
 mod probe;
 mod purity;
 mod refused;
+mod replay;
 mod restart;
 mod routes;
 mod rule_settings;

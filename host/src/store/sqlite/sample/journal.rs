@@ -159,7 +159,12 @@ impl JournalLook<'_> {
 
 /// The approximate position in the journal at this time. Its times rise, except for entries that
 /// overtook others and clocks that were set.
-fn at_time(sql: &Connection, time: i64, mut first: i64, mut last: i64) -> rusqlite::Result<i64> {
+pub(in crate::store::sqlite) fn at_time(
+    sql: &Connection,
+    time: i64,
+    mut first: i64,
+    mut last: i64,
+) -> rusqlite::Result<i64> {
     let mut statement =
         sql.prepare_cached("SELECT time FROM journal WHERE seq >= ?1 ORDER BY seq LIMIT 1")?;
     while first < last {

@@ -1,0 +1,200 @@
+//! `saga replay`: makes recorded decisions again, and prints which would be others.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::arguments::{RuleSettingsArguments, load};
+use super::operate::DATA;
+use super::options::participant;
+use super::reply::CommandFailure;
+use super::terminal::ProgressLine;
+use super::verify::{print, refuse};
+use super::{complain, exit, replay_page, replay_text, say};
+use crate::app;
+use crate::config::Config;
+use crate::logging;
+use crate::rollout::replay::report::{ReplayMode, ReplayReport};
+use crate::rollout::replay::{self, NotReplayed, Replay, ReplayProgress, ReplayedRules};
+use crate::rollout::verify::NotVerified;
+
+/// Time between two states of the progress line.
+const TOLD_EVERY: Duration = Duration::from_millis(200);
+
+/// The command line of `saga replay`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ReplayArguments {
+    /// The participant
+    #[arg(value_name = "NAME", value_parser = participant)]
+    participant: String,
+    /// The component that decides again
+    #[arg(long, value_name = "PATH", required_unless_present = "own")]
+    candidate: Option<PathBuf>,
+    /// Let each decision be made again by the rules that made it
+    #[arg(long = "self", conflicts_with_all = ["candidate", "counterfactual", "set", "unset"])]
+    own: bool,
+    /// Decide on the states to which the candidate's own decisions lead
+    #[arg(long)]
+    counterfactual: bool,
+    /// Only decisions of this time until now: 30m, 12h, 7d
+    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
+    since: Option<u64>,
+    /// Only the last N decisions
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    last: Option<u64>,
+    /// Only decisions on the aggregate of this key
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    #[command(flatten)]
+    rules: RuleSettingsArguments,
+    /// Write the report as a page (HTML) to this file too
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// The data directory of the host
+    #[arg(long, value_name = "DIR", default_value = DATA)]
+    data: PathBuf,
+    /// Settings file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print everything, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is to be replayed, and where the report goes.
+pub(crate) struct ReplayOperation {
+    config: Config,
+    request: Replay,
+    report: Option<PathBuf>,
+    json: bool,
+}
+
+impl ReplayArguments {
+    pub(super) fn operation(self) -> Result<ReplayOperation, CommandFailure> {
+        let rules = match self.candidate {
+            Some(path) => ReplayedRules::Candidate {
+                path,
+                settings: self.rules.change()?,
+                is_counterfactual: self.counterfactual,
+            },
+            None => ReplayedRules::Recorded,
+        };
+        Ok(ReplayOperation {
+            config: load(self.config.as_deref(), Vec::new())?,
+            request: Replay {
+                participant: self.participant,
+                data: self.data,
+                rules,
+                since_ms: self.since,
+                last: self.last,
+                key: self.key,
+            },
+            report: self.report,
+            json: self.json,
+        })
+    }
+}
+
+/// Replays, prints the report and returns the exit code.
+pub(super) fn replay(operation: &ReplayOperation) -> u8 {
+    let report = match replayed(operation) {
+        Ok(report) => report,
+        Err(error) => return not_replayed(error, operation.json),
+    };
+    if let Some(path) = &operation.report
+        && let Err(error) = fs::write(path, replay_page::page(&report))
+    {
+        complain(&format!("{}: {error}", path.display()));
+        return exit::STORE;
+    }
+    let code = code(&report);
+    if operation.json {
+        return print(&report, code);
+    }
+    say(&replay_text::text(&report));
+    code
+}
+
+fn replayed(operation: &ReplayOperation) -> Result<ReplayReport, NotReplayed> {
+    logging::die_on_panic(exit::INTERNAL);
+    let request = &operation.request;
+    let what = format!(
+        "decisions of {} in {} are made again",
+        request.participant,
+        request.data.display()
+    );
+    let mut line = ProgressLine::of(&what);
+    let mut told = Instant::now();
+    let mut progress = |ReplayProgress { read, all }| {
+        if told.elapsed() >= TOLD_EVERY {
+            told = Instant::now();
+            let percent = read.saturating_mul(100).checked_div(all).unwrap_or(100);
+            line.show(&format!("{what}: {percent} %"));
+        }
+    };
+    let settings = operation.config.rollout();
+    replay::replay(&settings, request, app::check_routes, &mut progress)
+}
+
+fn code(report: &ReplayReport) -> u8 {
+    match report.mode {
+        _ if report.is_unchanged() => exit::DONE,
+        ReplayMode::OwnRules => exit::COMPONENT,
+        ReplayMode::Recorded | ReplayMode::Counterfactual => exit::CHANGED,
+    }
+}
+
+fn not_replayed(error: NotReplayed, json: bool) -> u8 {
+    let code = match &error {
+        NotReplayed::Refused(refused) => {
+            return refuse(NotVerified::Refused(refused.clone()), json);
+        }
+        NotReplayed::Failed(_) => exit::STORE,
+        NotReplayed::UnknownParticipant(_) | NotReplayed::TooMuch(_) => exit::USAGE,
+        NotReplayed::NoInstance(_) => exit::INTERNAL,
+    };
+    complain(&error.to_string());
+    code
+}
+
+/// Reads a time span.
+fn milliseconds(text: &str) -> Result<u64, String> {
+    let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
+    let read = units.into_iter().find_map(|(unit, seconds)| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(seconds)?.checked_mul(1_000)
+    });
+    read.ok_or_else(|| "is not a number with a unit: 90s, 30m, 12h, 7d".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_span_is_a_number_with_a_unit() {
+        for (text, expected) in [
+            ("90s", 90_000),
+            ("30m", 1_800_000),
+            ("12h", 43_200_000),
+            ("7d", 604_800_000),
+            ("0s", 0),
+        ] {
+            assert_eq!(milliseconds(text), Ok(expected), "{text}");
+        }
+        for text in [
+            "",
+            "7",
+            "d",
+            "-1d",
+            "1.5h",
+            "1w",
+            "7 d",
+            "99999999999999999999d",
+        ] {
+            assert!(milliseconds(text).is_err(), "{text}");
+        }
+    }
+}

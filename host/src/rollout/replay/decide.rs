@@ -1,0 +1,307 @@
+//! One decision, made again, and how it differs from the recorded one.
+//!
+//! Most decisions do not differ, and that is seen from their texts: JSON is read only where the texts
+//! are not the same.
+
+use std::borrow::Cow;
+
+use saga_core::message::{Message, Origin};
+use saga_core::outcome::{Disposition, Outcome, StateChange};
+use saga_core::rules::{Decision, Fault};
+use serde_json::Value;
+
+use crate::rollout::probe::compare::{self, Part, Subject};
+use crate::rollout::probe::trial::{TrialAnswer, TrialRun};
+use crate::store::sample::Recorded;
+
+/// What came of a decision.
+pub(super) enum Verdict {
+    /// The same, with this fuel.
+    Unchanged(u64),
+    /// Another one.
+    Changed(Box<Changed>),
+    /// The rules failed: the kind of fault, and its text.
+    Fault(String, String),
+    /// There is nothing to compare: the reason in general, and in particular.
+    NoBaseline(String, String),
+}
+
+/// A decision that changed.
+pub(super) struct Changed {
+    /// The places at which it differs.
+    pub(super) parts: Vec<Part>,
+    /// The answer of the rules.
+    pub(super) answer: TrialAnswer,
+    /// The recorded decision, with its state in the shape of these rules.
+    pub(super) recorded: Outcome,
+    /// Its fuel; None if the rules did not decide.
+    pub(super) fuel: Option<u64>,
+}
+
+/// A decision that was made again.
+pub(super) struct MadeAgain {
+    pub(super) verdict: Verdict,
+    /// The states that the rules and the recorded decision left, in the shape of these rules. None
+    /// if they are not asked for, or not known.
+    pub(super) left: Option<(Option<String>, Option<String>)>,
+}
+
+/// The state to decide on, instead of the recorded one.
+pub(super) type OwnState<'s> = Option<Option<&'s str>>;
+
+/// Makes a decision again. With `follows`, the states afterwards are told.
+pub(super) fn decide(
+    trial: &mut TrialRun<'_>,
+    recorded: &Recorded,
+    own: OwnState<'_>,
+    follows: bool,
+) -> MadeAgain {
+    let without_state = |verdict| MadeAgain {
+        verdict,
+        left: None,
+    };
+    let message = &recorded.message;
+    let version = recorded.state_version;
+    if !trial.reads(version) {
+        let reason = format!("these rules don't read states of version {version}");
+        return without_state(Verdict::NoBaseline(reason.clone(), reason));
+    }
+    let is_current = version == trial.version();
+    let shaped = match &recorded.state {
+        Some(state) if !is_current => match trial.shaped(version, state) {
+            Ok(state) => Some(Cow::Owned(state)),
+            Err(why) => {
+                let why = format!("its state (version {version}) can't be read: {why}");
+                return without_state(Verdict::Fault("migration".into(), why));
+            }
+        },
+        state => state.as_deref().map(Cow::Borrowed),
+    };
+    let state = own.unwrap_or(shaped.as_deref());
+    let compared = match not_taken(trial, message) {
+        Some(reason) => Compared {
+            verdict: Verdict::NoBaseline(reason.clone(), reason),
+            left: None,
+            recorded: None,
+        },
+        None => {
+            let befores = Befores {
+                own: state,
+                recorded: shaped.as_deref(),
+                is_current,
+            };
+            compared(trial, recorded, befores)
+        }
+    };
+    let left = follows.then(|| {
+        let decided = compared.recorded.as_ref().unwrap_or(&recorded.outcome);
+        let of_recorded = after(&decided.state, shaped.as_deref());
+        let unchanged = StateChange::Unchanged;
+        let change = match &compared.verdict {
+            Verdict::Unchanged(_) => &decided.state,
+            _ => compared.left.as_ref().unwrap_or(&unchanged),
+        };
+        (
+            after(change, state).map(str::to_owned),
+            of_recorded.map(str::to_owned),
+        )
+    });
+    MadeAgain {
+        verdict: compared.verdict,
+        left,
+    }
+}
+
+/// The states before a decision, in the shape of the rules.
+#[derive(Clone, Copy)]
+struct Befores<'s> {
+    own: Option<&'s str>,
+    recorded: Option<&'s str>,
+    /// True if the recorded decision has that shape.
+    is_current: bool,
+}
+
+struct Compared {
+    verdict: Verdict,
+    /// What the rules left, if that is not what was recorded.
+    left: Option<StateChange>,
+    /// The recorded decision in the shape of the rules, if it was migrated.
+    recorded: Option<Outcome>,
+}
+
+impl From<Verdict> for Compared {
+    fn from(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            left: None,
+            recorded: None,
+        }
+    }
+}
+
+fn compared(trial: &mut TrialRun<'_>, recorded: &Recorded, befores: Befores<'_>) -> Compared {
+    let message = &recorded.message;
+    let (answer, fuel) = match trial.answered(befores.own, message) {
+        Ok(Decision { answer, fuel }) => (answer, fuel),
+        Err(fault) => return of_fault(&fault).into(),
+    };
+    let mut outcome = match answer {
+        Ok(outcome) => outcome,
+        Err(disposition) => return not_decided(disposition, recorded).into(),
+    };
+    if message.origin != Origin::Command {
+        // Without a client, a reply is not recorded.
+        outcome.reply = None;
+    }
+    if befores.is_current && outcome == recorded.outcome {
+        return Verdict::Unchanged(fuel).into();
+    }
+    let outcome = match trial.settled(befores.own, message, outcome) {
+        Ok(outcome) => outcome,
+        // Leftovers of earlier calls may be the cause: it is tried again as a turn would.
+        Err(_) => match trial.decide(befores.own, message) {
+            Ok(TrialAnswer::Decided(outcome)) => *outcome,
+            Ok(TrialAnswer::Malformed(why)) => {
+                return not_decided(Disposition::Malformed(why), recorded).into();
+            }
+            Ok(TrialAnswer::RetryLater(why)) => {
+                return not_decided(Disposition::RetryLater(why), recorded).into();
+            }
+            Err(failure) => return of_failure(failure).into(),
+        },
+    };
+    let mut decided = recorded.outcome.clone();
+    if !befores.is_current
+        && let StateChange::Put(state) = &decided.state
+    {
+        let version = recorded.state_version;
+        match trial.shaped(version, state) {
+            Ok(state) => decided.state = StateChange::Put(state),
+            Err(why) => {
+                let why =
+                    format!("the state that it left (version {version}) can't be read: {why}");
+                return Verdict::Fault("migration".into(), why).into();
+            }
+        }
+    }
+    let left = outcome.state.clone();
+    let verdict = match differing(trial, &decided, outcome, befores) {
+        Ok((parts, _)) if parts.is_empty() => Verdict::Unchanged(fuel),
+        Ok((parts, outcome)) => Verdict::Changed(Box::new(Changed {
+            parts,
+            answer: TrialAnswer::Decided(Box::new(outcome)),
+            recorded: decided.clone(),
+            fuel: Some(fuel),
+        })),
+        Err(why) => Verdict::Fault("migration".into(), why),
+    };
+    Compared {
+        left: Some(left),
+        recorded: Some(decided),
+        verdict,
+    }
+}
+
+/// The places at which two decisions differ: in the state, those of the states that they leave.
+fn differing(
+    trial: &mut TrialRun<'_>,
+    decided: &Outcome,
+    outcome: Outcome,
+    befores: Befores<'_>,
+) -> Result<(Vec<Part>, Outcome), String> {
+    if *decided == outcome {
+        return Ok((Vec::new(), outcome));
+    }
+    let version = trial.version();
+    let mut ones = decided.clone();
+    let mut others = outcome.clone();
+    // What stays is what was there, if the other one writes.
+    let stays = |change: &mut StateChange, other: &StateChange, before: Option<&str>| {
+        if let (StateChange::Unchanged, StateChange::Put(_), Some(before)) =
+            (&*change, other, before)
+        {
+            *change = StateChange::Put(before.to_owned());
+        }
+    };
+    stays(&mut ones.state, &outcome.state, befores.recorded);
+    stays(&mut others.state, &decided.state, befores.own);
+    if ones.state != others.state {
+        for change in [&mut ones.state, &mut others.state] {
+            if let StateChange::Put(state) = change {
+                let decoded = trial.decoded(version, state);
+                *state =
+                    decoded.map_err(|why| format!("a state that was left can't be read: {why}"))?;
+            }
+        }
+    }
+    let answer = TrialAnswer::Decided(Box::new(others));
+    let mut parts = compare::differing(&ones, &answer);
+    let writes = |change: &StateChange| matches!(change, StateChange::Put(_));
+    let is_state = |part: &Part| part.subject == Subject::State;
+    if writes(&decided.state) != writes(&outcome.state) && !parts.iter().any(is_state) {
+        let word = |change: &StateChange| match writes(change) {
+            true => "written as it was",
+            false => "unchanged",
+        };
+        parts.insert(
+            0,
+            Part {
+                subject: Subject::State,
+                pointer: String::new(),
+                decided: Some(Value::from(word(&decided.state))),
+                would_decide: Some(Value::from(word(&outcome.state))),
+            },
+        );
+    }
+    Ok((parts, outcome))
+}
+
+/// The reason why the rules don't take such a message.
+fn not_taken(trial: &TrialRun<'_>, message: &Message) -> Option<String> {
+    let Message {
+        origin,
+        name,
+        version,
+        ..
+    } = message;
+    let what = format!("{} `{name}`", origin.word());
+    if !trial.takes(message) {
+        return Some(format!("these rules don't take the {what}"));
+    }
+    let mut subscriptions = trial.description().subscriptions.iter();
+    let is_read = *origin != Origin::Event
+        || subscriptions.any(|one| one.event_type == *name && one.shape(*version).is_some());
+    (!is_read).then(|| format!("these rules don't read version {version} of the {what}"))
+}
+
+fn not_decided(disposition: Disposition, recorded: &Recorded) -> Verdict {
+    let answer = match disposition {
+        Disposition::Malformed(why) => TrialAnswer::Malformed(why),
+        Disposition::RetryLater(why) => TrialAnswer::RetryLater(why),
+    };
+    Verdict::Changed(Box::new(Changed {
+        parts: compare::differing(&recorded.outcome, &answer),
+        answer,
+        recorded: recorded.outcome.clone(),
+        fuel: None,
+    }))
+}
+
+fn of_fault(fault: &Fault) -> Verdict {
+    Verdict::Fault(fault.kind.to_string(), fault.to_string())
+}
+
+/// A fault from its text, which begins with its kind.
+fn of_failure(failure: String) -> Verdict {
+    let kind = failure.split(':').next().unwrap_or_default().to_owned();
+    Verdict::Fault(kind, failure)
+}
+
+/// The state after a change.
+fn after<'s>(change: &'s StateChange, before: Option<&'s str>) -> Option<&'s str> {
+    match change {
+        StateChange::Unchanged => before,
+        StateChange::Put(state) => Some(state),
+        StateChange::Remove => None,
+    }
+}

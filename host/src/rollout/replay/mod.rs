@@ -1,0 +1,216 @@
+//! Replay: recorded decisions are made again, by a candidate or by the rules that made them.
+//!
+//! The journal has what each decision was made on, and the decision. So a candidate can be asked
+//! what it would have decided, before it goes live; and the rules that decided can be asked again,
+//! to see if they are a function of their input (invariant 7). The store is only read, in pages, and
+//! a host may run on it meanwhile.
+//!
+//! # Layout
+//!
+//! - this file: what can be asked, and the order of the work
+//! - `builds`: the rules that are called
+//! - `decide`: one decision, and how it differs from the recorded one
+//! - `diverged`: the states of a counterfactual run that are not the recorded ones
+//! - `run`: the threads; one reads, the others call
+//! - `tally`: counts; `changes`: changes by what changed; [`report`]: the result, as values
+//!
+//! Must not know: the command line, the form in which a report is shown.
+
+mod builds;
+mod changes;
+mod decide;
+mod diverged;
+pub mod report;
+mod run;
+mod tally;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use saga_contract::compatibility::Lack;
+
+use self::builds::Builds;
+use self::report::{ReplayMode, ReplayReport, ReplayedRange};
+use super::loader::{CheckRoutes, Loader};
+use super::report::{Check, Refused};
+use super::rule_settings::SettingsChange;
+use super::settings::RolloutSettings;
+use super::verify::{self, NotVerified};
+use crate::base::clock::now_ms;
+use crate::plugin::component;
+use crate::store::DecisionRange;
+
+/// What is to be replayed, and by which rules.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replay {
+    /// The participant whose decisions are replayed.
+    pub participant: String,
+    /// The data directory of its host.
+    pub data: PathBuf,
+    /// The rules.
+    pub rules: ReplayedRules,
+    /// Only decisions of the last milliseconds, this many.
+    pub since_ms: Option<u64>,
+    /// Only the last decisions, this many.
+    pub last: Option<u64>,
+    /// Only decisions on the aggregate of this key.
+    pub key: Option<String>,
+}
+
+/// The rules that decide again.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ReplayedRules {
+    /// A candidate.
+    Candidate {
+        /// Its component.
+        path: PathBuf,
+        /// Changes of the settings that are active in the store.
+        settings: SettingsChange,
+        /// True to give it the states that it has put itself, false for those that were recorded.
+        is_counterfactual: bool,
+    },
+    /// For each decision the rules that made it.
+    Recorded,
+}
+
+impl ReplayedRules {
+    fn mode(&self) -> ReplayMode {
+        match self {
+            Self::Candidate {
+                is_counterfactual: true,
+                ..
+            } => ReplayMode::Counterfactual,
+            Self::Candidate { .. } => ReplayMode::Recorded,
+            Self::Recorded => ReplayMode::OwnRules,
+        }
+    }
+}
+
+/// How far a replay has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplayProgress {
+    /// Rows of the journal that were read.
+    pub read: u64,
+    /// Rows of the journal that are to be read.
+    pub all: u64,
+}
+
+/// The reason why nothing was replayed, or not all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotReplayed {
+    /// The candidate failed a check.
+    #[error("{0}")]
+    Refused(Refused),
+    /// The store or a file can't be read.
+    #[error("{0}")]
+    Failed(String),
+    /// No such participant is in the store.
+    #[error("{0}")]
+    UnknownParticipant(String),
+    /// The states of a counterfactual run take too much memory.
+    #[error("{0}")]
+    TooMuch(String),
+    /// No instance of the rules can be made.
+    #[error("{0}")]
+    NoInstance(String),
+}
+
+impl From<Refused> for NotReplayed {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<NotVerified> for NotReplayed {
+    fn from(error: NotVerified) -> Self {
+        match error {
+            NotVerified::Refused(refused) => Self::Refused(refused),
+            NotVerified::Failed(reason) => Self::Failed(reason),
+        }
+    }
+}
+
+/// Makes recorded decisions again.
+///
+/// # Errors
+/// The reason why that is not possible.
+pub fn replay(
+    settings: &RolloutSettings,
+    request: &Replay,
+    check_routes: CheckRoutes,
+    progress: &mut dyn FnMut(ReplayProgress),
+) -> Result<ReplayReport, NotReplayed> {
+    let began = Instant::now();
+    let data = &request.data;
+    let unread = |error| NotReplayed::from(verify::unreadable(data, &error));
+    let reading = verify::open(data)?;
+    let Some(row) = reading.participant(&request.participant).map_err(unread)? else {
+        let known = reading.participants().map_err(unread)?;
+        return Err(NotReplayed::UnknownParticipant(format!(
+            "there is no participant `{}` in {}; there are: {}",
+            request.participant,
+            data.display(),
+            known.join(", ")
+        )));
+    };
+    let settings = RolloutSettings {
+        data_dir: data.clone(),
+        ..settings.clone()
+    };
+    let loader = Loader::offline(&settings, check_routes)
+        .map_err(|error| NotReplayed::Failed(error.to_string()))?;
+    let builds = match &request.rules {
+        ReplayedRules::Recorded => {
+            Builds::recorded(loader, reading.generations(row).map_err(unread)?)
+        }
+        ReplayedRules::Candidate {
+            path,
+            settings: change,
+            ..
+        } => {
+            let bytes =
+                component::read(path).map_err(|error| super::loader::refused(&error, None))?;
+            let origin = path.display().to_string();
+            let build = loader.load_with(&bytes, &origin, |description| {
+                verify::given(&settings, Some(data), change, &description.name)
+            })?;
+            let name = &build.description().name;
+            if *name != request.participant {
+                let lack = Lack::Participant {
+                    active: request.participant.clone(),
+                    candidate: name.clone(),
+                };
+                let digest = Some(build.digest().to_owned());
+                let reasons = vec![lack.to_string()];
+                return Err(Refused::new(Check::Compatibility, reasons, digest).into());
+            }
+            Builds::candidate(build)
+        }
+    };
+    let now = reading.trusted_now(now_ms()).map_err(unread)?;
+    let wanted = DecisionRange {
+        participant: row,
+        since: (request.since_ms).map(|since| now.saturating_sub(since)),
+        last: request.last,
+        key: request.key.clone(),
+    };
+    let mode = request.rules.mode();
+    let terms = run::Terms {
+        limits: &settings.turn,
+        mode,
+        builds: &builds,
+        data,
+    };
+    let tally = run::run(&*reading, &wanted, terms, progress)?;
+    let range = ReplayedRange {
+        since: wanted.since,
+        last: wanted.last,
+        key: wanted.key,
+        first: tally.first(),
+        until: tally.until(),
+    };
+    let mut report = tally.report(&request.participant, mode, range);
+    report.rules = builds.described();
+    report.elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(report)
+}

@@ -1,0 +1,328 @@
+//! The counts of a replay. Each thread counts for itself; sums are the same however the decisions
+//! were shared out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use saga_core::message::{Message, Origin};
+use saga_core::outcome::Outcome;
+use sha2::{Digest as _, Sha256};
+
+use super::changes::{Changes, Counted, cut};
+use super::decide::{Changed, OwnState, Verdict};
+use super::report::{
+    Example, FaultGroup, FuelCounts, MessageCounts, NoBaseline, ReplayMode, ReplayReport,
+    ReplayedRange,
+};
+use crate::rollout::probe::trial::TrialAnswer;
+use crate::rollout::report::DifferingPart;
+use crate::store::JournalRow;
+use crate::store::sample::Recorded;
+
+/// Most reasons for which decisions have no baseline, and most messages that are counted by name;
+/// the rest is counted together (invariant 9).
+const NAMES: usize = 256;
+
+/// What the rest is called.
+const OTHERS: &str = "others";
+
+/// Most differing places of an example.
+const PARTS: usize = 32;
+
+/// Counts of decisions.
+#[derive(Default)]
+pub(super) struct Tally {
+    unchanged: u64,
+    changed: u64,
+    faults: u64,
+    on_other_states: u64,
+    first: Option<u64>,
+    until: Option<u64>,
+    no_baseline: BTreeMap<String, (i64, NoBaseline)>,
+    changes: Changes,
+    fault_groups: BTreeMap<String, Counted>,
+    messages: HashMap<OriginPlace, HashMap<String, MessageTally>>,
+    fuel: FuelCounts,
+    change_set: [u64; 4],
+}
+
+/// The place of an origin in an order.
+type OriginPlace = u8;
+
+#[derive(Default, Clone, Copy)]
+struct MessageTally {
+    replayed: u64,
+    changed: u64,
+    faults: u64,
+    fuel: FuelCounts,
+}
+
+impl Tally {
+    /// Counts what came of a decision.
+    pub(super) fn add(&mut self, row: &JournalRow, own: OwnState<'_>, verdict: Verdict) {
+        self.first = Some(self.first.map_or(row.time, |first| first.min(row.time)));
+        self.until = self.until.max(Some(row.time));
+        let recorded = match &row.recorded {
+            Ok(recorded) => recorded,
+            Err(why) => return self.without_baseline(row, "its record can't be read", why),
+        };
+        if let Verdict::NoBaseline(reason, detail) = &verdict {
+            return self.without_baseline(row, reason, detail);
+        }
+        let is_changed = matches!(verdict, Verdict::Changed(_));
+        let fuel = match &verdict {
+            Verdict::Unchanged(fuel) => Some(*fuel),
+            Verdict::Changed(changed) => changed.fuel,
+            _ => None,
+        };
+        let is_fault = matches!(verdict, Verdict::Fault(..));
+        let message = self.message(&recorded.message);
+        message.replayed += 1;
+        message.changed += u64::from(is_changed);
+        message.faults += u64::from(is_fault);
+        if let Some(fuel) = fuel {
+            message.fuel.add(row.fuel, fuel);
+            self.fuel.add(row.fuel, fuel);
+        }
+        self.on_other_states += u64::from((is_changed || is_fault) && own.is_some());
+        let told = Told { row, recorded, own };
+        match verdict {
+            Verdict::Changed(changed) => {
+                self.changed += 1;
+                self.note(&told, &answer(&changed.answer));
+                let example = || told.changed(&changed);
+                self.changes
+                    .add(row.seq, &recorded.message, &changed, example);
+            }
+            Verdict::Fault(kind, why) => {
+                self.faults += 1;
+                self.note(&told, &kind);
+                let example = || told.example(outcome(&recorded.outcome), why.clone(), Vec::new());
+                let group = self.fault_groups.entry(kind).or_default();
+                group.add(row.seq, &mut None, example);
+            }
+            Verdict::Unchanged(_) | Verdict::NoBaseline(..) => self.unchanged += 1,
+        }
+    }
+
+    fn message(&mut self, message: &Message) -> &mut MessageTally {
+        let names = self
+            .messages
+            .entry(message.origin as OriginPlace)
+            .or_default();
+        let name = match names.contains_key(&message.name) || names.len() < NAMES {
+            true => message.name.as_str(),
+            false => OTHERS,
+        };
+        // Names are seldom new.
+        if !names.contains_key(name) {
+            names.insert(name.to_owned(), MessageTally::default());
+        }
+        names.entry(name.to_owned()).or_default()
+    }
+
+    fn without_baseline(&mut self, row: &JournalRow, reason: &str, detail: &str) {
+        let is_known = self.no_baseline.contains_key(reason) || self.no_baseline.len() < NAMES;
+        let reason = if is_known { reason } else { OTHERS };
+        let one = NoBaseline {
+            reason: reason.to_owned(),
+            count: 1,
+            key: row.key.clone(),
+            detail: detail.to_owned(),
+        };
+        add_reason(&mut self.no_baseline, row.seq, one);
+    }
+
+    /// Adds a decision to the change set: its message, and what it is now.
+    fn note(&mut self, told: &Told<'_>, now: &str) {
+        let message = &told.recorded.message;
+        let mut hash = Sha256::new();
+        for text in [
+            &*message.source,
+            &message.id,
+            &message.key,
+            &message.name,
+            now,
+        ] {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        }
+        let digest = hash.finalize();
+        for (sum, part) in self.change_set.iter_mut().zip(digest.chunks_exact(8)) {
+            let part = part.try_into().map(u64::from_le_bytes).unwrap_or_default();
+            // A sum does not depend on the order.
+            *sum = sum.wrapping_add(part);
+        }
+    }
+
+    /// Adds the counts of another thread.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.unchanged += other.unchanged;
+        self.changed += other.changed;
+        self.faults += other.faults;
+        self.on_other_states += other.on_other_states;
+        self.first = match (self.first, other.first) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        self.until = self.until.max(other.until);
+        for (seq, one) in other.no_baseline.into_values() {
+            add_reason(&mut self.no_baseline, seq, one);
+        }
+        self.changes.merge(other.changes);
+        for (kind, group) in other.fault_groups {
+            self.fault_groups.entry(kind).or_default().merge(group);
+        }
+        for (origin, names) in other.messages {
+            let known = self.messages.entry(origin).or_default();
+            for (name, counts) in names {
+                let message = known.entry(name).or_default();
+                message.replayed += counts.replayed;
+                message.changed += counts.changed;
+                message.faults += counts.faults;
+                message.fuel.merge(counts.fuel);
+            }
+        }
+        self.fuel.merge(other.fuel);
+        for (sum, part) in self.change_set.iter_mut().zip(other.change_set) {
+            *sum = sum.wrapping_add(part);
+        }
+    }
+
+    /// Time of the earliest decision.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.first
+    }
+
+    /// Time of the latest decision.
+    pub(super) fn until(&self) -> Option<u64> {
+        self.until
+    }
+
+    /// The result.
+    pub(super) fn report(
+        self,
+        participant: &str,
+        mode: ReplayMode,
+        range: ReplayedRange,
+    ) -> ReplayReport {
+        let mut no_baseline: Vec<_> = self.no_baseline.into_values().map(|(_, one)| one).collect();
+        no_baseline.sort_by_key(|one| std::cmp::Reverse(one.count));
+        let fault_groups = self
+            .fault_groups
+            .into_iter()
+            .map(|(kind, group)| FaultGroup {
+                kind,
+                count: group.count,
+                examples: group.examples.told(),
+            });
+        let mut messages: Vec<_> = (self.messages.into_iter())
+            .flat_map(|(origin, names)| {
+                names
+                    .into_iter()
+                    .map(move |(name, one)| (origin, name, one))
+            })
+            .collect();
+        messages.sort_by(|(origin, name, _), (other, next, _)| (origin, name).cmp(&(other, next)));
+        let word = |origin: OriginPlace| {
+            let all = [Origin::Command, Origin::Event, Origin::Timer];
+            all.into_iter().find(|one| *one as OriginPlace == origin)
+        };
+        let messages = messages
+            .into_iter()
+            .map(|(origin, name, one)| MessageCounts {
+                origin: word(origin).map_or("", Origin::word).to_owned(),
+                name,
+                replayed: one.replayed,
+                changed: one.changed,
+                faults: one.faults,
+                fuel: one.fuel,
+            });
+        ReplayReport {
+            participant: participant.to_owned(),
+            mode,
+            rules: None,
+            range,
+            replayed: self.unchanged + self.changed + self.faults,
+            unchanged: self.unchanged,
+            changed: self.changed,
+            on_other_states: self.on_other_states,
+            faults: self.faults,
+            no_baseline,
+            changes: self.changes.groups(),
+            fault_groups: fault_groups.collect(),
+            messages: messages.collect(),
+            fuel: self.fuel,
+            change_set: self.change_set.map(|part| format!("{part:016x}")).concat(),
+            elapsed_ms: 0,
+        }
+    }
+}
+
+fn add_reason(known: &mut BTreeMap<String, (i64, NoBaseline)>, seq: i64, one: NoBaseline) {
+    match known.get_mut(&one.reason) {
+        None => {
+            known.insert(one.reason.clone(), (seq, one));
+        }
+        Some((first, known)) => {
+            let count = known.count + one.count;
+            if seq < *first {
+                *first = seq;
+                *known = one;
+            }
+            known.count = count;
+        }
+    }
+}
+
+/// A decision to be told.
+struct Told<'r> {
+    row: &'r JournalRow,
+    recorded: &'r Recorded,
+    own: OwnState<'r>,
+}
+
+impl Told<'_> {
+    fn changed(&self, changed: &Changed) -> Arc<Example> {
+        let parts = changed.parts.iter().take(PARTS).cloned();
+        let parts = parts.map(DifferingPart::from).collect();
+        self.example(outcome(&changed.recorded), answer(&changed.answer), parts)
+    }
+
+    fn example(
+        &self,
+        decided: String,
+        would_decide: String,
+        parts: Vec<DifferingPart>,
+    ) -> Arc<Example> {
+        let Self { row, recorded, own } = self;
+        let message = &recorded.message;
+        Arc::new(Example {
+            seq: row.seq,
+            key: cut(row.key.clone()),
+            revision: row.revision,
+            time: row.time,
+            origin: message.origin.word().to_owned(),
+            name: message.name.clone(),
+            message: cut(message.id.clone()),
+            body: cut(message.body.clone()),
+            state: recorded.state.clone().map(cut),
+            own_state: own.map(|own| cut(own.unwrap_or("null").to_owned())),
+            decided: cut(decided),
+            would_decide: cut(would_decide),
+            parts,
+        })
+    }
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    serde_json::to_string(outcome).unwrap_or_default()
+}
+
+fn answer(answer: &TrialAnswer) -> String {
+    match answer {
+        TrialAnswer::Decided(decided) => outcome(decided),
+        TrialAnswer::Malformed(why) => format!("malformed: {why}"),
+        TrialAnswer::RetryLater(why) => format!("retry later: {why}"),
+    }
+}

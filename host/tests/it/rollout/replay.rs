@@ -1,0 +1,290 @@
+//! `saga replay`: recorded decisions made again, by other rules and by their own.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::chameleon::{self, Chameleon, count};
+use crate::commands::{asks, call};
+use crate::support::Host;
+
+/// Rules whose `count` refuses an aggregate that has this count.
+fn limited(version: &str, limit: i64) -> Chameleon {
+    Chameleon::new()
+        .version(version)
+        .with(json!({"handle": {"count": [
+            {"count": 1}, {"publish": {"event_type": "changed"}},
+            {"if-state": [{"count": limit}, {"set": ["full", true]}]},
+        ]}}))
+}
+
+fn written(data: &Path, name: &str, build: &Chameleon) -> String {
+    let path = data.join(name);
+    build.write(&path);
+    path.to_str().unwrap().to_owned()
+}
+
+/// Exit code and report of a replay of `chameleon`.
+fn replayed(data: &Path, more: &[&str]) -> (i32, Value) {
+    let arguments = [&["replay", "chameleon", "--json"], more].concat();
+    let (code, out, err) = call(&mut asks(data, &arguments));
+    assert_eq!(err, "", "{out}");
+    (code, serde_json::from_str(&out).unwrap())
+}
+
+/// A host that has counted each of these keys as often.
+fn counted(data: &Path, build: &Chameleon, keys: &[(&str, usize)]) -> Host {
+    let host = chameleon::serve(data, build);
+    for (key, times) in keys {
+        for _ in 0..*times {
+            count(&host, key);
+        }
+    }
+    host
+}
+
+fn counts(report: &Value) -> [u64; 4] {
+    ["replayed", "unchanged", "changed", "faults"].map(|name| report[name].as_u64().unwrap())
+}
+
+/// The groups as text, with their counts.
+fn groups(report: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let groups = report["changes"].as_array().unwrap().iter();
+    groups
+        .map(|group| {
+            let [what, pointer, from, to] =
+                ["what", "pointer", "from", "to"].map(|name| text(&group[name]));
+            format!("{what} {pointer}: {from} -> {to}: {}", group["count"])
+        })
+        .collect()
+}
+
+#[test]
+fn a_changed_limit_changes_exactly_the_decisions_at_the_limit() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let keys = [("a", 5), ("b", 2), ("c", 3), ("d", 7)];
+    // Beside the running host. The version is written into the state, so it stays the same.
+    let host = counted(data, &limited("1.0.0", 5), &keys);
+    let same = written(data, "same.wasm", &limited("1.0.0", 5));
+    let (code, report) = replayed(data, &["--candidate", &same]);
+    assert_eq!((code, counts(&report)), (0, [17, 17, 0, 0]), "{report}");
+    assert_eq!(report["mode"], "recorded");
+    let other = written(data, "other.wasm", &limited("1.0.0", 3));
+    let (code, report) = replayed(data, &["--candidate", &other]);
+    // Each aggregate that was counted three times is full then; those that were counted five times
+    // were full then, and are not any more. What came after has it in its recorded state.
+    assert_eq!((code, counts(&report)), (1, [17, 12, 5, 0]), "{report}");
+    let groups = groups(&report);
+    for expected in [
+        "state /full: nothing -> true: 3",
+        "state /full: true -> nothing: 2",
+        "reply /done/full: nothing -> true: 3",
+        "reply /done/full: true -> nothing: 2",
+    ] {
+        assert!(groups.iter().any(|one| one == expected), "{groups:?}");
+    }
+    let example = &report["changes"][0]["examples"][0];
+    assert_eq!(
+        (&example["key"], &example["name"], &example["revision"]),
+        (&json!("a"), &json!("count"), &json!(2)),
+        "{example}"
+    );
+    // As text, the same.
+    let arguments = ["replay", "chameleon", "--candidate", &other];
+    let (code, out, err) = call(&mut asks(data, &arguments));
+    assert_eq!((code, err.as_str()), (1, ""), "{out}");
+    for line in [
+        "\nunchanged 12, changed 5, faults 0, no baseline 0\n",
+        "\nstate /full: nothing -> true: 3\n  a: command `count` (",
+    ] {
+        assert!(out.contains(line), "{line:?} is not in\n{out}");
+    }
+    assert!(host.stop().success());
+}
+
+#[test]
+fn ranges_and_keys_select_decisions() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let host = counted(data, &limited("1.0.0", 5), &[("a", 5), ("b", 2)]);
+    let other = written(data, "other.wasm", &limited("1.0.0", 2));
+    for (more, expected) in [
+        (&["--key", "b"][..], [2, 1, 1, 0]),
+        (&["--key", "a", "--last", "2"], [2, 1, 1, 0]),
+        (&["--last", "1"], [1, 0, 1, 0]),
+        (&["--since", "1h"], [7, 4, 3, 0]),
+        (&["--since", "0s"], [0, 0, 0, 0]),
+        (&["--key", "none"], [0, 0, 0, 0]),
+    ] {
+        let arguments = [&["--candidate", &other], more].concat();
+        let (code, report) = replayed(data, &arguments);
+        assert_eq!(counts(&report), expected, "{more:?}: {report}");
+        assert_eq!(code, i32::from(expected[2] > 0), "{more:?}");
+    }
+    assert!(host.stop().success());
+}
+
+#[test]
+fn a_counterfactual_run_ends_where_a_host_with_the_candidate_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, fresh) = (directory.path().join("one"), directory.path().join("two"));
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::create_dir_all(&fresh).unwrap();
+    let step = |by: i64| Chameleon::new().with(json!({"handle": {"count": {"count": by}}}));
+    let keys = [("a", 3), ("b", 1)];
+    let host = counted(&data, &step(1), &keys);
+    let by_ten = written(&data, "ten.wasm", &step(10));
+    let (code, report) = replayed(&data, &["--candidate", &by_ten, "--counterfactual"]);
+    assert_eq!((code, counts(&report)), (1, [4, 0, 4, 0]), "{report}");
+    assert_eq!(report["mode"], "counterfactual");
+    assert_eq!(report["on_other_states"], 2, "{report}");
+    assert!(host.stop().success());
+    // A host that ran the candidate from the start.
+    let host = counted(&fresh, &step(10), &keys);
+    let state = chameleon::look(&host, "a");
+    assert_eq!(state["count"], 30);
+    let groups = groups(&report);
+    for expected in [
+        "state /count: 1 -> 10: 2",
+        "state /count: 2 -> 20: 1",
+        "state /count: 3 -> 30: 1",
+    ] {
+        assert!(groups.iter().any(|one| one == expected), "{groups:?}");
+    }
+    assert!(host.stop().success());
+    // On the recorded states, it adds ten to each.
+    let (_, report) = replayed(&data, &["--candidate", &by_ten]);
+    let groups = self::groups(&report);
+    assert!(
+        groups.contains(&"state /count: 3 -> 12: 1".to_owned()),
+        "{groups:?}"
+    );
+}
+
+#[test]
+fn invariant_7_own_rules_repeat_their_decisions_unless_they_keep_something() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let host = counted(data, &limited("1.0.0", 5), &[("a", 6)]);
+    chameleon::swap(&host, &limited("2.0.0", 3));
+    for _ in 0..4 {
+        count(&host, "b");
+    }
+    let (code, report) = replayed(data, &["--self"]);
+    assert_eq!((code, counts(&report)), (0, [10, 10, 0, 0]), "{report}");
+    assert_eq!(report["mode"], "own-rules");
+    assert!(host.stop().success());
+
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let keeping = Chameleon::new().with(json!({"handle": {"count": [{"count": 1}, "tell-calls"]}}));
+    let host = chameleon::serve(data, &keeping);
+    for key in ["a", "b", "c", "d", "e", "f"] {
+        count(&host, key);
+    }
+    assert!(host.stop().success());
+    let (code, out, err) = call(&mut asks(
+        data,
+        &["replay", "chameleon", "--self", "--last", "1"],
+    ));
+    assert_eq!((code, err.as_str()), (65, ""), "{out}");
+    assert!(out.contains("not a function of their input"), "{out}");
+}
+
+#[test]
+fn a_candidate_that_breaks_is_told_with_the_first_decision() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let host = counted(data, &Chameleon::new(), &[("a", 3)]);
+    let breaking = Chameleon::new().with(json!({"handle": {"count": [
+        {"if-state": [{"count": 2}, "trap"]}, {"count": 1},
+    ]}}));
+    let path = written(data, "breaks.wasm", &breaking);
+    let (code, report) = replayed(data, &["--candidate", &path]);
+    assert_eq!((code, counts(&report)), (1, [3, 2, 0, 1]), "{report}");
+    let group = &report["fault_groups"][0];
+    assert_eq!(
+        (&group["kind"], &group["count"]),
+        (&json!("trap"), &json!(1))
+    );
+    assert_eq!(group["examples"][0]["revision"], 2, "{group}");
+    assert!(host.stop().success());
+}
+
+#[test]
+fn a_page_has_no_script_and_no_text_becomes_a_part_of_it() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let host = counted(data, &Chameleon::new(), &[("k", 1)]);
+    let named = Chameleon::new().version("</pre><script>1</script>");
+    let other = written(data, "other.wasm", &named);
+    let page = data.join("page.html");
+    let arguments = ["--candidate", &other, "--report", page.to_str().unwrap()];
+    let (code, _) = replayed(data, &arguments);
+    assert_eq!(code, 1);
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(
+        !page.contains("<script") && page.contains("&lt;script&gt;"),
+        "{page}"
+    );
+    assert!(!page.contains("http"), "it needs nothing else: {page}");
+    assert!(host.stop().success());
+}
+
+#[test]
+fn what_can_not_be_replayed_says_why() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let host = chameleon::serve(data, &Chameleon::new());
+    let path = written(data, "same.wasm", &Chameleon::new());
+    // An empty journal.
+    let (code, report) = replayed(data, &["--candidate", &path]);
+    assert_eq!((code, counts(&report)), (0, [0, 0, 0, 0]));
+    assert_eq!(replayed(data, &["--self"]).0, 0);
+    let customer = crate::support::component("customer");
+    let customer = customer.to_str().unwrap();
+    for (arguments, expected, says) in [
+        (
+            &["replay", "nobody", "--self"][..],
+            64,
+            "there is no participant `nobody`",
+        ),
+        (&["replay", "chameleon"], 64, "--candidate"),
+        (
+            &["replay", "chameleon", "--self", "--counterfactual"],
+            64,
+            "--counterfactual",
+        ),
+        (
+            &["replay", "chameleon", "--self", "--candidate", &path],
+            64,
+            "--candidate",
+        ),
+        (&["replay", "chameleon", "--self", "--since", "7"], 64, "7d"),
+        (
+            &["replay", "chameleon", "--self", "--last", "0"],
+            64,
+            "--last",
+        ),
+        (
+            &["replay", "chameleon", "--candidate", customer],
+            65,
+            "customer",
+        ),
+        (
+            &["replay", "chameleon", "--candidate", "none.wasm"],
+            65,
+            "none.wasm",
+        ),
+    ] {
+        let (code, out, err) = call(&mut asks(data, arguments));
+        assert_eq!((code, out.as_str()), (expected, ""), "{arguments:?}: {err}");
+        assert!(err.contains(says), "{arguments:?}: {err}");
+    }
+    assert!(host.stop().success());
+    let nothing = data.join("nothing");
+    let (code, _, err) = call(&mut asks(&nothing, &["replay", "chameleon", "--self"]));
+    assert_eq!(code, 73, "{err}");
+}
