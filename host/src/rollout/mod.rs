@@ -23,6 +23,7 @@
 //! - [`verify`]: all checks, offline; [`backup`]: a copy of a data directory
 //! - [`letter_trial`]: a candidate's decision on a dead letter
 //! - [`replay`]: makes recorded decisions again, by a candidate or by the rules that made them
+//! - [`cases`]: recorded decisions as a file, for tests of rules
 //! - [`overview`], [`report`], `outcome`: reports of generations and of swaps
 //!
 //! Any failure leaves the active generation active and is reported: nothing is silently reverted.
@@ -32,6 +33,7 @@
 pub mod archive;
 pub mod backup;
 mod candidate;
+pub mod cases;
 pub mod check;
 pub mod component_file;
 pub mod flags;
