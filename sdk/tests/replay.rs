@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use saga_sdk::testing::{Replayed, replay};
-use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant, Turn};
+use saga_sdk::{
+    Command, Contract, Decision, Declined, EventType, Method, Participant, Subscription, Turn,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value, json};
@@ -146,4 +148,140 @@ fn a_file_that_was_cut_off_is_refused() {
     let text = file("bank", &[paid("1")]);
     let end = text.find("{\"decisions\"").unwrap();
     replay::<Bank>(text.get(..end).unwrap()).unchanged();
+}
+
+/// Version 2 of the state, and of the event, counts in cents; version 1 counted euros.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Purse {
+    cents: u64,
+    last: String,
+}
+
+#[derive(Deserialize)]
+struct PurseV1 {
+    euros: u64,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Given {
+    purse: u64,
+    cents: u64,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct GivenV1 {
+    purse: u64,
+    euros: u64,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Rate {
+    factor: u64,
+    bonus: u64,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    department: String,
+}
+
+const GIVEN: EventType<Given> = EventType::new("purse.given", "gifts").version(2);
+
+struct Purses;
+
+impl Participant for Purses {
+    type State = Purse;
+    type Key = u64;
+
+    fn contract() -> Contract<Purse, u64> {
+        Contract::new("purses", "2.0.0", "Keeps purses.")
+            .state_version(2)
+            .migrate(1, |old: PurseV1| Purse {
+                cents: old.euros * 100,
+                last: String::new(),
+            })
+            .settings(Rate {
+                factor: 1,
+                bonus: 5,
+            })
+            .metadata(&["x-tenant"])
+            .claims(&["department"])
+            .on(Subscription::to(
+                GIVEN,
+                "purses",
+                "/purse",
+                |purse: Option<Purse>, given: Given, turn: &Turn<u64>| {
+                    let Rate { factor, bonus } = turn.settings();
+                    let before = purse.map_or(0, |purse| purse.cents);
+                    Decision::put(Purse {
+                        cents: before + given.cents * factor + bonus,
+                        last: turn.metadata("x-tenant").unwrap_or_default().to_owned(),
+                    })
+                },
+            )
+            .upcast(1, |old: GivenV1| Given {
+                purse: old.purse,
+                cents: old.euros * 100,
+            }))
+            .command(
+                Command::change("name", Method::Post, "/purses/{purse}/name", name)
+                    .summary("Names a purse."),
+            )
+    }
+}
+
+fn name(purse: Purse, (): (), turn: &Turn<u64>) -> Result<Decision<Purse, String>, Declined> {
+    let caller = turn.caller().unwrap();
+    let Claims { department } = caller.claims()?;
+    let last = format!("{} of {department}", caller.subject());
+    let decision = Decision::put(Purse {
+        last: last.clone(),
+        ..purse
+    });
+    Ok(decision.reply(last))
+}
+
+#[test]
+fn settings_older_states_and_events_headers_and_callers_are_those_of_the_record() {
+    let message = |origin: &str, name: &str, version: u32, body: Value| {
+        json!({"id": "m", "source": "/s", "origin": origin, "name": name, "key": "1", "time": 5, "correlation": "c",
+            "metadata": [["x-tenant", "north"]], "version": version, "body": body,
+            "parameters": match origin { "command" => json!([["purse", "1"]]), _ => json!([]) }})
+    };
+    let of_event = json!({"seq": 1, "revision": 0, "generation": "old", "state": {"euros": 2},
+        "message": message("event", "purse.given", 1, json!({"purse": 1, "euros": 3})),
+        "outcome": {"state": {"put": {"cents": 1105, "last": "north"}}, "events": [], "timers": []}});
+    let mut of_command = json!({"seq": 2, "revision": 1, "generation": "new", "state": {"cents": 7, "last": ""},
+        "message": message("command", "name", 1, Value::Null),
+        "outcome": {"state": {"put": {"cents": 7, "last": "ann of sales"}}, "events": [], "timers": [],
+            "reply": {"done": "ann of sales"}}});
+    of_command["message"]["caller"] = json!({"subject": "ann", "claims": {"department": "sales"}});
+    let mut written = of_event.clone();
+    // A state of the same version as the rules is not migrated.
+    written["generation"] = json!("new");
+    written["state"] = json!({"cents": 200, "last": ""});
+    written["outcome"]["state"]["put"]["cents"] = json!(505);
+    let mut as_before = of_event;
+    // What the rules of that time left is compared as these read it.
+    as_before["outcome"]["state"]["put"] = json!({"euros": 11});
+    let first = json!({"format": "saga-cases", "format_version": 1, "participant": "purses", "redacted": [],
+    "generations": [
+        {"digest": "old", "version": "1.0.0", "state_version": 1, "settings": {"factor": 3, "bonus": 0}},
+        {"digest": "new", "version": "2.0.0", "state_version": 2, "settings": {}},
+    ]});
+    let file = [
+        first,
+        as_before,
+        written,
+        of_command,
+        json!({"decisions": 3}),
+    ];
+    let file: String = file.iter().map(|line| format!("{line}\n")).collect();
+    let told = std::panic::catch_unwind(|| replay::<Purses>(&file).unchanged()).unwrap_err();
+    assert_eq!(
+        told.downcast_ref::<String>().unwrap(),
+        "1 of 3 recorded decisions changed, and 0 were expected to\n\
+         key \"1\", event \"purse.given\" (decision 1, message \"m\"):\n  \
+         /state/put/last: recorded \"\", now \"north\""
+    );
 }

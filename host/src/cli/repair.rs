@@ -18,7 +18,7 @@ use crate::base::generation::short;
 use crate::base::printable::Lines;
 use crate::config::Config;
 use crate::logging;
-use crate::rollout::replay::repair::{Affected, Repair, RepairList, repair};
+use crate::rollout::repair::{Affected, Repair, RepairList, repair};
 
 /// The command line of `saga repair`.
 #[derive(Debug, Clone, Args)]

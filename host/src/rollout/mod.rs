@@ -23,6 +23,7 @@
 //! - [`verify`]: all checks, offline; [`backup`]: a copy of a data directory
 //! - [`letter_trial`]: a candidate's decision on a dead letter
 //! - [`replay`]: makes recorded decisions again, by a candidate or by the rules that made them
+//! - [`repair`]: the decisions of one generation that fixed rules make otherwise
 //! - [`cases`]: recorded decisions as a file, for tests of rules
 //! - [`overview`], [`report`], `outcome`: reports of generations and of swaps
 //!
@@ -48,6 +49,7 @@ mod outcome;
 pub mod overview;
 pub mod probe;
 pub mod reloader;
+pub mod repair;
 pub mod replay;
 pub mod report;
 pub mod rollback_target;

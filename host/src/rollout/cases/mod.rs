@@ -116,7 +116,7 @@ pub fn export(request: &Export, out: &mut dyn Write) -> Result<Exported, NotRepl
                 exported.left_out += 1;
                 exported
                     .first_left_out
-                    .get_or_insert(format!("decision {} on {}: {why}", row.seq, row.key));
+                    .get_or_insert_with(|| format!("decision {} on {}: {why}", row.seq, row.key));
                 return Ok(());
             }
         };

@@ -94,10 +94,9 @@ impl Redaction {
 
 fn refused(pointer: &str, what: &str, kind: &str) -> String {
     format!(
-        "{what} has {kind} at {pointer}, and only strings can be redacted: with another {kind} the rules would decide \
+        "{what} has a {kind} at {pointer}, and only strings can be redacted: with another {kind} the rules would decide \
          otherwise; leave the pointer out, or name the strings below it"
     )
-    .replace("another a ", "another ")
 }
 
 /// Replaces what is at a pointer; true if there was something.
@@ -135,8 +134,8 @@ fn at(
 fn replace(value: &mut Value, key: &[u8; 32]) -> Result<(), &'static str> {
     match value {
         Value::Null => Ok(()),
-        Value::Bool(_) => Err("a boolean"),
-        Value::Number(_) => Err("a number"),
+        Value::Bool(_) => Err("boolean"),
+        Value::Number(_) => Err("number"),
         Value::String(text) => {
             let digest = Sha256::new()
                 .chain_update(key)

@@ -12,16 +12,14 @@
 //! - `decide`: one decision, and how it differs from the recorded one
 //! - `diverged`: the states of a counterfactual run that are not the recorded ones
 //! - `run`: the threads; one reads, the others call
-//! - [`repair`]: the decisions of one generation that fixed rules make otherwise
 //! - `tally`: counts; `changes`: changes by what changed; [`report`]: the result, as values
 //!
 //! Must not know: the command line, the form in which a report is shown.
 
 mod builds;
 mod changes;
-mod decide;
+pub(in crate::rollout) mod decide;
 mod diverged;
-pub mod repair;
 pub mod report;
 mod run;
 mod tally;
@@ -220,7 +218,7 @@ pub(in crate::rollout) fn participant(
 
 /// The candidate of this participant: its component, with changes of the settings that are active in
 /// the store.
-fn candidate(
+pub(in crate::rollout) fn candidate(
     settings: &RolloutSettings,
     loader: &Loader,
     participant: &str,
@@ -246,7 +244,7 @@ fn candidate(
 }
 
 /// Rules in a report.
-fn described(build: &dyn CompiledRules) -> RulesUnderReplay {
+pub(in crate::rollout) fn described(build: &dyn CompiledRules) -> RulesUnderReplay {
     let description = build.description();
     RulesUnderReplay {
         digest: build.digest().to_owned(),

@@ -101,11 +101,8 @@ fn decisions_that_fixed_rules_make_otherwise_are_listed() {
     let digest = &header.generations[0].digest;
     let repair = |generation: &str, with: &str| {
         let with = component(with);
-        let mut command = asks(
-            data,
-            &["repair", "customer", "--generation", generation, "--with"],
-        );
-        command.arg(with);
+        let mut command = asks(data, &["repair", "customer", "--generation", generation]);
+        command.arg("--with").arg(with);
         command
     };
 

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::decide::{Changed, Verdict, decide};
-use super::report::RulesUnderReplay;
-use super::{NotReplayed, candidate, described, participant};
+use super::replay::decide::{Changed, Verdict, decide};
+use super::replay::report::RulesUnderReplay;
+use super::replay::{NotReplayed, candidate, described, participant};
 use crate::rollout::cases::form;
 use crate::rollout::loader::{CheckRoutes, Loader};
 use crate::rollout::probe::compare::parsed;
