@@ -11,11 +11,8 @@ use super::replay::{milliseconds, not_replayed};
 use super::{complain, exit};
 use crate::rollout::cases::{Export, export};
 
-/// The command line of `saga journal`.
-#[derive(Debug, Clone, Subcommand)]
-pub(super) enum JournalCommand {
-    /// Write recorded decisions as JSON lines, which a test of the rules makes again
-    #[command(after_help = "\
+/// What the command does, with examples.
+pub(super) const HELP: &str = "\
 Each line has a decision: the state before it, the message and the outcome. In a test, saga_sdk::replay! makes them
 again. --redact replaces strings in states, bodies, events, timers, replies and claims; equal strings have equal markers.
 Keys, headers, path parameters, the caller's name and the words of refusals stay as they are.
@@ -25,7 +22,13 @@ Nothing is changed, and a host may run on the data directory.
 Examples:
   saga journal export order --key 17 > tests/cases/late.jsonl
   saga journal export order --since 7d --last 1000 --redact /name --redact /lines/*/address > week.jsonl
-  saga journal export order --data /var/lib/saga-order > all.jsonl")]
+  saga journal export order --data /var/lib/saga-order > all.jsonl";
+
+/// The command line of `saga journal`.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum JournalCommand {
+    /// Write recorded decisions as JSON lines, which a test of the rules makes again
+    #[command(after_help = HELP)]
     Export(ExportArguments),
 }
 

@@ -12,7 +12,7 @@ use super::author::NewProject;
 use super::dead_letters::{LettersCommand, LettersOperation};
 use super::dev::DevArguments;
 use super::exit;
-use super::journal::JournalCommand;
+use super::journal::{self, JournalCommand};
 use super::operate::{DATA, HostAddress, Operation, OperatorCommand};
 use super::publish::{PublishArguments, PublishOperation};
 use super::repair::{RepairArguments, RepairOperation};
@@ -213,6 +213,7 @@ Examples:
   saga replay order --self")]
     Replay(ReplayArguments),
     /// Write recorded decisions as a file
+    #[command(after_help = journal::HELP)]
     Journal {
         #[command(subcommand)]
         command: JournalCommand,
