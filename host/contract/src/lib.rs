@@ -14,7 +14,8 @@
 //! - [`schema`]: comparison of two JSON Schemas, the writer's and the reader's
 //! - [`shapes`]: comparison of a candidate's messages and states with the existing ones; [`near`]:
 //!   suggestions for misspelt events
-//! - [`json`]: reading JSON; [`number`]: its numbers by value
+//! - [`json`]: reading JSON; [`number`]: its numbers by value; [`difference`]: where two values differ
+//! - [`cases`]: files of recorded decisions
 //! - [`reason`]: the bound of reasons for people
 //!
 //! This crate must never know: the source of a description, stored data or its use, I/O, threads,
@@ -22,9 +23,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cases;
 pub mod check;
 pub mod compatibility;
 pub mod description;
+pub mod difference;
 #[cfg(test)]
 mod fixture;
 pub mod generated;

@@ -13,7 +13,7 @@ macro_rules! exit_codes {
 exit_codes! {
     /// ended as asked
     DONE = 0;
-    /// `saga replay`: decisions would change, or can't be made
+    /// `saga replay`, `saga repair`: decisions would change, or can't be made
     CHANGED = 1;
     /// bad settings, a bad command line, an unknown participant or generation
     USAGE = 64;

@@ -25,6 +25,7 @@
 //!   of a stopped host
 //! - [`verify`]: checks a component offline; [`probe_report`]: the report of its probe
 //! - [`replay`]: makes recorded decisions again; [`replay_text`], [`replay_page`]: its report as text and as a page
+//! - [`journal`]: writes recorded decisions as a file; [`repair`]: lists those that fixed rules make otherwise
 //! - [`backup`]: copies a data directory
 
 mod admin_file;
@@ -35,6 +36,7 @@ mod client;
 mod dead_letters;
 mod dev;
 mod exit;
+mod journal;
 mod letter_table;
 mod named_file;
 mod named_participants;
@@ -42,6 +44,7 @@ mod operate;
 mod options;
 mod probe_report;
 mod publish;
+mod repair;
 mod replay;
 mod replay_page;
 mod replay_text;
@@ -126,6 +129,8 @@ fn command(rules: RuleSource, usual: Mode) -> ExitCode {
         options::CliAction::Backup { data, target, json } => {
             backup::backup(&data, &target, json).into()
         }
+        options::CliAction::Export(request) => journal::write(&request).into(),
+        options::CliAction::Repair(request) => repair::list(&request).into(),
         options::CliAction::Replay(request) => replay::replay(&request).into(),
         options::CliAction::Verify {
             config,

@@ -12,14 +12,17 @@ use super::author::NewProject;
 use super::dead_letters::{LettersCommand, LettersOperation};
 use super::dev::DevArguments;
 use super::exit;
+use super::journal::{self, JournalCommand};
 use super::operate::{DATA, HostAddress, Operation, OperatorCommand};
 use super::publish::{PublishArguments, PublishOperation};
+use super::repair::{RepairArguments, RepairOperation};
 use super::replay::{ReplayArguments, ReplayOperation};
 use super::reply::CommandFailure;
 use super::seek::Seek;
 use super::states::{QuarantineCommand, StatesCommand, StatesOperation};
 use super::tail::{TailArguments, TailOperation};
 use crate::config::Config;
+use crate::rollout::cases::Export;
 use crate::rollout::verify::Verify;
 
 /// A native host for choreography-based sagas whose rules are WebAssembly components.
@@ -209,6 +212,23 @@ Examples:
   saga replay order --candidate order.wasm --key 17 --counterfactual
   saga replay order --self")]
     Replay(ReplayArguments),
+    /// Write recorded decisions as a file
+    #[command(after_help = journal::HELP)]
+    Journal {
+        #[command(subcommand)]
+        command: JournalCommand,
+    },
+    /// List the decisions of a generation that fixed rules make otherwise
+    #[command(after_help = "\
+Each recorded decision of the generation is made again by the fixed rules, on the state that it was made on. Those that
+differ are listed with the recorded and the corrected outcome, in the order of their commits. Later decisions on the
+aggregate were made on the recorded outcome, so look at the aggregate before you correct it. Nothing is changed or
+published, and a host may run on the data directory. It ends with 0 if there are none, and with 1 if there are some.
+
+Examples:
+  saga repair order --generation 3f9c21 --with fixed.wasm
+  saga repair order --generation 3f9c21 --with fixed.wasm --data /var/lib/saga-order --json | jq -r '.affected[].key'")]
+    Repair(RepairArguments),
     /// Go back to a generation that was active before
     #[command(after_help = "\
 Where no host runs, the host starts with that generation: the way back from one with which it does not start.
@@ -483,6 +503,8 @@ pub(crate) enum CliAction {
         target: PathBuf,
         json: bool,
     },
+    Export(Export),
+    Repair(Box<RepairOperation>),
     Replay(Box<ReplayOperation>),
     Verify {
         config: Box<Config>,
@@ -579,6 +601,8 @@ impl Cli {
                 may_change: fail_on_changed,
                 json,
             },
+            CliCommand::Journal { command } => CliAction::Export(command.into()),
+            CliCommand::Repair(arguments) => CliAction::Repair(arguments.operation()?.into()),
             CliCommand::Replay(arguments) => CliAction::Replay(arguments.operation()?.into()),
             CliCommand::Rollback {
                 participant,

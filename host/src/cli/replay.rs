@@ -146,13 +146,15 @@ fn code(report: &ReplayReport) -> u8 {
     }
 }
 
-fn not_replayed(error: NotReplayed, json: bool) -> u8 {
+pub(super) fn not_replayed(error: NotReplayed, json: bool) -> u8 {
     let code = match &error {
         NotReplayed::Refused(refused) => {
             return refuse(NotVerified::Refused(refused.clone()), json);
         }
         NotReplayed::Failed(_) => exit::STORE,
-        NotReplayed::UnknownParticipant(_) | NotReplayed::TooMuch(_) => exit::USAGE,
+        NotReplayed::UnknownParticipant(_) | NotReplayed::Refusal(_) | NotReplayed::TooMuch(_) => {
+            exit::USAGE
+        }
         NotReplayed::NoInstance(_) => exit::INTERNAL,
     };
     complain(&error.to_string());
@@ -160,7 +162,7 @@ fn not_replayed(error: NotReplayed, json: bool) -> u8 {
 }
 
 /// Reads a time span.
-fn milliseconds(text: &str) -> Result<u64, String> {
+pub(super) fn milliseconds(text: &str) -> Result<u64, String> {
     let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
     let read = units.into_iter().find_map(|(unit, seconds)| {
         let number: u64 = text.strip_suffix(unit)?.parse().ok()?;

@@ -23,6 +23,8 @@
 //! - [`verify`]: all checks, offline; [`backup`]: a copy of a data directory
 //! - [`letter_trial`]: a candidate's decision on a dead letter
 //! - [`replay`]: makes recorded decisions again, by a candidate or by the rules that made them
+//! - [`repair`]: the decisions of one generation that fixed rules make otherwise
+//! - [`cases`]: recorded decisions as a file, for tests of rules
 //! - [`overview`], [`report`], `outcome`: reports of generations and of swaps
 //!
 //! Any failure leaves the active generation active and is reported: nothing is silently reverted.
@@ -32,6 +34,7 @@
 pub mod archive;
 pub mod backup;
 mod candidate;
+pub mod cases;
 pub mod check;
 pub mod component_file;
 pub mod flags;
@@ -46,6 +49,7 @@ mod outcome;
 pub mod overview;
 pub mod probe;
 pub mod reloader;
+pub mod repair;
 pub mod replay;
 pub mod report;
 pub mod rollback_target;

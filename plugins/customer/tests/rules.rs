@@ -293,3 +293,9 @@ fn the_request_schema_says_what_a_schema_can_say() {
         assert_eq!(found.as_deref(), Some(expected), "{pointer} in {schema:#}");
     }
 }
+
+#[test]
+fn recorded_answers_are_those_of_today() {
+    // `saga journal export customer --redact /name`.
+    saga_sdk::replay!(Customer, "tests/cases/customers.jsonl").unchanged();
+}

@@ -399,3 +399,9 @@ fn the_request_schema_says_what_a_schema_can_say() {
         assert_eq!(found.as_deref(), Some(expected), "{pointer} in {schema:#}");
     }
 }
+
+#[test]
+fn recorded_orders_are_decided_as_they_were() {
+    // `saga journal export order`, of a host on which orders were approved, rejected and cancelled.
+    saga_sdk::replay!(OrderService, "tests/cases/orders.jsonl").unchanged();
+}

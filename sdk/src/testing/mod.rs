@@ -9,7 +9,8 @@
 //! Every assertion panics with what was expected and what came, like `assert_eq!`. Values are
 //! compared as JSON, so types need neither `PartialEq` nor `Debug`; numbers digit by digit.
 //!
-//! [`together`] tests whole sagas of several participants.
+//! [`together`] tests whole sagas of several participants. [`replay!`](crate::replay) makes decisions again
+//! that a host recorded.
 //!
 //! ```
 //! # use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant, Turn};
@@ -47,10 +48,12 @@
 
 mod limits;
 mod outcome;
+mod replay;
 mod then;
 pub mod together;
 
 pub use limits::Limits;
+pub use replay::{Replayed, replay};
 pub use then::Then;
 
 use crate::bindings::saga::participant::types::{

@@ -14,7 +14,7 @@
 //! - `trial`: calls of rules outside of any turn
 //! - `stored`: stored states, and lists that find them
 //! - `waiting`: set timers and waiting events
-//! - `decisions`: recorded decisions; `compare`, `json`: differences between two of them
+//! - `decisions`: recorded decisions; `compare`: differences between two of them
 //! - `purity`: is the candidate a function of its input?
 
 pub(super) mod compare;
@@ -22,7 +22,6 @@ mod decisions;
 mod failures;
 #[cfg(test)]
 mod fake;
-mod json;
 mod purity;
 mod stored;
 pub(super) mod trial;
@@ -31,6 +30,7 @@ mod waiting;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use saga_contract::difference as json;
 use saga_core::limits::TurnLimits;
 use saga_core::message::Message;
 use saga_core::outcome::Outcome;

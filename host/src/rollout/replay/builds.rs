@@ -66,13 +66,7 @@ impl Builds {
         let Self::Candidate(build) = self else {
             return None;
         };
-        let description = build.description();
-        Some(RulesUnderReplay {
-            digest: build.digest().to_owned(),
-            version: description.version.clone(),
-            state_version: description.state.version,
-            settings: build.settings().cloned(),
-        })
+        Some(super::described(&**build))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::rollout::probe::trial::{TrialAnswer, TrialRun};
 use crate::store::sample::Recorded;
 
 /// What came of a decision.
-pub(super) enum Verdict {
+pub(in crate::rollout) enum Verdict {
     /// The same, with this fuel.
     Unchanged(u64),
     /// Another one.
@@ -27,30 +27,30 @@ pub(super) enum Verdict {
 }
 
 /// A decision that changed.
-pub(super) struct Changed {
+pub(in crate::rollout) struct Changed {
     /// The places at which it differs.
-    pub(super) parts: Vec<Part>,
+    pub(in crate::rollout) parts: Vec<Part>,
     /// The answer of the rules.
-    pub(super) answer: TrialAnswer,
+    pub(in crate::rollout) answer: TrialAnswer,
     /// The recorded decision, with its state in the shape of these rules.
-    pub(super) recorded: Outcome,
+    pub(in crate::rollout) recorded: Outcome,
     /// Its fuel; None if the rules did not decide.
-    pub(super) fuel: Option<u64>,
+    pub(in crate::rollout) fuel: Option<u64>,
 }
 
 /// A decision that was made again.
-pub(super) struct MadeAgain {
-    pub(super) verdict: Verdict,
+pub(in crate::rollout) struct MadeAgain {
+    pub(in crate::rollout) verdict: Verdict,
     /// The states that the rules and the recorded decision left, in the shape of these rules. None
     /// if they are not asked for, or not known.
-    pub(super) left: Option<(Option<String>, Option<String>)>,
+    pub(in crate::rollout) left: Option<(Option<String>, Option<String>)>,
 }
 
 /// The state to decide on, instead of the recorded one.
-pub(super) type OwnState<'s> = Option<Option<&'s str>>;
+pub(in crate::rollout) type OwnState<'s> = Option<Option<&'s str>>;
 
 /// Makes a decision again. With `follows`, the states afterwards are told.
-pub(super) fn decide(
+pub(in crate::rollout) fn decide(
     trial: &mut TrialRun<'_>,
     recorded: &Recorded,
     own: OwnState<'_>,

@@ -18,27 +18,29 @@
 
 mod builds;
 mod changes;
-mod decide;
+pub(in crate::rollout) mod decide;
 mod diverged;
 pub mod report;
 mod run;
 mod tally;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use saga_contract::compatibility::Lack;
 
 use self::builds::Builds;
-use self::report::{ReplayMode, ReplayReport, ReplayedRange};
+use self::report::{ReplayMode, ReplayReport, ReplayedRange, RulesUnderReplay};
 use super::loader::{CheckRoutes, Loader};
 use super::report::{Check, Refused};
 use super::rule_settings::SettingsChange;
 use super::settings::RolloutSettings;
 use super::verify::{self, NotVerified};
 use crate::base::clock::now_ms;
+use crate::base::generation::CompiledRules;
 use crate::plugin::component;
-use crate::store::DecisionRange;
+use crate::store::{DecisionRange, ReadStore};
 
 /// What is to be replayed, and by which rules.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,6 +109,9 @@ pub enum NotReplayed {
     /// No such participant is in the store.
     #[error("{0}")]
     UnknownParticipant(String),
+    /// What was asked for is not there, or not possible.
+    #[error("{0}")]
+    Refusal(String),
     /// The states of a counterfactual run take too much memory.
     #[error("{0}")]
     TooMuch(String),
@@ -144,15 +149,7 @@ pub fn replay(
     let data = &request.data;
     let unread = |error| NotReplayed::from(verify::unreadable(data, &error));
     let reading = verify::open(data)?;
-    let Some(row) = reading.participant(&request.participant).map_err(unread)? else {
-        let known = reading.participants().map_err(unread)?;
-        return Err(NotReplayed::UnknownParticipant(format!(
-            "there is no participant `{}` in {}; there are: {}",
-            request.participant,
-            data.display(),
-            known.join(", ")
-        )));
-    };
+    let row = participant(&*reading, &request.participant, data)?;
     let settings = RolloutSettings {
         data_dir: data.clone(),
         ..settings.clone()
@@ -168,22 +165,8 @@ pub fn replay(
             settings: change,
             ..
         } => {
-            let bytes =
-                component::read(path).map_err(|error| super::loader::refused(&error, None))?;
-            let origin = path.display().to_string();
-            let build = loader.load_with(&bytes, &origin, |description| {
-                verify::given(&settings, Some(data), change, &description.name)
-            })?;
-            let name = &build.description().name;
-            if *name != request.participant {
-                let lack = Lack::Participant {
-                    active: request.participant.clone(),
-                    candidate: name.clone(),
-                };
-                let digest = Some(build.digest().to_owned());
-                let reasons = vec![lack.to_string()];
-                return Err(Refused::new(Check::Compatibility, reasons, digest).into());
-            }
+            let given = (path.as_path(), change);
+            let build = candidate(&settings, &loader, &request.participant, data, given)?;
             Builds::candidate(build)
         }
     };
@@ -213,4 +196,60 @@ pub fn replay(
     report.rules = builds.described();
     report.elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(report)
+}
+
+/// The row of a participant.
+pub(in crate::rollout) fn participant(
+    reading: &dyn ReadStore,
+    name: &str,
+    data: &Path,
+) -> Result<i64, NotReplayed> {
+    let unread = |error| NotReplayed::from(verify::unreadable(data, &error));
+    if let Some(row) = reading.participant(name).map_err(unread)? {
+        return Ok(row);
+    }
+    let known = reading.participants().map_err(unread)?;
+    Err(NotReplayed::UnknownParticipant(format!(
+        "there is no participant `{name}` in {}; there are: {}",
+        data.display(),
+        known.join(", ")
+    )))
+}
+
+/// The candidate of this participant: its component, with changes of the settings that are active in
+/// the store.
+pub(in crate::rollout) fn candidate(
+    settings: &RolloutSettings,
+    loader: &Loader,
+    participant: &str,
+    data: &Path,
+    (path, change): (&Path, &SettingsChange),
+) -> Result<Arc<dyn CompiledRules>, NotReplayed> {
+    let bytes = component::read(path).map_err(|error| super::loader::refused(&error, None))?;
+    let origin = path.display().to_string();
+    let build = loader.load_with(&bytes, &origin, |description| {
+        verify::given(settings, Some(data), change, &description.name)
+    })?;
+    let name = &build.description().name;
+    if *name != participant {
+        let lack = Lack::Participant {
+            active: participant.to_owned(),
+            candidate: name.clone(),
+        };
+        let digest = Some(build.digest().to_owned());
+        let reasons = vec![lack.to_string()];
+        return Err(Refused::new(Check::Compatibility, reasons, digest).into());
+    }
+    Ok(build)
+}
+
+/// Rules in a report.
+pub(in crate::rollout) fn described(build: &dyn CompiledRules) -> RulesUnderReplay {
+    let description = build.description();
+    RulesUnderReplay {
+        digest: build.digest().to_owned(),
+        version: description.version.clone(),
+        state_version: description.state.version,
+        settings: build.settings().cloned(),
+    }
 }

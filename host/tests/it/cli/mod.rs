@@ -1,5 +1,6 @@
 //! The command line: help, exit codes, settings, and the commands that ask a running host.
 
+mod cases;
 mod command_line;
 mod operate;
 mod settings;

@@ -108,7 +108,7 @@ mod delivery;
 mod faults;
 mod hosted;
 mod outsider;
-mod panics;
+pub(super) mod panics;
 mod random;
 mod record;
 mod rules;

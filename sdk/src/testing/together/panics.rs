@@ -10,7 +10,7 @@ thread_local! {
 }
 
 /// Runs `run`; the error is the panic's message with its place.
-pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+pub(in crate::testing) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = take_hook();

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use saga_contract::json::pointer_token;
-use saga_contract::number::Decimal;
+use crate::json::pointer_token;
+use crate::number::Decimal;
 use serde_json::{Number, Value};
 
 /// A JSON pointer at which two values differ, with both values there.
-type Differing<'v> = (String, Option<&'v Value>, Option<&'v Value>);
+pub type Differing<'v> = (String, Option<&'v Value>, Option<&'v Value>);
 
 /// The differences between two values, at most `most`. Numbers are compared by exact value: `1.50`
 /// equals `15e-1`.
-pub(super) fn differences<'v>(
+#[must_use]
+pub fn differences<'v>(
     one: Option<&'v Value>,
     other: Option<&'v Value>,
     most: usize,
@@ -26,7 +27,8 @@ pub(super) fn differences<'v>(
 }
 
 /// The pointers of object members, other than `null`, that only the first value has.
-pub(super) fn missing(one: &Value, other: &Value) -> Vec<String> {
+#[must_use]
+pub fn missing(one: &Value, other: &Value) -> Vec<String> {
     let mut places = Vec::new();
     compare(&mut String::new(), Some(one), Some(other), &mut |(
         pointer,
@@ -41,7 +43,8 @@ pub(super) fn missing(one: &Value, other: &Value) -> Vec<String> {
 }
 
 /// A pointer with `*` in place of array indexes: `/items/*/price`.
-pub(super) fn of_any_item(value: &Value, pointer: &str) -> String {
+#[must_use]
+pub fn of_any_item(value: &Value, pointer: &str) -> String {
     let mut place = String::new();
     let mut at = Some(value);
     for name in pointer.split('/').skip(1) {

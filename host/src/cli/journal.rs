@@ -1,0 +1,100 @@
+//! `saga journal export`: recorded decisions as a file, for tests of rules.
+
+use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::operate::DATA;
+use super::options::participant;
+use super::replay::{milliseconds, not_replayed};
+use super::{complain, exit};
+use crate::rollout::cases::{Export, export};
+
+/// What the command does, with examples.
+pub(super) const HELP: &str = "\
+Each line has a decision: the state before it, the message and the outcome. In a test, saga_sdk::replay! makes them
+again. --redact replaces strings in states, bodies, events, timers, replies and claims; equal strings have equal markers.
+Keys, headers, path parameters, the caller's name and the words of refusals stay as they are.
+
+Nothing is changed, and a host may run on the data directory.
+
+Examples:
+  saga journal export order --key 17 > tests/cases/late.jsonl
+  saga journal export order --since 7d --last 1000 --redact /name --redact /lines/*/address > week.jsonl
+  saga journal export order --data /var/lib/saga-order > all.jsonl";
+
+/// The command line of `saga journal`.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum JournalCommand {
+    /// Write recorded decisions as JSON lines, which a test of the rules makes again
+    #[command(after_help = HELP)]
+    Export(ExportArguments),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct ExportArguments {
+    /// The participant
+    #[arg(value_name = "NAME", value_parser = participant)]
+    participant: String,
+    /// Only decisions on the aggregate of this key
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// Only decisions of this time until now: 30m, 12h, 7d
+    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
+    since: Option<u64>,
+    /// Only the last N decisions
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    last: Option<u64>,
+    /// Replace the strings at this JSON pointer; * stands for any item of a list; may be repeated
+    #[arg(long, value_name = "POINTER")]
+    redact: Vec<String>,
+    /// The data directory of the host
+    #[arg(long, value_name = "DIR", default_value = DATA)]
+    data: PathBuf,
+}
+
+impl From<JournalCommand> for Export {
+    fn from(JournalCommand::Export(arguments): JournalCommand) -> Self {
+        Self {
+            participant: arguments.participant,
+            data: arguments.data,
+            since_ms: arguments.since,
+            last: arguments.last,
+            key: arguments.key,
+            redact: arguments.redact,
+        }
+    }
+}
+
+/// Writes the decisions to standard output and returns the exit code.
+pub(super) fn write(request: &Export) -> u8 {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let exported = export(request, &mut out).and_then(|exported| {
+        let flushed = out.flush();
+        flushed.map(|()| exported).map_err(|error| {
+            crate::rollout::replay::NotReplayed::Failed(format!(
+                "the decisions can't be written: {error}"
+            ))
+        })
+    });
+    let exported = match exported {
+        Ok(exported) => exported,
+        Err(error) => return not_replayed(error, false),
+    };
+    if let Some(first) = &exported.first_left_out {
+        let number = exported.left_out;
+        complain(&format!(
+            "{number} decisions were left out, the first: {first}"
+        ));
+    }
+    for pointer in &exported.not_found {
+        complain(&format!(
+            "--redact {pointer}: none of the decisions has a value there, so nothing was redacted; look for a misspelling"
+        ));
+    }
+    match exported.not_found.is_empty() {
+        true => exit::DONE,
+        false => exit::USAGE,
+    }
+}

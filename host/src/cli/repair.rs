@@ -1,0 +1,140 @@
+//! `saga repair`: lists the decisions of a generation that fixed rules make otherwise.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::arguments::{RuleSettingsArguments, load};
+use super::operate::DATA;
+use super::options::participant;
+use super::replay::not_replayed;
+use super::reply::CommandFailure;
+use super::verify::print;
+use super::{exit, say};
+use crate::app;
+use crate::base::clock::rfc3339_seconds;
+use crate::base::generation::short;
+use crate::base::printable::Lines;
+use crate::config::Config;
+use crate::logging;
+use crate::rollout::repair::{Affected, Repair, RepairList, repair};
+
+/// The command line of `saga repair`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct RepairArguments {
+    /// The participant
+    #[arg(value_name = "NAME", value_parser = participant)]
+    participant: String,
+    /// Digest of the generation that decided, or its beginning
+    #[arg(long, value_name = "DIGEST")]
+    generation: String,
+    /// The component of the fixed rules
+    #[arg(long, value_name = "PATH")]
+    with: PathBuf,
+    #[command(flatten)]
+    rules: RuleSettingsArguments,
+    /// The data directory of the host
+    #[arg(long, value_name = "DIR", default_value = DATA)]
+    data: PathBuf,
+    /// Settings file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print everything, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is to be listed.
+pub(crate) struct RepairOperation {
+    config: Config,
+    request: Repair,
+    json: bool,
+}
+
+impl RepairArguments {
+    pub(super) fn operation(self) -> Result<RepairOperation, CommandFailure> {
+        Ok(RepairOperation {
+            config: load(self.config.as_deref(), Vec::new())?,
+            request: Repair {
+                participant: self.participant,
+                data: self.data,
+                generation: self.generation,
+                with: self.with,
+                settings: self.rules.change()?,
+            },
+            json: self.json,
+        })
+    }
+}
+
+/// Prints the list and returns the exit code.
+pub(super) fn list(operation: &RepairOperation) -> u8 {
+    logging::die_on_panic(exit::INTERNAL);
+    let settings = operation.config.rollout();
+    let list = match repair(&settings, &operation.request, app::check_routes) {
+        Ok(list) => list,
+        Err(error) => return not_replayed(error, operation.json),
+    };
+    let code = match list.is_empty() {
+        true => exit::DONE,
+        false => exit::CHANGED,
+    };
+    if operation.json {
+        return print(&list, code);
+    }
+    say(&text(&list));
+    code
+}
+
+fn text(list: &RepairList) -> String {
+    let mut text = Lines::default();
+    let keys: BTreeSet<_> = list.affected.iter().map(|one| &one.key).collect();
+    let affected = list.affected.len() as u64 + list.not_listed;
+    text.add(format_args!(
+        "{}: {affected} of {} decisions of {} ({}) are made otherwise by {} ({}), on {} aggregates",
+        list.participant,
+        list.decisions,
+        list.version,
+        short(&list.generation),
+        list.rules.version,
+        short(&list.rules.digest),
+        keys.len()
+    ));
+    if let Some(first) = &list.first_not_compared {
+        text.add(format_args!(
+            "not compared: {}, the first: {first}",
+            list.not_compared
+        ));
+    }
+    for one in &list.affected {
+        text.space();
+        affected_text(&mut text, one);
+    }
+    if list.not_listed > 0 {
+        text.space();
+        text.add(format_args!("and {} more decisions", list.not_listed));
+    }
+    text.text()
+}
+
+fn affected_text(text: &mut Lines, one: &Affected) {
+    text.add(format_args!(
+        "key {}: {} `{}` at {}, revision {}, message {}, saga {}",
+        one.key,
+        one.origin,
+        one.name,
+        rfc3339_seconds(one.time),
+        one.revision,
+        one.message,
+        one.correlation
+    ));
+    text.add(format_args!("  recorded:  {}", one.recorded));
+    match (&one.corrected, &one.not_decided) {
+        (Some(corrected), _) => text.add(format_args!("  corrected: {corrected}")),
+        (None, why) => text.add(format_args!(
+            "  the fixed rules don't decide: {}",
+            why.as_deref().unwrap_or_default()
+        )),
+    }
+}

@@ -1,0 +1,161 @@
+//! Recorded decisions as a file, for tests of rules (`saga_contract::cases`).
+//!
+//! The store is only read, in pages, and a host may run on it meanwhile.
+//!
+//! # Layout
+//!
+//! - this file: the order of the lines
+//! - [`form`]: a decision in the form of the file
+//! - `redaction`: values that are replaced
+//!
+//! Must not know: the command line.
+
+pub mod form;
+mod redaction;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::PathBuf;
+
+use saga_contract::cases::{self, Generation, Header};
+
+use self::redaction::Redaction;
+use super::replay::{self, NotReplayed};
+use super::verify;
+use crate::base::clock::now_ms;
+use crate::store::{DecisionRange, JournalRow, JournalSpan, ReadStore};
+
+/// Most decisions of a page; its bytes are bounded by the store.
+const PAGE: usize = 500;
+
+/// The decisions that are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Export {
+    /// The participant that decided.
+    pub participant: String,
+    /// The data directory of its host.
+    pub data: PathBuf,
+    /// Only decisions of the last milliseconds, this many.
+    pub since_ms: Option<u64>,
+    /// Only the last decisions, this many.
+    pub last: Option<u64>,
+    /// Only decisions on the aggregate of this key.
+    pub key: Option<String>,
+    /// JSON pointers to values that are replaced.
+    pub redact: Vec<String>,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exported {
+    /// Number of decisions.
+    pub decisions: u64,
+    /// The decisions that were left out, because they can't be read.
+    pub left_out: u64,
+    /// The first of them, and why.
+    pub first_left_out: Option<String>,
+    /// Pointers at which no decision had a value.
+    pub not_found: Vec<String>,
+}
+
+/// Writes recorded decisions.
+///
+/// # Errors
+/// The reason why that is not possible, or not for all.
+pub fn export(request: &Export, out: &mut dyn Write) -> Result<Exported, NotReplayed> {
+    let data = &request.data;
+    let unread = |error| NotReplayed::from(verify::unreadable(data, &error));
+    let mut redaction = Redaction::new(&request.redact)
+        .map_err(|reason| NotReplayed::Refusal(format!("--redact {reason}")))?;
+    let reading = &*verify::open(data)?;
+    let row = replay::participant(reading, &request.participant, data)?;
+    let now = reading.trusted_now(now_ms()).map_err(unread)?;
+    let wanted = DecisionRange {
+        participant: row,
+        since: (request.since_ms).map(|since| now.saturating_sub(since)),
+        last: request.last,
+        key: request.key.clone(),
+    };
+    let span = reading.decisions_span(&wanted).map_err(unread)?;
+    let mut digests = BTreeSet::new();
+    let read = |each: &mut dyn FnMut(JournalRow) -> Result<(), NotReplayed>| match span {
+        Some(span) => read(reading, &wanted, span, data, each),
+        None => Ok(()),
+    };
+    read(&mut |row| {
+        if let Ok(recorded) = row.recorded
+            && !digests.contains(&recorded.digest)
+        {
+            digests.insert(recorded.digest);
+        }
+        Ok(())
+    })?;
+    let generations = reading.generations(row).map_err(unread)?;
+    let generations = generations.into_iter().map(|past| past.generation);
+    let used = generations.filter(|one| digests.contains(&one.digest));
+    let header = Header {
+        participant: request.participant.clone(),
+        generations: used
+            .map(|one| Generation {
+                settings: one.given().into_iter().collect(),
+                digest: one.digest,
+                version: one.version,
+                state_version: one.state_version,
+            })
+            .collect(),
+        redacted: request.redact.clone(),
+    };
+    write(out, &header.line())?;
+    let mut exported = Exported::default();
+    read(&mut |row| {
+        let case = match form::case(&row) {
+            Ok(case) if header.names(&case) => case,
+            // It was recorded when the generations were read already.
+            Ok(_) => return Ok(()),
+            Err(why) => {
+                exported.left_out += 1;
+                exported
+                    .first_left_out
+                    .get_or_insert_with(|| format!("decision {} on {}: {why}", row.seq, row.key));
+                return Ok(());
+            }
+        };
+        let case = redaction.redacted(case).map_err(|reason| {
+            NotReplayed::Refusal(format!("decision {} on {}: {reason}", row.seq, row.key))
+        })?;
+        exported.decisions += 1;
+        write(out, &case.line())
+    })?;
+    write(out, &cases::last_line(exported.decisions))?;
+    out.flush().map_err(|error| unwritten(&error))?;
+    if exported.decisions > 0 {
+        exported.not_found = redaction.not_found();
+    }
+    Ok(exported)
+}
+
+/// Reads all decisions of a span.
+fn read(
+    reading: &dyn ReadStore,
+    wanted: &DecisionRange,
+    mut span: JournalSpan,
+    data: &std::path::Path,
+    each: &mut dyn FnMut(JournalRow) -> Result<(), NotReplayed>,
+) -> Result<(), NotReplayed> {
+    while span.numbers() > 0 {
+        let page = reading
+            .decisions(wanted, span, PAGE)
+            .map_err(|error| NotReplayed::from(verify::unreadable(data, &error)))?;
+        span.after = page.read;
+        page.rows.into_iter().try_for_each(&mut *each)?;
+    }
+    Ok(())
+}
+
+fn write(out: &mut dyn Write, line: &str) -> Result<(), NotReplayed> {
+    writeln!(out, "{line}").map_err(|error| unwritten(&error))
+}
+
+fn unwritten(error: &std::io::Error) -> NotReplayed {
+    NotReplayed::Failed(format!("the decisions can't be written: {error}"))
+}
