@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use saga_contract::compatibility::{self, Lack};
 use saga_contract::shapes::{ShapeFinding, ShapeMember};
+use saga_contract::values;
 
 use super::check::{self, Present};
 use super::flags::{Flags, Objections};
@@ -22,7 +23,7 @@ use super::{neighbours, topics};
 use crate::base::clock::now_ms;
 use crate::base::generation::CompiledRules;
 use crate::plugin::component;
-use crate::schema;
+
 use crate::store::history::GenerationRow;
 use crate::store::{self, ReadStore, StoreFault, StoreResult};
 use crate::transport::{Readings, Source};
@@ -103,7 +104,7 @@ pub fn verify(
     let others = Others::load(settings, &loader, request, &description.name)?;
     let mut notes = others.notes.clone();
     notes.extend(candidate.note().map(str::to_owned));
-    notes.extend(schema::remarks(description));
+    notes.extend(values::remarks(description));
     notes.extend(settings.security.remark(description));
     if let Some(path) = &request.against {
         let other = load(&loader, path, RuleSettings::new())?;
