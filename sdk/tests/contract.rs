@@ -276,7 +276,7 @@ fn a_key_of_another_type_is_malformed_and_one_that_nothing_has_is_not_found() {
     given::<Numbered>(1)
         .key("a-7")
         .when_command("get", &())
-        .malformed("the key \"a-7\" is no u64");
+        .malformed("the key \"a-7\" is no u64: invalid digit found in string");
     given_nothing::<Numbered>()
         .key("a-7")
         .when_command("get", &())

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::table::write_table;
-use crate::admin::letter_report::{AllLetters, Bytes, Letter, LetterDetail, LetterPage, LetterState, OpenLetters};
+use crate::admin::letter_report::{
+    AllLetters, Bytes, Letter, LetterDetail, LetterPage, LetterState, OpenLetters,
+};
 use crate::base::clock::rfc3339_seconds as utc;
 use crate::base::generation::short;
 use crate::base::printable::{Lines, escaped};

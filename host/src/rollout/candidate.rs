@@ -212,6 +212,8 @@ impl ReloaderState {
         let description = build.description();
         let settings = |reason| refuse(Check::Settings, reason, build.digest());
         topics::check_names(description, &hosted.own).map_err(settings)?;
+        let security = &self.around.settings.security;
+        security.check_metadata(description).map_err(settings)?;
         let transport = self.around.transport.as_ref();
         let sources = topics::sources(description, &hosted.own, transport, |_| Ok(0));
         let sources = sources.map_err(|fault| store_failed(&fault))?;

@@ -194,6 +194,10 @@ pub(super) fn replace(
             let digest = Some(candidate.digest().to_owned());
             Refused::new(Check::Description, vec![reason], digest)
         })?;
+    (settings.security.check_metadata(description)).map_err(|reason| {
+        let digest = Some(candidate.digest().to_owned());
+        Refused::new(Check::Settings, vec![reason], digest)
+    })?;
     let kept = (loader.archive().read(&active.component).ok())
         .and_then(|bytes| loader.load(&bytes, &active.digest, active.given()).ok());
     // If the active component is lost, only stored data is left to compare with.

@@ -97,6 +97,8 @@ pub fn verify(
     loader
         .check_routes(description, &description.endpoint.base_path)
         .map_err(|reason| refused(Check::Description, reason))?;
+    (settings.security.check_metadata(description))
+        .map_err(|reason| refused(Check::Settings, reason))?;
     let own = settings.participants.get(&description.name);
     if let Some(own) = own {
         topics::check_names(description, own).map_err(|reason| refused(Check::Settings, reason))?;
