@@ -138,6 +138,9 @@ fn inherit_dependencies(own: &mut Table, common: &Table) -> Result<(), Box<dyn E
         if !all.is_empty() {
             inherited.insert("features".into(), all.into());
         }
+        if let Some(optional) = dependency.get("optional") {
+            inherited.insert("optional".into(), optional.clone());
+        }
         if inherited.contains_key("path") {
             inherited.insert("path".into(), format!("../{name}").into());
         }

@@ -9,7 +9,6 @@
 //! - [`transport`]: the interface for reading and publishing records; [`log`]: the embedded log;
 //!   [`kafka`]: Apache Kafka
 //! - [`turn`]: the turn loop over store, transport and plugin
-//! - [`schema`]: bounded checks of values against schemas
 //! - [`apidocs`]: documents and pages on a participant's API
 //! - [`http`]: converts requests to commands, and outcomes to responses
 //! - [`rollout`]: swaps of rules while the host runs
@@ -39,7 +38,6 @@ pub mod logging;
 pub mod metrics;
 pub mod plugin;
 pub mod rollout;
-pub mod schema;
 pub mod stages;
 pub mod store;
 pub mod transport;

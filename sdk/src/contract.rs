@@ -190,8 +190,10 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static, K: Key> Contract<S,
     }
 
     /// Asks for headers of requests and records by name, in lower case; handlers read them with
-    /// [`Turn::metadata`]. They are recorded with each message, so those with secrets
-    /// (`authorization`, `cookie`) can't be had.
+    /// [`Turn::metadata`]. They are recorded with each message, so a host refuses those with secrets
+    /// (`authorization`, `cookie`, `x-api-key` and the like). It also refuses those of the host and the
+    /// connection (`host`, `idempotency-key`, `ce_id`), and those by which a proxy states the caller: use
+    /// [`Turn::caller`].
     #[must_use]
     pub fn metadata(mut self, names: &[&str]) -> Self {
         self.metadata

@@ -7,18 +7,25 @@ use std::str::FromStr;
 
 /// A type of keys: `String`, `u64` for numbers that the host gives, or any type that is read from text
 /// and written as the same text. `"007"` is no key of type `u64`, which is written `7`.
-pub trait Key: FromStr + Display + 'static {}
+///
+/// The error of [`FromStr`] says what is wrong with a text that is no key. A client that sends such a key is
+/// told it.
+pub trait Key: FromStr<Err: Display> + Display + 'static {}
 
-impl<K: FromStr + Display + 'static> Key for K {}
+impl<K: FromStr<Err: Display> + Display + 'static> Key for K {}
 
 /// Reads a key. A message with another one is malformed.
 pub(crate) fn read<K: Key>(text: &str) -> Result<K, wit::Disposition> {
-    let key = text.parse::<K>().ok();
-    key.filter(|key| is_written_as(key, text)).ok_or_else(|| {
-        let name = type_name::<K>();
-        let name = name.rsplit("::").next().unwrap_or(name);
-        wit::Disposition::Malformed(format!("the key {text:?} is no {name}"))
-    })
+    let why = match text.parse::<K>() {
+        Ok(key) if is_written_as(&key, text) => return Ok(key),
+        Ok(key) => format!("it is written {:?}", key.to_string()),
+        Err(error) => error.to_string(),
+    };
+    let name = type_name::<K>();
+    let name = name.rsplit("::").next().unwrap_or(name);
+    // The host bounds the text, and escapes what does not print.
+    let reason = format!("the key {text:?} is no {name}: {why}");
+    Err(wit::Disposition::Malformed(reason))
 }
 
 /// True if the key is written as this text. Compares without storing the text.
@@ -47,8 +54,18 @@ mod tests {
         assert_eq!(read::<u64>("7"), Ok(7));
         assert_eq!(read::<i64>("-7"), Ok(-7));
         assert_eq!(read::<String>("a b"), Ok("a b".to_owned()));
-        for text in ["007", "+7", "7 ", "", "x", "18446744073709551616"] {
-            let reason = format!("the key {text:?} is no u64");
+        for (text, why) in [
+            ("007", r#"it is written "7""#),
+            ("+7", r#"it is written "7""#),
+            ("7 ", "invalid digit found in string"),
+            ("", "cannot parse integer from empty string"),
+            ("x", "invalid digit found in string"),
+            (
+                "18446744073709551616",
+                "number too large to fit in target type",
+            ),
+        ] {
+            let reason = format!("the key {text:?} is no u64: {why}");
             let refused = Err(wit::Disposition::Malformed(reason));
             assert_eq!(read::<u64>(text), refused, "{text}");
         }

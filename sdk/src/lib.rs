@@ -123,16 +123,16 @@
 //! | the message makes no sense | [`Decision::malformed`] | dead letter, or 400 |
 //! | something has to happen first | [`Decision::retry_later`] | offers it again, in order, for a while |
 //!
-//! A body that serde can't read is malformed without a call of the rule. A stored state that serde
-//! can't read is no refusal: its aggregate is quarantined, its events and timers are kept in order,
-//! and the remedy is a build that reads it, with [`Contract::state_version`] and
+//! If serde can't read a body, the message is malformed, and the rule is not called. If serde can't read
+//! a stored state, the host quarantines its aggregate and keeps the aggregate's events and timers in
+//! order. The remedy is a build that reads the state, with [`Contract::state_version`] and
 //! [`Contract::migrate`].
 //!
 //! # The same arguments, the same decision
 //!
 //! Decisions are recorded and replayed, so a handler must depend on its arguments alone: the time
-//! is [`Turn::time`], an id comes from [`Turn::id`]. Written order matters, too: two instances may
-//! write the same `HashMap` in different orders, but not a `BTreeMap`.
+//! is [`Turn::time`], an id comes from [`Turn::id`]. The order in which values are written counts too:
+//! use a `BTreeMap`, since two instances may write the same `HashMap` in different orders.
 //!
 //! # Lists
 //!
@@ -147,9 +147,9 @@
 //!
 //! # Numbers
 //!
-//! serde_json is built with `arbitrary_precision`: a `serde_json::Number` keeps every digit. Use it,
-//! or a decimal type over it, for money; see `codec` in the source for what serde can't combine it
-//! with.
+//! serde_json is built with `arbitrary_precision`, so a `serde_json::Number` keeps every digit. For money,
+//! use it or a decimal type made of it. serde can't read such a number inside `#[serde(flatten)]` or in
+//! untagged or internally tagged enums.
 //!
 //! serde_json uses member names that begin with `$serde_json::private::` for that, and would take
 //! an object with such a name for a number. They are reserved: a body that has one is malformed,

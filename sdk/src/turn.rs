@@ -115,7 +115,7 @@ impl<K: Key> Turn<K> {
             time: message.time,
             correlation: message.correlation,
             causation: message.causation,
-            caller: message.caller.map(Caller),
+            caller: message.caller.map(Caller::from),
             metadata: message.metadata,
             parameters: message.parameters,
             settings,
@@ -126,12 +126,27 @@ impl<K: Key> Turn<K> {
 
 /// Who sent a command, as far as the host knows.
 #[derive(Clone, Debug)]
-pub struct Caller(wit::Caller);
+pub struct Caller {
+    known: wit::Caller,
+    /// What a test says of its permissions. Rules are not told of permissions.
+    #[cfg(not(target_family = "wasm"))]
+    permissions: Option<Vec<String>>,
+}
+
+impl From<wit::Caller> for Caller {
+    fn from(known: wit::Caller) -> Self {
+        Self {
+            known,
+            #[cfg(not(target_family = "wasm"))]
+            permissions: None,
+        }
+    }
+}
 
 impl Caller {
     /// A caller of this name, for tests.
     pub fn new(subject: impl Into<String>) -> Self {
-        Self(wit::Caller {
+        Self::from(wit::Caller {
             subject: subject.into(),
             claims: "{}".to_owned(),
         })
@@ -141,13 +156,13 @@ impl Caller {
     #[must_use]
     #[track_caller]
     pub fn with_claims(mut self, claims: &impl Serialize) -> Self {
-        self.0.claims = codec::encode(claims, "the claims");
+        self.known.claims = codec::encode(claims, "the claims");
         self
     }
 
     /// Name of the caller: the subject of the token, or what the proxy says.
     pub fn subject(&self) -> &str {
-        &self.0.subject
+        &self.known.subject
     }
 
     /// The claims that the contract asks for with [`claims`](crate::Contract::claims), as a struct or a map.
@@ -156,12 +171,28 @@ impl Caller {
     /// # Errors
     /// If they can't be read as a `C`: the command is malformed for rules that need them.
     pub fn claims<C: DeserializeOwned>(&self) -> Result<C, Undecided> {
-        codec::decode(&self.0.claims)
+        codec::decode(&self.known.claims)
             .map_err(|error| Undecided::malformed(format!("the caller's claims: {error}")))
     }
 
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn into_wit(self) -> wit::Caller {
-        self.0
+        self.known
+    }
+
+    /// The same caller with these permissions and no others, for tests. A command that requires another one
+    /// ([`Command::requires`](crate::Command::requires)) is then refused as a host refuses it, with 403. Unless
+    /// given, permissions are not checked.
+    #[cfg(not(target_family = "wasm"))]
+    #[must_use]
+    pub fn with_permissions(mut self, permissions: &[&str]) -> Self {
+        let permissions = permissions.iter().map(|one| (*one).to_owned());
+        self.permissions = Some(permissions.collect());
+        self
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn permissions(&self) -> Option<&[String]> {
+        self.permissions.as_deref()
     }
 }

@@ -276,7 +276,7 @@ fn a_key_of_another_type_is_malformed_and_one_that_nothing_has_is_not_found() {
     given::<Numbered>(1)
         .key("a-7")
         .when_command("get", &())
-        .malformed("the key \"a-7\" is no u64");
+        .malformed("the key \"a-7\" is no u64: invalid digit found in string");
     given_nothing::<Numbered>()
         .key("a-7")
         .when_command("get", &())
@@ -408,6 +408,111 @@ fn the_kit_finds_an_event_without_a_key() {
     given::<Tallies>(tally("1"))
         .parameter("what", "key")
         .when_command("misuse", &());
+}
+
+/// A number that is at most ten, as its schema says and no type does.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+struct Ten(#[schemars(range(max = 10))] u64);
+
+const TEN_SEEN: EventType<Ten> = EventType::new("ten-seen", "tens");
+const TEN_DUE: Timer<Ten> = Timer::new("ten-due");
+
+struct Tens;
+
+impl Participant for Tens {
+    type State = Ten;
+    type Key = u64;
+
+    fn contract() -> Contract<Ten, u64> {
+        let eleven = |ten: Ten, what: String, turn: &Turn<u64>| -> Decision<Ten, Ten> {
+            let eleven = Ten(11);
+            match what.as_str() {
+                "state" => Decision::put(eleven).reply(ten),
+                "event" => Decision::unchanged()
+                    .publish(TEN_SEEN, 1, &eleven)
+                    .reply(ten),
+                "timer" => Decision::unchanged()
+                    .set_timer(TEN_DUE, turn.time(), &eleven)
+                    .reply(ten),
+                "time" => Decision::unchanged()
+                    .set_timer(TEN_DUE, u64::MAX, &ten)
+                    .reply(ten),
+                "pending" => Decision::unchanged().pending(eleven),
+                "nothing" => Decision::unchanged().reply(ten),
+                _ => Decision::unchanged().reply(eleven),
+            }
+        };
+        Contract::new("tens", "1.0.0", "Counts to ten.")
+            .endpoint("/tens", 9000)
+            .command(
+                Command::change("exceed", Method::Post, "/{ten}/excess", eleven)
+                    .summary("Puts out eleven.")
+                    .requires("tens:exceed"),
+            )
+            .command(
+                Command::read("get", "/{ten}", |_: &Ten, _: &Turn<u64>| Ten(11))
+                    .summary("Tells eleven."),
+            )
+            .publishes(TEN_SEEN)
+            .timer(TEN_DUE, |_: Ten, ten: Ten, _: &Turn<u64>| {
+                Decision::put(ten)
+            })
+    }
+}
+
+#[test]
+fn the_kit_finds_what_a_host_refuses_as_bad_output() {
+    let exceeds = |what: &str| {
+        failure(|| drop(given::<Tens>(Ten(1)).when_command("exceed", what))).unwrap_or_default()
+    };
+    let too_large = "does not match its schema: 11 is greater than the maximum of 10";
+    for (what, output) in [
+        ("state", "state"),
+        ("event", "event `ten-seen`"),
+        ("timer", "timer `ten-due`"),
+        ("reply", "reply to command `exceed`"),
+        ("pending", "reply to command `exceed`"),
+    ] {
+        let failure = exceeds(what);
+        let expected = format!("the outcome breaks the contract:\n{output} {too_large}");
+        assert!(failure.contains(&expected), "{what}: {failure}");
+    }
+    assert!(exceeds("time").contains("\"ten-due\" is due at 18446744073709551615"));
+    assert_eq!(exceeds("nothing"), "");
+    let read = failure(|| drop(given::<Tens>(Ten(1)).when_command("get", &()))).unwrap_or_default();
+    assert!(
+        read.contains("reply to command `get` does not match"),
+        "{read}"
+    );
+    let due = || drop(given::<Tens>(Ten(1)).when_timer(TEN_DUE, &Ten(11)));
+    assert!(
+        failure(due)
+            .unwrap_or_default()
+            .contains("state does not match its schema")
+    );
+}
+
+#[test]
+fn a_scenario_fails_if_a_host_would_not_let_the_caller() {
+    let sends = |caller: Caller| {
+        let exceeds = || {
+            given::<Tens>(Ten(1))
+                .caller(caller)
+                .when_command("exceed", "nothing")
+        };
+        failure(|| drop(exceeds()))
+    };
+    assert_eq!(sends(Caller::new("ann")), None);
+    assert_eq!(
+        sends(Caller::new("ann").with_permissions(&["a", "tens:exceed"])),
+        None
+    );
+    let lacks = sends(Caller::new("ann").with_permissions(&["tens:read"]));
+    assert!(
+        (lacks.as_deref())
+            .is_some_and(|why| why.contains("the caller lacks the permission tens:exceed")),
+        "{lacks:?}"
+    );
 }
 
 #[test]

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use customer::Customer;
 use order::OrderService;
 use saga_contract::description::Description;
+use saga_contract::outputs::OutputSchemas;
+use saga_contract::values::outputs::DeclaredOutputs;
 use saga_core::message::Message;
-use saga_core::outputs::OutputSchemas;
 use saga_core::rules::{Decision, Fault, FaultKind, Rules};
 use saga_host::app::StartError;
 use saga_host::base::generation::CompiledRules;
 use saga_host::config::Config;
 use saga_host::rollout::rule_settings;
-use saga_host::schema::outputs::DeclaredOutputs;
 use saga_sdk::{Participant, native};
 
 /// The allocator of the host that it is compared with.

@@ -1,8 +1,8 @@
 //! The contract between a host and the rules of a participant: the description, its check, and the
 //! compatibility of builds.
 //!
-//! The host and the test kit of the SDK share this check, so a host accepts every description that
-//! an author's tests accept.
+//! The host and the test kit of the SDK share these checks, so a host accepts what an author's tests
+//! accept.
 //!
 //! # Layout
 //!
@@ -14,9 +14,11 @@
 //! - [`schema`]: comparison of two JSON Schemas, the writer's and the reader's
 //! - [`shapes`]: comparison of a candidate's messages and states with the existing ones; [`near`]:
 //!   suggestions for misspelt events
+//! - [`outputs`]: the values that rules put out; `values`, a feature: checks of values against their
+//!   schemas
 //! - [`json`]: reading JSON; [`number`]: its numbers by value; [`difference`]: where two values differ
 //! - [`cases`]: files of recorded decisions
-//! - [`reason`]: the bound of reasons for people
+//! - [`reason`]: the bound of reasons for people; [`printable`]: escaping of foreign texts
 //!
 //! This crate must never know: the source of a description, stored data or its use, I/O, threads,
 //! clocks. It is not linked into components.
@@ -35,6 +37,10 @@ pub mod json;
 pub mod listing;
 pub mod near;
 pub mod number;
+pub mod outputs;
+pub mod printable;
 pub mod reason;
 pub mod schema;
 pub mod shapes;
+#[cfg(feature = "values")]
+pub mod values;

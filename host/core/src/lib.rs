@@ -13,7 +13,7 @@
 //! - [`record`]: the records of a transport; [`foreign`]: formats of values that can't be read
 //! - [`identity`]: deterministic ids; [`hex()`]: bytes as digits
 //! - [`journal`]: recorded decisions as bytes
-//! - [`limits`]: bounds of the input and output of a turn; [`outputs`]: outputs and their schemas
+//! - [`limits`]: bounds of the input and output of a turn; `outputs`: checks of outputs
 //!
 //! The description of a participant is in `saga_contract`. This crate must never know: I/O,
 //! threads, clocks, randomness, SQL, Kafka clients, HTTP, wasmtime. Its `Cargo.toml` is the proof.
@@ -32,7 +32,7 @@ pub mod journal;
 pub mod limits;
 pub mod message;
 pub mod outcome;
-pub mod outputs;
+mod outputs;
 pub mod record;
 pub mod retry;
 pub mod rules;

@@ -10,9 +10,10 @@ use crate::journal;
 use crate::limits::TurnLimits;
 use crate::message::{Envelope, Message, Origin};
 use crate::outcome::{Outcome, Reply, StateChange, Timer, TimerChange};
-use crate::outputs::{self, Output, OutputSchemas};
+use crate::outputs;
 use crate::rules::{Fault, FaultKind};
 use saga_contract::description::{CommandKind, Description};
+use saga_contract::outputs::{Output, OutputSchemas};
 
 /// The terms that an answer of the rules must keep.
 #[derive(Clone, Copy)]

@@ -10,7 +10,7 @@ use saga_contract::reason::shorten;
 use saga_core::commit::{LetterEnd, LetterRequest};
 use serde::Deserialize;
 
-use super::letter_report::{Letter, LetterDetail, LetterPage};
+use super::letter_report::{AllLetters, Letter, LetterDetail, LetterPage};
 use crate::apidocs::problems::Kind;
 use crate::http::paging;
 use crate::http::problem::Problem;
@@ -126,6 +126,24 @@ pub(super) async fn list(
     let listing = move || {
         let (reader, row) = participant.reading()?;
         page(&*reader, (participant.name(), row), &query)
+    };
+    of_store(listing).await
+}
+
+/// A page of the dead letters of these participants.
+pub(super) async fn list_all(
+    participants: Vec<Arc<Participant>>,
+    query: LetterQuery,
+) -> Result<AllLetters, Problem> {
+    let listing = move || {
+        let pages = participants.iter().map(|participant| {
+            let (reader, row) = participant.reading()?;
+            page(&*reader, (participant.name(), row), &query)
+        });
+        Ok(AllLetters::of(
+            pages.collect::<Result<_, _>>()?,
+            query.limit,
+        ))
     };
     of_store(listing).await
 }

@@ -23,6 +23,67 @@ pub struct LetterPage {
     pub next: Option<i64>,
 }
 
+/// A page of the dead letters of all participants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllLetters {
+    /// The participants, with their numbers of open dead letters.
+    pub participants: Vec<OpenLetters>,
+    /// The letters of the page, in the order of their numbers, without values.
+    pub letters: Vec<OwnedLetter>,
+    /// The number after which the next page begins; None on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<i64>,
+}
+
+/// The open dead letters of a participant, counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenLetters {
+    /// The participant.
+    pub participant: String,
+    /// Its open dead letters, by reason.
+    pub by_reason: BTreeMap<String, u64>,
+}
+
+/// A dead letter and its participant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnedLetter {
+    /// The participant.
+    pub participant: String,
+    /// The letter.
+    #[serde(flatten)]
+    pub letter: Letter,
+}
+
+impl AllLetters {
+    /// A page of at most this many letters, of the pages of the participants.
+    #[must_use]
+    pub fn of(pages: Vec<LetterPage>, limit: usize) -> Self {
+        let mut has_more = pages.iter().any(|page| page.next.is_some());
+        let (mut participants, mut letters) = (Vec::new(), Vec::new());
+        for page in pages {
+            let participant = page.participant;
+            letters.extend(page.letters.into_iter().map(|letter| OwnedLetter {
+                participant: participant.clone(),
+                letter,
+            }));
+            participants.push(OpenLetters {
+                participant,
+                by_reason: page.by_reason,
+            });
+        }
+        // A number belongs to one letter of the store.
+        letters.sort_unstable_by_key(|owned| owned.letter.id);
+        has_more |= letters.len() > limit;
+        letters.truncate(limit);
+        let last = letters.last().map(|owned| owned.letter.id);
+        Self {
+            participants,
+            next: last.filter(|_| has_more),
+            letters,
+        }
+    }
+}
+
 /// The state of a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

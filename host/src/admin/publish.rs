@@ -23,9 +23,9 @@ use crate::apidocs::problems::Kind;
 use crate::base::clock::{now_ms, random_tail};
 use crate::http::problem::Problem;
 use crate::log::append::{NewRecord, append};
-use crate::schema::Schema;
 use crate::store::{ReadStore, Store, StoreResult};
 use crate::turn::Active;
+use saga_contract::values::Schema;
 
 /// Source of a record, unless another one is given.
 const SOURCE: &str = "/saga/operator";

@@ -8,7 +8,8 @@
 //! PATCH /participants/{name}/settings     changes the settings of its rules ({"name": value}, null for the default)
 //! POST /participants/{name}/rollback      goes back to a former generation ({"digest": "beginning of it"})
 //!                                         all three take ?drop-used=true, allow-breaking=true, dry-run=true
-//! GET  /participants/{name}/dead-letters  records that could not be decided
+//! GET  /dead-letters                      records that could not be decided, of all participants
+//! GET  /participants/{name}/dead-letters  those of one
 //!                                         ?key=, reason=, older-than=SECONDS, ended=true, after=, limit=
 //! GET  /participants/{name}/dead-letters/{id}             one of them, with its record
 //! POST /participants/{name}/dead-letters/{id}/redrive     decide it again ({"by": "who", "value": "instead"})
@@ -228,7 +229,8 @@ enum AdminPath<'a> {
     Migration(&'a str),
     Quarantine(&'a str),
     Release(&'a str),
-    DeadLetters(&'a str),
+    /// Those of all participants, or of one.
+    DeadLetters(Option<&'a str>),
     DeadLetter(&'a str, i64),
     RequestForLetter(&'a str, i64, LetterRequest),
     TryOnLetter(&'a str, i64),
@@ -245,6 +247,7 @@ impl<'a> AdminPath<'a> {
             ("livez" | "readyz", None, ..) => Some(Self::Health),
             ("metrics", None, ..) => Some(Self::Metrics),
             ("generations", None, ..) => Some(Self::Generations(None)),
+            ("dead-letters", None, ..) => Some(Self::DeadLetters(None)),
             ("participants", Some(name), Some(what), None) if !name.is_empty() => match what {
                 "generations" => Some(Self::Generations(Some(name))),
                 "component" => Some(Self::Component(name)),
@@ -263,7 +266,7 @@ impl<'a> AdminPath<'a> {
             ["participants", name, "migration"] => Some(Self::Migration(name)),
             ["participants", name, "quarantine"] => Some(Self::Quarantine(name)),
             ["participants", name, "quarantine", "release"] => Some(Self::Release(name)),
-            ["participants", name, "dead-letters"] => Some(Self::DeadLetters(name)),
+            ["participants", name, "dead-letters"] => Some(Self::DeadLetters(Some(name))),
             ["participants", name, "dead-letters", id] => {
                 Some(Self::DeadLetter(name, id.parse().ok()?))
             }
@@ -406,7 +409,14 @@ impl Admin {
                     &states::release(participant, request).await?,
                 )
             }
-            AdminPath::DeadLetters(name) => {
+            AdminPath::DeadLetters(None) => {
+                let query = LetterQuery::of(head.uri.query())?;
+                let hosted = self.reloader.hosted();
+                let participants = hosted.map(|hosted| hosted.participant.clone()).collect();
+                let page = dead_letters::list_all(participants, query).await?;
+                answer(StatusCode::OK, &page)
+            }
+            AdminPath::DeadLetters(Some(name)) => {
                 let query = LetterQuery::of(head.uri.query())?;
                 let page = dead_letters::list(self.participant(name)?, query).await?;
                 answer(StatusCode::OK, &page)

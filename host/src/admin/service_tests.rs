@@ -29,6 +29,15 @@ fn unknown_paths_are_not_found() {
         AdminPath::at("/generations"),
         Some(AdminPath::Generations(None))
     ));
+    assert!(matches!(
+        AdminPath::at("/dead-letters"),
+        Some(AdminPath::DeadLetters(None))
+    ));
+    assert!(matches!(
+        AdminPath::at("/participants/a/dead-letters"),
+        Some(AdminPath::DeadLetters(Some("a")))
+    ));
+    assert!(AdminPath::at("/dead-letters/1").is_none());
 }
 
 #[test]

@@ -45,9 +45,34 @@ pub struct Security {
     pub scheme: Scheme,
     /// What is served without a caller.
     pub anonymous: Anonymous,
+    /// The headers by which proxies state a caller, each with its setting.
+    pub stated_in: Vec<(&'static str, String)>,
 }
 
 impl Security {
+    /// Checks that rules do not ask for a header by which proxies state a caller: anybody can send it, and
+    /// only the host knows if it is a proxy's.
+    ///
+    /// # Errors
+    /// The participant, the header, and the remedy.
+    pub fn check_metadata(&self, description: &Description) -> Result<(), String> {
+        let states = |header| {
+            let mut stated_in = self.stated_in.iter();
+            let (setting, _) = stated_in.find(|(_, name)| name.eq_ignore_ascii_case(header))?;
+            Some((*setting, header))
+        };
+        let mut asked = description.metadata.iter().map(String::as_str);
+        let Some((setting, header)) = asked.find_map(states) else {
+            return Ok(());
+        };
+        Err(format!(
+            "participant {} asks for the header `{header}` in its `metadata`, and `http.auth.{setting}` has trusted proxies state the \
+             caller in it: rules get the caller from the host (`message.caller`, `Turn::caller`), so take the header out of `metadata`, \
+             or name another one in `http.auth.{setting}`",
+            description.name
+        ))
+    }
+
     /// True if a request needs a caller; `reads` if it changes nothing, `requires` are the
     /// permissions that it needs.
     #[must_use]
@@ -139,6 +164,7 @@ mod tests {
         Security {
             scheme: Scheme::Bearer,
             anonymous,
+            stated_in: Vec::new(),
         }
     }
 

@@ -150,6 +150,8 @@ fn prepare(
             own.component.display()
         )));
     }
+    let security = config.http.auth.security();
+    (security.check_metadata(&description)).map_err(StartError::Config)?;
     let instances = room.instances(name, &*build)?;
     let fitted =
         topics::resolve(&description, own, store, transport).map_err(|error| match error {
@@ -181,7 +183,6 @@ fn prepare(
         topics: fitted.topics.clone(),
         dead_letters: fitted.dead_letters.clone(),
     });
-    let security = config.http.auth.security();
     let configured = topics::configured(own, config.http.page_items, &security);
     let serving =
         Serving::new(active.clone(), &base_path, &configured).map_err(StartError::Component)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use saga_contract::description::Description;
-use saga_core::outputs::OutputSchemas;
+use saga_contract::outputs::OutputSchemas;
 use saga_core::rules::{Fault, Rules};
 
 /// Settings that an operator gives to rules: JSON values by name. An `Option` of it is None if there

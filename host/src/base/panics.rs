@@ -6,9 +6,8 @@
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 
-/// Stack size of threads that check foreign values: the validator recurses into them (see
-/// `saga_contract::schema::effort`), and a stack overflow ends the process.
-pub const STACK_BYTES: usize = 4 << 20;
+/// Stack size of threads that check foreign values: a stack overflow ends the process.
+pub use saga_contract::values::STACK_BYTES;
 
 thread_local! {
     /// True while a panic of this thread is caught.
@@ -31,5 +30,5 @@ pub fn are_caught_here() {
 /// True if a panic of this thread is caught.
 #[must_use]
 pub fn is_caught_here() -> bool {
-    CAUGHT.get()
+    CAUGHT.get() || saga_contract::values::is_checking_here()
 }

@@ -18,7 +18,7 @@ use super::operate::{
 use super::reply::{CommandFailure, json_line, shown, understand};
 use super::{complain, exit, named_file, say};
 use crate::admin::dead_letters::{LetterQuery, one, page};
-use crate::admin::letter_report::{Letter, LetterDetail, LetterPage, LetterState};
+use crate::admin::letter_report::{AllLetters, Letter, LetterDetail, LetterPage, LetterState};
 use crate::apidocs::problems::percent_encode;
 use crate::base::printable;
 use crate::rollout::letter_trial::LetterTrial;
@@ -34,11 +34,11 @@ const PAGE: usize = 1_000;
 /// The commands on dead letters.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum LettersCommand {
-    /// List the dead letters of a participant, the oldest first
+    /// List the dead letters of a participant or of all, the oldest first
     List {
-        /// The participant
+        /// The participant [default: all]
         #[arg(value_name = "NAME")]
-        participant: String,
+        participant: Option<String>,
         #[command(flatten)]
         which: LetterFilters,
         /// Include those that were decided or discarded
@@ -149,10 +149,17 @@ fn run(operation: &LettersOperation) -> Result<u8, CommandFailure> {
             limit,
         } => {
             let (page, ended) = ((*after, *limit), *ended);
+            let participant = participant.as_deref();
             let path = which.path(participant, page, ended);
-            let of_host = |reply| shown(reply, json, letter_table::page);
-            let of_store =
-                |data: &Path| stored_list(data, participant, &which.query(page, ended), json);
+            let of_host = |reply| match participant {
+                Some(_) => shown(reply, json, letter_table::page),
+                None => shown(reply, json, letter_table::all),
+            };
+            let query = which.query(page, ended);
+            let of_store = |data: &Path| match participant {
+                Some(participant) => stored_list(data, participant, &query, json),
+                None => stored_lists(data, &query, json),
+            };
             say(&ask_or_read((host, token), &path, of_host, of_store)?);
             Ok(exit::DONE)
         }
@@ -321,7 +328,7 @@ fn open_letters(
     let mut letters = Vec::new();
     let mut after = 0;
     loop {
-        let path = which.path(participant, (after, PAGE), false);
+        let path = which.path(Some(participant), (after, PAGE), false);
         let reply = client.ask(Method::GET, &path, Bytes::new(), TIME);
         let (page, _) = understand::<LetterPage>(reply, false)?;
         letters.extend(page.letters.iter().map(|letter| letter.id));
@@ -338,11 +345,14 @@ impl LetterFilters {
     }
 
     /// The path of their list.
-    fn path(&self, participant: &str, (after, limit): (i64, usize), ended: bool) -> String {
-        let participant = percent_encode(participant);
-        let mut path = format!(
-            "/participants/{participant}/dead-letters?after={after}&limit={limit}&ended={ended}"
-        );
+    fn path(&self, participant: Option<&str>, (after, limit): (i64, usize), ended: bool) -> String {
+        let mut path = match participant {
+            Some(name) => format!("/participants/{}", percent_encode(name)),
+            None => String::new(),
+        };
+        path.push_str(&format!(
+            "/dead-letters?after={after}&limit={limit}&ended={ended}"
+        ));
         let texts = [("key", &self.key), ("reason", &self.reason)];
         for (name, value) in texts {
             if let Some(value) = value {
@@ -409,6 +419,22 @@ fn stored_list(
     match json {
         true => json_line(&page),
         false => Ok(letter_table::page(&page)),
+    }
+}
+
+/// The dead letters of all participants in a store.
+fn stored_lists(data: &Path, query: &LetterQuery, json: bool) -> Result<String, CommandFailure> {
+    let reading = stored_at(data)?;
+    let mut pages = Vec::new();
+    for name in reading.participants().map_err(unreadable)? {
+        if let Some(row) = reading.participant(&name).map_err(unreadable)? {
+            pages.push(page(&*reading, (&name, row), query).map_err(unreadable)?);
+        }
+    }
+    let all = AllLetters::of(pages, query.limit);
+    match json {
+        true => json_line(&all),
+        false => Ok(letter_table::all(&all)),
     }
 }
 

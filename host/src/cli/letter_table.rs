@@ -1,11 +1,20 @@
 //! Dead letters as text. Pure: values in, text out.
 
+use std::collections::BTreeMap;
+
 use super::table::write_table;
-use crate::admin::letter_report::{Bytes, Letter, LetterDetail, LetterPage, LetterState};
+use crate::admin::letter_report::{
+    AllLetters, Bytes, Letter, LetterDetail, LetterPage, LetterState, OpenLetters,
+};
 use crate::base::clock::rfc3339_seconds as utc;
 use crate::base::generation::short;
 use crate::base::printable::{Lines, escaped};
 use crate::rollout::letter_trial::LetterTrial;
+
+/// The columns of a list of one participant.
+const HEADINGS: [&str; 10] = [
+    "NUMBER", "STATE", "SINCE", "KEY", "EVENT", "FROM", "REASON", "REDRIVES", "WAITING", "DETAIL",
+];
 
 /// Most characters of a detail in a list.
 const DETAIL: usize = 60;
@@ -21,25 +30,58 @@ pub(super) fn page(page: &LetterPage) -> String {
         ));
         return text.text();
     }
-    let reasons: Vec<_> = (page.by_reason.iter())
+    open(&mut text, &page.participant, &page.by_reason);
+    let mut rows = vec![HEADINGS.map(str::to_owned)];
+    rows.extend(page.letters.iter().map(row));
+    write_table(&mut text, &rows, &[0, 7, 8]);
+    more(&mut text, page.next);
+    text.text()
+}
+
+/// A page of the dead letters of all participants: their numbers by participant and reason, and a
+/// line for each letter.
+pub(super) fn all(all: &AllLetters) -> String {
+    let mut text = Lines::default();
+    let is_open = |one: &&OpenLetters| one.by_reason.values().sum::<u64>() > 0;
+    let with_open: Vec<_> = all.participants.iter().filter(is_open).collect();
+    if with_open.is_empty() && all.letters.is_empty() {
+        text.add(format_args!("no participant has open dead letters"));
+        return text.text();
+    }
+    for one in with_open {
+        open(&mut text, &one.participant, &one.by_reason);
+    }
+    let named = |name: String, cells: [String; 10]| {
+        let mut row: [String; 11] = Default::default();
+        let cells = std::iter::once(name).chain(cells);
+        row.iter_mut().zip(cells).for_each(|(to, cell)| *to = cell);
+        row
+    };
+    let mut rows = vec![named("PARTICIPANT".to_owned(), HEADINGS.map(str::to_owned))];
+    let letters = all.letters.iter();
+    rows.extend(letters.map(|one| named(one.participant.clone(), row(&one.letter))));
+    write_table(&mut text, &rows, &[1, 8, 9]);
+    more(&mut text, all.next);
+    text.text()
+}
+
+/// Writes the number of open letters of a participant, by reason.
+fn open(text: &mut Lines, participant: &str, by_reason: &BTreeMap<String, u64>) {
+    let all: u64 = by_reason.values().sum();
+    let reasons: Vec<_> = (by_reason.iter())
         .map(|(reason, number)| format!("{number} {reason}"))
         .collect();
     let reasons = match reasons.as_slice() {
         [] => String::new(),
         reasons => format!(" ({})", reasons.join(", ")),
     };
-    text.add(format_args!("{}: {all} open{reasons}", page.participant));
-    let headings = [
-        "NUMBER", "STATE", "SINCE", "KEY", "EVENT", "FROM", "REASON", "REDRIVES", "WAITING",
-        "DETAIL",
-    ];
-    let mut rows = vec![headings.map(str::to_owned)];
-    rows.extend(page.letters.iter().map(row));
-    write_table(&mut text, &rows, &[0, 7, 8]);
-    if let Some(next) = page.next {
+    text.add(format_args!("{participant}: {all} open{reasons}"));
+}
+
+fn more(text: &mut Lines, next: Option<i64>) {
+    if let Some(next) = next {
         text.add(format_args!("  there are more: --after {next}"));
     }
-    text.text()
 }
 
 fn row(letter: &Letter) -> [String; 10] {
@@ -184,4 +226,64 @@ pub(super) fn outcome(letter: &Letter) -> String {
         LetterState::Discarding => text.add(format_args!("{id} will be discarded")),
     }
     text.text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::letter_report::LetterPage;
+
+    fn letter(id: i64) -> Letter {
+        Letter {
+            id,
+            state: LetterState::Open,
+            aggregate: Some("17".into()),
+            blocks: true,
+            waiting: 2,
+            event_type: Some("placed".into()),
+            topic: "orders".into(),
+            partition: 0,
+            offset: 9,
+            reason: "trap".into(),
+            detail: "it broke".into(),
+            attempts: 3,
+            failed_redrives: 0,
+            digest: "0".repeat(64),
+            time: 0,
+            ended: None,
+        }
+    }
+
+    fn of(participant: &str, letters: &[i64]) -> LetterPage {
+        let open = letters.len() as u64;
+        let by_reason = [("trap".to_owned(), open)].into_iter();
+        LetterPage {
+            participant: participant.into(),
+            by_reason: by_reason.filter(|(_, open)| *open > 0).collect(),
+            letters: letters.iter().copied().map(letter).collect(),
+            next: None,
+        }
+    }
+
+    #[test]
+    fn letters_of_all_participants_are_in_the_order_of_their_numbers_with_their_participant() {
+        let pages = || vec![of("order", &[2, 5]), of("customer", &[3]), of("idle", &[])];
+        assert_eq!(
+            all(&AllLetters::of(pages(), 10)),
+            "\
+order: 2 open (2 trap)
+customer: 1 open (1 trap)
+PARTICIPANT  NUMBER  STATE  SINCE                 KEY  EVENT   FROM        REASON  REDRIVES  WAITING  DETAIL
+order             2  open   1970-01-01T00:00:00Z  17   placed  orders/0/9  trap           0        2  it broke
+customer          3  open   1970-01-01T00:00:00Z  17   placed  orders/0/9  trap           0        2  it broke
+order             5  open   1970-01-01T00:00:00Z  17   placed  orders/0/9  trap           0        2  it broke
+"
+        );
+        let first = AllLetters::of(pages(), 2);
+        let numbers: Vec<_> = first.letters.iter().map(|one| one.letter.id).collect();
+        assert_eq!((numbers, first.next), (vec![2, 3], Some(3)));
+        assert_eq!(AllLetters::of(pages(), 3).next, None);
+        let none = AllLetters::of(vec![of("idle", &[])], 10);
+        assert_eq!(all(&none), "no participant has open dead letters\n");
+    }
 }

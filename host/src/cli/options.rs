@@ -279,6 +279,7 @@ With --json, list and show print one document; redrive and discard print one lin
 done: the letter as show prints it, or the problem, with the letter's number as id.
 
 Examples:
+  saga dead-letters list
   saga dead-letters list order
   saga dead-letters list order --reason malformed --json
   saga dead-letters show order 12
@@ -427,7 +428,7 @@ Examples:
   saga apply order order.wasm
   saga generations
   saga rollback order
-  saga dead-letters list order
+  saga dead-letters list
   saga tail orderTopic --follow
   saga backup /backup/saga
   saga ready --json

@@ -1,11 +1,9 @@
 //! The headers of a request that the rules ask for.
 //!
-//! Headers by which a proxy states a caller are told only if the caller was recognized by them: from
-//! anybody else they count as not sent, here too.
+//! Rules can't ask for headers by which a proxy states a caller (`Security::check_metadata`).
 
 use hyper::header::HeaderMap;
 
-use super::auth::request::RequestCaller;
 use super::problem::Problem;
 use crate::apidocs::problems::Kind;
 
@@ -17,11 +15,10 @@ use crate::apidocs::problems::Kind;
 pub(super) fn given(
     names: &[String],
     headers: &HeaderMap,
-    caller: &RequestCaller,
     longest: usize,
 ) -> Result<Vec<(String, String)>, Problem> {
     let mut metadata = Vec::new();
-    for name in names.iter().filter(|name| caller.lets_through(name)) {
+    for name in names {
         let Some(value) = headers.get_all(name).iter().next_back() else {
             continue;
         };
@@ -56,8 +53,7 @@ mod tests {
         let read = |value: &[u8]| {
             let mut headers = HeaderMap::new();
             headers.insert("x-tenant", HeaderValue::from_bytes(value).unwrap());
-            let caller = RequestCaller::default();
-            given(&["x-tenant".into()], &headers, &caller, 8).map_err(|problem| problem.detail)
+            given(&["x-tenant".into()], &headers, 8).map_err(|problem| problem.detail)
         };
         for value in ["", "a b", "~!", "12345678"] {
             let told = vec![("x-tenant".to_owned(), value.to_owned())];

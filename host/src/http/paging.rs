@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use super::problem::Problem;
 use super::routes::percent_decode;
 use crate::apidocs::problems::{Kind, percent_encode};
-use crate::schema::Schema;
+use saga_contract::values::Schema;
 
 /// Default number of items per page, if that many are allowed.
 const PAGE_ITEMS: usize = 50;

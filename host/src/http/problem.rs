@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::apidocs::problems::{self, Kind};
 use crate::apidocs::refusal_status;
 use crate::base::printable::{self, escaped};
-use crate::schema::BodyError;
+use saga_contract::values::BodyError;
 
 /// Media type of problem details.
 pub const MEDIA_TYPE: &str = "application/problem+json";

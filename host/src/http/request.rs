@@ -21,7 +21,7 @@ use super::problem::{Problem, try_later};
 use super::routes::Route;
 use crate::apidocs::problems::Kind;
 use crate::base::budget::{Budget, Reserved};
-use crate::schema::{BodyError, Schema, SchemaError};
+use saga_contract::values::{BodyError, Schema, SchemaError};
 
 /// Longest time for sending a body.
 const BODY_TIME: Duration = Duration::from_secs(30);
@@ -108,7 +108,11 @@ pub(super) fn checked(route: &Route, text: &str, bodies: &Bodies) -> Result<Valu
         .check(&value, text.len())
         .map_err(|wrong| match wrong {
             SchemaError::Places(places) => {
-                let detail = places.iter().map(describe).collect::<Vec<_>>().join("; ");
+                let detail = places
+                    .iter()
+                    .map(BodyError::to_string)
+                    .collect::<Vec<_>>()
+                    .join("; ");
                 Problem::new(Kind::InvalidBody, detail).with_errors(places)
             }
             SchemaError::Broke => Problem::new(Kind::CheckFailed, "the body could not be checked"),
@@ -145,13 +149,6 @@ pub(super) fn key(
                     ])
                 })
         }
-    }
-}
-
-fn describe(place: &BodyError) -> String {
-    match place.pointer.as_str() {
-        "" => place.detail.clone(),
-        pointer => format!("{pointer}: {}", place.detail),
     }
 }
 

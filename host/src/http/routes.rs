@@ -10,7 +10,7 @@ use saga_contract::description::{self, Command, CommandKind, Description, KeySou
 use super::paging::ListingRoute;
 use crate::apidocs::problems::percent_encode;
 use crate::metrics::requests;
-use crate::schema::Schema;
+use saga_contract::values::Schema;
 
 /// The routes of one participant.
 pub struct Routes {

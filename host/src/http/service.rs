@@ -289,7 +289,7 @@ impl Service {
         let limits = self.participant.limits();
         let description = serving.active.description();
         let (names, longest) = (&description.metadata, limits.attribute_bytes);
-        let metadata = metadata::given(names, &head.headers, &caller, longest)?;
+        let metadata = metadata::given(names, &head.headers, longest)?;
         let read = request::text(route, head, body, (&self.bodies, &self.cors)).await?;
         let (text, reserved) = read;
         // Before the check: a repeated command gets its first answer, whatever the rules demand by

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use saga_contract::check::{self, DescriptionProblem};
 use saga_contract::description::Description;
-use saga_core::outputs::OutputSchemas;
+use saga_contract::outputs::OutputSchemas;
 use saga_core::rules::{Fault, Rules};
 
 use super::bindings::ParticipantPre;
@@ -20,7 +20,7 @@ use super::instance::{Instance, InstanceUse, Prepared};
 use super::overflow;
 use super::world::{self, Misfit};
 use crate::base::generation::{CompiledRules, RuleSettings};
-use crate::schema::outputs::DeclaredOutputs;
+use saga_contract::values::outputs::DeclaredOutputs;
 
 /// Largest component file in bytes. Components of interpreted languages are about 20 MB.
 pub const COMPONENT_BYTES: u64 = 128 << 20;

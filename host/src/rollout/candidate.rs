@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use saga_contract::description::Description;
 use saga_contract::shapes::ShapeFinding;
+use saga_contract::values;
 
 use super::check::{self, CandidateComparison, Present};
 use super::given_settings::GivenSettings;
@@ -19,7 +20,7 @@ use super::verify;
 use crate::base::clock::now_ms;
 use crate::base::generation::{CompiledRules, Generation};
 use crate::plugin::compile;
-use crate::schema;
+
 use crate::store::{NewGeneration, StoreFault};
 use crate::transport::Source;
 use crate::turn::{Active, Successor};
@@ -139,7 +140,7 @@ impl ReloaderState {
         );
         compared.notes.extend(moved.map_err(NotApplied::Refused)?);
         compared.notes.extend(build.note().map(str::to_owned));
-        compared.notes.extend(schema::remarks(build.description()));
+        compared.notes.extend(values::remarks(build.description()));
         let open = settings.security.remark(build.description());
         compared.notes.extend(open);
         let running = &*active.generation.build;
@@ -211,6 +212,8 @@ impl ReloaderState {
         let description = build.description();
         let settings = |reason| refuse(Check::Settings, reason, build.digest());
         topics::check_names(description, &hosted.own).map_err(settings)?;
+        let security = &self.around.settings.security;
+        security.check_metadata(description).map_err(settings)?;
         let transport = self.around.transport.as_ref();
         let sources = topics::sources(description, &hosted.own, transport, |_| Ok(0));
         let sources = sources.map_err(|fault| store_failed(&fault))?;

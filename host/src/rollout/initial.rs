@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use saga_contract::values;
+
 use super::check::{self, Present};
 use super::flags::Flags;
 use super::given_settings::GivenSettings;
@@ -16,7 +18,6 @@ use super::settings::{ParticipantSettings, RolloutSettings};
 use super::{neighbours, rule_settings, verify};
 use crate::base::generation::CompiledRules;
 use crate::plugin::{compile, component};
-use crate::schema;
 use crate::store::history::GenerationRow;
 use crate::store::{ReadStore, StoreFault};
 
@@ -150,7 +151,7 @@ fn with_way_back(refused: Refused, name: &str, path: &str) -> Refused {
 fn warn(build: &dyn CompiledRules, origin: &str, settings: &RolloutSettings) {
     let description = build.description();
     let notes = build.note().map(str::to_owned).into_iter();
-    let notes = notes.chain(schema::remarks(description));
+    let notes = notes.chain(values::remarks(description));
     for note in notes.chain(settings.security.remark(description)) {
         tracing::warn!(participant = %build.description().name, component = origin, "{note}");
     }
@@ -193,6 +194,10 @@ pub(super) fn replace(
             let digest = Some(candidate.digest().to_owned());
             Refused::new(Check::Description, vec![reason], digest)
         })?;
+    (settings.security.check_metadata(description)).map_err(|reason| {
+        let digest = Some(candidate.digest().to_owned());
+        Refused::new(Check::Settings, vec![reason], digest)
+    })?;
     let kept = (loader.archive().read(&active.component).ok())
         .and_then(|bytes| loader.load(&bytes, &active.digest, active.given()).ok());
     // If the active component is lost, only stored data is left to compare with.

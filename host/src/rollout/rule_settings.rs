@@ -10,7 +10,7 @@ use serde_json::{Number, Value};
 
 use super::given_settings::{GivenSettings, hint};
 pub use crate::base::generation::RuleSettings;
-use crate::schema::Schema;
+use saga_contract::values::Schema;
 
 /// The settings of a candidate.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use saga_contract::compatibility::{self, Lack};
 use saga_contract::shapes::{ShapeFinding, ShapeMember};
+use saga_contract::values;
 
 use super::check::{self, Present};
 use super::flags::{Flags, Objections};
@@ -22,7 +23,7 @@ use super::{neighbours, topics};
 use crate::base::clock::now_ms;
 use crate::base::generation::CompiledRules;
 use crate::plugin::component;
-use crate::schema;
+
 use crate::store::history::GenerationRow;
 use crate::store::{self, ReadStore, StoreFault, StoreResult};
 use crate::transport::{Readings, Source};
@@ -101,6 +102,8 @@ pub fn verify(
     loader
         .check_routes(description, &description.endpoint.base_path)
         .map_err(|reason| refused(Check::Description, reason))?;
+    (settings.security.check_metadata(description))
+        .map_err(|reason| refused(Check::Settings, reason))?;
     let own = settings.participants.get(&description.name);
     if let Some(own) = own {
         topics::check_names(description, own).map_err(|reason| refused(Check::Settings, reason))?;
@@ -108,7 +111,7 @@ pub fn verify(
     let others = Others::load(settings, &loader, request, &description.name)?;
     let mut notes = others.notes.clone();
     notes.extend(candidate.note().map(str::to_owned));
-    notes.extend(schema::remarks(description));
+    notes.extend(values::remarks(description));
     notes.extend(settings.security.remark(description));
     if let Some(path) = &request.against {
         let other = load(&loader, path, RuleSettings::new())?;

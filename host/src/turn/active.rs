@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use saga_contract::description::Description;
-use saga_core::outputs::OutputSchemas;
+use saga_contract::outputs::OutputSchemas;
 pub use saga_core::worker::Lane;
 
 use crate::base::generation::Generation;

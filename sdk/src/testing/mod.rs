@@ -2,9 +2,16 @@
 //!
 //! A scenario goes through the same code as the exported component: the state is encoded, routed
 //! and decoded, the outcome encoded, so a field that serde can't read back fails here and not in
-//! production. Before the message, the contract is checked for mistakes; after it, the outcome is
-//! held against the contract and the host's default limits ([`Limits`]), as the host would. What is not checked is a
-//! request's JSON schema: the host does that before it calls the rules.
+//! production. Before the message, the contract is checked for mistakes. After it, the outcome is
+//! checked as a host checks it: the state, events, timers and reply against their schemas, a refusal
+//! against those that the command declares, and all of it against the host's default limits ([`Limits`]).
+//! The kit and the host share the code of these checks.
+//!
+//! A command's body is not checked against its schema, so that a test can show how a rule answers a body
+//! that a host would refuse (422). [`together`] checks it.
+//!
+//! The feature `schema-checks`, which is on by default, has the JSON Schema validator of the host. Without
+//! it, the kit checks only that values are JSON.
 //!
 //! Every assertion panics with what was expected and what came, like `assert_eq!`. Values are
 //! compared as JSON, so types need neither `PartialEq` nor `Debug`; numbers digit by digit.
@@ -59,6 +66,7 @@ pub use then::Then;
 use crate::bindings::saga::participant::types::{
     Command, Description, Header, KeySource, Message, Origin, Parameter, Subscription,
 };
+use crate::check::Declared;
 use crate::codec;
 use crate::command::parameters;
 use crate::event::{EventType, Timer};
@@ -116,6 +124,7 @@ pub fn migrated<P: Participant>(version: u32, state: &str) -> P::State {
 pub struct Scenario<P: Participant> {
     rules: Rules<P>,
     description: Description,
+    declared: Declared,
     state: Option<String>,
     key: Option<String>,
     time: u64,
@@ -138,6 +147,7 @@ impl<P: Participant> Scenario<P> {
         let description = rules.describe();
         Self {
             settings: default_settings(&description),
+            declared: Declared::of(&description),
             description,
             rules,
             state,
@@ -204,7 +214,8 @@ impl<P: Participant> Scenario<P> {
         self
     }
 
-    /// Who sends the next commands. Unless given, the rules are not told.
+    /// Who sends the next commands. Unless given, the rules are not told. A command that requires a
+    /// permission which [`Caller::with_permissions`] leaves out fails the test: a host answers 403.
     #[must_use]
     pub fn caller(mut self, caller: Caller) -> Self {
         self.caller = Some(caller);
@@ -270,6 +281,9 @@ impl<P: Participant> Scenario<P> {
             KeySource::Body(pointer) => self.key_in(body, pointer),
             _ => self.key_or_default(),
         };
+        if let Some(why) = lacking(&self.declared, name, self.caller.as_ref()) {
+            fail(&format!("a host would not offer the message: {why}"));
+        }
         let parameters = parameters_of(command, &key, &self.parameters);
         let caller = self.caller.clone().map(Caller::into_wit);
         let message = Message {
@@ -364,7 +378,8 @@ impl<P: Participant> Scenario<P> {
                 "the outcome is beyond the host's limits, so nothing of it would take effect:\n{}",
                 beyond.join("\n")
             );
-            let problems = outcome::problems(&self.description, origin, &name, outcome);
+            let terms = (&self.description, &self.declared);
+            let problems = outcome::problems(terms, origin, &name, outcome);
             assert!(
                 problems.is_empty(),
                 "the outcome breaks the contract:\n{}",
@@ -407,6 +422,13 @@ fn key_pointer(subscription: &Subscription, version: u32) -> Option<&str> {
     older
         .find(|one| one.version == version)
         .map(|one| &*one.key)
+}
+
+/// Why a host would answer 403 to this caller; none if it would not, or if the caller's permissions are
+/// not known.
+fn lacking(declared: &Declared, command: &str, caller: Option<&Caller>) -> Option<String> {
+    let lacking = declared.lacking(command, caller?.permissions()?);
+    (!lacking.is_empty()).then(|| format!("the caller lacks the permission {}", lacking.join(", ")))
 }
 
 /// The parameters in the path of a command to the aggregate of this key.

@@ -23,6 +23,7 @@ struct Account {
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 struct Open {
+    #[schemars(length(max = 40))]
     email: String,
 }
 
@@ -48,6 +49,11 @@ impl Participant for Accounts {
                     .summary("Opens an account.")
                     .key_in_body("/email"),
             )
+            .command(
+                Command::change("close", Method::Delete, "/accounts/{email}", close)
+                    .summary("Closes an account.")
+                    .requires("accounts:close"),
+            )
             .timer(REMINDER, |account: Account, (): (), turn: &Turn| {
                 let reminded_at = Some(turn.time());
                 Decision::put(Account {
@@ -70,6 +76,56 @@ fn open(request: Open, turn: &Turn) -> Decision<Account, ()> {
     Decision::put(account)
         .set_timer(REMINDER, due, &())
         .reply(())
+}
+
+fn close(_: Account, (): (), _: &Turn) -> Decision<Account, ()> {
+    Decision::remove().reply(())
+}
+
+#[test]
+fn a_body_that_does_not_fit_its_schema_does_not_reach_the_rules() {
+    together().with::<Accounts>().check(20, |world| {
+        let mut open = |email: &serde_json::Value| {
+            let call = world.command::<Accounts>("open");
+            let body = serde_json::json!({"email": email});
+            call.parameter("sector", "north").send(&body)
+        };
+        let long = format!("{}@example.org", "a".repeat(40));
+        for (email, says) in [
+            (long.into(), "/email: "),
+            (7.into(), "/email: 7 is not of type \"string\""),
+        ] {
+            let answer = open(&email);
+            assert!(answer.is_malformed() && !answer.is_done(), "{answer:?}");
+            assert!(answer.problem().unwrap().contains(says), "{answer:?}");
+        }
+        assert!(open(&"ann@example.org".into()).is_done());
+        assert_eq!(world.states::<Accounts>().len(), 1);
+    });
+}
+
+#[test]
+fn a_caller_without_a_required_permission_is_refused() {
+    together().with::<Accounts>().check(20, |world| {
+        let email = "ann@example.org".to_owned();
+        let call = world.command::<Accounts>("open");
+        let opened = call.parameter("sector", "north").send(&Open { email });
+        let mut close = |caller: Caller| {
+            let call = world.command::<Accounts>("close").key(opened.key());
+            call.caller(caller).send(&())
+        };
+        let ann = || Caller::new("ann");
+        let refused = close(ann().with_permissions(&["accounts:open"]));
+        assert!(refused.is_forbidden() && !refused.is_done(), "{refused:?}");
+        assert_eq!(
+            refused.problem(),
+            Some("the caller lacks the permission accounts:close")
+        );
+        assert!(close(ann().with_permissions(&["accounts:close"])).is_done());
+        // Not known: not checked.
+        let again = close(ann());
+        assert!(again.is_refused(saga_sdk::NOT_FOUND), "{again:?}");
+    });
 }
 
 #[test]
@@ -129,9 +185,9 @@ fn what_a_client_could_not_send_is_a_mistake_of_the_test() {
     let ask = |act: fn(&mut saga_sdk::testing::together::World)| {
         failure(|| together().with::<Accounts>().check(1, act))
     };
-    let unknown = ask(|world| drop(world.send::<Accounts>("close", &())));
+    let unknown = ask(|world| drop(world.send::<Accounts>("shut", &())));
     assert!(
-        unknown.contains("accounts has no command \"close\", only [\"open\"]"),
+        unknown.contains("accounts has no command \"shut\", only [\"open\", \"close\"]"),
         "{unknown}"
     );
     let parameter = ask(|world| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use saga_contract::description::Description;
 
-use crate::outputs::OutputSchemas;
+use saga_contract::outputs::OutputSchemas;
 
 /// The host's types, which travel with turns and entries.
 pub trait HostTypes {

@@ -137,14 +137,6 @@ impl Auth {
         matches!(self.way, Way::Headers(_))
     }
 
-    /// True if this header states a caller.
-    fn reads(&self, header: &str) -> bool {
-        match &self.way {
-            Way::Tokens(_) => false,
-            Way::Headers(proxy) => proxy.reads(header),
-        }
-    }
-
     /// The caller of a request; `None` if it shows none.
     async fn identify(&self, head: &Parts) -> Result<Option<Identity>, Problem> {
         match &self.way {

@@ -102,13 +102,6 @@ impl TrustedProxy {
         }))
     }
 
-    /// True if this header is one of the statement; the name is in lower case.
-    pub(super) fn reads(&self, header: &str) -> bool {
-        let optional = [&self.permissions, &self.claims];
-        let mut names = optional.into_iter().flatten().chain([&self.subject]);
-        names.any(|name| name == header)
-    }
-
     fn trusts(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         self.networks.iter().any(|network| network.contains(&peer))

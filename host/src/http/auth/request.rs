@@ -64,12 +64,6 @@ impl RequestCaller {
         self.identity.as_ref().map(|identity| identity.subject())
     }
 
-    /// True if rules may be told this header of the request: it states no caller, or it is the
-    /// statement by which this caller was recognized.
-    pub(in crate::http) fn lets_through(&self, header: &str) -> bool {
-        self.identity.is_some() || !self.auth.as_ref().is_some_and(|auth| auth.reads(header))
-    }
-
     /// Waits until its token expires; for ever if it has none.
     pub(in crate::http) async fn expired(&self) {
         match self.left() {

@@ -111,7 +111,24 @@ impl AuthSettings {
                 AuthMode::Headers => Scheme::Headers(self.subject_header.clone()),
             },
             anonymous: self.anonymous,
+            stated_in: match self.mode {
+                AuthMode::Headers => self.stated_in(),
+                AuthMode::Off | AuthMode::Tokens => Vec::new(),
+            },
         }
+    }
+
+    /// The headers by which proxies state a caller, each with its setting.
+    fn stated_in(&self) -> Vec<(&'static str, String)> {
+        let headers = [
+            ("subject_header", &self.subject_header),
+            ("permissions_header", &self.permissions_header),
+            ("claims_header", &self.claims_header),
+        ];
+        let named = headers.into_iter().filter(|(_, name)| !name.is_empty());
+        named
+            .map(|(setting, name)| (setting, name.clone()))
+            .collect()
     }
 
     /// The problems of settings that depend on each other: the name of each, and the reason. Reads

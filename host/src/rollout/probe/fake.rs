@@ -3,19 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use saga_contract::description::Description;
+use saga_contract::outputs::{Output, OutputSchemas};
 use saga_core::limits::TurnLimits;
 use saga_core::message::{Message, Origin};
 use saga_core::outcome::{Disposition, Outcome, Reply, StateChange};
-use saga_core::outputs::{Output, OutputSchemas};
 use saga_core::rules::{Decision, Fault, FaultKind, Rules};
 use serde_json::{Value, json};
 
 use super::{Inputs, NotPassed, Terms, Tolerance, probe};
 use crate::base::generation::CompiledRules;
 use crate::rollout::report;
-use crate::schema::outputs::DeclaredOutputs;
 use crate::store::read::StoredAggregate;
 use crate::store::sample::{Keyed, Recorded};
+use saga_contract::values::outputs::DeclaredOutputs;
 
 pub(super) type Handle = fn(Option<&Value>, &Message) -> Result<Outcome, Disposition>;
 pub(super) type Migrate = fn(u32, Value) -> Result<Value, String>;

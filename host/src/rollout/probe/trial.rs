@@ -2,11 +2,11 @@
 //! always checked against their schemas.
 
 use saga_contract::description::{CommandKind, Description, KeySource, Method, path_parameters};
+use saga_contract::outputs::{MISMATCH, Output, OutputSchemas};
 use saga_core::identity;
 use saga_core::limits::TurnLimits;
 use saga_core::message::{Envelope, Message, Origin};
 use saga_core::outcome::{Disposition, Outcome, Reply, StateChange};
-use saga_core::outputs::{MISMATCH, Output, OutputSchemas};
 use saga_core::rules::{Decision, Fault, FaultKind, Rules};
 use saga_core::settle::{self, Before, OutputTerms};
 

@@ -435,7 +435,22 @@ fn a_record_that_nobody_can_take_is_refused_unless_the_operator_insists() {
         let letters = json_of(&mut asks(data, &["dead-letters", "list", "order"]));
         letters["letters"][0]["reason"] == "malformed"
     });
+    let of_all = || {
+        let all = json_of(&mut asks(data, &["dead-letters", "list"]));
+        let counted = all["participants"].as_array().unwrap();
+        let names: Vec<_> = counted.iter().map(|one| &one["participant"]).collect();
+        assert_eq!(names, ["order"], "{all}");
+        let letter = &all["letters"][0];
+        assert_eq!(
+            (&letter["participant"], &letter["reason"]),
+            (&"order".into(), &"malformed".into()),
+            "{all}"
+        );
+    };
+    of_all();
     assert!(host.stop().success());
+    // From the store.
+    of_all();
     let (code, err) = fails(&mut asks(data, &["publish", "customerTopic", &good]));
     assert_eq!(code, 69, "{err}");
 }

@@ -5,22 +5,30 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::chameleon::{Chameleon, start};
+use crate::commands::{asks, fails};
 use crate::expect::problem;
-use crate::support::{Host, Response, Start, request};
+use crate::support::{Host, Response, Start, request, saga};
 
-fn configured(data: &Path) -> Start {
-    let path = data.join("chameleon.wasm");
-    let build = Chameleon::new().with(json!({
+fn rules(metadata: &[&str]) -> Chameleon {
+    Chameleon::new().with(json!({
         "claims": ["tenant"],
-        "metadata": ["x-forwarded-user", "x-forwarded-groups", "x-claims", "x-tenant"],
+        "metadata": metadata,
         "commands": [
             {"name": "tell", "method": "POST", "path": "/counters/{key}/tell"},
             {"name": "reset", "method": "DELETE", "path": "/counters/{key}", "requires": ["reset"]},
             {"name": "look", "method": "GET", "path": "/counters/{key}", "kind": "read"},
         ],
         "handle": {"tell": "tell", "reset": "remove"},
-    }));
-    build.write(&path);
+    }))
+}
+
+fn configured(data: &Path) -> Start {
+    asking_for(data, &["x-tenant"])
+}
+
+fn asking_for(data: &Path, metadata: &[&str]) -> Start {
+    let path = data.join("chameleon.wasm");
+    rules(metadata).write(&path);
     start(&path, data)
         .setting("reload.watch_ms", 0)
         .setting("http.auth.mode", "headers")
@@ -93,25 +101,56 @@ fn nobody_else_does() {
 }
 
 #[test]
-fn rules_are_told_the_statement_of_a_trusted_proxy_only() {
-    let sent = [
-        ("x-forwarded-user", "ann"),
-        ("x-forwarded-groups", "reset"),
-        ("x-claims", "{}"),
-        ("x-tenant", "acme"),
-    ];
-    let told = |trusted: &str, sent: &[(&str, &str)]| {
+fn rules_can_not_ask_for_a_header_that_states_a_caller() {
+    for (header, setting) in [
+        ("x-forwarded-user", "subject_header"),
+        ("x-forwarded-groups", "permissions_header"),
+        ("x-claims", "claims_header"),
+    ] {
         let data = tempfile::tempdir().unwrap();
-        let host = configured(data.path())
-            .setting("http.auth.anonymous", "unrestricted")
-            .setting("http.auth.trusted_proxies", trusted)
-            .start();
-        let told = ask(&host, "POST", "/counters/k/tell", sent);
-        assert_eq!(told.status, 200, "{}", told.text());
-        told.json()["metadata"].clone()
-    };
-    assert_eq!(told("127.0.0.1, ::1", &sent), json!(sent));
-    assert_eq!(told("192.0.2.0/24", &sent), json!(sent[3..]));
-    // A proxy that names nobody states nothing: the rest may be the client's.
-    assert_eq!(told("127.0.0.1, ::1", &sent[1..]), json!(sent[3..]));
+        let start = asking_for(data.path(), &["x-tenant", header]);
+        let refused = |said: &str| {
+            let names = format!("participant chameleon asks for the header `{header}`");
+            let remedy = format!("or name another one in `http.auth.{setting}`");
+            assert!(said.contains(&names) && said.contains(&remedy), "{said}");
+        };
+        let (status, said) = start.fail();
+        assert_eq!(status.code(), Some(64), "{said}");
+        refused(&said);
+        let config = data.path().join("saga.toml");
+        let text = "[http.auth]\nmode = \"headers\"\nclaims_header = \"X-Claims\"\n";
+        std::fs::write(&config, text).unwrap();
+        let path = data.path().join("chameleon.wasm");
+        let mut verify = saga();
+        verify.arg("verify").arg(&path).arg("--config").arg(&config);
+        let (code, said) = fails(&mut verify);
+        assert_eq!(code, 65, "{said}");
+        refused(&said);
+    }
+}
+
+#[test]
+fn new_rules_can_not_ask_for_it_either() {
+    let data = tempfile::tempdir().unwrap();
+    let host = configured(data.path()).start();
+    let told = ask(
+        &host,
+        "POST",
+        "/counters/k/tell",
+        &[("x-forwarded-user", "ann"), ("x-tenant", "acme")],
+    );
+    assert_eq!(told.json()["metadata"], json!([["x-tenant", "acme"]]));
+    let path = data.path().join("next.wasm");
+    rules(&["x-forwarded-user"]).write(&path);
+    let (code, said) = fails(&mut asks(
+        data.path(),
+        &["apply", "chameleon", &path.display().to_string()],
+    ));
+    assert_eq!(code, 65, "{said}");
+    assert!(
+        said.contains("asks for the header `x-forwarded-user`"),
+        "{said}"
+    );
+    let document = host.get("chameleon", "/openapi.json").text();
+    assert!(document.contains("\"x-tenant\"") && !document.contains("\"x-forwarded-groups\""));
 }

@@ -61,7 +61,8 @@ impl World {
             "the outcome is beyond the host's limits",
             &limits.of_outcome(&outcome),
         );
-        let problems = outcome::problems(description, message.origin, &message.name, &outcome);
+        let terms = (description, rules.declared());
+        let problems = outcome::problems(terms, message.origin, &message.name, &outcome);
         refuse("the outcome breaks the contract", &problems);
         if !is_read {
             let turn = timeline::turn(&name, message, before.as_deref(), &outcome, self.now);

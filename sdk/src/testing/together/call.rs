@@ -14,7 +14,7 @@ use crate::bindings::saga::participant::types::{
 };
 use crate::codec;
 use crate::refusal::RefusalType;
-use crate::testing::{fail, parameters_of};
+use crate::testing::{fail, lacking, parameters_of};
 use crate::turn::Caller;
 
 /// A command that is about to be sent.
@@ -40,7 +40,10 @@ pub struct Answer {
 enum Given {
     Done(String),
     Refused(Refusal),
+    /// The body does not fit its schema, or the rules find it malformed.
     Malformed(String),
+    /// The caller lacks a permission.
+    Forbidden(String),
     TryLater(String),
     Blocked,
 }
@@ -73,7 +76,8 @@ impl<'w> Call<'w> {
         self
     }
 
-    /// Who sends it. Unless given, the rules are not told.
+    /// Who sends it. Unless given, the rules are not told. The permissions that the command requires are checked
+    /// if the caller has [some or none](Caller::with_permissions).
     pub fn caller(mut self, caller: Caller) -> Self {
         self.caller = Some(caller);
         self
@@ -109,6 +113,13 @@ impl<'w> Call<'w> {
                 hosted.name, self.name
             ));
         };
+        // As a host does, before the rules are called and a number is given.
+        if let Some(why) = lacking(rules.declared(), &self.name, self.caller.as_ref()) {
+            return Answer::early(self.key, Given::Forbidden(why));
+        }
+        if let Some(why) = rules.declared().request(&self.name, &body) {
+            return Answer::early(self.key, Given::Malformed(why));
+        }
         let key = match (&command.key, self.key) {
             (KeySource::Generated, _) => {
                 hosted.last_number += 1;
@@ -122,7 +133,7 @@ impl<'w> Call<'w> {
             (KeySource::Body(pointer), _) => {
                 match record::key_at(&body, pointer, &world.blueprint.limits) {
                     Ok(key) => key,
-                    Err(why) => return Answer::malformed(why),
+                    Err(why) => return Answer::early(None, Given::Malformed(why)),
                 }
             }
         };
@@ -183,14 +194,15 @@ impl<'w> Call<'w> {
 }
 
 impl Answer {
-    fn malformed(why: String) -> Self {
+    /// An answer that was given before the key was looked for.
+    fn early(key: Option<String>, given: Given) -> Self {
         Self {
-            key: String::new(),
-            given: Given::Malformed(why),
+            key: key.unwrap_or_default(),
+            given,
         }
     }
 
-    /// Key of the aggregate.
+    /// Key of the aggregate; empty if the command was answered before the key was known.
     pub fn key(&self) -> &str {
         &self.key
     }
@@ -205,6 +217,17 @@ impl Answer {
         matches!(&self.given, Given::Refused(given) if given.code == refusal.code())
     }
 
+    /// True if the body does not fit the command's schema, to which a host answers 422, or if the rules find it
+    /// malformed (400).
+    pub fn is_malformed(&self) -> bool {
+        matches!(self.given, Given::Malformed(_))
+    }
+
+    /// True if the caller lacks a permission that the command requires.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self.given, Given::Forbidden(_))
+    }
+
     /// True if the rules can't decide now, and the client is to ask again.
     pub fn is_put_off(&self) -> bool {
         matches!(self.given, Given::TryLater(_))
@@ -215,7 +238,7 @@ impl Answer {
         match &self.given {
             Given::Done(_) => None,
             Given::Refused(refusal) => Some(&refusal.detail),
-            Given::Malformed(why) | Given::TryLater(why) => Some(why),
+            Given::Malformed(why) | Given::Forbidden(why) | Given::TryLater(why) => Some(why),
             Given::Blocked => Some("a dead letter of the aggregate has to be decided first"),
         }
     }

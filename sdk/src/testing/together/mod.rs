@@ -21,7 +21,12 @@
 //! left at the end. The report has the seed, the fewest faults that it takes, and the last steps: who decided what, the
 //! states before and after, the events. `SAGA_SEED=17 cargo test NAME` replays seed 17 and prints all steps.
 //!
-//! Not modelled: the request's JSON schema (a host checks it before it calls the rules), permissions, several hosts.
+//! A command is checked before the rules are called, as on a host: it is [malformed](Answer::is_malformed) if its body does
+//! not fit its schema (422), and [forbidden](Answer::is_forbidden) if the caller lacks a permission that the command
+//! requires (403), where the test says which permissions the caller has
+//! ([`Caller::with_permissions`](crate::Caller::with_permissions)).
+//!
+//! Not modelled: several hosts, authentication.
 //!
 //! ```
 //! # use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant, Subscription, Turn};

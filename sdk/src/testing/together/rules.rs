@@ -3,12 +3,14 @@
 use std::any::TypeId;
 
 use crate::bindings::saga::participant::types::{Description, Disposition, Message, Outcome};
+use crate::check::Declared;
 use crate::participant::Participant;
 use crate::router::Rules;
 
 pub(super) trait AnyRules {
     fn of(&self) -> TypeId;
     fn description(&self) -> &Description;
+    fn declared(&self) -> &Declared;
     fn handle(
         &self,
         state: Option<String>,
@@ -21,6 +23,7 @@ pub(super) trait AnyRules {
 struct Typed<P: Participant> {
     rules: Rules<P>,
     description: Description,
+    declared: Declared,
 }
 
 /// The rules of `P`, whose contract has been checked.
@@ -29,7 +32,11 @@ pub(super) fn of<P: Participant>() -> std::rc::Rc<dyn AnyRules> {
     let rules = Rules::<P>::new();
     crate::testing::assert_in_order(&rules.problems());
     let description = rules.describe();
-    std::rc::Rc::new(Typed { rules, description })
+    std::rc::Rc::new(Typed {
+        rules,
+        declared: Declared::of(&description),
+        description,
+    })
 }
 
 impl<P: Participant> AnyRules for Typed<P> {
@@ -39,6 +46,10 @@ impl<P: Participant> AnyRules for Typed<P> {
 
     fn description(&self) -> &Description {
         &self.description
+    }
+
+    fn declared(&self) -> &Declared {
+        &self.declared
     }
 
     fn handle(

@@ -7,13 +7,13 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 
 use jsonschema::paths::Location;
 use jsonschema::{Keyword, ValidationError, ValidationOptions};
-use saga_contract::schema::places::{self, INNER, KEPT, REFERENCES, SAME};
 use serde_json::{Map, Value, json};
 
-use crate::base::panics;
+use crate::schema::places::{self, INNER, KEPT, REFERENCES, SAME};
 
 /// The keyword. If a schema uses it already, it means something else there, and no validator knows
 /// it.
@@ -35,6 +35,8 @@ const VALUES: usize = 16;
 thread_local! {
     /// Remaining steps of this thread's check.
     static LEFT: Cell<u64> = const { Cell::new(0) };
+    /// True while a panic of the validator is caught.
+    static IS_CHECKING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Result of a check.
@@ -51,11 +53,21 @@ pub(super) enum Bounded<T> {
 /// Runs a check within this number of steps.
 pub(super) fn within<T>(steps: u64, check: impl FnOnce() -> T) -> Bounded<T> {
     LEFT.set(steps);
-    match panics::caught(check) {
-        Some(value) => Bounded::Done(value),
-        None if LEFT.get() == 0 => Bounded::UsedUp,
-        None => Bounded::Broke,
+    let before = IS_CHECKING.replace(true);
+    let result = std::panic::catch_unwind(AssertUnwindSafe(check));
+    IS_CHECKING.set(before);
+    match result {
+        Ok(value) => Bounded::Done(value),
+        Err(_) if LEFT.get() == 0 => Bounded::UsedUp,
+        Err(_) => Bounded::Broke,
     }
+}
+
+/// True if this thread checks a value, so that a panic of the validator is caught: a program whose
+/// panics end it asks this.
+#[must_use]
+pub fn is_checking_here() -> bool {
+    IS_CHECKING.get()
 }
 
 /// The steps of one schema.

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use saga_contract::description::Description;
-use saga_contract::json;
-use saga_core::outputs::{MISMATCH, Output, OutputSchemas, check_json};
 use serde_json::Value;
 
-use super::{Schema, SchemaError};
+use super::{BodyError, Schema, SchemaError};
+use crate::description::Description;
+use crate::json;
+use crate::outputs::{MISMATCH, Output, OutputSchemas, check_json};
 
 /// Most invalid places of an output in an error.
 const PLACES: usize = 3;
@@ -85,10 +85,7 @@ impl OutputSchemas for DeclaredOutputs {
             Ok(()) | Err(SchemaError::Broke) => Ok(()),
             Err(SchemaError::Places(places)) => {
                 let places: Vec<_> = (places.iter().take(PLACES))
-                    .map(|place| match place.pointer.as_str() {
-                        "" => place.detail.clone(),
-                        pointer => format!("{pointer}: {}", place.detail),
-                    })
+                    .map(BodyError::to_string)
                     .collect();
                 let places = places.join("; ");
                 Err(format!("{MISMATCH}{places}"))

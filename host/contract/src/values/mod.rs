@@ -1,23 +1,27 @@
-//! Checks of values against the description's schemas, within bounds ([`steps`]); [`outputs`]: the
+//! Checks of values against the description's schemas, within bounds (`steps`); [`outputs`]: the
 //! schemas of what rules put out.
+//!
+//! The host checks requests and the outputs of rules with it, and so does the test kit of the SDK.
 //!
 //! Must not know: requests, where a schema is from.
 
 pub mod outputs;
 mod steps;
 
+use std::fmt;
 use std::sync::OnceLock;
 
 use jsonschema::{Draft, PatternOptions, Validator};
-use saga_contract::description::Description;
-use saga_contract::json;
-use saga_contract::reason::shorten;
-use saga_contract::schema::{self, effort};
 use serde::Serialize;
 use serde_json::Value;
 
+pub use self::steps::is_checking_here;
 use self::steps::{Bounded, CountedSchemas};
-use crate::base::printable::escaped;
+use crate::description::Description;
+use crate::json;
+use crate::printable::escaped;
+use crate::reason::shorten;
+use crate::schema::{self, effort};
 
 /// Most invalid places in one answer.
 const PLACES: usize = 16;
@@ -30,6 +34,10 @@ const STEPS_OF_BYTE: u64 = 20;
 /// Steps for finding the invalid places.
 const TELLING: u64 = 10_000;
 
+/// Stack size of a thread that checks foreign values: the validator recurses into them (see
+/// [`effort`]), and a stack overflow ends the process.
+pub const STACK_BYTES: usize = 4 << 20;
+
 /// Backtracks of a pattern that needs backtracking.
 const BACKTRACKS: usize = 10_000;
 
@@ -40,6 +48,15 @@ pub struct BodyError {
     pub pointer: String,
     /// The error at this place.
     pub detail: String,
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pointer.as_str() {
+            "" => formatter.write_str(&self.detail),
+            pointer => write!(formatter, "{pointer}: {}", self.detail),
+        }
+    }
 }
 
 /// A schema, compiled for checking bodies.

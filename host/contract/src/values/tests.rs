@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use saga_contract::description::{Command, CommandKind, KeySource, Method};
-use saga_testkit::description::{command, description};
 use serde_json::json;
 
 use super::*;
+use crate::description::{Command, CommandKind, KeySource, Method};
+use crate::fixture::{command, sound};
 
 fn schema(document: &Value) -> Schema {
     Schema::compile(&document.to_string()).unwrap()
@@ -169,7 +169,7 @@ fn invariant_9_no_check_uses_up_the_stack_of_its_thread() {
     let schema = Schema::compile(&chain(14)).unwrap();
     // As deep as a body may be, with the stack of the checking threads.
     let body = (0..126).fold(json!(1.5), |child, _| json!({"child": child}));
-    let thread = std::thread::Builder::new().stack_size(crate::base::panics::STACK_BYTES);
+    let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
     let checked = thread.spawn(move || places(&schema, &body)).unwrap();
     assert!(!checked.join().unwrap().is_empty());
 }
@@ -208,7 +208,7 @@ fn a_schema_without_a_bound_gets_a_remark() {
         };
         remarks(&Description {
             commands: vec![act],
-            ..description("p")
+            ..sound()
         })
     };
     assert_eq!(described(tree()), Vec::<String>::new());
