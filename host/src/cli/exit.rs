@@ -13,6 +13,8 @@ macro_rules! exit_codes {
 exit_codes! {
     /// ended as asked
     DONE = 0;
+    /// `saga stuck` found sagas that wait
+    STUCK = 1;
     /// bad settings, a bad command line, an unknown participant or generation
     USAGE = 64;
     /// a component, build, test or record is refused; too many changed decisions; a redrive failed

@@ -24,6 +24,7 @@
 //! - [`seek`]: sets the offset at which a stopped host resumes a partition; [`stopped`]: rollback
 //!   of a stopped host
 //! - [`verify`]: checks a component offline; [`probe_report`]: the report of its probe
+//! - [`explain`]: `saga explain` and `saga stuck`; [`explain_text`]: their text
 //! - [`backup`]: copies a data directory
 
 mod admin_file;
@@ -34,6 +35,8 @@ mod client;
 mod dead_letters;
 mod dev;
 mod exit;
+mod explain;
+mod explain_text;
 mod letter_table;
 mod named_file;
 mod named_participants;
@@ -117,6 +120,8 @@ fn command(rules: RuleSource, usual: Mode) -> ExitCode {
         options::CliAction::Operate(operation) => operate::operate(&operation).into(),
         options::CliAction::DeadLetters(operation) => dead_letters::operate(&operation).into(),
         options::CliAction::States(operation) => states::operate(&operation).into(),
+        options::CliAction::Explain { config, asked } => explain::run(&asked, &config).into(),
+        options::CliAction::Stuck(asked) => explain::run_stuck(&asked).into(),
         options::CliAction::Tail(operation) => tail::tail(&operation).into(),
         options::CliAction::Publish(operation) => publish::publish(&operation).into(),
         options::CliAction::Backup { data, target, json } => {
