@@ -425,8 +425,8 @@ fn expected(wait: &Wait, now: u64) -> String {
     let participant = &wait.participant;
     let key = wait.key.as_deref().unwrap_or("-");
     let since = match wait.since {
-        Some(since) => format!("since {}", span(now.saturating_sub(since))),
-        None => "since when is not known".to_owned(),
+        Some(since) => format!("waiting for {}", span(now.saturating_sub(since))),
+        None => "waiting since an unknown time".to_owned(),
     };
     let named = |name: &Option<String>| match name {
         Some(name) => format!("event {name}"),

@@ -40,7 +40,7 @@ fn a_long_value_is_cut_and_no_value_steers_a_terminal() {
     };
     assert_eq!(
         stuck(&listed, 0, 2_000),
-        "c\\u{1b}[2J  for 2.0 s\n  timer late of order 1\\n7 is due in 3.0 s, since 2.0 s\n\
+        "c\\u{1b}[2J  for 2.0 s\n  timer late of order 1\\n7 is due in 3.0 s, waiting for 2.0 s\n\
          `saga explain --correlation ID` explains one.\n"
     );
 }
