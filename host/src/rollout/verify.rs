@@ -14,8 +14,8 @@ use super::check::{self, Present};
 use super::flags::{Flags, Objections};
 use super::given_settings::GivenSettings;
 use super::loader::{self, CheckRoutes, Loader};
-use super::probe::{self, Terms};
-use super::report::{Check, DifferingPart, ProbeReport, Refused, Verified};
+use super::probe::{self, Retrial, Terms};
+use super::report::{Check, ProbeReport, Refused, Verified};
 use super::rule_settings::{CandidateSettings, RuleSettings, SettingsChange};
 use super::settings::{ParticipantSettings, RolloutSettings};
 use super::{neighbours, topics};
@@ -151,7 +151,7 @@ pub struct Redecided {
     /// The version that it declares.
     pub version: String,
     /// The decisions by their numbers: how they would differ, or why there would be none.
-    pub decisions: Vec<(i64, Result<Vec<DifferingPart>, String>)>,
+    pub decisions: Vec<(i64, Retrial)>,
 }
 
 /// Tries a component on these decisions of its participant (`recorded` gets its name), each on the
