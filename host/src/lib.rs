@@ -12,6 +12,7 @@
 //! - [`apidocs`]: documents and pages on a participant's API
 //! - [`http`]: converts requests to commands, and outcomes to responses
 //! - [`rollout`]: swaps of rules while the host runs
+//! - [`explain`]: sagas as recorded in a store, and what they wait for
 //! - [`metrics`]: counters, histograms and their text formats
 //! - [`admin`]: the operator's interface
 //! - [`stages`]: the age of the oldest message of each stage
@@ -31,6 +32,7 @@ pub mod author;
 pub mod base;
 pub mod cli;
 pub mod config;
+pub mod explain;
 pub mod http;
 pub mod kafka;
 pub mod log;

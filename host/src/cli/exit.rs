@@ -13,8 +13,8 @@ macro_rules! exit_codes {
 exit_codes! {
     /// ended as asked
     DONE = 0;
-    /// `saga replay`, `saga repair`: decisions would change, or can't be made
-    CHANGED = 1;
+    /// found something: `saga replay`, `saga repair` decisions that would change or can't be made, `saga stuck` sagas that wait
+    FOUND = 1;
     /// bad settings, a bad command line, an unknown participant or generation
     USAGE = 64;
     /// a component, build, test or record is refused; too many changed decisions; a redrive failed

@@ -26,6 +26,7 @@
 //! - [`verify`]: checks a component offline; [`probe_report`]: the report of its probe
 //! - [`replay`]: makes recorded decisions again; [`replay_text`], [`replay_page`]: its report as text and as a page
 //! - [`journal`]: writes recorded decisions as a file; [`repair`]: lists those that fixed rules make otherwise
+//! - [`explain`]: `saga explain` and `saga stuck`; [`explain_text`]: their text
 //! - [`backup`]: copies a data directory
 
 mod admin_file;
@@ -36,6 +37,8 @@ mod client;
 mod dead_letters;
 mod dev;
 mod exit;
+mod explain;
+mod explain_text;
 mod journal;
 mod letter_table;
 mod named_file;
@@ -124,6 +127,8 @@ fn command(rules: RuleSource, usual: Mode) -> ExitCode {
         options::CliAction::Operate(operation) => operate::operate(&operation).into(),
         options::CliAction::DeadLetters(operation) => dead_letters::operate(&operation).into(),
         options::CliAction::States(operation) => states::operate(&operation).into(),
+        options::CliAction::Explain { config, asked } => explain::run(&asked, &config).into(),
+        options::CliAction::Stuck(asked) => explain::run_stuck(&asked).into(),
         options::CliAction::Tail(operation) => tail::tail(&operation).into(),
         options::CliAction::Publish(operation) => publish::publish(&operation).into(),
         options::CliAction::Backup { data, target, json } => {

@@ -12,6 +12,7 @@ use super::author::NewProject;
 use super::dead_letters::{LettersCommand, LettersOperation};
 use super::dev::DevArguments;
 use super::exit;
+use super::explain::{ExplainArguments, StuckArguments};
 use super::journal::{self, JournalCommand};
 use super::operate::{DATA, HostAddress, Operation, OperatorCommand};
 use super::publish::{PublishArguments, PublishOperation};
@@ -324,6 +325,30 @@ Examples:
         #[command(flatten)]
         target: HostArguments,
     },
+    /// Show a saga: what each participant decided, what caused it, and what is still expected
+    #[command(after_help = "\
+The saga is the one in which the aggregate took part last. Its decisions stand below the decision that caused them: what
+came in, the difference of the state, reply or refusal, events and timers. The store is read, of a stopped host or beside
+a running one. What other hosts did with an event is not known there. A value is cut to fit the line; --json has all.
+
+Examples:
+  saga explain order 17
+  saga explain order 17 --data /var/lib/saga-order --json
+  saga explain customer 1 --all
+  saga explain --correlation shop-17
+  saga explain order 17 --with new.wasm")]
+    Explain(ExplainArguments),
+    /// List the sagas that have waited for something for long
+    #[command(after_help = "\
+A saga waits for an event that a participant of this store has not decided, for a timer, for a parked message, or for an
+operator to act on a dead letter. Those that have waited longest come first. It ends with 0 if there are none, with 1 if
+there are some. A timer counts since the message was made whose decision set it, whenever it is due.
+
+Examples:
+  saga stuck
+  saga stuck --older-than 1h --participant order
+  saga stuck --older-than 30s --data /var/lib/saga-order --json")]
+    Stuck(StuckArguments),
     /// Print the records of a topic of the embedded log
     #[command(after_help = "\
 One line for each record: time, partition/offset, key, type, value. Records of one partition come in the order of
@@ -429,6 +454,8 @@ Examples:
   saga generations
   saga rollback order
   saga dead-letters list
+  saga explain order 17
+  saga stuck --older-than 1h
   saga tail orderTopic --follow
   saga backup /backup/saga
   saga ready --json
@@ -496,6 +523,11 @@ pub(crate) enum CliAction {
     Operate(Operation),
     DeadLetters(LettersOperation),
     States(StatesOperation),
+    Explain {
+        config: Box<Config>,
+        asked: ExplainArguments,
+    },
+    Stuck(StuckArguments),
     Tail(TailOperation),
     Publish(PublishOperation),
     Seek(Seek),
@@ -548,6 +580,11 @@ impl Cli {
             CliCommand::Quarantine { command, target } => {
                 target.states(StatesCommand::Quarantine(command))
             }
+            CliCommand::Explain(asked) => CliAction::Explain {
+                config: load(asked.config.as_deref(), Vec::new())?.into(),
+                asked,
+            },
+            CliCommand::Stuck(asked) => CliAction::Stuck(asked),
             CliCommand::Tail { asked, target } => CliAction::Tail(TailOperation {
                 asked,
                 host: target.address(),

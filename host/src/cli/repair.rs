@@ -78,7 +78,7 @@ pub(super) fn list(operation: &RepairOperation) -> u8 {
     };
     let code = match list.is_empty() {
         true => exit::DONE,
-        false => exit::CHANGED,
+        false => exit::FOUND,
     };
     if operation.json {
         return print(&list, code);

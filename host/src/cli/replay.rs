@@ -142,7 +142,7 @@ fn code(report: &ReplayReport) -> u8 {
     match report.mode {
         _ if report.is_unchanged() => exit::DONE,
         ReplayMode::OwnRules => exit::COMPONENT,
-        ReplayMode::Recorded | ReplayMode::Counterfactual => exit::CHANGED,
+        ReplayMode::Recorded | ReplayMode::Counterfactual => exit::FOUND,
     }
 }
 

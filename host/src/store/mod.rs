@@ -5,7 +5,7 @@
 //! - [`engine`]: the interface of an engine; the writing side. [`read`]: the reading side, whose
 //!   queries are declared next to their rows: [`streams`] (outbox, offsets), [`parked`],
 //!   [`dead_letters`] (dead letters), [`history`] (participants, generations), [`decisions`] (the
-//!   recorded ones of a participant), [`sample`];
+//!   recorded ones of a participant), [`waiting`] (messages that wait), [`sample`];
 //!   [`readers`]: the pool
 //! - [`entry`]: the entry that one turn hands over to be committed; [`tally`]: its counts
 //! - [`idempotency`]: known keys of repeatable commands; [`fingerprint`]: their requests; [`parked_room`]: the bound on parked
@@ -45,6 +45,7 @@ mod sqlite;
 pub mod standstill;
 pub mod streams;
 pub mod tally;
+pub mod waiting;
 
 pub use condition::Condition;
 pub use decisions::{DecisionPage, DecisionRange, JournalRow, JournalSpan};

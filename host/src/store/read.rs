@@ -2,7 +2,7 @@
 //!
 //! [`ReadStore`] has all of them, grouped by subject, each group next to its rows: aggregates and
 //! timers here, [`ReadStreams`], [`ReadParked`], [`ReadLetters`], [`ReadHistory`], [`ReadSamples`],
-//! [`ReadListChanges`], [`ReadDecisions`].
+//! [`ReadListChanges`], [`ReadDecisions`], [`ReadWaiting`].
 //! A query never waits for a commit. Each returns a bounded number of rows, or one row for each
 //! partition, topic or participant (invariant 9). Participants, generations and topics are named by
 //! their row numbers in the store; times are milliseconds since the Unix epoch.
@@ -21,6 +21,7 @@ use super::list_changes::ReadListChanges;
 use super::parked::ReadParked;
 use super::sample::ReadSamples;
 use super::streams::ReadStreams;
+use super::waiting::ReadWaiting;
 
 /// The result of a query, or its fault.
 pub type StoreResult<T> = Result<T, StoreFault>;
@@ -35,6 +36,7 @@ pub trait ReadStore:
     + ReadSamples
     + ReadListChanges
     + ReadDecisions
+    + ReadWaiting
 {
     /// True if it can be reused: its connection has had no error.
     fn is_sound(&self) -> bool;

@@ -36,6 +36,8 @@ use saga_core::message::Message;
 use saga_core::outcome::Outcome;
 use saga_core::record::Record;
 use saga_core::rules::Fault;
+use serde::Serialize;
+use serde_json::Value;
 
 pub use self::failures::Tolerance;
 use self::failures::{Failures, Harm};
@@ -164,6 +166,52 @@ pub fn decision_on(
         TrialAnswer::Malformed(why) => Err(format!("malformed: {why}")),
         TrialAnswer::RetryLater(why) => Err(format!("retry-later: {why}")),
     }
+}
+
+/// How a decision would differ from the recorded one, or the reason why there would be none.
+pub type Retrial = Result<Vec<report::DifferingPart>, String>;
+
+/// How the decisions of rules on recorded messages, each on the state of that time, would differ from
+/// the recorded ones; or the reason why they would not decide.
+///
+/// # Errors
+/// If no instance can be created.
+pub fn again(
+    build: &dyn CompiledRules,
+    limits: &TurnLimits,
+    recorded: Vec<(i64, Recorded)>,
+) -> Result<Vec<(i64, Retrial)>, String> {
+    let mut trial = TrialRun::new(build, limits, now_ms()).map_err(|fault| no_instance(&fault))?;
+    let decisions = recorded
+        .into_iter()
+        .map(|(number, one)| (number, decisions::difference(&mut trial, &one)));
+    Ok(decisions.collect())
+}
+
+/// A place of a state that changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ValueChange {
+    /// JSON pointer.
+    pub pointer: String,
+    /// The value before; `None` if there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// The value after; `None` if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+}
+
+/// The places at which two JSON texts differ, at most `most`.
+#[must_use]
+pub fn changes(before: Option<&str>, after: &str, most: usize) -> Vec<ValueChange> {
+    let (before, after) = (before.map(compare::parsed), compare::parsed(after));
+    let differences = json::differences(before.as_ref(), Some(&after), most);
+    let change = |(pointer, before, after): (String, Option<&Value>, Option<&Value>)| ValueChange {
+        pointer,
+        before: before.cloned(),
+        after: after.cloned(),
+    };
+    differences.into_iter().map(change).collect()
 }
 
 struct Probing<'b> {

@@ -19,7 +19,7 @@
 //! - tables: `offsets`, `topic_ids`, `registry`, `history`, `parked`, `dead_letters` (queries: `letter_queries`),
 //!   `idempotency`, `quarantine`, `tally`, `backlog`, `sample`, `index` (indexes over the contents
 //!   of states), `list_changes` (changes of a list, from the journal),
-//!   `decisions` (those of the journal, in order)
+//!   `decisions` (those of the journal, in order), `waiting` (messages that wait, in pages)
 //! - columns: `ids` and trace contexts; `packing`, the compressed decisions of the journal
 //! - `prune`: deletes old rows, so that no table grows without bound; `sweep` finds them
 //! - `backup`: a copy, made beside a running host
@@ -67,6 +67,7 @@ mod sweep;
 mod tally;
 mod topic_ids;
 mod trusted_time;
+mod waiting;
 mod writer;
 
 pub use backup::copy;

@@ -13,7 +13,7 @@ use saga_core::record::Record;
 use super::read::SqliteReader;
 use super::{
     backlog, decisions, history, index, letter_queries, list_changes, offsets, parked, quarantine,
-    registry, sample, topic_ids, trusted_time,
+    registry, sample, topic_ids, trusted_time, waiting,
 };
 use crate::base::session::Extent;
 use crate::store::dead_letters::{LetterAct, LetterFilter, ReadLetters, StoredLetter};
@@ -29,6 +29,7 @@ use crate::store::parked::{ParkedEvent, ParkedKey, ParkedRow, ParkedTimerRow, Re
 use crate::store::read::{ReadAggregates, ReadStore, StoreResult, StoredAggregate, StoredTimer};
 use crate::store::sample::{Keyed, PendingTimer, ReadSamples, Recorded, SampledTopic};
 use crate::store::streams::{Backlog, OutboxReaders, ReadPartition, ReadStreams, StoredPlace};
+use crate::store::waiting::{ParkedRecord, ReadWaiting, SetTimer, TopicReader};
 
 impl<C: Borrow<Connection>> ReadStore for SqliteReader<C> {
     fn is_sound(&self) -> bool {
@@ -346,6 +347,30 @@ impl<C: Borrow<Connection>> ReadDecisions for SqliteReader<C> {
         most: usize,
     ) -> StoreResult<DecisionPage> {
         self.ask(|sql| decisions::page(sql, wanted, span, most))
+    }
+}
+
+impl<C: Borrow<Connection>> ReadWaiting for SqliteReader<C> {
+    fn topic_readers(&self, topic: i64) -> StoreResult<Vec<TopicReader>> {
+        self.ask(|sql| waiting::readers(sql, topic))
+    }
+
+    fn timers_after(
+        &self,
+        participant: i64,
+        after: (&str, &str),
+        most: usize,
+    ) -> StoreResult<Vec<SetTimer>> {
+        self.ask(|sql| waiting::timers(sql, participant, after, most))
+    }
+
+    fn parked_after(
+        &self,
+        participant: i64,
+        after: i64,
+        most: usize,
+    ) -> StoreResult<Vec<ParkedRecord>> {
+        self.ask(|sql| waiting::parked(sql, participant, after, most))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cases;
 mod command_line;
+mod explain;
 mod operate;
 mod settings;
 mod topics;

@@ -1,0 +1,202 @@
+//! `saga explain` and `saga stuck`: what a store knows of sagas, even while a host runs on it.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::operate::DATA;
+use super::reply::{CommandFailure, json_line};
+use super::terminal::ProgressLine;
+use super::verify::refuse;
+use super::{exit, explain_text, say};
+use crate::base::clock::now_ms;
+use crate::config::Config;
+use crate::explain::other_rules::{OtherRules, other_rules};
+use crate::explain::read::{Explained, NotExplained, Question, explain};
+use crate::explain::stuck::stuck;
+use crate::store::{ReadStore, StoreResult, look};
+
+/// The saga to explain.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArguments {
+    /// The participant
+    #[arg(
+        value_name = "PARTICIPANT",
+        requires = "key",
+        required_unless_present = "correlation"
+    )]
+    participant: Option<String>,
+    /// Key of its aggregate
+    #[arg(value_name = "KEY")]
+    key: Option<String>,
+    /// The saga with this correlation
+    #[arg(long, value_name = "ID", conflicts_with = "all")]
+    correlation: Option<String>,
+    /// All sagas in which the aggregate took part [default: the latest]
+    #[arg(long)]
+    all: bool,
+    /// Other rules: what they would have decided differently
+    #[arg(long, value_name = "PATH")]
+    with: Option<PathBuf>,
+    /// The data directory of the host
+    #[arg(long, value_name = "DIR", default_value = DATA)]
+    data: PathBuf,
+    /// Settings file (TOML), for the limits of --with
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print everything, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The sagas to list.
+#[derive(Debug, Args)]
+pub(crate) struct StuckArguments {
+    /// How long a saga has waited: 90s, 5m, 2h, 1d
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = milliseconds)]
+    older_than: u64,
+    /// Only those in which this participant has to go on
+    #[arg(long, value_name = "NAME")]
+    participant: Option<String>,
+    /// The data directory of the host
+    #[arg(long, value_name = "DIR", default_value = DATA)]
+    data: PathBuf,
+    /// Print everything, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A length of time in milliseconds.
+fn milliseconds(text: &str) -> Result<u64, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(split.unwrap_or(text.len()));
+    let unit = match unit {
+        "ms" => Some(1),
+        "s" => Some(1_000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        "d" => Some(86_400_000),
+        _ => None,
+    };
+    let length = number.parse::<u64>().ok().zip(unit);
+    length
+        .and_then(|(number, unit)| number.checked_mul(unit))
+        .ok_or_else(|| "give a number and a unit, as 90s, 5m, 2h or 1d".into())
+}
+
+/// Explains, and returns the exit code.
+pub(super) fn run(asked: &ExplainArguments, config: &Config) -> u8 {
+    explained(asked, config).unwrap_or_else(CommandFailure::report)
+}
+
+/// The JSON of `saga explain`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    explained: &'a Explained,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    with: &'a Option<OtherRules>,
+}
+
+fn explained(asked: &ExplainArguments, config: &Config) -> Result<u8, CommandFailure> {
+    let reading = open(&asked.data)?;
+    let question = Question {
+        aggregate: asked.participant.clone().zip(asked.key.clone()),
+        correlation: asked.correlation.clone(),
+        all: asked.all,
+    };
+    let progress = ProgressLine::of(&format!("{} is read", asked.data.display()));
+    let found = explain(&*reading, &question);
+    drop(progress);
+    let (explained, rows) = found.map_err(|error| {
+        let code = match error {
+            NotExplained::Unreadable(_) => exit::STORE,
+            _ => exit::USAGE,
+        };
+        CommandFailure::new(code, error.to_string())
+    })?;
+    let mut with = None;
+    if let Some(path) = &asked.with {
+        let _progress = ProgressLine::of(&format!("{} is tried", path.display()));
+        match other_rules(&config.rollout(), &asked.data, path, rows) {
+            Ok(found) => with = Some(found),
+            Err(error) => return Ok(refuse(error, asked.json)),
+        }
+    }
+    say(&match asked.json {
+        true => json_line(&Answer {
+            explained: &explained,
+            with: &with,
+        })?,
+        false => explain_text::explained(&question, &explained, with.as_ref(), now_ms()),
+    });
+    Ok(exit::DONE)
+}
+
+/// Lists the sagas that wait, and returns the exit code.
+pub(super) fn run_stuck(asked: &StuckArguments) -> u8 {
+    listed(asked).unwrap_or_else(CommandFailure::report)
+}
+
+fn listed(asked: &StuckArguments) -> Result<u8, CommandFailure> {
+    let reading = open(&asked.data)?;
+    let now = now_ms();
+    if let Some(wanted) = &asked.participant {
+        let names = reading.participants().map_err(super::operate::unreadable)?;
+        if !names.contains(wanted) {
+            let error = NotExplained::UnknownParticipant(wanted.clone(), names.join(", "));
+            return Err(CommandFailure::new(exit::USAGE, error.to_string()));
+        }
+    }
+    let progress = ProgressLine::of(&format!("{} is read", asked.data.display()));
+    let before = now.saturating_sub(asked.older_than);
+    let found: StoreResult<_> = stuck(&*reading, before, asked.participant.as_deref());
+    drop(progress);
+    let found = found.map_err(super::operate::unreadable)?;
+    say(&match asked.json {
+        true => json_line(&found)?,
+        false => explain_text::stuck(&found, asked.older_than, now),
+    });
+    Ok(match found.sagas.is_empty() {
+        true => exit::DONE,
+        false => exit::FOUND,
+    })
+}
+
+fn open(data: &Path) -> Result<Box<dyn ReadStore>, CommandFailure> {
+    let found = look(data).map_err(|error| CommandFailure::new(exit::STORE, error.to_string()))?;
+    found.ok_or_else(|| {
+        let said = format!("there is no store in {}; --data names it", data.display());
+        CommandFailure::new(exit::USAGE, said)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_of_time_has_a_unit() {
+        for (text, length) in [
+            ("0s", 0),
+            ("250ms", 250),
+            ("5m", 300_000),
+            ("2d", 172_800_000),
+        ] {
+            assert_eq!(milliseconds(text), Ok(length), "{text}");
+        }
+        for text in [
+            "",
+            "5",
+            "m",
+            "1.5h",
+            "-1s",
+            "5 m",
+            "99999999999999999999d",
+            "18446744073709551615d",
+        ] {
+            assert!(milliseconds(text).is_err(), "{text}");
+        }
+    }
+}

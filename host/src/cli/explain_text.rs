@@ -1,0 +1,560 @@
+//! Sagas as text. Pure: values in, text out.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use saga_core::message::Origin;
+use saga_core::outcome::{Reply, TimerChange};
+use serde_json::Value;
+
+use crate::base::clock::{rfc3339, rfc3339_seconds};
+use crate::base::generation::short;
+use crate::base::printable::Lines;
+use crate::explain::other_rules::{OtherDecision, OtherRules};
+use crate::explain::read::{Explained, LetterStep, Question, Saga, SagaOfAggregate};
+use crate::explain::stuck::Stuck;
+use crate::explain::timeline::{OtherRecord, Place, PublishedEvent, StateStep, Step};
+use crate::explain::waits::{Expected, Wait};
+
+/// Characters of a line; a value of the rules is cut where it would be longer.
+const WIDTH: usize = 80;
+
+/// Least characters that are shown of a value.
+const VALUE: usize = 24;
+
+/// Characters of the column of times.
+const TIME: usize = 10;
+
+/// Other sagas of the aggregate that are listed.
+const OTHERS: usize = 20;
+
+/// An explanation. `now` is in milliseconds since the Unix epoch.
+pub(super) fn explained(
+    question: &Question,
+    explained: &Explained,
+    with: Option<&OtherRules>,
+    now: u64,
+) -> String {
+    let mut text = Lines::default();
+    for (number, saga) in explained.sagas.iter().enumerate() {
+        if number > 0 {
+            text.space();
+        }
+        one_saga(&mut text, saga, with, now);
+        if saga.timeline.is_cut_off {
+            text.add(format_args!(
+                "The beginning is older than the retention of the journal{}.",
+                since(explained)
+            ));
+        } else if saga.timeline.steps.is_empty() && saga.dead_letters.is_empty() {
+            text.add(format_args!(
+                "No decision of it is recorded: none was made here, or it is older than the retention of the journal{}.",
+                since(explained)
+            ));
+        }
+    }
+    if explained.is_incomplete {
+        text.add(format_args!(
+            "There is more than is shown: it was too much."
+        ));
+    }
+    if let Some(with) = with {
+        text.space();
+        text.add(format_args!(
+            "The other rules, {} {} {}, were tried on {} decisions; they differ on {}.",
+            with.participant,
+            with.version,
+            short(&with.digest),
+            with.tried,
+            with.differences.len()
+        ));
+    }
+    if !explained.others.is_empty() {
+        others(&mut text, question, &explained.others);
+    }
+    text.text()
+}
+
+fn since(explained: &Explained) -> String {
+    let since = explained.journal_since;
+    since.map_or_else(String::new, |since| {
+        format!(", which begins at {}", rfc3339_seconds(since))
+    })
+}
+
+fn one_saga(text: &mut Lines, saga: &Saga, with: Option<&OtherRules>, now: u64) {
+    let timeline = &saga.timeline;
+    text.add(format_args!("Saga {}", saga.correlation));
+    if timeline.decisions > 0 {
+        let mut names = BTreeSet::new();
+        each(&timeline.steps, &mut |step| {
+            names.insert(step.participant.as_str());
+        });
+        let names: Vec<_> = names.into_iter().collect();
+        let plural = if timeline.decisions == 1 { "" } else { "s" };
+        text.add(format_args!(
+            "{} decision{plural} of {}, from {} on, within {}",
+            timeline.decisions,
+            names.join(", "),
+            rfc3339(timeline.began),
+            span(timeline.ended.saturating_sub(timeline.began))
+        ));
+        text.space();
+    }
+    for record in &timeline.records {
+        other_record(text, record, timeline.began);
+    }
+    let mut tree = Tree {
+        text,
+        began: timeline.began,
+        with,
+        prefix: String::new(),
+    };
+    tree.steps(&timeline.steps);
+    for letter in &saga.dead_letters {
+        dead_letter(text, letter, timeline.began);
+    }
+    text.space();
+    if saga.pending.is_empty() {
+        text.add(format_args!("Nothing is pending."));
+    } else {
+        text.add(format_args!("Still expected:"));
+        for wait in &saga.pending {
+            text.add(format_args!("  {}", expected(wait, now)));
+        }
+    }
+    let mut has_events = false;
+    each(&timeline.steps, &mut |step| {
+        has_events |= !step.events.is_empty()
+    });
+    if has_events {
+        text.add(format_args!(
+            "What other hosts did with these events is not known here."
+        ));
+    }
+}
+
+fn each<'s>(steps: &'s [Step], on: &mut dyn FnMut(&'s Step)) {
+    for step in steps {
+        on(step);
+        each(&step.next, on);
+    }
+}
+
+/// Writes decisions below one another.
+struct Tree<'t> {
+    text: &'t mut Lines,
+    began: u64,
+    with: Option<&'t OtherRules>,
+    prefix: String,
+}
+
+impl Tree<'_> {
+    fn steps(&mut self, steps: &[Step]) {
+        let is_top = self.prefix.is_empty();
+        for (number, step) in steps.iter().enumerate() {
+            let is_last = number + 1 == steps.len();
+            let (branch, below) = match (is_top, is_last) {
+                (true, _) => ("", ""),
+                (false, true) => ("└─ ", "   "),
+                (false, false) => ("├─ ", "│  "),
+            };
+            self.text.add(format_args!(
+                "{:>TIME$}  {}{branch}{}",
+                after(self.began, step.time),
+                self.prefix,
+                heading(step)
+            ));
+            let outer = self.prefix.len();
+            self.prefix.push_str(below);
+            let mark = if step.next.is_empty() { "   " } else { "│  " };
+            self.details(step, mark);
+            // Below the first level, a decision stands under the name of the one before.
+            if is_top {
+                self.prefix.push(' ');
+            }
+            self.steps(&step.next);
+            self.prefix.truncate(outer);
+        }
+    }
+
+    fn line(&mut self, mark: &str, line: std::fmt::Arguments<'_>) {
+        let prefix = &self.prefix;
+        let indent = if prefix.is_empty() { " " } else { "" };
+        (self.text).add(format_args!("{:TIME$}  {prefix}{indent}{mark}{line}", ""));
+    }
+
+    /// The room for a value behind so many characters.
+    fn room(&self, taken: usize) -> usize {
+        let used = TIME + 6 + self.prefix.chars().count() + taken;
+        WIDTH.saturating_sub(used).max(VALUE)
+    }
+
+    fn details(&mut self, step: &Step, mark: &str) {
+        if let Some(reason) = &step.unreadable {
+            self.line(mark, format_args!("{reason}"));
+            return;
+        }
+        self.line(
+            mark,
+            format_args!(
+                "by {} {} {}",
+                step.participant,
+                step.version,
+                short(&step.digest)
+            ),
+        );
+        if step.is_cause_missing {
+            self.line(
+                mark,
+                format_args!("its cause is not in the journal any more"),
+            );
+        }
+        self.state(step, mark);
+        if let Some(reply) = &step.reply {
+            self.reply(reply, mark);
+        }
+        for event in &step.events {
+            self.event(event, mark);
+        }
+        for timer in &step.timers {
+            match timer {
+                TimerChange::Set(timer) => self.line(
+                    mark,
+                    format_args!("timer {} set, due {}", timer.name, rfc3339(timer.due)),
+                ),
+                TimerChange::Cancel(name) => {
+                    self.line(mark, format_args!("timer {name} cancelled"));
+                }
+            }
+        }
+        let with = self.with.and_then(|with| with.differences.get(&step.seq));
+        match with {
+            None => {}
+            Some(OtherDecision::Fails(reason)) => {
+                self.line(mark, format_args!("OTHER RULES would not decide: {reason}"));
+            }
+            Some(OtherDecision::Differs(parts)) => {
+                self.line(mark, format_args!("OTHER RULES would decide:"));
+                for part in parts {
+                    let what = format!("  {} {}", part.what, part.pointer);
+                    let what = what.trim_end();
+                    let room = self.room(what.len() + 8) / 2;
+                    let (one, other) =
+                        (value(&part.decided, room), value(&part.would_decide, room));
+                    self.line(mark, format_args!("{what}: {other}, not {one}"));
+                }
+            }
+        }
+    }
+
+    fn state(&mut self, step: &Step, mark: &str) {
+        match step.state {
+            StateStep::Unchanged => self.line(mark, format_args!("state unchanged")),
+            StateStep::Removed => self.line(mark, format_args!("state removed")),
+            StateStep::Created => {
+                let after = step.changes.first().map(|change| &change.after);
+                let after = value(after.unwrap_or(&None), self.room(15));
+                self.line(mark, format_args!("state created: {after}"));
+            }
+            StateStep::Changed => {
+                for change in &step.changes {
+                    let room = self.room(change.pointer.len() + 12) / 2;
+                    let (before, after) = (value(&change.before, room), value(&change.after, room));
+                    self.line(
+                        mark,
+                        format_args!("state {}: {before} → {after}", change.pointer),
+                    );
+                }
+            }
+        }
+    }
+
+    fn reply(&mut self, reply: &Reply, mark: &str) {
+        let room = self.room(16);
+        match reply {
+            Reply::Done(body) => self.line(mark, format_args!("reply: {}", cut(body, room))),
+            Reply::Pending(body) => {
+                self.line(mark, format_args!("reply pending: {}", cut(body, room)));
+            }
+            Reply::Refused(refusal) => {
+                self.line(
+                    mark,
+                    format_args!("refused ({}): {}", refusal.code, refusal.detail),
+                );
+            }
+        }
+    }
+
+    fn event(&mut self, event: &PublishedEvent, mark: &str) {
+        let place = event.place.as_ref().map(shown);
+        let place = place.map_or_else(
+            || "whose record was deleted".to_owned(),
+            |place| format!("→ {place}"),
+        );
+        let by = match event.decided_by.as_slice() {
+            [] => "not decided here".to_owned(),
+            names => format!("decided by {}", names.join(", ")),
+        };
+        self.line(
+            mark,
+            format_args!("event {} {place}, {by}", event.event_type),
+        );
+        if let Some(id) = &event.id {
+            self.line(mark, format_args!("      id {id}"));
+        }
+    }
+}
+
+/// What a decision was made on: the aggregate and the message.
+fn heading(step: &Step) -> String {
+    let mut line = format!("{} {}: ", step.participant, step.key);
+    if step.unreadable.is_some() {
+        line.push_str("a decision");
+        return line;
+    }
+    // Writing to a `String` does not fail.
+    let _ = write!(line, "{} {}", step.origin.word(), step.name);
+    if let Some(caller) = &step.caller {
+        let _ = write!(line, " by {caller}");
+    }
+    if step.origin == Origin::Event && step.causation.is_none() {
+        let _ = write!(line, " from {}", step.source);
+    }
+    if let Some(made) = step.made {
+        let late = span(step.time.saturating_sub(made));
+        let since = match step.origin {
+            Origin::Timer => "after it was due",
+            _ => "after it was made",
+        };
+        let _ = write!(line, ", {late} {since}");
+    }
+    line
+}
+
+fn other_record(text: &mut Lines, record: &OtherRecord, began: u64) {
+    let began = if began == 0 { record.time } else { began };
+    text.add(format_args!(
+        "{:>TIME$}  record {} from {} → {}",
+        after(began, record.time),
+        record.event_type.as_deref().unwrap_or("without a type"),
+        record
+            .source
+            .as_deref()
+            .unwrap_or("a source without a name"),
+        shown(&record.place)
+    ));
+}
+
+fn dead_letter(text: &mut Lines, letter: &LetterStep, began: u64) {
+    let began = if began == 0 { letter.time } else { began };
+    text.add(format_args!(
+        "{:>TIME$}  {} {}: event {} became dead letter {} ({})",
+        after(began, letter.time),
+        letter.participant,
+        letter.key.as_deref().unwrap_or("-"),
+        letter.event_type.as_deref().unwrap_or("without a type"),
+        letter.letter,
+        letter.reason
+    ));
+    text.add(format_args!(
+        "{:TIME$}   {}, after {} attempts: {}",
+        "",
+        shown(&letter.place),
+        letter.attempts,
+        letter.detail
+    ));
+    if let Some((end, time)) = &letter.ended {
+        text.add(format_args!("{:TIME$}   {end} at {}", "", rfc3339(*time)));
+    }
+}
+
+fn others(text: &mut Lines, question: &Question, others: &[SagaOfAggregate]) {
+    text.space();
+    let Some((participant, key)) = &question.aggregate else {
+        return;
+    };
+    text.add(format_args!(
+        "{participant} {key} took part in {} other sagas. --all explains them, --correlation one:",
+        others.len()
+    ));
+    for saga in others.iter().take(OTHERS) {
+        let when = match saga.decisions {
+            0 => "no recorded decision".to_owned(),
+            _ => format!("{}  {}", rfc3339_seconds(saga.last), saga.first),
+        };
+        text.add(format_args!("  {}  {when}", saga.correlation));
+    }
+    if others.len() > OTHERS {
+        text.add(format_args!("  and {} more", others.len() - OTHERS));
+    }
+}
+
+/// Sagas that have waited for longer than this (in milliseconds).
+pub(super) fn stuck(stuck: &Stuck, older_than: u64, now: u64) -> String {
+    let mut text = Lines::default();
+    if stuck.sagas.is_empty() {
+        text.add(format_args!(
+            "No saga has waited for longer than {}.",
+            span(older_than)
+        ));
+    }
+    for saga in &stuck.sagas {
+        text.add(format_args!(
+            "{}  for {}",
+            saga.correlation,
+            span(now.saturating_sub(saga.since))
+        ));
+        for wait in &saga.waits {
+            text.add(format_args!("  {}", expected(wait, now)));
+        }
+    }
+    if stuck.has_more {
+        text.add(format_args!("and more, which have not waited for so long"));
+    }
+    if !stuck.sagas.is_empty() {
+        text.add(format_args!(
+            "`saga explain --correlation ID` explains one."
+        ));
+    }
+    text.text()
+}
+
+/// What is expected, and since when.
+fn expected(wait: &Wait, now: u64) -> String {
+    let participant = &wait.participant;
+    let key = wait.key.as_deref().unwrap_or("-");
+    let since = match wait.since {
+        Some(since) => format!("waiting for {}", span(now.saturating_sub(since))),
+        None => "waiting since an unknown time".to_owned(),
+    };
+    let named = |name: &Option<String>| match name {
+        Some(name) => format!("event {name}"),
+        None => "a record without a type".to_owned(),
+    };
+    match &wait.what {
+        Expected::Event {
+            event_type,
+            place,
+            behind,
+            ..
+        } => {
+            let verb = match behind {
+                Some(_) => "read",
+                None => "decided",
+            };
+            let behind = match behind {
+                None | Some(0) => String::new(),
+                Some(behind) => format!(", {behind} records before it"),
+            };
+            format!(
+                "{participant} has not {verb} {} ({}{behind}), {since}",
+                named(event_type),
+                shown(place)
+            )
+        }
+        Expected::Unpublished {
+            event_type, place, ..
+        } => format!(
+            "{} of {participant} is not yet published to Kafka ({}), {since}",
+            named(event_type),
+            shown(place)
+        ),
+        Expected::Timer { name, due, parked } => {
+            let due = match due.checked_sub(now) {
+                Some(left) => format!("is due in {}", span(left)),
+                None => format!("was due {} ago", span(now - due)),
+            };
+            let parked = parked
+                .as_ref()
+                .map_or_else(String::new, |why| format!("; it is parked: {why}"));
+            format!("timer {name} of {participant} {key} {due}, {since}{parked}")
+        }
+        Expected::Parked {
+            event_type,
+            letter,
+            is_quarantined,
+            ..
+        } => {
+            let why = match (letter, is_quarantined) {
+                (Some(letter), _) => format!(", behind dead letter {letter}"),
+                (None, true) => ", its aggregate is quarantined".to_owned(),
+                (None, false) => String::new(),
+            };
+            format!("event {event_type} is parked for {participant} {key}{why}, {since}")
+        }
+        Expected::DeadLetter {
+            letter,
+            event_type,
+            reason,
+            detail,
+            waiting,
+        } => {
+            let waiting = match waiting {
+                0 => String::new(),
+                waiting => format!("; {waiting} wait behind it"),
+            };
+            format!(
+                "dead letter {letter} of {participant} {key}, {}, {since}{waiting} ({reason}): {detail}",
+                named(event_type)
+            )
+        }
+    }
+}
+
+fn shown(place: &Place) -> String {
+    format!("{}/{}/{}", place.topic, place.partition, place.offset)
+}
+
+fn value(value: &Option<Value>, room: usize) -> String {
+    match value {
+        None => "nothing".to_owned(),
+        Some(value) => cut(&value.to_string(), room),
+    }
+}
+
+/// The text, cut where it has more characters than this.
+fn cut(text: &str, room: usize) -> String {
+    let room = room.max(VALUE);
+    match text.char_indices().nth(room) {
+        None => text.to_owned(),
+        Some(_) => {
+            let begin = text.chars().take(room.saturating_sub(1));
+            begin.chain(['…']).collect()
+        }
+    }
+}
+
+fn after(began: u64, time: u64) -> String {
+    match time.checked_sub(began) {
+        Some(later) => format!("+{}", span(later)),
+        None => format!("-{}", span(began - time)),
+    }
+}
+
+/// A length of time, given in milliseconds, in its two largest units.
+fn span(ms: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m")];
+    match ms {
+        0..1_000 => return format!("{ms} ms"),
+        1_000..60_000 => return format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+        _ => {}
+    }
+    let mut rest = ms;
+    let mut parts = Vec::new();
+    for (length, unit) in UNITS {
+        if rest >= length {
+            parts.push(format!("{} {unit}", rest / length));
+        }
+        rest %= length;
+    }
+    if rest >= 1_000 {
+        parts.push(format!("{} s", rest / 1_000));
+    }
+    parts.truncate(2);
+    parts.join(" ")
+}
+
+#[cfg(test)]
+#[path = "explain_text_tests.rs"]
+mod tests;

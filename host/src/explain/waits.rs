@@ -1,0 +1,362 @@
+//! What the messages of a store still wait for: records that no reader has taken, timers, parked
+//! records, open dead letters.
+
+use std::sync::Arc;
+
+use saga_core::identity::{self, Identity, uuid_bytes};
+use saga_core::message::Origin;
+use saga_core::record::Record;
+use serde::Serialize;
+
+use super::timeline::{Place, place};
+use crate::store::dead_letters::LetterFilter;
+use crate::store::streams::OutboxReaders;
+use crate::store::{RELAY, ReadStore, StoreResult};
+
+/// Rows read at once (invariant 9).
+const PAGE: usize = 1_000;
+
+/// Bytes of records read at once.
+const BYTES: usize = 4 << 20;
+
+/// Something that is expected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Wait {
+    /// Correlation of the saga.
+    pub correlation: String,
+    /// The participant that has to go on.
+    pub participant: String,
+    /// Key of its aggregate, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Since when, in milliseconds since the Unix epoch; None if that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// For what.
+    #[serde(flatten)]
+    pub what: Expected,
+}
+
+/// What is expected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Expected {
+    /// A record that a participant of this store has not decided.
+    Event {
+        /// Event type.
+        event_type: Option<String>,
+        /// Who made it.
+        source: Option<String>,
+        /// Its id.
+        id: Option<String>,
+        /// Its place in the log of this store.
+        place: Place,
+        /// Records that the reader takes before it; None if that is not known here.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        behind: Option<i64>,
+    },
+    /// A record that the relay has not yet published to Kafka.
+    Unpublished {
+        /// Event type.
+        event_type: Option<String>,
+        /// Its id.
+        id: Option<String>,
+        /// Its place in the log of this store.
+        place: Place,
+    },
+    /// A timer.
+    Timer {
+        /// Its name.
+        name: String,
+        /// When it is due, in milliseconds since the Unix epoch.
+        due: u64,
+        /// Why it is parked, if it is.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        parked: Option<String>,
+    },
+    /// A parked record.
+    Parked {
+        /// Event type.
+        event_type: String,
+        /// Its id.
+        id: String,
+        /// Number of the dead letter behind which it waits.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        letter: Option<i64>,
+        /// True if its aggregate is quarantined.
+        is_quarantined: bool,
+    },
+    /// A dead letter that is open.
+    DeadLetter {
+        /// Its number.
+        letter: i64,
+        /// Event type.
+        event_type: Option<String>,
+        /// The reason: a stable word.
+        reason: String,
+        /// The problem.
+        detail: String,
+        /// Messages that wait behind it.
+        waiting: u64,
+    },
+}
+
+/// Passes all that is expected in a store to `on`.
+///
+/// # Errors
+/// The store can't be read.
+pub fn each(reading: &dyn ReadStore, on: &mut dyn FnMut(Wait)) -> StoreResult<()> {
+    for name in reading.participants()? {
+        let Some(row) = reading.participant(&name)? else {
+            continue;
+        };
+        timers(reading, (&name, row), on)?;
+        parked(reading, (&name, row), on)?;
+        letters(reading, (&name, row), on)?;
+    }
+    for topic in reading.backlogs(OutboxReaders::Consumers)?.into_keys() {
+        if let Some(row) = reading.topic(&topic)? {
+            records(reading, &(row, topic.into()), on)?;
+        }
+    }
+    Ok(())
+}
+
+fn timers(
+    reading: &dyn ReadStore,
+    (participant, row): (&str, i64),
+    on: &mut dyn FnMut(Wait),
+) -> StoreResult<()> {
+    let mut after = (String::new(), String::new());
+    loop {
+        let page = reading.timers_after(row, (&after.0, &after.1), PAGE)?;
+        let is_last = page.len() < PAGE;
+        for timer in page {
+            after = (timer.key.clone(), timer.name.clone());
+            let since = timer.parked.as_ref().map(|(since, _)| *since);
+            on(Wait {
+                correlation: timer.correlation,
+                participant: participant.to_owned(),
+                key: Some(timer.key),
+                since: since.or_else(|| made(&timer.set_by)),
+                what: Expected::Timer {
+                    name: timer.name,
+                    due: timer.due,
+                    parked: timer.parked.map(|(_, detail)| detail),
+                },
+            });
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+/// When a message was made, if its id says it, as those of this host do.
+fn made(id: &str) -> Option<u64> {
+    // The id of a timer's message has that of the message that set it at its end.
+    let id = id.rsplit('/').next().unwrap_or(id);
+    let [t0, t1, t2, t3, t4, t5, version, ..] = uuid_bytes(id)?;
+    (version >> 4 == 8).then(|| u64::from_be_bytes([0, 0, t0, t1, t2, t3, t4, t5]))
+}
+
+fn parked(
+    reading: &dyn ReadStore,
+    (participant, row): (&str, i64),
+    on: &mut dyn FnMut(Wait),
+) -> StoreResult<()> {
+    let mut after = 0;
+    loop {
+        let page = reading.parked_after(row, after, PAGE)?;
+        let is_last = page.len() < PAGE;
+        for record in page {
+            after = record.id;
+            on(Wait {
+                correlation: record.correlation,
+                participant: participant.to_owned(),
+                key: Some(record.key),
+                since: Some(record.since),
+                what: Expected::Parked {
+                    event_type: record.name,
+                    id: record.identity.id,
+                    letter: record.letter,
+                    is_quarantined: record.is_quarantined,
+                },
+            });
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+fn letters(
+    reading: &dyn ReadStore,
+    (participant, row): (&str, i64),
+    on: &mut dyn FnMut(Wait),
+) -> StoreResult<()> {
+    let mut after = 0;
+    loop {
+        let page = reading.dead_letters(row, &LetterFilter::default(), after, PAGE)?;
+        let is_last = page.len() < PAGE;
+        for stored in page {
+            after = stored.id;
+            on(Wait {
+                correlation: correlation(&stored.letter.record),
+                participant: participant.to_owned(),
+                key: stored.aggregate,
+                since: Some(stored.letter.time),
+                what: Expected::DeadLetter {
+                    letter: stored.id,
+                    event_type: stored.letter.record.attributes.event_type,
+                    reason: stored.letter.reason,
+                    detail: stored.letter.detail,
+                    waiting: stored.waiting,
+                },
+            });
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+/// The saga of a record, as admission knows it.
+#[must_use]
+pub fn correlation(record: &Record) -> String {
+    let of = &record.attributes;
+    let given = of.correlation.clone().or_else(|| of.id.clone());
+    given.unwrap_or_else(|| identity::of_position(&record.position).id)
+}
+
+fn records(
+    reading: &dyn ReadStore,
+    topic: &(i64, Arc<str>),
+    on: &mut dyn FnMut(Wait),
+) -> StoreResult<()> {
+    let readers = reading.topic_readers(topic.0)?;
+    for partition in 0..reading.partitions(topic.0)? {
+        let of_partition = || readers.iter().filter(|one| one.partition == partition);
+        for reader in of_partition().filter(|one| one.consumer != RELAY) {
+            if let Some(name) = participant_of(&reader.consumer, "log:") {
+                each_record(reading, topic, (partition, reader.next), &mut |record| {
+                    on(wait_of(name, &record, Some(reader.next)));
+                    Ok(())
+                })?;
+            }
+        }
+        let Some(relay) = of_partition().find(|one| one.consumer == RELAY) else {
+            continue;
+        };
+        each_record(reading, topic, (partition, relay.next), &mut |record| {
+            on(unpublished(record));
+            Ok(())
+        })?;
+    }
+    over_kafka(reading, topic, on)
+}
+
+/// Records that were published to Kafka and that a participant of this store, which takes their
+/// type, has not decided.
+fn over_kafka(
+    reading: &dyn ReadStore,
+    topic: &(i64, Arc<str>),
+    on: &mut dyn FnMut(Wait),
+) -> StoreResult<()> {
+    let readers = reading.topic_readers(topic.0)?;
+    let mut names: Vec<&str> = (readers.iter())
+        .filter_map(|one| participant_of(&one.consumer, "kafka:"))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut takers = Vec::new();
+    for name in names {
+        takers.extend(reading.participant(name)?.map(|row| (name, row)));
+    }
+    let relay = readers.iter().filter(|one| one.consumer == RELAY);
+    for relay in relay.filter(|_| !takers.is_empty()) {
+        each_record(reading, topic, (relay.partition, 0), &mut |record| {
+            if record.position.offset >= relay.next {
+                return Ok(());
+            }
+            let of = &record.attributes;
+            let (Some(id), Some(source), Some(event_type)) = (&of.id, &of.source, &of.event_type)
+            else {
+                return Ok(());
+            };
+            let identity = Identity {
+                source: source.clone(),
+                id: id.clone(),
+            };
+            for (name, row) in &takers {
+                let takes = reading.last_asked(*row, Origin::Event, event_type)?;
+                if takes.is_some() && !reading.was_applied(*row, &identity)? {
+                    on(wait_of(name, &record, None));
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// The participant of a consumer's name.
+fn participant_of<'c>(consumer: &'c str, namespace: &str) -> Option<&'c str> {
+    let (participant, _) = consumer.strip_prefix(namespace)?.split_once('/')?;
+    Some(participant)
+}
+
+/// Passes the records of a partition from an offset on.
+///
+/// # Errors
+/// The store can't be read.
+pub(super) fn each_record(
+    reading: &dyn ReadStore,
+    topic: &(i64, Arc<str>),
+    (partition, mut from): (i32, i64),
+    on: &mut dyn FnMut(Record) -> StoreResult<()>,
+) -> StoreResult<()> {
+    loop {
+        let page = reading.records_within(topic, partition, from, PAGE, BYTES)?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        from = last.position.offset + 1;
+        for record in page {
+            on(record)?;
+        }
+    }
+}
+
+fn wait_of(participant: &str, record: &Record, next: Option<i64>) -> Wait {
+    let of = &record.attributes;
+    Wait {
+        correlation: correlation(record),
+        participant: participant.to_owned(),
+        key: None,
+        since: Some(record.timestamp),
+        what: Expected::Event {
+            event_type: of.event_type.clone(),
+            source: of.source.clone(),
+            id: of.id.clone(),
+            place: place(record),
+            behind: next.map(|next| record.position.offset - next),
+        },
+    }
+}
+
+fn unpublished(record: Record) -> Wait {
+    let source = record.attributes.source.clone().unwrap_or_default();
+    let name = source.strip_prefix("/saga/").unwrap_or(&source);
+    Wait {
+        correlation: correlation(&record),
+        participant: name.to_owned(),
+        key: None,
+        since: Some(record.timestamp),
+        what: Expected::Unpublished {
+            place: place(&record),
+            event_type: record.attributes.event_type,
+            id: record.attributes.id,
+        },
+    }
+}

@@ -1,0 +1,249 @@
+//! `saga explain` and `saga stuck`: the saga as a person or a program sees it, on the store of a
+//! stopped host and beside a running one.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::commands::{asks, call, fails, json_of};
+use crate::store_file::{publish, record, until_consumed};
+use crate::support::{Host, Start, component};
+
+fn ann(host: &Host) {
+    let ann = json!({"name": "Ann", "creditLimit": {"amount": 1000}});
+    assert_eq!(host.post("customer", "/customers", &ann).status, 201);
+}
+
+fn place(host: &Host, amount: u64) -> String {
+    let order = json!({"customerId": 1, "orderTotal": {"amount": amount}});
+    let placed = host.post("order", "/orders", &order);
+    assert_eq!(placed.status, 201, "{}", placed.text());
+    format!("/orders/{}", placed.json()["orderId"])
+}
+
+fn decided(host: &Host, path: &str) -> Value {
+    let answer = host.get_until("order", path, |response| {
+        response.json()["orderState"] != "PENDING"
+    });
+    answer.json()["orderState"].clone()
+}
+
+fn explained(data: &Path, arguments: &[&str]) -> Value {
+    let arguments = [&["explain"], arguments].concat();
+    json_of(&mut asks(data, &arguments))
+}
+
+fn text(data: &Path, arguments: &[&str]) -> String {
+    let (code, out, err) = call(&mut asks(data, arguments));
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    out
+}
+
+/// Who decided on what, depth first.
+fn walk(steps: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    for step in steps.as_array().unwrap() {
+        let word = |name: &str| step[name].as_str().unwrap().to_owned();
+        found.push(format!("{} {}", word("participant"), word("origin")));
+        found.extend(
+            walk(&step["next"])
+                .into_iter()
+                .map(|one| format!("  {one}")),
+        );
+    }
+    found
+}
+
+const ANSWERED: [&str; 3] = ["order command", "  customer event", "    order event"];
+
+#[test]
+fn approved_rejected_and_cancelled_orders_are_explained_beside_the_host_and_after_it() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let host = Start::new(&["customer", "order"], data).start();
+    ann(&host);
+    assert_eq!(decided(&host, &place(&host, 300)), "APPROVED");
+    assert_eq!(decided(&host, &place(&host, 2_000)), "REJECTED");
+    let third = place(&host, 100);
+    assert_eq!(decided(&host, &third), "APPROVED");
+    let cancelled = host.send("order", "POST", &format!("{third}/cancel"), "");
+    assert_eq!(cancelled.status, 200, "{}", cancelled.text());
+    until_consumed(data, "cancellationTopic");
+    until_consumed(data, "customerTopic");
+
+    for key in ["1", "2"] {
+        let told = explained(data, &["order", key]);
+        let saga = &told["sagas"][0];
+        assert_eq!(walk(&saga["steps"]), ANSWERED, "{told}");
+        assert_eq!(saga["pending"], json!([]));
+        let event = &saga["steps"][0]["events"][0];
+        assert_eq!(event["place"]["topic"], "orderTopic");
+        assert_eq!(event["decided_by"], json!(["customer"]));
+        assert!(saga["steps"][0]["next"][0]["made"].is_u64(), "{told}");
+    }
+    let told = explained(data, &["order", "3"]);
+    let saga = &told["sagas"][0];
+    let mut expected = ANSWERED.to_vec();
+    expected.extend(["order command", "  customer event"]);
+    assert_eq!(walk(&saga["steps"]), expected, "{told}");
+    let path = ["explain", "order", "1"];
+    let beside = text(data, &path);
+    assert!(beside.contains("Nothing is pending."), "{beside}");
+    assert!(beside.contains("What other hosts did"), "{beside}");
+    assert!(beside.contains("\"PENDING\" → \"APPROVED\""), "{beside}");
+    assert!(beside.contains("timer answer-timeout cancelled") || beside.contains("cancelled"));
+    assert!(host.stop().success());
+    assert_eq!(text(data, &path), beside, "the same after the host");
+
+    // A customer takes part in several.
+    let told = explained(data, &["customer", "1"]);
+    assert_eq!(told["others"].as_array().unwrap().len(), 3, "{told}");
+    let all = explained(data, &["customer", "1", "--all"]);
+    assert_eq!(all["sagas"].as_array().unwrap().len(), 4);
+    assert_eq!(all["others"], json!([]));
+    let first = explained(data, &["order", "1"])["sagas"][0]["correlation"].clone();
+    let one = explained(data, &["--correlation", first.as_str().unwrap()]);
+    assert_eq!(walk(&one["sagas"][0]["steps"]), ANSWERED);
+
+    // The same rules decide the same.
+    let same = component("order");
+    let with = ["order", "1", "--with", same.to_str().unwrap()];
+    let told = explained(data, &with);
+    assert_eq!(told["with"]["tried"], 2, "{told}");
+    assert_eq!(told["with"]["differences"], json!({}));
+    let (code, out, err) = call(&mut asks(data, &["stuck", "--older-than", "0s"]));
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+}
+
+#[test]
+fn an_event_that_nobody_has_taken_and_a_timer_are_still_expected() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let host = Start::new(&["customer", "order"], data).start();
+    ann(&host);
+    assert_eq!(decided(&host, &place(&host, 300)), "APPROVED");
+    assert!(host.stop().success());
+    // Without the customer service, and killed before anything else happens.
+    let alone = Start::new(&["order"], data)
+        .setting("participants.order.rules.answer_timeout", "\"1h\"")
+        .start();
+    let second = place(&alone, 200);
+    assert_eq!(alone.get("order", &second).json()["orderState"], "PENDING");
+    alone.kill();
+
+    let told = explained(data, &["order", "2"]);
+    let saga = &told["sagas"][0];
+    assert_eq!(walk(&saga["steps"]), ["order command"]);
+    let kinds: Vec<_> = (saga["pending"].as_array().unwrap().iter())
+        .map(|wait| {
+            let word = |name: &str| wait[name].as_str().unwrap();
+            (word("participant"), word("kind"))
+        })
+        .collect();
+    assert!(kinds.contains(&("customer", "event")), "{told}");
+    assert!(kinds.contains(&("order", "timer")), "{told}");
+    let (code, out, _) = call(&mut asks(data, &["stuck", "--older-than", "0s"]));
+    assert_eq!(code, 1, "{out}");
+    let correlation = saga["correlation"].as_str().unwrap();
+    assert!(out.starts_with(&format!("{correlation}  for ")), "{out}");
+    assert!(out.contains("customer has not read event"), "{out}");
+    let of_customer = ["stuck", "--older-than", "0s", "--participant", "customer"];
+    let (code, out, _) = call(&mut asks(data, &of_customer));
+    assert!(code == 1 && !out.contains("timer"), "{out}");
+    let (code, out, _) = call(&mut asks(data, &["stuck", "--older-than", "1d"]));
+    assert_eq!(
+        (code, &*out),
+        (0, "No saga has waited for longer than 1 d.\n")
+    );
+
+    // It goes on when the customer service is back.
+    let host = Start::new(&["customer", "order"], data).start();
+    assert_eq!(decided(&host, &second), "APPROVED");
+    let told = explained(data, &["order", "2"]);
+    assert_eq!(told["sagas"][0]["pending"], json!([]), "{told}");
+    assert!(host.stop().success());
+}
+
+#[test]
+fn a_timer_that_fired_stands_below_the_decision_that_set_it() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let alone = Start::new(&["order"], data)
+        .setting("participants.order.rules.answer_timeout", "\"1s\"")
+        .start();
+    assert_eq!(decided(&alone, &place(&alone, 300)), "REJECTED");
+    assert!(alone.stop().success());
+    let told = explained(data, &["order", "1"]);
+    let steps = &told["sagas"][0]["steps"];
+    assert_eq!(walk(steps), ["order command", "  order timer"], "{told}");
+    assert!(steps[0]["next"][0]["made"].is_u64(), "{told}");
+    let out = text(data, &["explain", "order", "1"]);
+    assert!(out.contains("after it was due"), "{out}");
+}
+
+#[test]
+fn a_dead_letter_is_shown_with_its_reason_and_is_still_expected() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let host = Start::new(&["booking"], data).start();
+    crate::booking::add_room(&host, "A");
+    assert!(host.stop().success());
+    let bad = record(r#"{"code":"Z"}"#).key("Z").id("e-1");
+    publish(data, "roomEvents", &[bad]);
+    let host = Start::new(&["booking"], data).start();
+    host.log_until("dead letter");
+    assert!(host.stop().success());
+
+    let told = explained(data, &["--correlation", "e-1"]);
+    let saga = &told["sagas"][0];
+    assert_eq!(saga["dead_letters"][0]["reason"], "malformed", "{told}");
+    assert_eq!(saga["pending"][0]["kind"], "dead-letter", "{told}");
+    assert_eq!(
+        saga["pending"].as_array().unwrap().len(),
+        1,
+        "told once: {told}"
+    );
+    let out = text(data, &["explain", "booking", "Z"]);
+    assert!(out.contains("there is no room \"Z\" to clean"), "{out}");
+    let (code, out, _) = call(&mut asks(data, &["stuck", "--older-than", "0s"]));
+    assert!(
+        code == 1 && out.contains("dead letter 1 of booking Z"),
+        "{out}"
+    );
+}
+
+#[test]
+fn what_is_not_known_is_an_error_that_says_what_is() {
+    let data = tempfile::tempdir().unwrap();
+    let (code, err) = fails(&mut asks(data.path(), &["explain", "order", "1"]));
+    assert_eq!(code, 64);
+    assert!(err.contains("there is no store in"), "{err}");
+    let (code, err) = fails(&mut asks(data.path(), &["stuck"]));
+    assert_eq!(code, 64);
+    assert!(err.contains("there is no store in"), "{err}");
+    Start::new(&["order"], data.path()).run_once();
+    for (arguments, says) in [
+        (
+            &["explain", "order", "17"][..],
+            "order has no aggregate with the key `17`",
+        ),
+        (
+            &["explain", "nobody", "1"],
+            "`nobody` never ran on this store; these did: order",
+        ),
+        (
+            &["explain", "--correlation", "c"],
+            "nothing in this store has the correlation `c`",
+        ),
+        (
+            &["stuck", "--participant", "nobody"],
+            "`nobody` never ran on this store",
+        ),
+        (&["explain", "order"], "KEY"),
+        (&["stuck", "--older-than", "5"], "90s, 5m, 2h or 1d"),
+    ] {
+        let (code, err) = fails(&mut asks(data.path(), arguments));
+        assert_eq!(code, 64, "{err}");
+        assert!(err.contains(says), "{err}");
+    }
+}
