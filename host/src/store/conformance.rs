@@ -11,7 +11,7 @@
 //!   [`parked`]: parked messages; [`dead_letters`]: dead letters
 //! - [`records`]: the outbox, offsets, topics
 //! - [`generations`]: participants, generations, last uses, samples, lists; [`list_changes`]: the
-//!   changes of lists; [`decisions`]: the journal
+//!   changes of lists; [`decisions`]: the journal; [`waiting`]: messages that wait, in pages
 
 mod chains;
 mod dead_letters;
@@ -21,6 +21,7 @@ mod list_changes;
 mod parked;
 mod records;
 mod turns;
+mod waiting;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ pub(crate) use list_changes::*;
 pub(crate) use parked::*;
 pub(crate) use records::*;
 pub(crate) use turns::*;
+pub(crate) use waiting::*;
 
 use super::parked_room::Place;
 use super::{
@@ -99,6 +101,9 @@ macro_rules! suite {
             lists_are_paged_in_the_order_of_length_and_key,
             decisions_are_read_from_the_journal_in_the_order_of_their_commits,
             wanted_decisions_are_those_since_a_time_the_last_ones_and_those_of_a_key,
+            timers_are_read_in_the_order_of_their_keys_and_names,
+            parked_records_are_read_with_what_they_wait_for,
+            readers_of_a_topic_are_those_that_were_not_dropped,
             changes_of_a_list_go_on_from_any_place_that_the_journal_has,
             a_record_without_a_turn_is_published_behind_those_of_turns
         );

@@ -40,7 +40,7 @@ fn ask(rig: &Rig, letter: i64, request: LetterRequest) -> NewLetterRequest {
 }
 
 /// A letter that is parked as the first message of the aggregate `k`.
-fn block(rig: &Rig, ticket: u64, id: &str, offset: i64) -> StoredLetter {
+pub(super) fn block(rig: &Rig, ticket: u64, id: &str, offset: i64) -> StoredLetter {
     let room = ParkedRoom::new(ParkedLimits::default(), (0, 0));
     let turn = (rig.turn(ticket, "k").notes(id)).write(Write::Park(Box::new(parking(id))));
     let turn = turn.write(Write::DeadLetter(Box::new(letter(id, offset, true))));
