@@ -40,6 +40,7 @@ fn decided(
         version: "1.0.0".into(),
         row: JournalRow {
             seq,
+            digest: "d".into(),
             key: "1".into(),
             revision: 0,
             fuel: 0,

@@ -4,9 +4,15 @@
 //! A host may be running beside the reader. So a reader first asks for a [`JournalSpan`] and then
 //! reads it in pages: each page is read at once, and nothing is held between two of them. Decisions
 //! that are recorded meanwhile lie behind the span; those that are deleted meanwhile are missing.
+//! [`each`] and [`each_page`] do that.
 
-use super::read::StoreResult;
+use std::ops::ControlFlow;
+
+use super::read::{ReadStore, StoreResult};
 use super::sample::Recorded;
+
+/// Most decisions of a page; its bytes are bounded by the store.
+const PAGE: usize = 500;
 
 /// Which decisions of a participant are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +26,8 @@ pub struct DecisionRange {
     pub last: Option<u64>,
     /// Only decisions on the aggregate of this key.
     pub key: Option<String>,
+    /// Only decisions of the generation of this digest.
+    pub generation: Option<String>,
 }
 
 /// A part of the journal.
@@ -44,6 +52,8 @@ impl JournalSpan {
 pub struct JournalRow {
     /// Its number in the order of commits.
     pub seq: i64,
+    /// Digest of the generation that decided.
+    pub digest: String,
     /// Key of the aggregate.
     pub key: String,
     /// Revision of the aggregate, as the rules saw it.
@@ -71,7 +81,7 @@ pub trait ReadDecisions {
     /// there are none.
     fn decisions_span(&self, wanted: &DecisionRange) -> StoreResult<Option<JournalSpan>>;
 
-    /// The first decisions of a span that pass `since` and `key`, at most `most`; fewer if they are
+    /// The first decisions of a span that pass `since`, `key` and `generation`, at most `most`; fewer if they are
     /// large, or lie behind many that are not wanted.
     fn decisions(
         &self,
@@ -79,4 +89,55 @@ pub trait ReadDecisions {
         span: JournalSpan,
         most: usize,
     ) -> StoreResult<DecisionPage>;
+}
+
+/// Passes the wanted decisions that are recorded by now, in the order of their commits, until `on`
+/// breaks.
+///
+/// # Errors
+/// The journal can't be read.
+pub fn each<B>(
+    reading: &dyn ReadStore,
+    wanted: &DecisionRange,
+    on: impl FnMut(JournalRow) -> ControlFlow<B>,
+) -> StoreResult<ControlFlow<B>> {
+    match reading.decisions_span(wanted)? {
+        Some(span) => each_of_span(reading, wanted, span, on),
+        None => Ok(ControlFlow::Continue(())),
+    }
+}
+
+/// Passes the wanted decisions of a span as [`each`] does.
+///
+/// # Errors
+/// The journal can't be read.
+pub fn each_of_span<B>(
+    reading: &dyn ReadStore,
+    wanted: &DecisionRange,
+    span: JournalSpan,
+    mut on: impl FnMut(JournalRow) -> ControlFlow<B>,
+) -> StoreResult<ControlFlow<B>> {
+    each_page(reading, wanted, span, |page| {
+        page.rows.into_iter().try_for_each(&mut on)
+    })
+}
+
+/// Passes the wanted decisions of a span in pages, until `on` breaks.
+///
+/// # Errors
+/// The journal can't be read.
+pub fn each_page<B>(
+    reading: &dyn ReadStore,
+    wanted: &DecisionRange,
+    mut span: JournalSpan,
+    mut on: impl FnMut(DecisionPage) -> ControlFlow<B>,
+) -> StoreResult<ControlFlow<B>> {
+    while span.numbers() > 0 {
+        let page = reading.decisions(wanted, span, PAGE)?;
+        span.after = page.read;
+        if let ControlFlow::Break(end) = on(page) {
+            return Ok(ControlFlow::Break(end));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
 }

@@ -75,6 +75,7 @@ pub fn export(request: &Export, out: &mut dyn Write) -> Result<Exported, NotRepl
         since: (request.since_ms).map(|since| now.saturating_sub(since)),
         last: request.last,
         key: request.key.clone(),
+        generation: None,
     };
     let span = reading.decisions_span(&wanted).map_err(unread)?;
     let mut digests = BTreeSet::new();

@@ -11,6 +11,7 @@
 //! - `builds`: the rules that are called
 //! - `decide`: one decision, and how it differs from the recorded one
 //! - `diverged`: the states of a counterfactual run that are not the recorded ones
+//! - `given`: decisions that another part has read
 //! - `run`: the threads; one reads, the others call
 //! - `tally`: counts; `changes`: changes by what changed; [`report`]: the result, as values
 //!
@@ -20,6 +21,7 @@ mod builds;
 mod changes;
 pub(in crate::rollout) mod decide;
 mod diverged;
+mod given;
 pub mod report;
 mod run;
 mod tally;
@@ -31,6 +33,7 @@ use std::time::Instant;
 use saga_contract::compatibility::Lack;
 
 use self::builds::Builds;
+pub use self::given::{Redecided, RedecidedBy, redecide};
 use self::report::{ReplayMode, ReplayReport, ReplayedRange, RulesUnderReplay};
 use super::loader::{CheckRoutes, Loader};
 use super::report::{Check, Refused};
@@ -176,6 +179,7 @@ pub fn replay(
         since: (request.since_ms).map(|since| now.saturating_sub(since)),
         last: request.last,
         key: request.key.clone(),
+        generation: None,
     };
     let mode = request.rules.mode();
     let terms = run::Terms {
@@ -223,13 +227,9 @@ pub(in crate::rollout) fn candidate(
     loader: &Loader,
     participant: &str,
     data: &Path,
-    (path, change): (&Path, &SettingsChange),
+    given: (&Path, &SettingsChange),
 ) -> Result<Arc<dyn CompiledRules>, NotReplayed> {
-    let bytes = component::read(path).map_err(|error| super::loader::refused(&error, None))?;
-    let origin = path.display().to_string();
-    let build = loader.load_with(&bytes, &origin, |description| {
-        verify::given(settings, Some(data), change, &description.name)
-    })?;
+    let build = loaded(settings, loader, data, given)?;
     let name = &build.description().name;
     if *name != participant {
         let lack = Lack::Participant {
@@ -241,6 +241,20 @@ pub(in crate::rollout) fn candidate(
         return Err(Refused::new(Check::Compatibility, reasons, digest).into());
     }
     Ok(build)
+}
+
+/// A component, with changes of the settings that are active in the store.
+fn loaded(
+    settings: &RolloutSettings,
+    loader: &Loader,
+    data: &Path,
+    (path, change): (&Path, &SettingsChange),
+) -> Result<Arc<dyn CompiledRules>, NotVerified> {
+    let bytes = component::read(path).map_err(|error| super::loader::refused(&error, None))?;
+    let origin = path.display().to_string();
+    loader.load_with(&bytes, &origin, |description| {
+        verify::given(settings, Some(data), change, &description.name)
+    })
 }
 
 /// Rules in a report.

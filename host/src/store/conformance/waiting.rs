@@ -73,7 +73,10 @@ pub(crate) fn parked_records_are_read_with_what_they_wait_for(rig: Rig) {
     assert_eq!(*third, record(third.id, "other", "three", None));
     assert_eq!(page.len(), 2, "a dead letter is none of them");
     assert_eq!(reader.parked_after(of, 0, 1), Ok(page[..1].to_vec()));
-    assert_eq!(reader.parked_after(of, second.id, 9), Ok(page[1..].to_vec()));
+    assert_eq!(
+        reader.parked_after(of, second.id, 9),
+        Ok(page[1..].to_vec())
+    );
 }
 
 pub(crate) fn readers_of_a_topic_are_those_that_were_not_dropped(rig: Rig) {
@@ -95,7 +98,10 @@ pub(crate) fn readers_of_a_topic_are_those_that_were_not_dropped(rig: Rig) {
     };
     let both = [reader(consumer, 0, 3), reader(consumer, 1, 7)];
     let relay = reader(RELAY, 0, 2);
-    assert_eq!(readers(), [&both[..], std::slice::from_ref(&relay)].concat());
+    assert_eq!(
+        readers(),
+        [&both[..], std::slice::from_ref(&relay)].concat()
+    );
     rig.store.note_consumers("owner", &[], NOW).unwrap();
     assert_eq!(readers(), [relay]);
 }

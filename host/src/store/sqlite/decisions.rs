@@ -22,8 +22,9 @@ const PAGE: usize = 4 << 20;
 /// Rows before the place of a time that are looked at too: entries may have overtaken others.
 const OVERTAKEN: i64 = 1_000;
 
-/// Passes the rows of participant ?3 that are wanted: of key ?4, since ?5.
-const IS_WANTED: &str = "generation IN (SELECT id FROM generations WHERE participant = ?3)
+/// Passes the rows of participant ?3 that are wanted: of key ?4, since ?5, of generation ?6.
+const IS_WANTED: &str = "generation IN
+    (SELECT id FROM generations WHERE participant = ?3 AND (?6 IS NULL OR digest = ?6))
     AND (?4 IS NULL OR key = ?4) AND (?5 IS NULL OR time >= ?5)";
 
 /// The part of the journal that has all wanted decisions.
@@ -66,7 +67,14 @@ fn any(
         let end = last.min(first.saturating_add(LOOKED_AT - 1));
         let found = statement
             .query_row(
-                params![first, end, wanted.participant, wanted.key, since(wanted)],
+                params![
+                    first,
+                    end,
+                    wanted.participant,
+                    wanted.key,
+                    since(wanted),
+                    wanted.generation
+                ],
                 |row| row.get(0),
             )
             .optional()?;
@@ -97,7 +105,8 @@ fn nth_from_the_end(
             last,
             wanted.participant,
             wanted.key,
-            since(wanted)
+            since(wanted),
+            wanted.generation
         ])?;
         while left > 0
             && let Some(row) = rows.next()?
@@ -133,7 +142,8 @@ pub(super) fn page(
         end,
         wanted.participant,
         wanted.key,
-        since(wanted)
+        since(wanted),
+        wanted.generation
     ])?;
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
@@ -153,6 +163,7 @@ pub(super) fn page(
         let seq = row.get(0)?;
         page.rows.push(JournalRow {
             seq,
+            digest: digest.clone(),
             key,
             revision: row.get::<_, i64>(3)? as u64,
             fuel: row.get::<_, i64>(4)? as u64,
