@@ -4,6 +4,7 @@
 //! control a terminal, or reverse the reading direction of the rest. All code that shows such a
 //! text passes it through here; what is stored and published stays as it came.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 pub use saga_contract::printable::{escaped, is_escaped, write_escaped};
@@ -38,6 +39,15 @@ pub fn json(text: String) -> String {
     shown
 }
 
+/// The beginning of a text: at most so many characters, with `…` if more follow.
+#[must_use]
+pub fn cut(text: &str, characters: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// Text for people, line by line. Each line is escaped as a whole, so that no value in it can end
 /// it.
 #[derive(Debug, Default)]
@@ -70,13 +80,18 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use super::*;
 
     /// A newline, ESC, BEL, DEL, C1 (CSI), a line separator, bidi, a zero-width space, a tag.
     const STEERS: &str =
         "a\nb\r\u{1b}[2J\u{7}\u{7f}\u{9b}2J\u{2028}\u{202e}\u{2066}\u{200b}\u{e0041}z";
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        for (text, expected) in [("", ""), ("äöü", "äöü"), ("äöüß", "äöü…")] {
+            assert_eq!(cut(text, 3), expected);
+        }
+    }
 
     #[test]
     fn control_characters_are_escaped_on_one_line() {

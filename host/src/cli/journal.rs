@@ -9,6 +9,7 @@ use super::operate::DATA;
 use super::options::participant;
 use super::replay::{milliseconds, not_replayed};
 use super::{complain, exit};
+use crate::logging;
 use crate::rollout::cases::{Export, export};
 
 /// What the command does, with examples.
@@ -17,7 +18,8 @@ Each line has a decision: the state before it, the message and the outcome. In a
 again. --redact replaces strings in states, bodies, events, timers, replies and claims; equal strings have equal markers.
 Keys, headers, path parameters, the caller's name and the words of refusals stay as they are.
 
-Nothing is changed, and a host may run on the data directory.
+Nothing is changed, and a host may run on the data directory. Decisions that can't be read are left out; it ends with 1
+then.
 
 Examples:
   saga journal export order --key 17 > tests/cases/late.jsonl
@@ -69,6 +71,7 @@ impl From<JournalCommand> for Export {
 
 /// Writes the decisions to standard output and returns the exit code.
 pub(super) fn write(request: &Export) -> u8 {
+    logging::die_on_panic(exit::INTERNAL);
     let mut out = BufWriter::new(std::io::stdout().lock());
     let exported = export(request, &mut out).and_then(|exported| {
         let flushed = out.flush();
@@ -93,8 +96,9 @@ pub(super) fn write(request: &Export) -> u8 {
             "--redact {pointer}: none of the decisions has a value there, so nothing was redacted; look for a misspelling"
         ));
     }
-    match exported.not_found.is_empty() {
-        true => exit::DONE,
-        false => exit::USAGE,
+    match (exported.not_found.is_empty(), exported.left_out) {
+        (false, _) => exit::USAGE,
+        (true, 0) => exit::DONE,
+        (true, _) => exit::FOUND,
     }
 }

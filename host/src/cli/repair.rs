@@ -9,6 +9,7 @@ use super::arguments::{RuleSettingsArguments, load};
 use super::operate::DATA;
 use super::options::participant;
 use super::replay::not_replayed;
+use super::replay_text::shown;
 use super::reply::CommandFailure;
 use super::verify::print;
 use super::{exit, say};
@@ -76,7 +77,7 @@ pub(super) fn list(operation: &RepairOperation) -> u8 {
         Ok(list) => list,
         Err(error) => return not_replayed(error, operation.json),
     };
-    let code = match list.is_empty() {
+    let code = match list.is_unchanged() {
         true => exit::DONE,
         false => exit::FOUND,
     };
@@ -92,13 +93,14 @@ fn text(list: &RepairList) -> String {
     let keys: BTreeSet<_> = list.affected.iter().map(|one| &one.key).collect();
     let affected = list.affected.len() as u64 + list.not_listed;
     text.add(format_args!(
-        "{}: {affected} of {} decisions of {} ({}) are made otherwise by {} ({}), on {} aggregates",
+        "{}: {affected} of {} decisions of {} ({}) are made otherwise by {} ({}), on {}{} aggregates",
         list.participant,
         list.decisions,
         list.version,
         short(&list.generation),
         list.rules.version,
         short(&list.rules.digest),
+        if list.not_listed > 0 { "at least " } else { "" },
         keys.len()
     ));
     if let Some(first) = &list.first_not_compared {
@@ -129,12 +131,18 @@ fn affected_text(text: &mut Lines, one: &Affected) {
         one.message,
         one.correlation
     ));
-    text.add(format_args!("  recorded:  {}", one.recorded));
+    text.add(format_args!(
+        "  recorded:  {}",
+        shown(&one.recorded.to_string())
+    ));
     match (&one.corrected, &one.not_decided) {
-        (Some(corrected), _) => text.add(format_args!("  corrected: {corrected}")),
+        (Some(corrected), _) => text.add(format_args!(
+            "  corrected: {}",
+            shown(&corrected.to_string())
+        )),
         (None, why) => text.add(format_args!(
             "  the fixed rules don't decide: {}",
-            why.as_deref().unwrap_or_default()
+            shown(why.as_deref().unwrap_or_default())
         )),
     }
 }

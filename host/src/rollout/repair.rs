@@ -1,6 +1,7 @@
 //! Repair: which decisions of one generation the fixed rules decide otherwise. A list: nothing is
 //! changed or emitted.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -9,6 +10,7 @@ use serde_json::Value;
 use super::replay::decide::{Changed, Verdict, decide};
 use super::replay::report::RulesUnderReplay;
 use super::replay::{NotReplayed, candidate, described, participant};
+use crate::base::clock::now_ms;
 use crate::rollout::cases::form;
 use crate::rollout::loader::{CheckRoutes, Loader};
 use crate::rollout::probe::compare::parsed;
@@ -18,13 +20,11 @@ use crate::rollout::rollback_target::by_digest;
 use crate::rollout::rule_settings::SettingsChange;
 use crate::rollout::settings::RolloutSettings;
 use crate::rollout::verify;
-use crate::store::{DecisionRange, JournalRow};
+use crate::store::{DecisionRange, JournalRow, decisions};
 
-/// Most decisions of a page; its bytes are bounded by the store.
-const PAGE: usize = 500;
-
-/// Most decisions in a list; more are counted.
+/// Most decisions in a list, and most bytes of their JSON; more are counted (invariant 9).
 const LISTED: usize = 10_000;
+const ROOM: usize = 32 << 20;
 
 /// Most differing places of a decision.
 const PLACES: usize = 20;
@@ -57,7 +57,7 @@ pub struct RepairList {
     pub rules: RulesUnderReplay,
     /// Recorded decisions of that generation.
     pub decisions: u64,
-    /// Those that were not made again, because they can't be read or the fixed rules don't take them.
+    /// Those that were not made again, because they can't be read.
     pub not_compared: u64,
     /// The reason for the first of them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,7 +131,7 @@ pub fn repair(
         data,
         (&request.with, &request.settings),
     )?;
-    let mut list = RepairList {
+    let list = RepairList {
         participant: request.participant.clone(),
         generation: generation.digest.clone(),
         version: generation.version.clone(),
@@ -144,39 +144,43 @@ pub fn repair(
     };
     let wanted = DecisionRange {
         participant: row,
+        generation: Some(list.generation.clone()),
         ..DecisionRange::default()
     };
-    let Some(mut span) = reading.decisions_span(&wanted).map_err(unread)? else {
-        return Ok(list);
+    let mut trial = TrialRun::new(&*build, &settings.turn, now_ms()).map_err(|fault| {
+        NotReplayed::NoInstance(format!("an instance can't be created: {fault}"))
+    })?;
+    let mut listing = Listing { list, room: ROOM };
+    let look_at = |row| -> ControlFlow<()> {
+        listing.look_at(&mut trial, &row);
+        ControlFlow::Continue(())
     };
-    let mut trial =
-        TrialRun::new(&*build, &settings.turn, crate::base::clock::now_ms()).map_err(|fault| {
-            NotReplayed::NoInstance(format!("an instance can't be created: {fault}"))
-        })?;
-    while span.numbers() > 0 {
-        let page = reading.decisions(&wanted, span, PAGE).map_err(unread)?;
-        span.after = page.read;
-        for row in &page.rows {
-            list.look_at(&mut trial, row);
-        }
-    }
-    Ok(list)
+    let _ = decisions::each(&*reading, &wanted, look_at).map_err(unread)?;
+    Ok(listing.list)
 }
 
 impl RepairList {
-    /// True if the fixed rules make every decision that could be compared as it was recorded.
+    /// True if the fixed rules make every decision as it was recorded.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.affected.is_empty()
+    pub fn is_unchanged(&self) -> bool {
+        self.affected.is_empty() && self.not_listed == 0 && self.not_compared == 0
     }
+}
 
+/// A list while it is made.
+struct Listing {
+    list: RepairList,
+    /// Bytes that may follow.
+    room: usize,
+}
+
+impl Listing {
     fn look_at(&mut self, trial: &mut TrialRun<'_>, row: &JournalRow) {
+        self.list.decisions += 1;
         let recorded = match &row.recorded {
-            Ok(recorded) if recorded.digest == self.generation => recorded,
-            Ok(_) => return,
+            Ok(recorded) => recorded,
             Err(why) => return self.skip(row, why),
         };
-        self.decisions += 1;
         let (decided, corrected, parts) = match decide(trial, recorded, None, false).verdict {
             Verdict::Unchanged(_) => return,
             Verdict::NoBaseline(_, why) => return self.skip(row, &why),
@@ -190,20 +194,19 @@ impl RepairList {
                 } = *changed;
                 let answer = match answer {
                     TrialAnswer::Decided(outcome) => Ok(outcome),
-                    TrialAnswer::Malformed(why) => Err(format!("malformed: {why}")),
-                    TrialAnswer::RetryLater(why) => Err(format!("retry later: {why}")),
+                    answer => Err(answer.in_words()),
                 };
                 (recorded, answer, parts)
             }
         };
-        if self.affected.len() >= LISTED {
-            self.not_listed += 1;
+        if self.list.not_listed > 0 {
+            self.list.not_listed += 1;
             return;
         }
         let told = |outcome| form::outcome(outcome).unwrap_or_else(Value::from);
         let message = &recorded.message;
         let parts = parts.into_iter().take(PLACES).map(DifferingPart::from);
-        self.affected.push(Affected {
+        self.add(Affected {
             key: row.key.clone(),
             seq: row.seq,
             revision: row.revision,
@@ -221,9 +224,74 @@ impl RepairList {
         });
     }
 
+    /// Lists a decision; from the first one on for which there is no room, they are only counted.
+    fn add(&mut self, one: Affected) {
+        let bytes = serde_json::to_vec(&one).map_or(usize::MAX, |json| json.len());
+        match self.room.checked_sub(bytes) {
+            Some(room) if self.list.not_listed == 0 && self.list.affected.len() < LISTED => {
+                self.room = room;
+                self.list.affected.push(one);
+            }
+            _ => self.list.not_listed += 1,
+        }
+    }
+
     fn skip(&mut self, row: &JournalRow, why: &str) {
-        self.not_compared += 1;
-        self.first_not_compared
+        self.list.not_compared += 1;
+        self.list
+            .first_not_compared
             .get_or_insert_with(|| format!("decision {} on {}: {why}", row.seq, row.key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn affected(seq: i64, bytes: usize) -> Affected {
+        Affected {
+            key: "k".into(),
+            seq,
+            revision: 0,
+            time: 0,
+            origin: "command".into(),
+            name: "place".into(),
+            message: "m".into(),
+            correlation: "c".into(),
+            state: None,
+            body: "b".repeat(bytes).into(),
+            recorded: Value::Null,
+            corrected: None,
+            not_decided: None,
+            parts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_list_has_a_bound_in_bytes_and_has_the_first_decisions() {
+        let list = RepairList {
+            participant: "order".into(),
+            generation: "d".into(),
+            version: "1.0.0".into(),
+            rules: RulesUnderReplay {
+                digest: "e".into(),
+                version: "1.0.1".into(),
+                state_version: 1,
+                settings: None,
+            },
+            decisions: 4,
+            not_compared: 0,
+            first_not_compared: None,
+            affected: Vec::new(),
+            not_listed: 0,
+        };
+        let mut listing = Listing { list, room: ROOM };
+        for (seq, bytes) in [(1, ROOM / 2), (2, ROOM / 4), (3, ROOM / 2), (4, 1)] {
+            listing.add(affected(seq, bytes));
+        }
+        let list = listing.list;
+        let listed: Vec<_> = list.affected.iter().map(|one| one.seq).collect();
+        assert_eq!((listed, list.not_listed), (vec![1, 2], 2));
+        assert!(!list.is_unchanged());
     }
 }

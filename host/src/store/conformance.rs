@@ -100,7 +100,7 @@ macro_rules! suite {
             samples_have_something_of_each_kind,
             lists_are_paged_in_the_order_of_length_and_key,
             decisions_are_read_from_the_journal_in_the_order_of_their_commits,
-            wanted_decisions_are_those_since_a_time_the_last_ones_and_those_of_a_key,
+            wanted_decisions_are_those_of_a_time_a_number_a_key_or_a_generation,
             timers_are_read_in_the_order_of_their_keys_and_names,
             parked_records_are_read_with_what_they_wait_for,
             readers_of_a_topic_are_those_that_were_not_dropped,

@@ -6,6 +6,7 @@
 //! that are recorded meanwhile lie behind the span; those that are deleted meanwhile are missing.
 //! [`each`] and [`each_page`] do that.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use super::read::{ReadStore, StoreResult};
@@ -89,6 +90,13 @@ pub trait ReadDecisions {
         span: JournalSpan,
         most: usize,
     ) -> StoreResult<DecisionPage>;
+
+    /// Digests of the generations that made the wanted decisions of a span.
+    fn deciding_generations(
+        &self,
+        wanted: &DecisionRange,
+        span: JournalSpan,
+    ) -> StoreResult<BTreeSet<String>>;
 }
 
 /// Passes the wanted decisions that are recorded by now, in the order of their commits, until `on`

@@ -15,18 +15,16 @@ mod redaction;
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use saga_contract::cases::{self, Generation, Header};
+use saga_contract::cases::{self, Case, Generation, Header};
 
 use self::redaction::Redaction;
 use super::replay::{self, NotReplayed};
 use super::verify;
 use crate::base::clock::now_ms;
-use crate::store::{DecisionRange, JournalRow, JournalSpan, ReadStore};
-
-/// Most decisions of a page; its bytes are bounded by the store.
-const PAGE: usize = 500;
+use crate::store::{DecisionRange, JournalRow, decisions};
 
 /// The decisions that are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,8 +63,7 @@ pub struct Exported {
 pub fn export(request: &Export, out: &mut dyn Write) -> Result<Exported, NotReplayed> {
     let data = &request.data;
     let unread = |error| NotReplayed::from(verify::unreadable(data, &error));
-    let mut redaction = Redaction::new(&request.redact)
-        .map_err(|reason| NotReplayed::Refusal(format!("--redact {reason}")))?;
+    let mut redaction = Redaction::new(&request.redact).map_err(NotReplayed::BadPointer)?;
     let reading = &*verify::open(data)?;
     let row = replay::participant(reading, &request.participant, data)?;
     let now = reading.trusted_now(now_ms()).map_err(unread)?;
@@ -78,19 +75,12 @@ pub fn export(request: &Export, out: &mut dyn Write) -> Result<Exported, NotRepl
         generation: None,
     };
     let span = reading.decisions_span(&wanted).map_err(unread)?;
-    let mut digests = BTreeSet::new();
-    let read = |each: &mut dyn FnMut(JournalRow) -> Result<(), NotReplayed>| match span {
-        Some(span) => read(reading, &wanted, span, data, each),
-        None => Ok(()),
+    let digests = match span {
+        Some(span) => reading
+            .deciding_generations(&wanted, span)
+            .map_err(unread)?,
+        None => BTreeSet::new(),
     };
-    read(&mut |row| {
-        if let Ok(recorded) = row.recorded
-            && !digests.contains(&recorded.digest)
-        {
-            digests.insert(recorded.digest);
-        }
-        Ok(())
-    })?;
     let generations = reading.generations(row).map_err(unread)?;
     let generations = generations.into_iter().map(|past| past.generation);
     let used = generations.filter(|one| digests.contains(&one.digest));
@@ -108,11 +98,13 @@ pub fn export(request: &Export, out: &mut dyn Write) -> Result<Exported, NotRepl
     };
     write(out, &header.line())?;
     let mut exported = Exported::default();
-    read(&mut |row| {
-        let case = match form::case(&row) {
-            Ok(case) if header.names(&case) => case,
-            // It was recorded when the generations were read already.
-            Ok(_) => return Ok(()),
+    let mut write_row = |row: JournalRow| {
+        let named = |case: Case| match header.names(&case) {
+            true => Ok(case),
+            false => Err("the store does not know its rules any more".to_owned()),
+        };
+        let case = match form::case(&row).and_then(named) {
+            Ok(case) => case,
             Err(why) => {
                 exported.left_out += 1;
                 exported
@@ -126,31 +118,23 @@ pub fn export(request: &Export, out: &mut dyn Write) -> Result<Exported, NotRepl
         })?;
         exported.decisions += 1;
         write(out, &case.line())
-    })?;
+    };
+    let on = |row| match write_row(row) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    };
+    if let Some(span) = span
+        && let ControlFlow::Break(error) =
+            decisions::each_of_span(reading, &wanted, span, on).map_err(unread)?
+    {
+        return Err(error);
+    }
     write(out, &cases::last_line(exported.decisions))?;
     out.flush().map_err(|error| unwritten(&error))?;
     if exported.decisions > 0 {
         exported.not_found = redaction.not_found();
     }
     Ok(exported)
-}
-
-/// Reads all decisions of a span.
-fn read(
-    reading: &dyn ReadStore,
-    wanted: &DecisionRange,
-    mut span: JournalSpan,
-    data: &std::path::Path,
-    each: &mut dyn FnMut(JournalRow) -> Result<(), NotReplayed>,
-) -> Result<(), NotReplayed> {
-    while span.numbers() > 0 {
-        let page = reading
-            .decisions(wanted, span, PAGE)
-            .map_err(|error| NotReplayed::from(verify::unreadable(data, &error)))?;
-        span.after = page.read;
-        page.rows.into_iter().try_for_each(&mut *each)?;
-    }
-    Ok(())
 }
 
 fn write(out: &mut dyn Write, line: &str) -> Result<(), NotReplayed> {

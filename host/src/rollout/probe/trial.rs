@@ -361,6 +361,15 @@ impl<'b> TrialRun<'b> {
 }
 
 impl TrialAnswer {
+    /// The decision as JSON, or the reason why there is none.
+    pub(in crate::rollout) fn in_words(&self) -> String {
+        match self {
+            Self::Decided(outcome) => serde_json::to_string(outcome).unwrap_or_default(),
+            Self::Malformed(why) => format!("malformed: {why}"),
+            Self::RetryLater(why) => format!("retry later: {why}"),
+        }
+    }
+
     /// Turns `Malformed` into a failure for a message without a client, which would be given up.
     ///
     /// # Errors

@@ -99,7 +99,7 @@ pub(crate) fn decisions_are_read_from_the_journal_in_the_order_of_their_commits(
     assert_eq!(page.rows.len(), 1);
 }
 
-pub(crate) fn wanted_decisions_are_those_since_a_time_the_last_ones_and_those_of_a_key(rig: Rig) {
+pub(crate) fn wanted_decisions_are_those_of_a_time_a_number_a_key_or_a_generation(rig: Rig) {
     rig.decide(1..21, |number| if number % 4 == 0 { "b" } else { "a" });
     let since = |after| DecisionRange {
         since: Some(NOW + after),
@@ -123,6 +123,39 @@ pub(crate) fn wanted_decisions_are_those_since_a_time_the_last_ones_and_those_of
     assert_eq!(rig.times(&of_key("b", last(2))), [16, 20]);
     assert_eq!(rig.times(&of_key("b", since(9))), [12, 16, 20]);
     assert!(rig.times(&of_key("c", rig.range())).is_empty());
+    // Two of another generation.
+    let of_b = rig
+        .store
+        .register_generation(rig.participant, generation("b", 1));
+    let of_b = of_b.unwrap();
+    for ticket in 21..23 {
+        let entry = JournalEntry {
+            time: NOW + ticket,
+            ..journal("b", ticket)
+        };
+        let mut turn = rig.turn(ticket, "b");
+        turn.entry.generation = of_b;
+        rig.commit(turn.write(Write::Journal(entry))).unwrap();
+    }
+    let of = |digest: &str, wanted| DecisionRange {
+        generation: Some(digest.to_owned()),
+        ..wanted
+    };
+    assert_eq!(rig.times(&of("b", rig.range())), [21, 22]);
+    assert_eq!(rig.times(&of("a", last(2))), [19, 20]);
+    assert_eq!(rig.times(&of("a", of_key("b", since(19)))), [20]);
+    assert!(rig.times(&of("c", rig.range())).is_empty());
+    let read = rig.read_decisions(&rig.range(), 100);
+    let digests = read.iter().map(|row| &*row.digest);
+    assert!(digests.eq(std::iter::repeat_n("a", 20).chain(["b", "b"])));
+    let deciding = |wanted: &DecisionRange| {
+        let reader = rig.reader();
+        let span = reader.decisions_span(wanted).unwrap().unwrap();
+        reader.deciding_generations(wanted, span).unwrap()
+    };
+    assert!(deciding(&rig.range()).iter().eq(["a", "b"]));
+    assert!(deciding(&last(2)).iter().eq(["b"]));
+    assert!(deciding(&of_key("a", rig.range())).iter().eq(["a"]));
     let all = DecisionRange {
         last: Some(1),
         ..of_key("a", since(5))

@@ -3,7 +3,7 @@
 //! The journal has no index by generation or key. A statement looks at a bounded number of rows, of
 //! which only the first columns are read where they are not wanted.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use saga_core::journal;
@@ -182,6 +182,36 @@ pub(super) fn page(
         }
     }
     Ok(page)
+}
+
+/// Digests of the generations that made the wanted decisions of a span.
+pub(super) fn generations_in(
+    sql: &Connection,
+    wanted: &DecisionRange,
+    span: JournalSpan,
+) -> rusqlite::Result<BTreeSet<String>> {
+    let mut statement = sql.prepare_cached(&format!(
+        "SELECT DISTINCT digest FROM generations WHERE id IN
+         (SELECT generation FROM journal WHERE seq > ?1 AND seq <= ?2 AND {IS_WANTED})"
+    ))?;
+    let mut digests = BTreeSet::new();
+    let mut after = span.after;
+    while after < span.up_to {
+        let end = (span.up_to).min(after.saturating_add(LOOKED_AT));
+        let terms = params![
+            after,
+            end,
+            wanted.participant,
+            wanted.key,
+            since(wanted),
+            wanted.generation
+        ];
+        for digest in statement.query_map(terms, |row| row.get(0))? {
+            digests.insert(digest?);
+        }
+        after = end;
+    }
+    Ok(digests)
 }
 
 /// The generations of a participant: digest and version of the state shape, by row.

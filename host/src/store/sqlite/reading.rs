@@ -1,7 +1,7 @@
 //! The queries of [`ReadStore`], each run on a connection.
 
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -347,6 +347,14 @@ impl<C: Borrow<Connection>> ReadDecisions for SqliteReader<C> {
         most: usize,
     ) -> StoreResult<DecisionPage> {
         self.ask(|sql| decisions::page(sql, wanted, span, most))
+    }
+
+    fn deciding_generations(
+        &self,
+        wanted: &DecisionRange,
+        span: JournalSpan,
+    ) -> StoreResult<BTreeSet<String>> {
+        self.ask(|sql| decisions::generations_in(sql, wanted, span))
     }
 }
 
