@@ -13,7 +13,7 @@ macro_rules! exit_codes {
 exit_codes! {
     /// ended as asked
     DONE = 0;
-    /// found something: `saga replay`, `saga repair` decisions that would change or can't be made, `saga stuck` sagas that wait
+    /// `saga replay` or `saga repair` found decisions that would change, fail or can't be compared; `saga journal export` left decisions out; `saga stuck` found sagas that wait
     FOUND = 1;
     /// bad settings, a bad command line, an unknown participant or generation
     USAGE = 64;

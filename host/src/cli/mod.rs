@@ -24,7 +24,7 @@
 //! - [`seek`]: sets the offset at which a stopped host resumes a partition; [`stopped`]: rollback
 //!   of a stopped host
 //! - [`verify`]: checks a component offline; [`probe_report`]: the report of its probe
-//! - [`replay`]: makes recorded decisions again; [`replay_text`], [`replay_page`]: its report as text and as a page
+//! - [`replay`]: makes recorded decisions again; [`replay_text`], [`replay_page`]: its report as text and as a page; [`report_file`]: its file
 //! - [`journal`]: writes recorded decisions as a file; [`repair`]: lists those that fixed rules make otherwise
 //! - [`explain`]: `saga explain` and `saga stuck`; [`explain_text`]: their text
 //! - [`backup`]: copies a data directory
@@ -52,6 +52,7 @@ mod replay;
 mod replay_page;
 mod replay_text;
 mod reply;
+mod report_file;
 mod rounds;
 mod run;
 mod seek;

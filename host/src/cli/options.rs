@@ -201,10 +201,11 @@ Examples:
 Each recorded decision is made again by the candidate, on the state that it was made on; with --counterfactual, on the
 state to which the candidate's own decisions on that aggregate led since the first one that is replayed. Effects on other
 aggregates and participants are not followed: all messages are the recorded ones. With --self, each decision is made
-again by the rules that made it, which must give the same: others are no function of their input.
+again by the rules that made it: if it gives another outcome, the rules are not a function of their input.
 
-Nothing is changed, and a host may run on the data directory. It ends with 0 if no decision changed, with 1 if one did
-or the candidate fails on one, and with 65 if the candidate is refused, or with --self a decision is not the same.
+Nothing is changed, and a host may run on the data directory. It ends with 0 if no decision changed; with 1 if one did,
+the candidate fails on one, none could be made again, or with --self not all; and with 65 if the candidate is refused,
+or with --self a decision is not the same.
 
 Examples:
   saga replay order --candidate order.wasm --data /var/lib/saga-order
@@ -224,7 +225,8 @@ Examples:
 Each recorded decision of the generation is made again by the fixed rules, on the state that it was made on. Those that
 differ are listed with the recorded and the corrected outcome, in the order of their commits. Later decisions on the
 aggregate were made on the recorded outcome, so look at the aggregate before you correct it. Nothing is changed or
-published, and a host may run on the data directory. It ends with 0 if there are none, and with 1 if there are some.
+published, and a host may run on the data directory. It ends with 0 if there are none and all could be compared, and
+otherwise with 1.
 
 Examples:
   saga repair order --generation 3f9c21 --with fixed.wasm

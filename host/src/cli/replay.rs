@@ -1,6 +1,5 @@
 //! `saga replay`: makes recorded decisions again, and prints which would be others.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use super::arguments::{RuleSettingsArguments, load};
 use super::operate::DATA;
 use super::options::participant;
 use super::reply::CommandFailure;
+use super::report_file::ReportFile;
 use super::terminal::ProgressLine;
 use super::verify::{print, refuse};
 use super::{complain, exit, replay_page, replay_text, say};
@@ -99,17 +99,33 @@ impl ReplayArguments {
 
 /// Replays, prints the report and returns the exit code.
 pub(super) fn replay(operation: &ReplayOperation) -> u8 {
+    let file = match operation
+        .report
+        .as_deref()
+        .map(ReportFile::open)
+        .transpose()
+    {
+        Ok(file) => file,
+        Err(why) => {
+            complain(&format!("the report can't be written: {why}"));
+            return exit::STORE;
+        }
+    };
     let report = match replayed(operation) {
         Ok(report) => report,
-        Err(error) => return not_replayed(error, operation.json),
+        Err(error) => {
+            file.map(ReportFile::abandon);
+            return not_replayed(error, operation.json);
+        }
     };
-    if let Some(path) = &operation.report
-        && let Err(error) = fs::write(path, replay_page::page(&report))
-    {
-        complain(&format!("{}: {error}", path.display()));
-        return exit::STORE;
-    }
-    let code = code(&report);
+    let written = file.map(|file| file.write(&replay_page::page(&report)));
+    let code = match written.transpose() {
+        Ok(_) => code(&report),
+        Err(why) => {
+            complain(&format!("the report can't be written: {why}"));
+            exit::STORE
+        }
+    };
     if operation.json {
         return print(&report, code);
     }
@@ -141,23 +157,30 @@ fn replayed(operation: &ReplayOperation) -> Result<ReplayReport, NotReplayed> {
 fn code(report: &ReplayReport) -> u8 {
     match report.mode {
         _ if report.is_unchanged() => exit::DONE,
-        ReplayMode::OwnRules => exit::COMPONENT,
-        ReplayMode::Recorded | ReplayMode::Counterfactual => exit::FOUND,
+        ReplayMode::OwnRules if report.has_changes() => exit::COMPONENT,
+        _ => exit::FOUND,
     }
 }
 
 pub(super) fn not_replayed(error: NotReplayed, json: bool) -> u8 {
+    let mut said = error.to_string();
     let code = match &error {
         NotReplayed::Refused(refused) => {
             return refuse(NotVerified::Refused(refused.clone()), json);
         }
         NotReplayed::Failed(_) => exit::STORE,
-        NotReplayed::UnknownParticipant(_) | NotReplayed::Refusal(_) | NotReplayed::TooMuch(_) => {
+        NotReplayed::UnknownParticipant(_) | NotReplayed::Refusal(_) => exit::USAGE,
+        NotReplayed::BadPointer(_) => {
+            said.insert_str(0, "--redact ");
+            exit::USAGE
+        }
+        NotReplayed::TooMuch(_) => {
+            said.push_str("; replay less, with --since, --last or --key");
             exit::USAGE
         }
         NotReplayed::NoInstance(_) => exit::INTERNAL,
     };
-    complain(&error.to_string());
+    complain(&said);
     code
 }
 

@@ -80,19 +80,18 @@ pub(super) fn page(report: &ReplayReport) -> String {
 }
 
 fn figures(page: &mut String, report: &ReplayReport) {
-    let none: u64 = report.no_baseline.iter().map(|one| one.count).sum();
     page.push_str("<div class=\"counts\">");
     for (name, number) in [
         ("replayed", report.replayed),
         ("unchanged", report.unchanged),
         ("changed", report.changed),
         ("faults", report.faults),
-        ("no baseline", none),
+        ("no baseline", report.not_replayed()),
     ] {
         let _ = write!(page, "<div><b>{number}</b>{name}</div>");
     }
     page.push_str("</div>\n");
-    if report.mode == ReplayMode::OwnRules && !report.is_unchanged() {
+    if report.mode == ReplayMode::OwnRules && report.has_changes() {
         page.push_str("<p>The rules are not a function of their input.</p>\n");
     }
     if let Some(fuel) = fuel(report.fuel) {
@@ -102,19 +101,21 @@ fn figures(page: &mut String, report: &ReplayReport) {
 
 fn changes(page: &mut String, report: &ReplayReport) {
     page.push_str("<h2>What changes</h2>\n");
-    if report.is_unchanged() {
-        page.push_str("<p>Every decision is the same.</p>\n");
+    if !report.has_changes() {
+        let said = match (report.replayed, report.not_replayed()) {
+            (0, _) => "No decision was made again.",
+            (_, 0) => "Every decision is the same.",
+            _ => "Every decision that was made again is the same.",
+        };
+        let _ = writeln!(page, "<p>{said}</p>");
     }
     let changes = (report.changes.iter()).map(|group| (change(group), &group.examples));
     let faults = (report.fault_groups.iter()).map(|group| (fault(group), &group.examples));
-    for (what, examples) in changes.chain(faults) {
-        // The count stands at the end of the line.
-        let (what, count) = what.rsplit_once(": ").unwrap_or((&what, ""));
+    for ((what, count), examples) in changes.chain(faults) {
         let _ = writeln!(
             page,
-            "<details open><summary><b>{}</b><code>{}</code></summary>",
-            html(count),
-            html(what)
+            "<details open><summary><b>{count}</b><code>{}</code></summary>",
+            html(&what)
         );
         examples.iter().for_each(|one| example(page, one));
         page.push_str("</details>\n");

@@ -2,9 +2,11 @@
 //!
 //! Pure: values in, text out. Values are cut to fit a terminal; `--json` has more.
 
+use std::borrow::Cow;
+
 use crate::base::clock::rfc3339_seconds;
 use crate::base::generation::short;
-use crate::base::printable::Lines;
+use crate::base::printable::{Lines, cut};
 use crate::rollout::replay::report::{
     ChangeGroup, Example, FaultGroup, FuelCounts, ReplayMode, ReplayReport,
 };
@@ -39,7 +41,8 @@ pub(super) fn text(report: &ReplayReport) -> String {
     }
     for group in report.changes.iter().take(GROUPS) {
         text.space();
-        text.add(format_args!("{}", change(group)));
+        let (what, count) = change(group);
+        text.add(format_args!("{what}: {count}"));
         examples(&mut text, &group.examples);
     }
     let more = report.changes.len().saturating_sub(GROUPS);
@@ -51,7 +54,8 @@ pub(super) fn text(report: &ReplayReport) -> String {
     }
     for group in &report.fault_groups {
         text.space();
-        text.add(format_args!("{}", fault(group)));
+        let (what, count) = fault(group);
+        text.add(format_args!("{what}: {count}"));
         examples(&mut text, &group.examples);
     }
     text.text()
@@ -92,16 +96,21 @@ pub(super) fn mode(report: &ReplayReport) -> String {
 
 /// The counts of the decisions.
 fn counts(report: &ReplayReport) -> String {
-    let none: u64 = report.no_baseline.iter().map(|one| one.count).sum();
     let said = match report.mode {
-        ReplayMode::OwnRules if !report.is_unchanged() => {
+        ReplayMode::OwnRules if report.has_changes() => {
             "; the rules are not a function of their input"
+        }
+        _ if report.replayed == 0 && !report.no_baseline.is_empty() => {
+            "; no decision was made again"
         }
         _ => "",
     };
     format!(
-        "unchanged {}, changed {}, faults {}, no baseline {none}{said}",
-        report.unchanged, report.changed, report.faults
+        "unchanged {}, changed {}, faults {}, no baseline {}{said}",
+        report.unchanged,
+        report.changed,
+        report.faults,
+        report.not_replayed()
     )
 }
 
@@ -115,20 +124,21 @@ pub(super) fn fuel(fuel: FuelCounts) -> Option<String> {
 }
 
 /// What changed, and how often.
-pub(super) fn change(group: &ChangeGroup) -> String {
+pub(super) fn change(group: &ChangeGroup) -> (String, u64) {
     let place = match group.pointer.as_str() {
         "" => group.what.clone(),
         pointer => format!("{} {pointer}", group.what),
     };
-    match (&group.from, &group.to) {
-        (Some(from), Some(to)) => format!("{place}: {from} -> {to}: {}", group.count),
-        _ => format!("{place}: {} (many values)", group.count),
-    }
+    let what = match (&group.from, &group.to) {
+        (Some(from), Some(to)) => format!("{place}: {from} -> {to}"),
+        _ => format!("{place}: many values"),
+    };
+    (what, group.count)
 }
 
 /// The kind of a fault, and how often.
-pub(super) fn fault(group: &FaultGroup) -> String {
-    format!("fault `{}`: {}", group.kind, group.count)
+pub(super) fn fault(group: &FaultGroup) -> (String, u64) {
+    (format!("fault `{}`", group.kind), group.count)
 }
 
 /// The message of an example.
@@ -169,10 +179,7 @@ fn examples(text: &mut Lines, examples: &[Example]) {
     }
 }
 
-/// A text, cut to a few characters.
-fn shown(text: &str) -> String {
-    match text.char_indices().nth(TEXT) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
+/// A text, cut to the width of a line or two.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    cut(text, TEXT)
 }

@@ -20,7 +20,6 @@ use super::verify;
 use crate::base::clock::now_ms;
 use crate::base::generation::{CompiledRules, Generation};
 use crate::plugin::compile;
-
 use crate::store::{NewGeneration, StoreFault};
 use crate::transport::Source;
 use crate::turn::{Active, Successor};

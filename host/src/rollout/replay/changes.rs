@@ -1,8 +1,9 @@
 //! Changes of decisions, grouped by what changed, in words of a reviewer.
 //!
 //! A place whose decisions went from few values to few others has a group for each of these
-//! transitions; any other place has one group. All of it is bounded (invariant 9), and the same
-//! however the decisions were shared out among threads.
+//! transitions; any other place has one group. All of it is bounded (invariant 9): the first places
+//! in their order are kept. The groups are the same however the decisions were shared out among
+//! threads.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::decide::Changed;
 use super::report::{ChangeGroup, Example};
+use crate::base::printable::cut;
 use crate::rollout::probe::compare::{Part, Subject};
 use crate::rollout::probe::trial::TrialAnswer;
 
@@ -22,7 +24,7 @@ const EXAMPLES: usize = 3;
 /// Most transitions of a place that have groups of their own.
 const TRANSITIONS: usize = 12;
 
-/// Most places; the rest is counted together.
+/// Most places; decisions that changed at others too are counted together.
 const PLACES: usize = 200;
 
 /// Most bytes of a text of an example.
@@ -45,12 +47,20 @@ type Transition = (String, String);
 
 /// Changes by place.
 #[derive(Default)]
-pub(super) struct Changes(BTreeMap<Place, Changing>);
+pub(super) struct Changes {
+    /// The first places of all.
+    first: BTreeMap<Place, Changing>,
+    /// The decisions that changed at a place behind these.
+    others: Counted,
+}
 
 /// The changes at one place.
 #[derive(Default)]
 struct Changing {
     all: Counted,
+    /// Those of the decisions that changed at no place behind this one. If the place is not kept,
+    /// they belong to the others; the rest of its decisions belongs to them already.
+    last: Counted,
     /// More than [`TRANSITIONS`] are too many.
     transitions: BTreeMap<Transition, Counted>,
 }
@@ -109,6 +119,26 @@ impl Counted {
     }
 }
 
+impl Changing {
+    /// True if decisions of this transition are counted.
+    fn has_room(&self, transition: &Transition) -> bool {
+        self.transitions.len() <= TRANSITIONS || self.transitions.contains_key(transition)
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.all.merge(other.all);
+        self.last.merge(other.last);
+        for (transition, counted) in other.transitions {
+            if self.has_room(&transition) {
+                self.transitions
+                    .entry(transition)
+                    .or_default()
+                    .merge(counted);
+            }
+        }
+    }
+}
+
 impl Changes {
     /// Adds a decision that changed.
     pub(super) fn add(
@@ -119,37 +149,48 @@ impl Changes {
         example: impl Fn() -> Arc<Example>,
     ) {
         let mut made = None;
-        let places = places(message, changed);
-        let mut last: Option<&Place> = None;
-        for (place, transition) in &places {
-            let is_first = last.is_none_or(|last| last != place);
-            last = Some(place);
-            let is_known = self.0.contains_key(place) || self.0.len() < PLACES;
-            let place = if is_known { place.clone() } else { elsewhere() };
-            let changing = self.0.entry(place).or_default();
-            if is_first {
+        let changes = places(message, changed);
+        let mut places = changes.iter().peekable();
+        while let Some((place, transition)) = places.next() {
+            let next = places.peek().map(|(next, _)| next);
+            let Some(changing) = self.changing(place) else {
+                if next.is_none() {
+                    self.others.add(seq, &mut made, &example);
+                }
+                continue;
+            };
+            if next.is_none() {
+                changing.last.add(seq, &mut made, &example);
+            }
+            if next != Some(place) {
                 changing.all.add(seq, &mut made, &example);
             }
-            let is_room = changing.transitions.len() <= TRANSITIONS;
-            if is_room || changing.transitions.contains_key(transition) {
+            if changing.has_room(transition) {
                 let counted = changing.transitions.entry(transition.clone()).or_default();
                 counted.add(seq, &mut made, &example);
             }
         }
     }
 
+    /// What changed at a place; None if it lies behind those that are kept.
+    fn changing(&mut self, place: &Place) -> Option<&mut Changing> {
+        if !self.first.contains_key(place) {
+            self.first.insert(place.clone(), Changing::default());
+            if self.first.len() > PLACES
+                && let Some((_, changing)) = self.first.pop_last()
+            {
+                self.others.merge(changing.last);
+            }
+        }
+        self.first.get_mut(place)
+    }
+
     pub(super) fn merge(&mut self, other: Self) {
-        for (place, theirs) in other.0 {
-            let is_known = self.0.contains_key(&place) || self.0.len() < PLACES;
-            let place = if is_known { place } else { elsewhere() };
-            let ours = self.0.entry(place).or_default();
-            ours.all.merge(theirs.all);
-            for (transition, counted) in theirs.transitions {
-                let is_room = ours.transitions.len() <= TRANSITIONS;
-                if is_room || ours.transitions.contains_key(&transition) {
-                    let known = ours.transitions.entry(transition).or_default();
-                    known.merge(counted);
-                }
+        self.others.merge(other.others);
+        for (place, theirs) in other.first {
+            match self.changing(&place) {
+                Some(ours) => ours.merge(theirs),
+                None => self.others.merge(theirs.last),
             }
         }
     }
@@ -157,7 +198,7 @@ impl Changes {
     /// The groups: states, events, timers, replies; within each the most frequent first.
     pub(super) fn groups(self) -> Vec<ChangeGroup> {
         let mut groups = Vec::new();
-        for (place, changing) in self.0 {
+        for (place, changing) in self.first {
             let group = |counted: Counted, transition: Option<Transition>| {
                 let (from, to) = transition.unzip();
                 let group = ChangeGroup {
@@ -177,17 +218,19 @@ impl Changes {
                 groups.extend(transitions.map(|(one, counted)| group(counted, Some(one))));
             }
         }
+        if self.others.count > 0 {
+            let group = ChangeGroup {
+                what: "other places".into(),
+                pointer: String::new(),
+                from: None,
+                to: None,
+                count: self.others.count,
+                examples: self.others.examples.told(),
+            };
+            groups.push((u8::MAX, group));
+        }
         groups.sort_by_key(|(order, group)| (*order, std::cmp::Reverse(group.count)));
         groups.into_iter().map(|(_, group)| group).collect()
-    }
-}
-
-/// The place of what is counted together.
-fn elsewhere() -> Place {
-    Place {
-        order: 9,
-        what: "other places".into(),
-        pointer: String::new(),
     }
 }
 
@@ -328,18 +371,12 @@ fn shown(value: Option<&Value>) -> String {
         None => "nothing".into(),
         Some(Value::Object(_)) => "{…}".into(),
         Some(Value::Array(_)) => "[…]".into(),
-        Some(scalar) => {
-            let text = scalar.to_string();
-            match text.char_indices().nth(VALUE) {
-                Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-                None => text,
-            }
-        }
+        Some(scalar) => cut(&scalar.to_string(), VALUE).into_owned(),
     }
 }
 
 /// A text of an example, cut if it is long.
-pub(super) fn cut(mut text: String) -> String {
+pub(super) fn cut_text(mut text: String) -> String {
     if text.len() > TEXT {
         let end = (0..=TEXT).rev().find(|end| text.is_char_boundary(*end));
         text.truncate(end.unwrap_or(0));

@@ -14,6 +14,9 @@ use crate::rollout::probe::compare::{self, Part, Subject};
 use crate::rollout::probe::trial::{TrialAnswer, TrialRun};
 use crate::store::sample::Recorded;
 
+/// Kind of the fault that rules don't take a message.
+const NOT_TAKEN: &str = "not-taken";
+
 /// What came of a decision.
 pub(in crate::rollout) enum Verdict {
     /// The same, with this fuel.
@@ -22,7 +25,7 @@ pub(in crate::rollout) enum Verdict {
     Changed(Box<Changed>),
     /// The rules failed: the kind of fault, and its text.
     Fault(String, String),
-    /// There is nothing to compare: the reason in general, and in particular.
+    /// There is nothing to compare, whatever the rules do: the reason in general, and in particular.
     NoBaseline(String, String),
 }
 
@@ -63,8 +66,8 @@ pub(in crate::rollout) fn decide(
     let message = &recorded.message;
     let version = recorded.state_version;
     if !trial.reads(version) {
-        let reason = format!("these rules don't read states of version {version}");
-        return without_state(Verdict::NoBaseline(reason.clone(), reason));
+        let why = format!("these rules don't read states of version {version}");
+        return without_state(Verdict::Fault("migration".into(), why));
     }
     let is_current = version == trial.version();
     let shaped = match &recorded.state {
@@ -77,24 +80,26 @@ pub(in crate::rollout) fn decide(
         },
         state => state.as_deref().map(Cow::Borrowed),
     };
+    let decided = match in_shape(trial, recorded) {
+        Ok(decided) => decided,
+        Err(why) => {
+            let why = format!("the state that it left (version {version}) can't be read: {why}");
+            return without_state(Verdict::Fault("migration".into(), why));
+        }
+    };
     let state = own.unwrap_or(shaped.as_deref());
     let compared = match not_taken(trial, message) {
-        Some(reason) => Compared {
-            verdict: Verdict::NoBaseline(reason.clone(), reason),
-            left: None,
-            recorded: None,
-        },
+        Some(why) => Verdict::Fault(NOT_TAKEN.into(), why).into(),
         None => {
             let befores = Befores {
                 own: state,
                 recorded: shaped.as_deref(),
                 is_current,
             };
-            compared(trial, recorded, befores)
+            compared(trial, message, &decided, befores)
         }
     };
     let left = follows.then(|| {
-        let decided = compared.recorded.as_ref().unwrap_or(&recorded.outcome);
         let of_recorded = after(&decided.state, shaped.as_deref());
         let unchanged = StateChange::Unchanged;
         let change = match &compared.verdict {
@@ -125,8 +130,6 @@ struct Compared {
     verdict: Verdict,
     /// What the rules left, if that is not what was recorded.
     left: Option<StateChange>,
-    /// The recorded decision in the shape of the rules, if it was migrated.
-    recorded: Option<Outcome>,
 }
 
 impl From<Verdict> for Compared {
@@ -134,26 +137,45 @@ impl From<Verdict> for Compared {
         Self {
             verdict,
             left: None,
-            recorded: None,
         }
     }
 }
 
-fn compared(trial: &mut TrialRun<'_>, recorded: &Recorded, befores: Befores<'_>) -> Compared {
-    let message = &recorded.message;
+/// The recorded decision, with the state that it left in the shape of the rules.
+fn in_shape<'r>(
+    trial: &mut TrialRun<'_>,
+    recorded: &'r Recorded,
+) -> Result<Cow<'r, Outcome>, String> {
+    let version = recorded.state_version;
+    match &recorded.outcome.state {
+        StateChange::Put(state) if version != trial.version() => Ok(Cow::Owned(Outcome {
+            state: StateChange::Put(trial.shaped(version, state)?),
+            ..recorded.outcome.clone()
+        })),
+        _ => Ok(Cow::Borrowed(&recorded.outcome)),
+    }
+}
+
+/// Makes the decision and compares it with the recorded one, which has the shape of the rules.
+fn compared(
+    trial: &mut TrialRun<'_>,
+    message: &Message,
+    decided: &Outcome,
+    befores: Befores<'_>,
+) -> Compared {
     let (answer, fuel) = match trial.answered(befores.own, message) {
         Ok(Decision { answer, fuel }) => (answer, fuel),
         Err(fault) => return of_fault(&fault).into(),
     };
     let mut outcome = match answer {
         Ok(outcome) => outcome,
-        Err(disposition) => return not_decided(disposition, recorded).into(),
+        Err(disposition) => return not_decided(disposition, decided).into(),
     };
     if message.origin != Origin::Command {
         // Without a client, a reply is not recorded.
         outcome.reply = None;
     }
-    if befores.is_current && outcome == recorded.outcome {
+    if befores.is_current && outcome == *decided {
         return Verdict::Unchanged(fuel).into();
     }
     let outcome = match trial.settled(befores.own, message, outcome) {
@@ -162,30 +184,16 @@ fn compared(trial: &mut TrialRun<'_>, recorded: &Recorded, befores: Befores<'_>)
         Err(_) => match trial.decide(befores.own, message) {
             Ok(TrialAnswer::Decided(outcome)) => *outcome,
             Ok(TrialAnswer::Malformed(why)) => {
-                return not_decided(Disposition::Malformed(why), recorded).into();
+                return not_decided(Disposition::Malformed(why), decided).into();
             }
             Ok(TrialAnswer::RetryLater(why)) => {
-                return not_decided(Disposition::RetryLater(why), recorded).into();
+                return not_decided(Disposition::RetryLater(why), decided).into();
             }
             Err(failure) => return of_failure(failure).into(),
         },
     };
-    let mut decided = recorded.outcome.clone();
-    if !befores.is_current
-        && let StateChange::Put(state) = &decided.state
-    {
-        let version = recorded.state_version;
-        match trial.shaped(version, state) {
-            Ok(state) => decided.state = StateChange::Put(state),
-            Err(why) => {
-                let why =
-                    format!("the state that it left (version {version}) can't be read: {why}");
-                return Verdict::Fault("migration".into(), why).into();
-            }
-        }
-    }
     let left = outcome.state.clone();
-    let verdict = match differing(trial, &decided, outcome, befores) {
+    let verdict = match differing(trial, decided, outcome, befores) {
         Ok((parts, _)) if parts.is_empty() => Verdict::Unchanged(fuel),
         Ok((parts, outcome)) => Verdict::Changed(Box::new(Changed {
             parts,
@@ -197,7 +205,6 @@ fn compared(trial: &mut TrialRun<'_>, recorded: &Recorded, befores: Befores<'_>)
     };
     Compared {
         left: Some(left),
-        recorded: Some(decided),
         verdict,
     }
 }
@@ -274,15 +281,15 @@ fn not_taken(trial: &TrialRun<'_>, message: &Message) -> Option<String> {
     (!is_read).then(|| format!("these rules don't read version {version} of the {what}"))
 }
 
-fn not_decided(disposition: Disposition, recorded: &Recorded) -> Verdict {
+fn not_decided(disposition: Disposition, decided: &Outcome) -> Verdict {
     let answer = match disposition {
         Disposition::Malformed(why) => TrialAnswer::Malformed(why),
         Disposition::RetryLater(why) => TrialAnswer::RetryLater(why),
     };
     Verdict::Changed(Box::new(Changed {
-        parts: compare::differing(&recorded.outcome, &answer),
+        parts: compare::differing(decided, &answer),
         answer,
-        recorded: recorded.outcome.clone(),
+        recorded: decided.clone(),
         fuel: None,
     }))
 }

@@ -13,7 +13,7 @@
 //! - `diverged`: the states of a counterfactual run that are not the recorded ones
 //! - `given`: decisions that another part has read
 //! - `run`: the threads; one reads, the others call
-//! - `tally`: counts; `changes`: changes by what changed; [`report`]: the result, as values
+//! - `tally`: counts, `named`: by name; `changes`: changes by what changed; [`report`]: the result, as values
 //!
 //! Must not know: the command line, the form in which a report is shown.
 
@@ -22,6 +22,7 @@ mod changes;
 pub(in crate::rollout) mod decide;
 mod diverged;
 mod given;
+mod named;
 pub mod report;
 mod run;
 mod tally;
@@ -115,9 +116,12 @@ pub enum NotReplayed {
     /// What was asked for is not there, or not possible.
     #[error("{0}")]
     Refusal(String),
-    /// The states of a counterfactual run take too much memory.
+    /// A JSON pointer to what is redacted is none, for this reason.
     #[error("{0}")]
-    TooMuch(String),
+    BadPointer(String),
+    /// The states of a counterfactual run take more memory than this, in mebibytes.
+    #[error("the states that differ from the recorded ones take more than {0} MiB")]
+    TooMuch(usize),
     /// No instance of the rules can be made.
     #[error("{0}")]
     NoInstance(String),

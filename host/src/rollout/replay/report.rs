@@ -58,10 +58,24 @@ pub struct ReplayReport {
 }
 
 impl ReplayReport {
-    /// True if every decision that was made again is the same.
+    /// True if no decision changed and none is a fault, and those that could not be made again are
+    /// not all of them. Rules that decided must still be there, all of them.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
-        self.changed == 0 && self.faults == 0
+        let is_enough = self.replayed > 0 && self.mode != ReplayMode::OwnRules;
+        !self.has_changes() && (is_enough || self.no_baseline.is_empty())
+    }
+
+    /// True if a decision changed, or is a fault.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        self.changed > 0 || self.faults > 0
+    }
+
+    /// Number of the recorded decisions that were not made again.
+    #[must_use]
+    pub fn not_replayed(&self) -> u64 {
+        self.no_baseline.iter().map(|one| one.count).sum()
     }
 }
 

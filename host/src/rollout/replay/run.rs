@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -21,10 +22,7 @@ use super::tally::Tally;
 use super::{NotReplayed, ReplayProgress};
 use crate::rollout::probe::trial::TrialRun;
 use crate::rollout::verify;
-use crate::store::{DecisionRange, JournalRow, JournalSpan, ReadStore};
-
-/// Most decisions of a page; its bytes are bounded by the store.
-const PAGE: usize = 500;
+use crate::store::{DecisionRange, JournalRow, JournalSpan, ReadStore, StoreResult, decisions};
 
 /// Pages that wait for each thread.
 const WAITING: usize = 2;
@@ -56,7 +54,7 @@ pub(super) fn run(
         return Ok(Tally::default());
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let bytes = AtomicUsize::new(0);
+    let shared = Shared::default();
     let is_by_key = terms.mode == ReplayMode::Counterfactual;
     thread::scope(|scope| {
         let (lanes, ends): (Vec<_>, Vec<_>) = match is_by_key {
@@ -67,9 +65,10 @@ pub(super) fn run(
             }
         };
         let callers: Vec<_> = (ends.into_iter())
-            .map(|end| scope.spawn(|| Caller::new(terms, &bytes).run(end)))
+            .map(|end| scope.spawn(|| Caller::new(terms, &shared).run(end)))
             .collect();
-        let read = read(reading, wanted, span, &lanes, progress).map_err(unread);
+        let has_failed = &shared.has_failed;
+        let read = read(reading, wanted, span, &lanes, has_failed, progress).map_err(unread);
         drop(lanes);
         let mut tally = Tally::default();
         let mut failed = None;
@@ -91,15 +90,14 @@ pub(super) fn run(
 fn read(
     reading: &dyn ReadStore,
     wanted: &DecisionRange,
-    mut span: JournalSpan,
+    span: JournalSpan,
     lanes: &[Sender<Batch>],
+    has_failed: &AtomicBool,
     progress: &mut dyn FnMut(ReplayProgress),
-) -> crate::store::StoreResult<()> {
+) -> StoreResult<()> {
     let all = span.numbers();
     let hasher = BuildHasherDefault::<DefaultHasher>::default();
-    while span.numbers() > 0 {
-        let page = reading.decisions(wanted, span, PAGE)?;
-        span.after = page.read;
+    let ended = decisions::each_page(reading, wanted, span, |page| {
         let mut batches: Vec<Batch> = lanes.iter().map(|_| Vec::new()).collect();
         match batches.as_mut_slice() {
             [only] => *only = page.rows,
@@ -113,39 +111,63 @@ fn read(
             }
         }
         for (lane, batch) in lanes.iter().zip(batches) {
-            if !batch.is_empty() && lane.send(batch).is_err() {
-                // Its caller says why.
-                return Ok(());
+            let is_sent = batch.is_empty() || lane.send(batch).is_ok();
+            if !is_sent || has_failed.load(Ordering::Relaxed) {
+                // The caller that failed says why.
+                return ControlFlow::Break(());
             }
         }
-        let read = all.saturating_sub(span.numbers());
+        let rest = JournalSpan {
+            after: page.read,
+            ..span
+        };
+        let read = all.saturating_sub(rest.numbers());
         progress(ReplayProgress { read, all });
-    }
-    Ok(())
+        ControlFlow::Continue(())
+    });
+    ended.map(|_| ())
+}
+
+/// What the threads share.
+#[derive(Default)]
+struct Shared {
+    /// Bytes of the states that differ from the recorded ones.
+    bytes: AtomicUsize,
+    /// True once a thread failed: the others and the reader end then.
+    has_failed: AtomicBool,
 }
 
 /// A thread that calls rules.
 struct Caller<'t> {
     terms: Terms<'t>,
     tally: Tally,
-    instances: HashMap<String, TrialRun<'t>>,
+    /// By digests of generations; the reason where none can be made.
+    instances: HashMap<String, Result<TrialRun<'t>, String>>,
     diverged: Diverged<'t>,
+    has_failed: &'t AtomicBool,
 }
 
 impl<'t> Caller<'t> {
-    fn new(terms: Terms<'t>, bytes: &'t AtomicUsize) -> Self {
+    fn new(terms: Terms<'t>, shared: &'t Shared) -> Self {
         Self {
             terms,
             tally: Tally::default(),
             instances: HashMap::new(),
-            diverged: Diverged::new(bytes),
+            diverged: Diverged::new(&shared.bytes),
+            has_failed: &shared.has_failed,
         }
     }
 
     fn run(mut self, batches: Receiver<Batch>) -> Result<Tally, NotReplayed> {
         for batch in batches {
             for row in &batch {
-                self.decide(row)?;
+                if self.has_failed.load(Ordering::Relaxed) {
+                    return Ok(self.tally);
+                }
+                if let Err(error) = self.decide(row) {
+                    self.has_failed.store(true, Ordering::Relaxed);
+                    return Err(error);
+                }
             }
         }
         Ok(self.tally)
@@ -166,7 +188,7 @@ impl<'t> Caller<'t> {
             mode,
             ..
         } = self.terms;
-        let build = match builds.of(&recorded.digest) {
+        let build = match builds.of(&row.digest) {
             Ok(build) => build,
             Err(why) => {
                 let verdict = Verdict::NoBaseline(why.to_owned(), why.to_owned());
@@ -174,19 +196,25 @@ impl<'t> Caller<'t> {
                 return Ok(());
             }
         };
-        let digest = builds.instance_of(&recorded.digest);
+        let digest = builds.instance_of(&row.digest);
         if !self.instances.contains_key(digest) && self.instances.len() >= INSTANCES {
             self.instances.clear();
         }
-        let trial = match self.instances.entry(digest.to_owned()) {
+        let made = match self.instances.entry(digest.to_owned()) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
                 let made = TrialRun::new(build, limits, row.time);
-                let no_instance = |fault| {
-                    NotReplayed::NoInstance(format!("an instance can't be created: {fault}"))
-                };
-                place.insert(made.map_err(no_instance)?)
+                place.insert(made.map_err(|fault| format!("an instance can't be created: {fault}")))
             }
+        };
+        let trial = match made {
+            Ok(trial) => trial,
+            Err(why) if mode == ReplayMode::OwnRules => {
+                let verdict = Verdict::NoBaseline(why.clone(), why.clone());
+                self.tally.add(row, None, verdict);
+                return Ok(());
+            }
+            Err(why) => return Err(NotReplayed::NoInstance(why.clone())),
         };
         let follows = mode == ReplayMode::Counterfactual;
         let own = match follows {
@@ -198,11 +226,7 @@ impl<'t> Caller<'t> {
         if let Some((own, recorded)) = left
             && !(self.diverged).leave(&row.key, own.as_deref(), recorded.as_deref())
         {
-            return Err(NotReplayed::TooMuch(format!(
-                "the states that differ from the recorded ones take more than {} MiB; replay less, with --since, --last or \
-                 --key",
-                diverged::MOST >> 20
-            )));
+            return Err(NotReplayed::TooMuch(diverged::MOST >> 20));
         }
         Ok(())
     }

@@ -1,30 +1,23 @@
 //! The counts of a replay. Each thread counts for itself; sums are the same however the decisions
 //! were shared out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use saga_core::message::{Message, Origin};
+use saga_core::message::Origin;
 use saga_core::outcome::Outcome;
 use sha2::{Digest as _, Sha256};
 
-use super::changes::{Changes, Counted, cut};
+use super::changes::{Changes, Counted, cut_text};
 use super::decide::{Changed, OwnState, Verdict};
+use super::named::{Named, Sum};
 use super::report::{
     Example, FaultGroup, FuelCounts, MessageCounts, NoBaseline, ReplayMode, ReplayReport,
     ReplayedRange,
 };
-use crate::rollout::probe::trial::TrialAnswer;
 use crate::rollout::report::DifferingPart;
 use crate::store::JournalRow;
 use crate::store::sample::Recorded;
-
-/// Most reasons for which decisions have no baseline, and most messages that are counted by name;
-/// the rest is counted together (invariant 9).
-const NAMES: usize = 256;
-
-/// What the rest is called.
-const OTHERS: &str = "others";
 
 /// Most differing places of an example.
 const PARTS: usize = 32;
@@ -38,10 +31,10 @@ pub(super) struct Tally {
     on_other_states: u64,
     first: Option<u64>,
     until: Option<u64>,
-    no_baseline: BTreeMap<String, (i64, NoBaseline)>,
+    no_baseline: Named<Unreplayed>,
     changes: Changes,
     fault_groups: BTreeMap<String, Counted>,
-    messages: HashMap<OriginPlace, HashMap<String, MessageTally>>,
+    messages: BTreeMap<OriginPlace, Named<MessageTally>>,
     fuel: FuelCounts,
     change_set: [u64; 4],
 }
@@ -55,6 +48,33 @@ struct MessageTally {
     changed: u64,
     faults: u64,
     fuel: FuelCounts,
+}
+
+impl Sum for MessageTally {
+    fn plus(&mut self, other: Self) {
+        self.replayed += other.replayed;
+        self.changed += other.changed;
+        self.faults += other.faults;
+        self.fuel.merge(other.fuel);
+    }
+}
+
+/// Decisions that were not made again, and the first of them.
+struct Unreplayed {
+    count: u64,
+    seq: i64,
+    key: String,
+    detail: String,
+}
+
+impl Sum for Unreplayed {
+    fn plus(&mut self, other: Self) {
+        let count = self.count + other.count;
+        if other.seq < self.seq {
+            *self = other;
+        }
+        self.count = count;
+    }
 }
 
 impl Tally {
@@ -76,20 +96,25 @@ impl Tally {
             _ => None,
         };
         let is_fault = matches!(verdict, Verdict::Fault(..));
-        let message = self.message(&recorded.message);
-        message.replayed += 1;
-        message.changed += u64::from(is_changed);
-        message.faults += u64::from(is_fault);
+        let mut message = MessageTally {
+            replayed: 1,
+            changed: u64::from(is_changed),
+            faults: u64::from(is_fault),
+            fuel: FuelCounts::default(),
+        };
         if let Some(fuel) = fuel {
             message.fuel.add(row.fuel, fuel);
-            self.fuel.add(row.fuel, fuel);
         }
+        self.fuel.merge(message.fuel);
+        let origin = recorded.message.origin as OriginPlace;
+        let names = self.messages.entry(origin).or_default();
+        names.add(&recorded.message.name, message);
         self.on_other_states += u64::from((is_changed || is_fault) && own.is_some());
         let told = Told { row, recorded, own };
         match verdict {
             Verdict::Changed(changed) => {
                 self.changed += 1;
-                self.note(&told, &answer(&changed.answer));
+                self.note(&told, &changed.answer.in_words());
                 let example = || told.changed(&changed);
                 self.changes
                     .add(row.seq, &recorded.message, &changed, example);
@@ -105,32 +130,14 @@ impl Tally {
         }
     }
 
-    fn message(&mut self, message: &Message) -> &mut MessageTally {
-        let names = self
-            .messages
-            .entry(message.origin as OriginPlace)
-            .or_default();
-        let name = match names.contains_key(&message.name) || names.len() < NAMES {
-            true => message.name.as_str(),
-            false => OTHERS,
-        };
-        // Names are seldom new.
-        if !names.contains_key(name) {
-            names.insert(name.to_owned(), MessageTally::default());
-        }
-        names.entry(name.to_owned()).or_default()
-    }
-
     fn without_baseline(&mut self, row: &JournalRow, reason: &str, detail: &str) {
-        let is_known = self.no_baseline.contains_key(reason) || self.no_baseline.len() < NAMES;
-        let reason = if is_known { reason } else { OTHERS };
-        let one = NoBaseline {
-            reason: reason.to_owned(),
+        let one = Unreplayed {
             count: 1,
+            seq: row.seq,
             key: row.key.clone(),
             detail: detail.to_owned(),
         };
-        add_reason(&mut self.no_baseline, row.seq, one);
+        self.no_baseline.add(reason, one);
     }
 
     /// Adds a decision to the change set: its message, and what it is now.
@@ -166,22 +173,13 @@ impl Tally {
             (one, other) => one.or(other),
         };
         self.until = self.until.max(other.until);
-        for (seq, one) in other.no_baseline.into_values() {
-            add_reason(&mut self.no_baseline, seq, one);
-        }
+        self.no_baseline.merge(other.no_baseline);
         self.changes.merge(other.changes);
         for (kind, group) in other.fault_groups {
             self.fault_groups.entry(kind).or_default().merge(group);
         }
         for (origin, names) in other.messages {
-            let known = self.messages.entry(origin).or_default();
-            for (name, counts) in names {
-                let message = known.entry(name).or_default();
-                message.replayed += counts.replayed;
-                message.changed += counts.changed;
-                message.faults += counts.faults;
-                message.fuel.merge(counts.fuel);
-            }
+            self.messages.entry(origin).or_default().merge(names);
         }
         self.fuel.merge(other.fuel);
         for (sum, part) in self.change_set.iter_mut().zip(other.change_set) {
@@ -206,7 +204,13 @@ impl Tally {
         mode: ReplayMode,
         range: ReplayedRange,
     ) -> ReplayReport {
-        let mut no_baseline: Vec<_> = self.no_baseline.into_values().map(|(_, one)| one).collect();
+        let unreplayed = self.no_baseline.told().map(|(reason, one)| NoBaseline {
+            reason,
+            count: one.count,
+            key: one.key,
+            detail: one.detail,
+        });
+        let mut no_baseline: Vec<_> = unreplayed.collect();
         no_baseline.sort_by_key(|one| std::cmp::Reverse(one.count));
         let fault_groups = self
             .fault_groups
@@ -216,20 +220,12 @@ impl Tally {
                 count: group.count,
                 examples: group.examples.told(),
             });
-        let mut messages: Vec<_> = (self.messages.into_iter())
-            .flat_map(|(origin, names)| {
-                names
-                    .into_iter()
-                    .map(move |(name, one)| (origin, name, one))
-            })
-            .collect();
-        messages.sort_by(|(origin, name, _), (other, next, _)| (origin, name).cmp(&(other, next)));
         let word = |origin: OriginPlace| {
             let all = [Origin::Command, Origin::Event, Origin::Timer];
             all.into_iter().find(|one| *one as OriginPlace == origin)
         };
-        let messages = messages
-            .into_iter()
+        let messages = (self.messages.into_iter())
+            .flat_map(|(origin, names)| names.told().map(move |(name, one)| (origin, name, one)))
             .map(|(origin, name, one)| MessageCounts {
                 origin: word(origin).map_or("", Origin::word).to_owned(),
                 name,
@@ -259,22 +255,6 @@ impl Tally {
     }
 }
 
-fn add_reason(known: &mut BTreeMap<String, (i64, NoBaseline)>, seq: i64, one: NoBaseline) {
-    match known.get_mut(&one.reason) {
-        None => {
-            known.insert(one.reason.clone(), (seq, one));
-        }
-        Some((first, known)) => {
-            let count = known.count + one.count;
-            if seq < *first {
-                *first = seq;
-                *known = one;
-            }
-            known.count = count;
-        }
-    }
-}
-
 /// A decision to be told.
 struct Told<'r> {
     row: &'r JournalRow,
@@ -286,7 +266,7 @@ impl Told<'_> {
     fn changed(&self, changed: &Changed) -> Arc<Example> {
         let parts = changed.parts.iter().take(PARTS).cloned();
         let parts = parts.map(DifferingPart::from).collect();
-        self.example(outcome(&changed.recorded), answer(&changed.answer), parts)
+        self.example(outcome(&changed.recorded), changed.answer.in_words(), parts)
     }
 
     fn example(
@@ -299,17 +279,17 @@ impl Told<'_> {
         let message = &recorded.message;
         Arc::new(Example {
             seq: row.seq,
-            key: cut(row.key.clone()),
+            key: cut_text(row.key.clone()),
             revision: row.revision,
             time: row.time,
             origin: message.origin.word().to_owned(),
             name: message.name.clone(),
-            message: cut(message.id.clone()),
-            body: cut(message.body.clone()),
-            state: recorded.state.clone().map(cut),
-            own_state: own.map(|own| cut(own.unwrap_or("null").to_owned())),
-            decided: cut(decided),
-            would_decide: cut(would_decide),
+            message: cut_text(message.id.clone()),
+            body: cut_text(message.body.clone()),
+            state: recorded.state.clone().map(cut_text),
+            own_state: own.map(|own| cut_text(own.unwrap_or("null").to_owned())),
+            decided: cut_text(decided),
+            would_decide: cut_text(would_decide),
             parts,
         })
     }
@@ -317,12 +297,4 @@ impl Told<'_> {
 
 fn outcome(outcome: &Outcome) -> String {
     serde_json::to_string(outcome).unwrap_or_default()
-}
-
-fn answer(answer: &TrialAnswer) -> String {
-    match answer {
-        TrialAnswer::Decided(decided) => outcome(decided),
-        TrialAnswer::Malformed(why) => format!("malformed: {why}"),
-        TrialAnswer::RetryLater(why) => format!("retry later: {why}"),
-    }
 }
