@@ -384,3 +384,7 @@ pub(super) fn cut_text(mut text: String) -> String {
     }
     text
 }
+
+#[cfg(test)]
+#[path = "changes_tests.rs"]
+mod tests;

@@ -5,7 +5,9 @@ use std::path::Path;
 use saga_contract::cases::{self, Case, Header};
 use serde_json::{Value, json};
 
+use crate::chameleon::{self, Chameleon, count};
 use crate::commands::{asks, call, fails};
+use crate::store_file::execute;
 use crate::support::{Host, Start, component};
 
 /// A host with a customer and orders of these totals, all answered.
@@ -140,4 +142,78 @@ fn decisions_that_fixed_rules_make_otherwise_are_listed() {
     let (.., after) = exported(data, &["customer"]);
     assert_eq!(after, all, "nothing is decided");
     assert!(host.stop().success());
+}
+
+#[test]
+fn decisions_that_can_not_be_read_count_for_their_generation_only() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let (first, second) = (Chameleon::new(), chameleon::second());
+    let host = chameleon::serve(data, &first);
+    let ask = |build: &Chameleon, with: &str, json: bool| {
+        let digest = build.digest();
+        let arguments = ["repair", "chameleon", "--generation", &digest, "--with"];
+        let mut command = asks(data, &arguments);
+        command.arg(data.join(with));
+        if json {
+            command.arg("--json");
+        }
+        call(&mut command)
+    };
+    let list = |build: &Chameleon, with: &str| -> (i32, Value) {
+        let (code, out, err) = ask(build, with, true);
+        assert_eq!(err, "", "{out}");
+        (code, serde_json::from_str(&out).unwrap())
+    };
+    count(&host, "a");
+    count(&host, "a");
+    chameleon::swap(&host, &second);
+    count(&host, "b");
+    assert!(host.stop().success());
+    first.write(&data.join("first.wasm"));
+    second.write(&data.join("second.wasm"));
+    execute(
+        data,
+        "UPDATE journal SET decision = x'00ff' WHERE seq = (SELECT min(seq) FROM journal)",
+    );
+
+    let (code, told) = list(&second, "second.wasm");
+    assert_eq!((code, &told["decisions"]), (0, &json!(1)), "{told}");
+    assert_eq!(told["not_compared"], 0, "{told}");
+    let (code, told) = list(&first, "first.wasm");
+    assert_eq!((code, &told["decisions"]), (1, &json!(2)), "{told}");
+    assert_eq!(
+        (&told["not_compared"], &told["affected"]),
+        (&json!(1), &json!([])),
+        "{told}"
+    );
+    let (code, out, err) = call(&mut asks(data, &["journal", "export", "chameleon"]));
+    assert_eq!(code, 1, "{err}");
+    assert!(
+        err.contains("1 decisions were left out, the first: decision "),
+        "{err}"
+    );
+    assert_eq!(cases::read(&out).unwrap().1.len(), 2);
+
+    // Long values are cut in the text. Rules that don't take the message are told.
+    let long = Chameleon::new().with(json!({"handle": {"count": [
+        {"count": 1}, {"set": ["note", "x".repeat(1_000)]},
+    ]}}));
+    long.write(&data.join("long.wasm"));
+    let (code, out, _) = ask(&second, "long.wasm", false);
+    assert_eq!(code, 1, "{out}");
+    let corrected = out.lines().find(|line| line.contains("corrected:"));
+    let corrected = corrected.unwrap();
+    assert!(
+        corrected.ends_with('…') && corrected.len() < 200,
+        "{corrected}"
+    );
+    let without = Chameleon::new().with(json!({"commands": [
+        {"name": "look", "method": "GET", "path": "/counters/{key}", "kind": "read"},
+    ]}));
+    without.write(&data.join("without.wasm"));
+    let (code, told) = list(&second, "without.wasm");
+    assert_eq!((code, &told["not_compared"]), (1, &json!(0)), "{told}");
+    let why = told["affected"][0]["not_decided"].as_str().unwrap();
+    assert!(why.contains("don't take the command `count`"), "{why}");
 }

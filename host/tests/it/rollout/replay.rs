@@ -214,6 +214,135 @@ fn a_candidate_that_breaks_is_told_with_the_first_decision() {
 }
 
 #[test]
+fn what_a_candidate_does_not_take_or_read_is_a_fault() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let host = counted(data, &Chameleon::new(), &[("a", 3)]);
+    assert!(host.stop().success());
+    let without = Chameleon::new().with(json!({"commands": [
+        {"name": "look", "method": "GET", "path": "/counters/{key}", "kind": "read"},
+    ]}));
+    let newer = Chameleon::new().with(json!({"state": {"version": 3, "oldest_readable": 2}}));
+    for (name, candidate, kind, says) in [
+        (
+            "without.wasm",
+            without,
+            "not-taken",
+            "don't take the command `count`",
+        ),
+        (
+            "newer.wasm",
+            newer,
+            "migration",
+            "don't read states of version 1",
+        ),
+    ] {
+        let path = written(data, name, &candidate);
+        for more in [&[][..], &["--counterfactual"]] {
+            let (code, report) = replayed(data, &[&["--candidate", &*path], more].concat());
+            assert_eq!((code, counts(&report)), (1, [3, 0, 0, 3]), "{report}");
+            assert_eq!(report["no_baseline"], json!([]));
+            let group = &report["fault_groups"][0];
+            assert_eq!(group["kind"], kind);
+            let said = group["examples"][0]["would_decide"].as_str().unwrap();
+            assert!(said.contains(says), "{said}");
+        }
+    }
+}
+
+#[test]
+fn rules_that_are_gone_are_no_success() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let host = counted(data, &Chameleon::new(), &[("a", 2)]);
+    let second = chameleon::second();
+    chameleon::swap(&host, &second);
+    count(&host, "a");
+    assert!(host.stop().success());
+    let copies = data.join("components");
+    std::fs::remove_file(copies.join(format!("{}.wasm", second.digest()))).unwrap();
+    let page = data.join("page.html");
+    let report_to = ["--self", "--report", page.to_str().unwrap()];
+    let (code, report) = replayed(data, &report_to);
+    assert_eq!((code, counts(&report)), (1, [2, 2, 0, 0]), "{report}");
+    assert_eq!(report["no_baseline"][0]["count"], 1);
+    let told = std::fs::read_to_string(&page).unwrap();
+    assert!(
+        told.contains("Every decision that was made again is the same."),
+        "{told}"
+    );
+    let (code, report) = replayed(data, &[&report_to[..], &["--last", "1"]].concat());
+    assert_eq!((code, counts(&report)), (1, [0, 0, 0, 0]), "{report}");
+    let told = std::fs::read_to_string(&page).unwrap();
+    assert!(told.contains("No decision was made again."), "{told}");
+    let (code, out, _) = call(&mut asks(
+        data,
+        &["replay", "chameleon", "--self", "--last", "1"],
+    ));
+    assert_eq!(code, 1);
+    assert!(
+        out.contains("no baseline 1; no decision was made again\n"),
+        "{out}"
+    );
+}
+
+#[test]
+fn after_a_fault_a_recorded_decision_of_an_older_shape_leaves_a_state_in_the_shape_of_the_candidate()
+ {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let steady = Chameleon::new().with(json!({"handle": {"count": {"count": 0}}}));
+    let host = counted(data, &steady, &[("a", 4)]);
+    assert!(host.stop().success());
+    // It leaves each state as it was too, but for a member that its migration adds.
+    let faulty = Chameleon::new().with(json!({
+        "state": {"version": 2, "oldest_readable": 1},
+        "handle": {"count": [
+            {"if-state": [{"count": 0}, "trap"]}, {"count": 0}, {"set": ["migrated_from", 1]},
+        ]},
+    }));
+    let path = written(data, "faulty.wasm", &faulty);
+    let (_, report) = replayed(data, &["--candidate", &path, "--counterfactual"]);
+    assert_eq!(report["faults"], 3, "{report}");
+    assert_eq!(report["on_other_states"], 0, "{report}");
+}
+
+#[test]
+fn the_file_of_a_report_is_opened_first() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let host = counted(data, &Chameleon::new(), &[("a", 1)]);
+    assert!(host.stop().success());
+    let fails = |report: &Path| {
+        let arguments = [
+            "replay",
+            "chameleon",
+            "--candidate",
+            "none.wasm",
+            "--report",
+        ];
+        let mut command = asks(data, &arguments);
+        command.arg(report);
+        let (code, out, err) = call(&mut command);
+        assert_eq!(out, "");
+        (code, err)
+    };
+    let (code, err) = fails(&data.join("nowhere/page.html"));
+    assert_eq!(code, 73, "{err}");
+    assert!(
+        err.contains("the report can't be written: ") && err.contains("nowhere/page.html"),
+        "{err}"
+    );
+    // Without a replay, a report stays as it was.
+    let page = data.join("page.html");
+    assert_eq!(fails(&page).0, 65);
+    assert!(!page.exists());
+    std::fs::write(&page, "before").unwrap();
+    assert_eq!(fails(&page).0, 65);
+    assert_eq!(std::fs::read_to_string(&page).unwrap(), "before");
+}
+
+#[test]
 fn a_page_has_no_script_and_no_text_becomes_a_part_of_it() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
