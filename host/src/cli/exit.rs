@@ -13,7 +13,7 @@ macro_rules! exit_codes {
 exit_codes! {
     /// ended as asked
     DONE = 0;
-    /// `saga replay` or `saga repair` found decisions that would change, fail or can't be compared; `saga journal export` left decisions out; `saga stuck` found sagas that wait
+    /// recorded decisions would change, fail or can't be read; sagas wait (`saga stuck`)
     FOUND = 1;
     /// bad settings, a bad command line, an unknown participant or generation
     USAGE = 64;

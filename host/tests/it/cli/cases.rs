@@ -151,10 +151,10 @@ fn decisions_that_can_not_be_read_count_for_their_generation_only() {
     let (first, second) = (Chameleon::new(), chameleon::second());
     let host = chameleon::serve(data, &first);
     let ask = |build: &Chameleon, with: &str, json: bool| {
-        let digest = build.digest();
-        let arguments = ["repair", "chameleon", "--generation", &digest, "--with"];
-        let mut command = asks(data, &arguments);
-        command.arg(data.join(with));
+        let (digest, with) = (build.digest(), data.join(with));
+        let with = with.to_str().unwrap();
+        let repair = ["repair", "chameleon", "--generation", &digest];
+        let mut command = asks(data, &[&repair[..], &["--with", with]].concat());
         if json {
             command.arg("--json");
         }

@@ -314,16 +314,9 @@ fn the_file_of_a_report_is_opened_first() {
     let host = counted(data, &Chameleon::new(), &[("a", 1)]);
     assert!(host.stop().success());
     let fails = |report: &Path| {
-        let arguments = [
-            "replay",
-            "chameleon",
-            "--candidate",
-            "none.wasm",
-            "--report",
-        ];
-        let mut command = asks(data, &arguments);
-        command.arg(report);
-        let (code, out, err) = call(&mut command);
+        let candidate = ["replay", "chameleon", "--candidate", "none.wasm"];
+        let report = ["--report", report.to_str().unwrap()];
+        let (code, out, err) = call(&mut asks(data, &[&candidate[..], &report].concat()));
         assert_eq!(out, "");
         (code, err)
     };
