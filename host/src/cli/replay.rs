@@ -114,7 +114,9 @@ pub(super) fn replay(operation: &ReplayOperation) -> u8 {
     let report = match replayed(operation) {
         Ok(report) => report,
         Err(error) => {
-            file.map(ReportFile::abandon);
+            if let Some(file) = file {
+                file.abandon();
+            }
             return not_replayed(error, operation.json);
         }
     };
