@@ -85,12 +85,7 @@ pub(in crate::rollout) fn differing(decided: &Outcome, answer: &TrialAnswer) -> 
     let mut found = DifferingParts(Vec::new());
     match answer {
         TrialAnswer::Decided(outcome) => found.outcomes(decided, outcome),
-        TrialAnswer::Malformed(why) => {
-            found.differ(Subject::Answer, "decided", &format!("malformed: {why}"));
-        }
-        TrialAnswer::RetryLater(why) => {
-            found.differ(Subject::Answer, "decided", &format!("retry later: {why}"));
-        }
+        answer => found.differ(Subject::Answer, "decided", &answer.in_words()),
     }
     found.0
 }

@@ -70,11 +70,7 @@ impl Probing<'_> {
         self.report.decided_otherwise += 1;
         let message = &recorded.message;
         let decided = serde_json::to_string(&recorded.outcome).unwrap_or_default();
-        let would_decide = match answer {
-            TrialAnswer::Decided(outcome) => serde_json::to_string(outcome).unwrap_or_default(),
-            TrialAnswer::Malformed(why) => format!("malformed: {why}"),
-            TrialAnswer::RetryLater(why) => format!("retry later: {why}"),
-        };
+        let would_decide = answer.in_words();
         // Each outcome contains its parts, hence the factor.
         let bytes = 2 * (decided.len() + would_decide.len()) + message.key.len() + message.id.len();
         let Some(room) = self.room.checked_sub(bytes) else {
