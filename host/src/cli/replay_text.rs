@@ -164,11 +164,13 @@ fn examples(text: &mut Lines, examples: &[Example]) {
         if let Some(state) = &example.own_state {
             text.add(format_args!("    its own      {}", shown(state)));
         }
-        text.add(format_args!("    decided      {}", shown(&example.decided)));
-        text.add(format_args!(
-            "    would decide {}",
-            shown(&example.would_decide)
-        ));
+        if example.parts.is_empty() {
+            text.add(format_args!("    decided      {}", shown(&example.decided)));
+            text.add(format_args!(
+                "    would decide {}",
+                shown(&example.would_decide)
+            ));
+        }
         for part in example.parts.iter().take(PLACES) {
             text.add(format_args!("    {}", in_words(part)));
         }

@@ -15,6 +15,7 @@ use super::report::{
     Example, FaultGroup, FuelCounts, MessageCounts, NoBaseline, ReplayMode, ReplayReport,
     ReplayedRange,
 };
+use crate::rollout::cases::form;
 use crate::rollout::report::DifferingPart;
 use crate::store::JournalRow;
 use crate::store::sample::Recorded;
@@ -295,6 +296,8 @@ impl Told<'_> {
     }
 }
 
+/// A decision as JSON, in which states and bodies are values.
 fn outcome(outcome: &Outcome) -> String {
-    serde_json::to_string(outcome).unwrap_or_default()
+    let value = form::outcome(outcome);
+    value.unwrap_or_else(|why| why.into()).to_string()
 }
