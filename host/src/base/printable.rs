@@ -4,6 +4,7 @@
 //! control a terminal, or reverse the reading direction of the rest. All code that shows such a
 //! text passes it through here; what is stored and published stays as it came.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 pub use saga_contract::printable::{escaped, is_escaped, write_escaped};
@@ -38,6 +39,16 @@ pub fn json(text: String) -> String {
     shown
 }
 
+/// A text of at most so many characters: a longer one is cut, and ends with `…`.
+#[must_use]
+pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    if text.chars().nth(most).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let begin = text.chars().take(most.saturating_sub(1));
+    Cow::Owned(begin.chain(['…']).collect())
+}
+
 /// Text for people, line by line. Each line is escaped as a whole, so that no value in it can end
 /// it.
 #[derive(Debug, Default)]
@@ -70,8 +81,6 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use super::*;
 
     /// A newline, ESC, BEL, DEL, C1 (CSI), a line separator, bidi, a zero-width space, a tag.
@@ -114,6 +123,13 @@ mod tests {
                 Some(value.clone())
             );
         }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        assert_eq!(cut("äöü", 3), "äöü");
+        assert_eq!(cut("äöüß", 3), "äö…");
+        assert_eq!(cut("a", 0), "…");
     }
 
     #[test]
