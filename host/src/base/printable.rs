@@ -39,13 +39,14 @@ pub fn json(text: String) -> String {
     shown
 }
 
-/// The beginning of a text: at most so many characters, with `…` if more follow.
+/// A text of at most so many characters: a longer one is cut, and ends with `…`.
 #[must_use]
-pub fn cut(text: &str, characters: usize) -> Cow<'_, str> {
-    match text.char_indices().nth(characters) {
-        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
-        None => Cow::Borrowed(text),
+pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    if text.chars().nth(most).is_none() {
+        return Cow::Borrowed(text);
     }
+    let begin = text.chars().take(most.saturating_sub(1));
+    Cow::Owned(begin.chain(['…']).collect())
 }
 
 /// Text for people, line by line. Each line is escaped as a whole, so that no value in it can end
@@ -129,6 +130,13 @@ mod tests {
                 Some(value.clone())
             );
         }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        assert_eq!(cut("äöü", 3), "äöü");
+        assert_eq!(cut("äöüß", 3), "äö…");
+        assert_eq!(cut("a", 0), "…");
     }
 
     #[test]

@@ -9,12 +9,13 @@ use super::operate::DATA;
 use super::reply::{CommandFailure, json_line};
 use super::terminal::ProgressLine;
 use super::verify::refuse;
-use super::{exit, explain_text, say};
+use super::{exit, explain_text, say, time_span};
 use crate::base::clock::now_ms;
 use crate::config::Config;
 use crate::explain::other_rules::{OtherRules, other_rules};
-use crate::explain::read::{Explained, NotExplained, Question, explain};
+use crate::explain::read::{Explained, NotExplained, Question, find};
 use crate::explain::stuck::stuck;
+use crate::logging;
 use crate::store::{ReadStore, StoreResult, look};
 
 /// The saga to explain.
@@ -54,7 +55,7 @@ pub(crate) struct ExplainArguments {
 #[derive(Debug, Args)]
 pub(crate) struct StuckArguments {
     /// How long a saga has waited: 90s, 5m, 2h, 1d
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = milliseconds)]
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time_span::milliseconds)]
     older_than: u64,
     /// Only those in which this participant has to go on
     #[arg(long, value_name = "NAME")]
@@ -65,24 +66,6 @@ pub(crate) struct StuckArguments {
     /// Print everything, as JSON
     #[arg(long)]
     json: bool,
-}
-
-/// A length of time in milliseconds.
-fn milliseconds(text: &str) -> Result<u64, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit());
-    let (number, unit) = text.split_at(split.unwrap_or(text.len()));
-    let unit = match unit {
-        "ms" => Some(1),
-        "s" => Some(1_000),
-        "m" => Some(60_000),
-        "h" => Some(3_600_000),
-        "d" => Some(86_400_000),
-        _ => None,
-    };
-    let length = number.parse::<u64>().ok().zip(unit);
-    length
-        .and_then(|(number, unit)| number.checked_mul(unit))
-        .ok_or_else(|| "give a number and a unit, as 90s, 5m, 2h or 1d".into())
 }
 
 /// Explains, and returns the exit code.
@@ -100,6 +83,7 @@ struct Answer<'a> {
 }
 
 fn explained(asked: &ExplainArguments, config: &Config) -> Result<u8, CommandFailure> {
+    logging::die_on_panic(exit::INTERNAL);
     let reading = open(&asked.data)?;
     let question = Question {
         aggregate: asked.participant.clone().zip(asked.key.clone()),
@@ -107,9 +91,9 @@ fn explained(asked: &ExplainArguments, config: &Config) -> Result<u8, CommandFai
         all: asked.all,
     };
     let progress = ProgressLine::of(&format!("{} is read", asked.data.display()));
-    let found = explain(&*reading, &question);
+    let found = find(&*reading, &question);
     drop(progress);
-    let (explained, rows) = found.map_err(|error| {
+    let found = found.map_err(|error| {
         let code = match error {
             NotExplained::Unreadable(_) => exit::STORE,
             _ => exit::USAGE,
@@ -119,11 +103,12 @@ fn explained(asked: &ExplainArguments, config: &Config) -> Result<u8, CommandFai
     let mut with = None;
     if let Some(path) = &asked.with {
         let _progress = ProgressLine::of(&format!("{} is tried", path.display()));
-        match other_rules(&config.rollout(), &asked.data, path, rows) {
-            Ok(found) => with = Some(found),
+        match other_rules(&config.rollout(), &asked.data, path, &found) {
+            Ok(other) => with = Some(other),
             Err(error) => return Ok(refuse(error, asked.json)),
         }
     }
+    let explained = found.explained();
     say(&match asked.json {
         true => json_line(&Answer {
             explained: &explained,
@@ -140,6 +125,7 @@ pub(super) fn run_stuck(asked: &StuckArguments) -> u8 {
 }
 
 fn listed(asked: &StuckArguments) -> Result<u8, CommandFailure> {
+    logging::die_on_panic(exit::INTERNAL);
     let reading = open(&asked.data)?;
     let now = now_ms();
     if let Some(wanted) = &asked.participant {
@@ -170,33 +156,4 @@ fn open(data: &Path) -> Result<Box<dyn ReadStore>, CommandFailure> {
         let said = format!("there is no store in {}; --data names it", data.display());
         CommandFailure::new(exit::USAGE, said)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_length_of_time_has_a_unit() {
-        for (text, length) in [
-            ("0s", 0),
-            ("250ms", 250),
-            ("5m", 300_000),
-            ("2d", 172_800_000),
-        ] {
-            assert_eq!(milliseconds(text), Ok(length), "{text}");
-        }
-        for text in [
-            "",
-            "5",
-            "m",
-            "1.5h",
-            "-1s",
-            "5 m",
-            "99999999999999999999d",
-            "18446744073709551615d",
-        ] {
-            assert!(milliseconds(text).is_err(), "{text}");
-        }
-    }
 }

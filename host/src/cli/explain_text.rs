@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::base::clock::{rfc3339, rfc3339_seconds};
 use crate::base::generation::short;
-use crate::base::printable::Lines;
+use crate::base::printable::{Lines, cut};
 use crate::explain::other_rules::{OtherDecision, OtherRules};
-use crate::explain::read::{Explained, LetterStep, Question, Saga, SagaOfAggregate};
+use crate::explain::read::{Explained, LetterStep, MOST, Question, ROOM, Saga, SagaOfAggregate};
 use crate::explain::stuck::Stuck;
 use crate::explain::timeline::{OtherRecord, Place, PublishedEvent, StateStep, Step};
 use crate::explain::waits::{Expected, Wait};
@@ -25,6 +25,9 @@ const VALUE: usize = 24;
 /// Characters of the column of times.
 const TIME: usize = 10;
 
+/// Most indentations of a decision.
+const DEPTH: usize = 12;
+
 /// Other sagas of the aggregate that are listed.
 const OTHERS: usize = 20;
 
@@ -36,11 +39,20 @@ pub(super) fn explained(
     now: u64,
 ) -> String {
     let mut text = Lines::default();
+    let view = View {
+        with,
+        now,
+        is_complete: !explained.is_incomplete && explained.unreadable == 0,
+    };
     for (number, saga) in explained.sagas.iter().enumerate() {
         if number > 0 {
             text.space();
         }
-        one_saga(&mut text, saga, with, now);
+        one_saga(&mut text, saga, view);
+        // If something was not read, that may be what is missing.
+        if !view.is_complete {
+            continue;
+        }
         if saga.timeline.is_cut_off {
             text.add(format_args!(
                 "The beginning is older than the retention of the journal{}.",
@@ -53,19 +65,26 @@ pub(super) fn explained(
             ));
         }
     }
+    if explained.unreadable > 0 {
+        text.add(format_args!(
+            "{} of the journal can't be read; it is not known of which sagas they are.",
+            decisions(explained.unreadable)
+        ));
+    }
     if explained.is_incomplete {
         text.add(format_args!(
-            "There is more than is shown: it was too much."
+            "There is more: only the first {MOST} decisions are shown (those with {} MiB), and as many records, dead letters and waits.",
+            ROOM >> 20
         ));
     }
     if let Some(with) = with {
         text.space();
         text.add(format_args!(
-            "The other rules, {} {} {}, were tried on {} decisions; they differ on {}.",
+            "The other rules, {} {} {}, were tried on {}; they differ on {}.",
             with.participant,
             with.version,
             short(&with.digest),
-            with.tried,
+            decisions(with.tried as u64),
             with.differences.len()
         ));
     }
@@ -75,6 +94,23 @@ pub(super) fn explained(
     text.text()
 }
 
+/// How sagas are shown.
+#[derive(Clone, Copy)]
+struct View<'v> {
+    with: Option<&'v OtherRules>,
+    /// In milliseconds since the Unix epoch.
+    now: u64,
+    /// True if all that the store has of the sagas was read.
+    is_complete: bool,
+}
+
+fn decisions(number: u64) -> String {
+    match number {
+        1 => "1 decision".to_owned(),
+        number => format!("{number} decisions"),
+    }
+}
+
 fn since(explained: &Explained) -> String {
     let since = explained.journal_since;
     since.map_or_else(String::new, |since| {
@@ -82,19 +118,16 @@ fn since(explained: &Explained) -> String {
     })
 }
 
-fn one_saga(text: &mut Lines, saga: &Saga, with: Option<&OtherRules>, now: u64) {
+fn one_saga(text: &mut Lines, saga: &Saga, view: View<'_>) {
     let timeline = &saga.timeline;
     text.add(format_args!("Saga {}", saga.correlation));
     if timeline.decisions > 0 {
-        let mut names = BTreeSet::new();
-        each(&timeline.steps, &mut |step| {
-            names.insert(step.participant.as_str());
-        });
+        let names = timeline.steps.iter().map(|step| step.participant.as_str());
+        let names: BTreeSet<_> = names.collect();
         let names: Vec<_> = names.into_iter().collect();
-        let plural = if timeline.decisions == 1 { "" } else { "s" };
         text.add(format_args!(
-            "{} decision{plural} of {}, from {} on, within {}",
-            timeline.decisions,
+            "{} of {}, from {} on, within {}",
+            decisions(timeline.decisions as u64),
             names.join(", "),
             rfc3339(timeline.began),
             span(timeline.ended.saturating_sub(timeline.began))
@@ -107,7 +140,7 @@ fn one_saga(text: &mut Lines, saga: &Saga, with: Option<&OtherRules>, now: u64) 
     let mut tree = Tree {
         text,
         began: timeline.began,
-        with,
+        view,
         prefix: String::new(),
     };
     tree.steps(&timeline.steps);
@@ -120,61 +153,93 @@ fn one_saga(text: &mut Lines, saga: &Saga, with: Option<&OtherRules>, now: u64) 
     } else {
         text.add(format_args!("Still expected:"));
         for wait in &saga.pending {
-            text.add(format_args!("  {}", expected(wait, now)));
+            text.add(format_args!("  {}", expected(wait, view.now)));
         }
     }
-    let mut has_events = false;
-    each(&timeline.steps, &mut |step| {
-        has_events |= !step.events.is_empty()
-    });
-    if has_events {
+    if timeline.steps.iter().any(|step| !step.events.is_empty()) {
         text.add(format_args!(
             "What other hosts did with these events is not known here."
         ));
     }
 }
 
-fn each<'s>(steps: &'s [Step], on: &mut dyn FnMut(&'s Step)) {
-    for step in steps {
-        on(step);
-        each(&step.next, on);
-    }
-}
-
-/// Writes decisions below one another.
+/// Writes decisions below one another: those that one caused come after it, each with all that
+/// follows from it. They are indented only if there are several, so that a long chain stays in its
+/// column.
 struct Tree<'t> {
     text: &'t mut Lines,
     began: u64,
-    with: Option<&'t OtherRules>,
+    view: View<'t>,
+    /// What stands before the lines of the present decision.
     prefix: String,
+}
+
+/// A decision that is still to be written.
+struct Next<'s> {
+    /// Its number in the list.
+    number: usize,
+    prefix: String,
+    /// What leads to its name.
+    branch: &'static str,
+    /// Indentations before it.
+    depth: usize,
+    /// The decision that caused it, if its place does not say which one that is.
+    cause: Option<&'s Step>,
 }
 
 impl Tree<'_> {
     fn steps(&mut self, steps: &[Step]) {
-        let is_top = self.prefix.is_empty();
-        for (number, step) in steps.iter().enumerate() {
-            let is_last = number + 1 == steps.len();
-            let (branch, below) = match (is_top, is_last) {
-                (true, _) => ("", ""),
-                (false, true) => ("└─ ", "   "),
-                (false, false) => ("├─ ", "│  "),
+        let (first, followers) = followers(steps);
+        let root = |number| Next {
+            number,
+            prefix: String::new(),
+            branch: "",
+            depth: 0,
+            cause: None,
+        };
+        let mut left: Vec<Next<'_>> = first.into_iter().rev().map(root).collect();
+        while let Some(next) = left.pop() {
+            let Some(step) = steps.get(next.number) else {
+                continue;
             };
             self.text.add(format_args!(
-                "{:>TIME$}  {}{branch}{}",
+                "{:>TIME$}  {}{}{}",
                 after(self.began, step.time),
-                self.prefix,
+                next.prefix,
+                next.branch,
                 heading(step)
             ));
-            let outer = self.prefix.len();
-            self.prefix.push_str(below);
-            let mark = if step.next.is_empty() { "   " } else { "│  " };
-            self.details(step, mark);
-            // Below the first level, a decision stands under the name of the one before.
-            if is_top {
-                self.prefix.push(' ');
+            self.prefix = next.prefix;
+            self.prefix.push_str(match next.branch {
+                "├─ " => "│  ",
+                "└─ " => "   ",
+                _ => "",
+            });
+            let below = followers.get(next.number).map_or(&[][..], Vec::as_slice);
+            let mark = if below.is_empty() { "   " } else { "│  " };
+            if let Some(cause) = next.cause {
+                self.line(mark, format_args!("caused by {}", named(cause)));
             }
-            self.steps(&step.next);
-            self.prefix.truncate(outer);
+            self.details(step, mark);
+            let is_branched = below.len() > 1;
+            let is_indented = is_branched && next.depth < DEPTH;
+            let mut prefix = self.prefix.clone();
+            if is_indented && prefix.is_empty() {
+                // Below the first level, a decision stands under the name of the one before.
+                prefix.push(' ');
+            }
+            let of = |(place, number): (usize, &usize)| Next {
+                number: *number,
+                prefix: prefix.clone(),
+                branch: match is_indented {
+                    true if place + 1 == below.len() => "└─ ",
+                    true => "├─ ",
+                    false => "",
+                },
+                depth: next.depth + usize::from(is_indented),
+                cause: (is_branched && !is_indented).then_some(step),
+            };
+            left.extend(below.iter().enumerate().map(of).rev());
         }
     }
 
@@ -191,10 +256,6 @@ impl Tree<'_> {
     }
 
     fn details(&mut self, step: &Step, mark: &str) {
-        if let Some(reason) = &step.unreadable {
-            self.line(mark, format_args!("{reason}"));
-            return;
-        }
         self.line(
             mark,
             format_args!(
@@ -205,10 +266,11 @@ impl Tree<'_> {
             ),
         );
         if step.is_cause_missing {
-            self.line(
-                mark,
-                format_args!("its cause is not in the journal any more"),
-            );
+            let why = match self.view.is_complete {
+                true => "its cause is not in the journal any more",
+                false => "its cause was not read",
+            };
+            self.line(mark, format_args!("{why}"));
         }
         self.state(step, mark);
         if let Some(reply) = &step.reply {
@@ -228,7 +290,10 @@ impl Tree<'_> {
                 }
             }
         }
-        let with = self.with.and_then(|with| with.differences.get(&step.seq));
+        let with = self
+            .view
+            .with
+            .and_then(|with| with.differences.get(&step.seq));
         match with {
             None => {}
             Some(OtherDecision::Fails(reason)) => {
@@ -289,7 +354,10 @@ impl Tree<'_> {
     fn event(&mut self, event: &PublishedEvent, mark: &str) {
         let place = event.place.as_ref().map(shown);
         let place = place.map_or_else(
-            || "whose record was deleted".to_owned(),
+            || match self.view.is_complete {
+                true => "whose record was deleted".to_owned(),
+                false => "whose record was not read".to_owned(),
+            },
             |place| format!("→ {place}"),
         );
         let by = match event.decided_by.as_slice() {
@@ -306,15 +374,28 @@ impl Tree<'_> {
     }
 }
 
-/// What a decision was made on: the aggregate and the message.
-fn heading(step: &Step) -> String {
-    let mut line = format!("{} {}: ", step.participant, step.key);
-    if step.unreadable.is_some() {
-        line.push_str("a decision");
-        return line;
+/// The decisions without a known cause, and for each one those that it caused, by their numbers in
+/// the list. Each cause stands before what it caused.
+fn followers(steps: &[Step]) -> (Vec<usize>, Vec<Vec<usize>>) {
+    let mut first = Vec::new();
+    let mut followers = vec![Vec::new(); steps.len()];
+    for (number, step) in steps.iter().enumerate() {
+        let cause = step.cause.and_then(|cause| {
+            let before = steps.get(..number)?;
+            before.binary_search_by_key(&cause, |one| one.seq).ok()
+        });
+        match cause.and_then(|cause| followers.get_mut(cause)) {
+            Some(below) => below.push(number),
+            None => first.push(number),
+        }
     }
+    (first, followers)
+}
+
+/// What a decision was made on: the aggregate, the message and its delay.
+fn heading(step: &Step) -> String {
+    let mut line = named(step);
     // Writing to a `String` does not fail.
-    let _ = write!(line, "{} {}", step.origin.word(), step.name);
     if let Some(caller) = &step.caller {
         let _ = write!(line, " by {caller}");
     }
@@ -330,6 +411,11 @@ fn heading(step: &Step) -> String {
         let _ = write!(line, ", {late} {since}");
     }
     line
+}
+
+fn named(step: &Step) -> String {
+    let (participant, key) = (&step.participant, &step.key);
+    format!("{participant} {key}: {} {}", step.origin.word(), step.name)
 }
 
 fn other_record(text: &mut Lines, record: &OtherRecord, began: u64) {
@@ -509,19 +595,7 @@ fn shown(place: &Place) -> String {
 fn value(value: &Option<Value>, room: usize) -> String {
     match value {
         None => "nothing".to_owned(),
-        Some(value) => cut(&value.to_string(), room),
-    }
-}
-
-/// The text, cut where it has more characters than this.
-fn cut(text: &str, room: usize) -> String {
-    let room = room.max(VALUE);
-    match text.char_indices().nth(room) {
-        None => text.to_owned(),
-        Some(_) => {
-            let begin = text.chars().take(room.saturating_sub(1));
-            begin.chain(['…']).collect()
-        }
+        Some(value) => cut(&value.to_string(), room.max(VALUE)).into_owned(),
     }
 }
 

@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 
 use super::operate::DATA;
 use super::options::participant;
-use super::replay::{milliseconds, not_replayed};
-use super::{complain, exit};
+use super::replay::not_replayed;
+use super::{complain, exit, time_span};
 use crate::logging;
 use crate::rollout::cases::{Export, export};
 
@@ -43,7 +43,7 @@ pub(super) struct ExportArguments {
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// Only decisions of this time until now: 30m, 12h, 7d
-    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
+    #[arg(long, value_name = "TIME", value_parser = time_span::milliseconds)]
     since: Option<u64>,
     /// Only the last N decisions
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

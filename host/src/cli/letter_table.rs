@@ -8,7 +8,7 @@ use crate::admin::letter_report::{
 };
 use crate::base::clock::rfc3339_seconds as utc;
 use crate::base::generation::short;
-use crate::base::printable::{Lines, escaped};
+use crate::base::printable::{Lines, cut, escaped};
 use crate::rollout::letter_trial::LetterTrial;
 
 /// The columns of a list of one participant.
@@ -108,15 +108,8 @@ fn row(letter: &Letter) -> [String; 10] {
         } else {
             "-".into()
         },
-        cut(&escaped(&letter.detail)),
+        cut(&escaped(&letter.detail), DETAIL).into_owned(),
     ]
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(DETAIL) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
-    }
 }
 
 /// A dead letter with its record and its history.

@@ -63,6 +63,7 @@ mod stopped;
 mod table;
 mod tail;
 mod terminal;
+mod time_span;
 mod verify;
 
 use std::io::Write as _;

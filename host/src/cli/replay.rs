@@ -12,7 +12,7 @@ use super::reply::CommandFailure;
 use super::report_file::ReportFile;
 use super::terminal::ProgressLine;
 use super::verify::{print, refuse};
-use super::{complain, exit, replay_page, replay_text, say};
+use super::{complain, exit, replay_page, replay_text, say, time_span};
 use crate::app;
 use crate::config::Config;
 use crate::logging;
@@ -39,7 +39,7 @@ pub(super) struct ReplayArguments {
     #[arg(long)]
     counterfactual: bool,
     /// Only decisions of this time until now: 30m, 12h, 7d
-    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
+    #[arg(long, value_name = "TIME", value_parser = time_span::milliseconds)]
     since: Option<u64>,
     /// Only the last N decisions
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -184,44 +184,4 @@ pub(super) fn not_replayed(error: NotReplayed, json: bool) -> u8 {
     };
     complain(&said);
     code
-}
-
-/// Reads a time span.
-pub(super) fn milliseconds(text: &str) -> Result<u64, String> {
-    let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
-    let read = units.into_iter().find_map(|(unit, seconds)| {
-        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
-        number.checked_mul(seconds)?.checked_mul(1_000)
-    });
-    read.ok_or_else(|| "is not a number with a unit: 90s, 30m, 12h, 7d".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_span_is_a_number_with_a_unit() {
-        for (text, expected) in [
-            ("90s", 90_000),
-            ("30m", 1_800_000),
-            ("12h", 43_200_000),
-            ("7d", 604_800_000),
-            ("0s", 0),
-        ] {
-            assert_eq!(milliseconds(text), Ok(expected), "{text}");
-        }
-        for text in [
-            "",
-            "7",
-            "d",
-            "-1d",
-            "1.5h",
-            "1w",
-            "7 d",
-            "99999999999999999999d",
-        ] {
-            assert!(milliseconds(text).is_err(), "{text}");
-        }
-    }
 }

@@ -1,15 +1,15 @@
 //! What other rules would have decided at the decisions of one participant.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
-use super::read::Rows;
+use super::read::Found;
+use crate::rollout::replay::{self, Redecided, RedecidedBy};
 use crate::rollout::report::DifferingPart;
-use crate::rollout::rule_settings::SettingsChange;
 use crate::rollout::settings::RolloutSettings;
-use crate::rollout::verify::{self, NotVerified, Redecided};
+use crate::rollout::verify::NotVerified;
 
 /// The decisions of other rules, beside the recorded ones.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -45,31 +45,24 @@ pub fn other_rules(
     settings: &RolloutSettings,
     data: &Path,
     path: &Path,
-    rows: Rows,
+    found: &Found,
 ) -> Result<OtherRules, NotVerified> {
-    let request = verify::Verify {
-        path: PathBuf::from(path),
-        data: Some(data.to_owned()),
-        settings: SettingsChange::default(),
-        ..verify::Verify::default()
-    };
     let recorded = |participant: &str| {
-        let own = rows.iter().filter(|(name, _)| name == participant);
-        own.filter_map(|(_, row)| Some((row.seq, row.recorded.clone().ok()?)))
-            .collect()
+        let own = found.decisions_of(participant);
+        own.map(|one| (one.seq, &one.recorded)).collect()
     };
-    let Redecided {
+    let RedecidedBy {
         participant,
         digest,
         version,
         decisions,
-    } = verify::redecide(settings, &request, recorded)?;
+    } = replay::redecide(settings, data, path, recorded)?;
     let tried = decisions.len();
     let differences = decisions.into_iter().filter_map(|(seq, decision)| {
         let other = match decision {
-            Ok(parts) if parts.is_empty() => return None,
-            Ok(parts) => OtherDecision::Differs(parts),
-            Err(reason) => OtherDecision::Fails(reason),
+            Redecided::Same => return None,
+            Redecided::Differs(parts) => OtherDecision::Differs(parts),
+            Redecided::Fails(reason) => OtherDecision::Fails(reason),
         };
         Some((seq, other))
     });

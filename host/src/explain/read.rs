@@ -1,22 +1,29 @@
 //! Which sagas an aggregate took part in, and what a store has of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use saga_core::commit::LetterEnd;
+use saga_core::outcome::{Reply, StateChange, TimerChange};
 use serde::Serialize;
 
 use super::timeline::{Decided, Material, Place, Timeline, place, timeline};
 use super::waits::{self, Wait, correlation};
 use crate::store::dead_letters::{LetterFilter, StoredLetter};
-use crate::store::decisions::{DecisionRange, JournalRow};
+use crate::store::decisions::{self, DecisionRange, JournalRow};
+use crate::store::sample::Recorded;
 use crate::store::streams::OutboxReaders;
 use crate::store::{ReadStore, StoreFault, StoreResult};
 
-/// Decisions read at once.
+/// Dead letters read at once.
 const PAGE: usize = 1_000;
 
-/// Most decisions of the sagas that are explained at once; later ones are left out (invariant 9).
+/// Most decisions of the sagas that are explained at once, and as many records, dead letters and
+/// waits; later ones are left out (invariant 9).
 pub const MOST: usize = 10_000;
+
+/// Bytes of their states and bodies; decisions beyond are left out.
+pub const ROOM: usize = 64 << 20;
 
 /// Most sagas of one aggregate that are known: the latest.
 pub const SAGAS: usize = 1_000;
@@ -59,8 +66,10 @@ pub struct Explained {
     /// Time of the oldest decision in the journal, in milliseconds since the Unix epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal_since: Option<u64>,
-    /// True if decisions were left out, since there are too many.
+    /// True if something was left out, since there is too much.
     pub is_incomplete: bool,
+    /// Decisions in the journal that can't be read; whose they are is not known.
+    pub unreadable: u64,
 }
 
 /// A saga.
@@ -116,17 +125,22 @@ pub struct SagaOfAggregate {
     pub first: String,
 }
 
-/// The rows of the decisions, for other rules to be tried on them.
-pub type Rows = Vec<(String, JournalRow)>;
+/// What was found in answer to a question.
+#[derive(Debug)]
+pub struct Found {
+    /// Correlations of the sagas, the latest first.
+    wanted: Vec<String>,
+    others: Vec<SagaOfAggregate>,
+    /// Names of the participants.
+    participants: Vec<String>,
+    gathered: Gathered,
+}
 
-/// Explains; also returns the decisions of the explained sagas.
+/// Reads what a store has of sagas.
 ///
 /// # Errors
 /// Nothing is known of what is asked for, or the store can't be read.
-pub fn explain(
-    reading: &dyn ReadStore,
-    question: &Question,
-) -> Result<(Explained, Rows), NotExplained> {
+pub fn find(reading: &dyn ReadStore, question: &Question) -> Result<Found, NotExplained> {
     let participants = participants(reading)?;
     let mut others = Vec::new();
     if let Some((name, key)) = &question.aggregate {
@@ -149,55 +163,74 @@ pub fn explain(
         }
     };
     others.retain(|saga| !wanted.contains(&saga.correlation));
-    let mut found = Gathered::new(&wanted);
-    found.decisions(reading, &participants)?;
-    found.records(reading)?;
+    let mut gathered = Gathered::new(&wanted);
+    gathered.decisions(reading, &participants)?;
+    gathered.records(reading)?;
     for one in &participants {
-        found.letters(reading, one)?;
+        gathered.letters(reading, one)?;
     }
-    waits::each(reading, &mut |wait| found.wait(wait))?;
-    let mut rows = Rows::new();
-    let names: Vec<_> = participants.into_iter().map(|one| one.name).collect();
-    let mut sagas = Vec::new();
-    for correlation in &wanted {
-        let Some(mut parts) = found.by_correlation.remove(correlation) else {
-            continue;
-        };
-        let decided = parts.material.decisions.iter();
-        rows.extend(decided.map(|one| (one.participant.clone(), one.row.clone())));
-        parts.material.participants.clone_from(&names);
-        parts.pending.sort_by_key(|wait| wait.since);
-        parts.letters.sort_by_key(|letter| letter.time);
-        sagas.push(Saga {
-            correlation: correlation.clone(),
-            timeline: timeline(parts.material),
-            dead_letters: parts.letters,
-            pending: parts.pending,
-        });
-    }
+    waits::each(reading, &mut |wait| gathered.wait(wait))?;
     if let (Some(correlation), None, true) = (
         &question.correlation,
         &question.aggregate,
-        sagas.iter().all(Saga::is_empty),
+        gathered.is_empty(),
     ) {
         return Err(NotExplained::UnknownCorrelation(correlation.clone()));
     }
-    let explained = Explained {
-        sagas,
+    Ok(Found {
+        wanted,
         others,
-        journal_since: found.journal_since,
-        is_incomplete: found.is_incomplete,
-    };
-    Ok((explained, rows))
+        participants: participants.into_iter().map(|one| one.name).collect(),
+        gathered,
+    })
 }
 
-impl Saga {
-    fn is_empty(&self) -> bool {
-        let Timeline { steps, records, .. } = &self.timeline;
-        steps.is_empty()
-            && records.is_empty()
-            && self.dead_letters.is_empty()
-            && self.pending.is_empty()
+impl Found {
+    /// The decisions of a participant in the sagas, in the order of their commits.
+    pub fn decisions_of(&self, participant: &str) -> impl Iterator<Item = &Decided> {
+        let all = self.gathered.decisions.values();
+        all.filter(move |one| one.participant == participant)
+    }
+
+    /// The answer.
+    #[must_use]
+    pub fn explained(self) -> Explained {
+        let Gathered {
+            mut by_correlation,
+            decisions,
+            journal_since,
+            is_incomplete,
+            unreadable,
+            ..
+        } = self.gathered;
+        for one in decisions.into_values() {
+            let correlation = &one.recorded.message.correlation;
+            if let Some(parts) = by_correlation.get_mut(correlation) {
+                parts.material.decisions.push(one);
+            }
+        }
+        let mut sagas = Vec::new();
+        for correlation in self.wanted {
+            let Some(mut parts) = by_correlation.remove(&correlation) else {
+                continue;
+            };
+            parts.material.participants.clone_from(&self.participants);
+            parts.pending.sort_by_key(|wait| wait.since);
+            parts.letters.sort_by_key(|letter| letter.time);
+            sagas.push(Saga {
+                correlation,
+                timeline: timeline(parts.material),
+                dead_letters: parts.letters,
+                pending: parts.pending,
+            });
+        }
+        Explained {
+            sagas,
+            others: self.others,
+            journal_since,
+            is_incomplete,
+            unreadable,
+        }
     }
 }
 
@@ -225,27 +258,6 @@ fn participants(reading: &dyn ReadStore) -> StoreResult<Vec<Known>> {
     Ok(known)
 }
 
-/// Passes these decisions, in the order of the journal, until `on` returns false.
-fn each_decision(
-    reading: &dyn ReadStore,
-    wanted: &DecisionRange,
-    on: &mut dyn FnMut(JournalRow) -> bool,
-) -> StoreResult<()> {
-    let Some(mut span) = reading.decisions_span(wanted)? else {
-        return Ok(());
-    };
-    while span.numbers() > 0 {
-        let page = reading.decisions(wanted, span, PAGE)?;
-        for row in page.rows {
-            if !on(row) {
-                return Ok(());
-            }
-        }
-        span.after = page.read;
-    }
-    Ok(())
-}
-
 /// The sagas in which an aggregate took part, the latest first.
 fn sagas_of(
     reading: &dyn ReadStore,
@@ -264,7 +276,7 @@ fn sagas_of(
         key: Some(key.to_owned()),
         ..DecisionRange::default()
     };
-    each_decision(reading, &wanted, &mut |row| {
+    let _all: ControlFlow<()> = decisions::each(reading, &wanted, |row| {
         if let Ok(recorded) = row.recorded {
             let correlation = recorded.message.correlation;
             let first = || SagaOfAggregate {
@@ -281,7 +293,7 @@ fn sagas_of(
                 found.remove(&oldest);
             }
         }
-        true
+        ControlFlow::Continue(())
     })?;
     // Those in which it decided nothing that is still recorded.
     let mut further: BTreeSet<String> = BTreeSet::new();
@@ -300,7 +312,7 @@ fn sagas_of(
     Ok(sagas.into_iter().map(|(_, saga)| saga).collect())
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Parts {
     material: Material,
     letters: Vec<LetterStep>,
@@ -308,12 +320,22 @@ struct Parts {
 }
 
 /// What was found of the wanted sagas.
+#[derive(Debug, Default)]
 struct Gathered {
     by_correlation: BTreeMap<String, Parts>,
-    decisions: usize,
+    /// Their decisions by their numbers in the journal.
+    decisions: BTreeMap<i64, Decided>,
+    /// Bytes of these.
+    bytes: usize,
+    /// The last decision of the journal that is read, for all participants the same: so nothing is
+    /// read whose cause is not. It moves back where there is too much.
+    up_to: Option<i64>,
     records: usize,
+    letters: usize,
+    waits: usize,
     is_incomplete: bool,
     journal_since: Option<u64>,
+    unreadable: u64,
 }
 
 impl Gathered {
@@ -321,11 +343,12 @@ impl Gathered {
         let empty = |correlation: &String| (correlation.clone(), Parts::default());
         Self {
             by_correlation: wanted.iter().map(empty).collect(),
-            decisions: 0,
-            records: 0,
-            is_incomplete: false,
-            journal_since: None,
+            ..Self::default()
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.decisions.is_empty() && self.records + self.letters + self.waits == 0
     }
 
     fn decisions(&mut self, reading: &dyn ReadStore, participants: &[Known]) -> StoreResult<()> {
@@ -334,34 +357,62 @@ impl Gathered {
                 participant: known.row,
                 ..DecisionRange::default()
             };
+            let Some(mut span) = reading.decisions_span(&wanted)? else {
+                continue;
+            };
+            let up_to = *self.up_to.get_or_insert(span.up_to);
+            span.up_to = span.up_to.min(up_to);
             let mut is_first = true;
-            each_decision(reading, &wanted, &mut |row| {
+            let _read = decisions::each_of_span(reading, &wanted, span, |row| {
                 if std::mem::take(&mut is_first) {
                     let oldest = self.journal_since.into_iter().chain([row.time]).min();
                     self.journal_since = oldest;
                 }
-                let Ok(recorded) = &row.recorded else {
-                    return true;
-                };
-                let correlation = &recorded.message.correlation;
-                let Some(parts) = self.by_correlation.get_mut(correlation) else {
-                    return true;
-                };
-                if self.decisions == MOST {
-                    self.is_incomplete = true;
-                    return false;
-                }
-                self.decisions += 1;
-                let version = known.versions.get(&recorded.digest);
-                parts.material.decisions.push(Decided {
-                    participant: known.name.clone(),
-                    version: version.cloned().unwrap_or_default(),
-                    row,
-                });
-                true
+                self.decision(known, row)
             })?;
         }
         Ok(())
+    }
+
+    /// Takes a decision, if it is of a wanted saga.
+    fn decision(&mut self, known: &Known, row: JournalRow) -> ControlFlow<()> {
+        if self.up_to.is_some_and(|up_to| row.seq > up_to) {
+            return ControlFlow::Break(());
+        }
+        let Ok(recorded) = row.recorded else {
+            self.unreadable += 1;
+            return ControlFlow::Continue(());
+        };
+        if !(self.by_correlation).contains_key(&recorded.message.correlation) {
+            return ControlFlow::Continue(());
+        }
+        let version = known.versions.get(&recorded.digest);
+        let decided = Decided {
+            participant: known.name.clone(),
+            version: version.cloned().unwrap_or_default(),
+            seq: row.seq,
+            time: row.time,
+            recorded,
+        };
+        self.bytes += bytes(&decided.recorded);
+        self.decisions.insert(decided.seq, decided);
+        while self.decisions.len() > MOST || self.bytes > ROOM {
+            let Some((seq, last)) = self.decisions.pop_last() else {
+                break;
+            };
+            self.bytes -= bytes(&last.recorded);
+            self.up_to = Some(seq - 1);
+            self.is_incomplete = true;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Counts one more of something; false if there is too much of it.
+    fn counted(number: &mut usize, is_incomplete: &mut bool) -> bool {
+        let has_room = *number < MOST;
+        *number += usize::from(has_room);
+        *is_incomplete |= !has_room;
+        has_room
     }
 
     fn records(&mut self, reading: &dyn ReadStore) -> StoreResult<()> {
@@ -371,14 +422,11 @@ impl Gathered {
             };
             let topic = (row, name.into());
             for partition in 0..reading.partitions(row)? {
-                waits::each_record(reading, &topic, (partition, 0), &mut |record| {
-                    let parts = self.by_correlation.get_mut(&correlation(&record));
-                    if let Some(parts) = parts {
-                        if self.records == MOST {
-                            self.is_incomplete = true;
-                            return Ok(());
-                        }
-                        self.records += 1;
+                waits::each_record(reading, &topic, (partition, 0), &mut |mut record| {
+                    if let Some(parts) = self.by_correlation.get_mut(&correlation(&record))
+                        && Self::counted(&mut self.records, &mut self.is_incomplete)
+                    {
+                        record.value = None;
                         parts.material.records.push(record);
                     }
                     Ok(())
@@ -400,7 +448,9 @@ impl Gathered {
             for stored in page {
                 after = stored.id;
                 let of = correlation(&stored.letter.record);
-                if let Some(parts) = self.by_correlation.get_mut(&of) {
+                if let Some(parts) = self.by_correlation.get_mut(&of)
+                    && Self::counted(&mut self.letters, &mut self.is_incomplete)
+                {
                     parts.letters.push(letter(&known.name, stored));
                 }
             }
@@ -411,14 +461,37 @@ impl Gathered {
     }
 
     fn wait(&mut self, wait: Wait) {
-        if let Some(parts) = self.by_correlation.get_mut(&wait.correlation) {
-            if parts.pending.len() == MOST {
-                self.is_incomplete = true;
-            } else {
-                parts.pending.push(wait);
-            }
+        if let Some(parts) = self.by_correlation.get_mut(&wait.correlation)
+            && Self::counted(&mut self.waits, &mut self.is_incomplete)
+        {
+            parts.pending.push(wait);
         }
     }
+}
+
+/// Bytes of a decision: those that the rules and their clients decide on.
+fn bytes(recorded: &Recorded) -> usize {
+    let Recorded {
+        state,
+        message,
+        outcome,
+        ..
+    } = recorded;
+    let left = match &outcome.state {
+        StateChange::Put(state) => state.len(),
+        StateChange::Unchanged | StateChange::Remove => 0,
+    };
+    let events = outcome.events.iter().map(|event| event.body.len());
+    let timers = outcome.timers.iter().map(|change| match change {
+        TimerChange::Set(timer) => timer.body.len(),
+        TimerChange::Cancel(_) => 0,
+    });
+    let reply = match &outcome.reply {
+        Some(Reply::Done(body) | Reply::Pending(body)) => body.len(),
+        Some(Reply::Refused(_)) | None => 0,
+    };
+    let parts = events.chain(timers).sum::<usize>();
+    state.as_ref().map_or(0, String::len) + message.body.len() + left + reply + parts
 }
 
 fn letter(participant: &str, stored: StoredLetter) -> LetterStep {

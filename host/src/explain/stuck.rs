@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::waits::{self, Expected, Wait};
 use crate::store::{ReadStore, StoreResult};
 
-/// Most sagas that are listed: those that have waited longest. Others are counted (invariant 9).
+/// Most sagas that are listed: those that have waited longest (invariant 9).
 pub const LISTED: usize = 1_000;
 
 /// Most waits of one saga that are listed.
@@ -52,11 +52,17 @@ pub fn stuck(
     Ok(found.sorted())
 }
 
-/// Since when a saga has waited. A timer of which that is not known has waited since it was due.
+/// Since when a saga has waited. A timer is waited for since it was due; a parked one, since it was
+/// parked.
 fn since(wait: &Wait) -> u64 {
     match (&wait.what, wait.since) {
+        (
+            Expected::Timer {
+                due, parked: None, ..
+            },
+            _,
+        ) => *due,
         (_, Some(since)) => since,
-        (Expected::Timer { due, .. }, None) => *due,
         (_, None) => u64::MAX,
     }
 }
@@ -80,8 +86,11 @@ impl Found {
         };
         let saga = (self.sagas.entry(wait.correlation.clone())).or_insert_with(new);
         saga.since = saga.since.min(since);
-        if saga.waits.len() < WAITS {
-            saga.waits.push(wait);
+        // Behind those that are as old.
+        let place = (saga.waits).partition_point(|one| self::since(one) <= since);
+        if place < WAITS {
+            saga.waits.insert(place, wait);
+            saga.waits.truncate(WAITS);
         }
         // Twice as many, so that the youngest are not sought for each one.
         if self.sagas.len() > 2 * LISTED {
@@ -104,9 +113,6 @@ impl Found {
         sagas.sort_by(|one, other| {
             (one.since, &one.correlation).cmp(&(other.since, &other.correlation))
         });
-        for saga in &mut sagas {
-            saga.waits.sort_by_key(since);
-        }
         Stuck {
             sagas,
             has_more: self.has_more,
@@ -115,20 +121,37 @@ impl Found {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
     use super::*;
+    use crate::explain::timeline::Place;
 
-    fn wait(correlation: &str, since: Option<u64>, due: u64) -> Wait {
+    fn timer(correlation: &str, set: Option<u64>, due: u64, is_parked: bool) -> Wait {
         Wait {
             correlation: correlation.to_owned(),
             participant: "order".to_owned(),
             key: None,
-            since,
+            since: set,
             what: Expected::Timer {
                 name: "late".to_owned(),
                 due,
-                parked: None,
+                parked: is_parked.then(|| "trap".to_owned()),
             },
+        }
+    }
+
+    fn wait(correlation: &str, since: Option<u64>) -> Wait {
+        Wait {
+            what: Expected::Unpublished {
+                event_type: None,
+                id: None,
+                place: Place {
+                    topic: "t".to_owned(),
+                    partition: 0,
+                    offset: 0,
+                },
+            },
+            ..timer(correlation, since, 0, false)
         }
     }
 
@@ -142,21 +165,48 @@ mod tests {
     fn the_oldest_come_first_and_young_ones_are_left_out() {
         let stuck = of(
             vec![
-                wait("b", Some(20), 90),
-                wait("young", Some(51), 90),
-                wait("a", Some(50), 90),
-                wait("a", Some(10), 90),
-                wait("since when is not known", None, 30),
-                wait("not due", None, 60),
+                wait("b", Some(20)),
+                wait("young", Some(51)),
+                wait("a", Some(50)),
+                wait("a", Some(10)),
+                wait("since when is not known", None),
             ],
             50,
         );
         let found: Vec<_> = (stuck.sagas.iter())
             .map(|saga| (saga.correlation.as_str(), saga.since, saga.waits.len()))
             .collect();
-        let unknown = ("since when is not known", 30, 1);
-        assert_eq!(found, [("a", 10, 2), ("b", 20, 1), unknown]);
+        assert_eq!(found, [("a", 10, 2), ("b", 20, 1)]);
         assert!(!stuck.has_more);
+    }
+
+    #[test]
+    fn a_timer_is_waited_for_since_it_was_due_and_a_parked_one_since_then() {
+        let stuck = of(
+            vec![
+                timer("not due", Some(0), 60, false),
+                timer("due", Some(0), 30, false),
+                timer("set at an unknown time", None, 40, false),
+                timer("parked", Some(45), 30, true),
+                timer("parked just now", Some(55), 30, true),
+            ],
+            50,
+        );
+        let found: Vec<_> = (stuck.sagas.iter())
+            .map(|saga| (saga.correlation.as_str(), saga.since))
+            .collect();
+        let unknown = ("set at an unknown time", 40);
+        assert_eq!(found, [("due", 30), unknown, ("parked", 45)]);
+    }
+
+    #[test]
+    fn of_many_waits_of_a_saga_the_oldest_are_listed() {
+        let most = WAITS as u64;
+        let waits = (0..2 * most).rev().map(|time| wait("a", Some(time)));
+        let stuck = of(waits.collect(), 2 * most);
+        let saga = stuck.sagas.first().unwrap();
+        let times = saga.waits.iter().map(|wait| wait.since);
+        assert!(times.eq((0..most).map(Some)), "{saga:?}");
     }
 
     #[test]
@@ -165,7 +215,7 @@ mod tests {
         let waits = (0..many).rev();
         let stuck = of(
             waits
-                .map(|time| wait(&time.to_string(), Some(time), 0))
+                .map(|time| wait(&time.to_string(), Some(time)))
                 .collect(),
             many,
         );

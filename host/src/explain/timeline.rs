@@ -1,5 +1,7 @@
-//! The decisions of one saga as a tree of causes: below each decision stand those on the events
-//! that it published and on the timers that it set, in the order of time.
+//! The decisions of one saga in the order of their commits, each with the one that caused it: the
+//! decision that published its event or set its timer.
+//!
+//! They are a list, since a chain of causes may be as long as the journal.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +12,7 @@ use saga_core::record::Record;
 use serde::Serialize;
 
 use crate::rollout::probe::{self, ValueChange};
-use crate::store::JournalRow;
+use crate::store::sample::Recorded;
 
 /// Most changed places of one state that are kept.
 const PLACES: usize = 64;
@@ -22,8 +24,12 @@ pub struct Decided {
     pub participant: String,
     /// The version that its rules declared; empty if it is not known any more.
     pub version: String,
+    /// Its number in the journal.
+    pub seq: i64,
+    /// Time of the decision, in milliseconds since the Unix epoch.
+    pub time: u64,
     /// The decision.
-    pub row: JournalRow,
+    pub recorded: Recorded,
 }
 
 /// What is known of a saga.
@@ -48,7 +54,7 @@ pub struct Place {
     pub offset: i64,
 }
 
-/// The tree of a saga.
+/// What happened in a saga.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Timeline {
     /// Time of the first decision, in milliseconds since the Unix epoch.
@@ -57,12 +63,12 @@ pub struct Timeline {
     pub ended: u64,
     /// Number of decisions.
     pub decisions: usize,
-    /// Decisions whose cause was not decided here, in the order of time.
+    /// The decisions, in the order of their commits.
     pub steps: Vec<Step>,
     /// Records that no known decision published: of other programs, or of decisions that are older
     /// than the journal.
     pub records: Vec<OtherRecord>,
-    /// True if decisions of this store are missing in the journal.
+    /// True if the cause of a decision was decided in this store, and was not found.
     pub is_cut_off: bool,
 }
 
@@ -92,7 +98,10 @@ pub struct Step {
     /// Id of the message that caused it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub causation: Option<String>,
-    /// True if a participant of this store caused it by a decision that is not in the journal.
+    /// Number of the decision that caused it, which is an earlier one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<i64>,
+    /// True if a participant of this store caused it by a decision that was not found.
     pub is_cause_missing: bool,
     /// The caller of a command.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,9 +110,6 @@ pub struct Step {
     pub digest: String,
     /// Their version.
     pub version: String,
-    /// The reason why the decision can't be read; then what follows is empty.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unreadable: Option<String>,
     /// What became of the state.
     pub state: StateStep,
     /// The places of the state that changed.
@@ -115,8 +121,6 @@ pub struct Step {
     pub events: Vec<PublishedEvent>,
     /// Timers that were set or cancelled.
     pub timers: Vec<TimerChange>,
-    /// The decisions on its events and timers.
-    pub next: Vec<Step>,
 }
 
 /// What became of a state.
@@ -167,7 +171,7 @@ pub struct OtherRecord {
     pub source: Option<String>,
 }
 
-/// The tree of this material.
+/// What this material says.
 #[must_use]
 pub fn timeline(material: Material) -> Timeline {
     let Material {
@@ -175,18 +179,16 @@ pub fn timeline(material: Material) -> Timeline {
         records,
         participants,
     } = material;
-    decisions.sort_by_key(|one| one.row.seq);
-    decisions.dedup_by_key(|one| one.row.seq);
+    decisions.sort_by_key(|one| one.seq);
+    decisions.dedup_by_key(|one| one.seq);
     let mut published = Records::of(&records);
     let mut steps: Vec<Step> = (decisions.into_iter())
         .map(|decided| step(decided, &mut published))
         .collect();
-    let parents = parents(&steps);
     let own: BTreeSet<String> = participants.iter().map(|name| source_of(name)).collect();
+    causes(&mut steps, &own);
     let takers = takers(&steps);
-    for (step, parent) in steps.iter_mut().zip(&parents) {
-        step.is_cause_missing =
-            parent.is_none() && step.causation.is_some() && is_of(&own, &step.source, step.origin);
+    for step in &mut steps {
         let source = source_of(&step.participant);
         for event in &mut step.events {
             let identity = event.id.clone().map(|id| (source.clone(), id));
@@ -196,14 +198,13 @@ pub fn timeline(material: Material) -> Timeline {
     }
     let times = steps.iter().map(|step| step.time);
     let (began, ended) = (times.clone().min(), times.max());
-    let (count, is_cut_off) = (steps.len(), steps.iter().any(|step| step.is_cause_missing));
     Timeline {
         began: began.unwrap_or_default(),
         ended: ended.unwrap_or_default(),
-        decisions: count,
-        steps: tree(steps, &parents),
+        decisions: steps.len(),
+        is_cut_off: steps.iter().any(|step| step.is_cause_missing),
+        steps,
         records: published.rest(),
-        is_cut_off,
     }
 }
 
@@ -216,59 +217,42 @@ fn step(decided: Decided, published: &mut Records<'_>) -> Step {
     let Decided {
         participant,
         version,
-        row,
+        seq,
+        time,
+        recorded,
     } = decided;
-    let mut step = Step {
-        seq: row.seq,
-        participant,
-        key: row.key,
-        time: row.time,
-        made: None,
-        origin: Origin::Event,
-        name: String::new(),
-        id: String::new(),
-        source: String::new(),
-        causation: None,
-        is_cause_missing: false,
-        caller: None,
-        digest: String::new(),
-        version,
-        unreadable: None,
-        state: StateStep::Unchanged,
-        changes: Vec::new(),
-        reply: None,
-        events: Vec::new(),
-        timers: Vec::new(),
-        next: Vec::new(),
-    };
-    let recorded = match row.recorded {
-        Ok(recorded) => recorded,
-        Err(reason) => {
-            step.unreadable = Some(reason);
-            return step;
-        }
-    };
     let (message, outcome) = (recorded.message, recorded.outcome);
-    let before = recorded.state.as_deref();
-    (step.state, step.changes) = state(before, &outcome);
-    let source = source_of(&step.participant);
-    step.events = (outcome.events.into_iter())
+    let (state, changes) = state(recorded.state.as_deref(), &outcome);
+    let source = source_of(&participant);
+    let events = (outcome.events.into_iter())
         .map(|event| published.event(event, &source, &message.id))
         .collect();
-    step.made = match message.origin {
+    let made = match message.origin {
         Origin::Event => published.made(&message.source, &message.id),
         _ => None,
     };
-    step.origin = message.origin;
-    step.name = message.name;
-    step.id = message.id;
-    step.source = message.source;
-    step.causation = message.causation;
-    step.caller = message.caller.map(|caller| caller.subject);
-    step.digest = recorded.digest;
-    step.reply = outcome.reply;
-    step.timers = outcome.timers;
-    step
+    Step {
+        seq,
+        participant,
+        key: message.key,
+        time,
+        made,
+        origin: message.origin,
+        name: message.name,
+        id: message.id,
+        source: message.source,
+        causation: message.causation,
+        cause: None,
+        is_cause_missing: false,
+        caller: message.caller.map(|caller| caller.subject),
+        digest: recorded.digest,
+        version,
+        state,
+        changes,
+        reply: outcome.reply,
+        events,
+        timers: outcome.timers,
+    }
 }
 
 fn state(before: Option<&str>, outcome: &Outcome) -> (StateStep, Vec<ValueChange>) {
@@ -286,24 +270,39 @@ fn state(before: Option<&str>, outcome: &Outcome) -> (StateStep, Vec<ValueChange
     }
 }
 
-/// The decision that caused each one, by its number among them: always an earlier one.
-fn parents(steps: &[Step]) -> Vec<Option<usize>> {
+/// Notes the decision that caused each one, which is an earlier one, and when its timer was due.
+fn causes(steps: &mut [Step], own: &BTreeSet<String>) {
     // Participants' sources with the ids of the messages that they decided.
     let mut decided: BTreeMap<(String, String), usize> = BTreeMap::new();
-    let mut parents = Vec::with_capacity(steps.len());
-    for (number, step) in steps.iter().enumerate() {
-        let own = source_of(&step.participant);
-        let by = match step.origin {
-            Origin::Timer => own.clone(),
-            _ => step.source.clone(),
+    for number in 0..steps.len() {
+        let (before, rest) = steps.split_at_mut(number);
+        let Some(step) = rest.first_mut() else {
+            continue;
         };
-        let cause = step.causation.clone().map(|cause| (by, cause));
-        parents.push(cause.and_then(|cause| decided.get(&cause).copied()));
-        if step.unreadable.is_none() {
-            decided.insert((own, step.id.clone()), number);
+        let source = source_of(&step.participant);
+        let by = match step.origin {
+            Origin::Timer => &source,
+            _ => &step.source,
+        };
+        let cause = (step.causation.clone()).map(|cause| (by.clone(), cause));
+        let found = cause.and_then(|cause| before.get(*decided.get(&cause)?));
+        step.cause = found.map(|found| found.seq);
+        step.is_cause_missing =
+            found.is_none() && step.causation.is_some() && is_of(own, &step.source, step.origin);
+        if step.origin == Origin::Timer {
+            step.made = found.and_then(|found| due(found, &step.name));
         }
+        decided.insert((source, step.id.clone()), number);
     }
-    parents
+}
+
+/// When a timer was due that this decision set. If it set it more than once, the last time counts.
+fn due(step: &Step, name: &str) -> Option<u64> {
+    let mut changes = step.timers.iter().rev();
+    changes.find_map(|change| match change {
+        TimerChange::Set(timer) if timer.name == name => Some(timer.due),
+        _ => None,
+    })
 }
 
 /// The participants that decided on each event.
@@ -318,37 +317,6 @@ fn takers(steps: &[Step]) -> BTreeMap<(String, String), Vec<String>> {
         }
     }
     takers
-}
-
-fn tree(mut steps: Vec<Step>, parents: &[Option<usize>]) -> Vec<Step> {
-    let due = |steps: &[Step], number: usize, parent: usize| {
-        let name = &steps.get(number)?.name;
-        let mut changes = steps.get(parent)?.timers.iter();
-        changes.find_map(|change| match change {
-            TimerChange::Set(timer) if timer.name == *name => Some(timer.due),
-            _ => None,
-        })
-    };
-    for (number, parent) in parents.iter().enumerate() {
-        let due = parent.and_then(|parent| due(&steps, number, parent));
-        if let Some(step) = steps.get_mut(number)
-            && step.origin == Origin::Timer
-        {
-            step.made = due;
-        }
-    }
-    let mut roots = Vec::new();
-    // From the last one: all that follows from a decision is below it before it is moved itself.
-    while let Some(mut step) = steps.pop() {
-        step.next.reverse();
-        let parent = parents.get(steps.len()).copied().flatten();
-        match parent.and_then(|parent| steps.get_mut(parent)) {
-            Some(parent) => parent.next.push(step),
-            None => roots.push(step),
-        }
-    }
-    roots.reverse();
-    roots
 }
 
 /// The records of a saga, by the decisions that published them.

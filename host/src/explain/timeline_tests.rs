@@ -38,27 +38,21 @@ fn decided(
     Decided {
         participant: participant.into(),
         version: "1.0.0".into(),
-        row: JournalRow {
-            seq,
+        seq,
+        time: 100 + seq as u64,
+        recorded: Recorded {
             digest: "d".into(),
-            key: "1".into(),
-            revision: 0,
-            fuel: 0,
-            time: 100 + seq as u64,
-            recorded: Ok(Recorded {
-                digest: "d".into(),
-                state_version: 1,
-                state: None,
-                message,
-                outcome,
-            }),
+            state_version: 1,
+            state: None,
+            message,
+            outcome,
         },
     }
 }
 
 impl Decided {
     fn outcome(mut self, change: impl FnOnce(&mut Outcome)) -> Self {
-        change(&mut self.row.recorded.as_mut().unwrap().outcome);
+        change(&mut self.recorded.outcome);
         self
     }
 
@@ -103,17 +97,21 @@ fn of(decisions: Vec<Decided>, records: Vec<Record>) -> Timeline {
     })
 }
 
-/// The tree as text: `message(message, message)`.
-fn shape(steps: &[Step]) -> String {
-    let one = |step: &Step| match shape(&step.next) {
-        below if below.is_empty() => format!("{}:{}", step.participant, step.id),
-        below => format!("{}:{}({below})", step.participant, step.id),
+/// Each decision with its cause: `message < cause`.
+fn shape(steps: &[Step]) -> Vec<String> {
+    let name = |step: &Step| format!("{}:{}", step.participant, step.id);
+    let one = |step: &Step| match step.cause {
+        Some(cause) => {
+            let cause = steps.iter().find(|one| one.seq == cause).unwrap();
+            format!("{} < {}", name(step), name(cause))
+        }
+        None => name(step),
     };
-    steps.iter().map(one).collect::<Vec<_>>().join(" ")
+    steps.iter().map(one).collect()
 }
 
 #[test]
-fn below_a_decision_stand_those_that_it_caused_in_the_order_of_time() {
+fn each_decision_knows_the_one_that_caused_it_in_the_order_of_commits() {
     let found = of(
         vec![
             decided(
@@ -152,7 +150,14 @@ fn below_a_decision_stand_those_that_it_caused_in_the_order_of_time() {
     );
     assert_eq!(
         shape(&found.steps),
-        "order:cmd(shop:e customer:e(order:f) order:late) order:cancel"
+        [
+            "order:cmd",
+            "shop:e < order:cmd",
+            "customer:e < order:cmd",
+            "order:f < customer:e",
+            "order:late < order:cmd",
+            "order:cancel",
+        ]
     );
     assert_eq!((found.began, found.ended, found.decisions), (101, 106, 6));
     assert!(!found.is_cut_off);
@@ -192,7 +197,7 @@ fn a_decision_knows_the_records_that_it_published_and_who_decided_on_them() {
         (None, None, String::new()),
     ];
     assert_eq!(events, expected);
-    assert_eq!(step.next.first().unwrap().made, Some(100));
+    assert_eq!(found.steps.get(1).unwrap().made, Some(100));
     let others: Vec<_> = found.records.iter().map(|one| one.id.as_deref()).collect();
     assert_eq!(others, [Some("x")], "a record of somebody else");
 }
@@ -215,14 +220,17 @@ fn nothing_is_its_own_cause() {
         decided(3, "order", Origin::Event, ("c", "/saga/order", Some("c"))),
     ];
     let found = of(circle, Vec::new());
-    assert_eq!(shape(&found.steps), "order:a(order:b) order:c");
+    assert_eq!(
+        shape(&found.steps),
+        ["order:a", "order:b < order:a", "order:c"]
+    );
 }
 
 #[test]
 fn the_difference_of_a_state_is_told_place_by_place() {
     let put = |before: Option<&str>, after: &str| {
         let mut one = decided(1, "order", Origin::Command, ("cmd", "/x", None));
-        one.row.recorded.as_mut().unwrap().state = before.map(str::to_owned);
+        one.recorded.state = before.map(str::to_owned);
         let one = one.outcome(|outcome| outcome.state = StateChange::Put(after.into()));
         let found = of(vec![one], Vec::new());
         let step = found.steps.first().unwrap().clone();
@@ -240,11 +248,14 @@ fn the_difference_of_a_state_is_told_place_by_place() {
 
 #[test]
 fn a_timer_is_late_by_the_time_since_it_was_due() {
+    // Set twice: the last time counts.
     let set = decided(1, "order", Origin::Command, ("cmd", "/x", None)).outcome(|outcome| {
-        outcome.timers.push(TimerChange::Set(Timer {
-            name: "1/cmd-name".into(),
-            due: 102,
-            body: "null".into(),
+        outcome.timers.extend([101, 102].map(|due| {
+            TimerChange::Set(Timer {
+                name: "1/cmd-name".into(),
+                due,
+                body: "null".into(),
+            })
         }));
     });
     let fired = decided(
@@ -254,6 +265,22 @@ fn a_timer_is_late_by_the_time_since_it_was_due() {
         ("1/cmd", "/saga/order/timers", Some("cmd")),
     );
     let found = of(vec![set, fired], Vec::new());
-    let step = found.steps.first().unwrap().next.first().unwrap();
+    let step = found.steps.get(1).unwrap();
     assert_eq!((step.made, step.time), (Some(102), 105));
+}
+
+#[test]
+fn a_chain_of_causes_of_any_length_is_a_list() {
+    const LENGTH: i64 = 10_000;
+    let timer = |number: i64| {
+        let id = |number: i64| format!("t{number}");
+        let cause = (number > 1).then(|| id(number - 1));
+        let of = (&*id(number), "/saga/order/timers", cause.as_deref());
+        decided(number, "order", Origin::Timer, of)
+    };
+    let found = of((1..=LENGTH).map(timer).collect(), Vec::new());
+    let causes = found.steps.iter().map(|step| step.cause);
+    assert!(causes.eq((0..LENGTH).map(|number| (number > 0).then_some(number))));
+    let json = serde_json::to_string(&found).unwrap();
+    assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok());
 }

@@ -1,9 +1,10 @@
 //! What the messages of a store still wait for: records that no reader has taken, timers, parked
 //! records, open dead letters.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use saga_core::identity::{self, Identity, uuid_bytes};
+use saga_core::identity::{Identity, of_position, uuid_bytes};
 use saga_core::message::Origin;
 use saga_core::record::Record;
 use serde::Serialize;
@@ -226,7 +227,7 @@ fn letters(
 pub fn correlation(record: &Record) -> String {
     let of = &record.attributes;
     let given = of.correlation.clone().or_else(|| of.id.clone());
-    given.unwrap_or_else(|| identity::of_position(&record.position).id)
+    given.unwrap_or_else(|| of_position(&record.position).id)
 }
 
 fn records(
@@ -257,7 +258,7 @@ fn records(
 }
 
 /// Records that were published to Kafka and that a participant of this store, which takes their
-/// type, has not decided.
+/// type, has neither decided nor given up.
 fn over_kafka(
     reading: &dyn ReadStore,
     topic: &(i64, Arc<str>),
@@ -269,35 +270,74 @@ fn over_kafka(
         .collect();
     names.sort_unstable();
     names.dedup();
-    let mut takers = Vec::new();
     for name in names {
-        takers.extend(reading.participant(name)?.map(|row| (name, row)));
-    }
-    let relay = readers.iter().filter(|one| one.consumer == RELAY);
-    for relay in relay.filter(|_| !takers.is_empty()) {
-        each_record(reading, topic, (relay.partition, 0), &mut |record| {
-            if record.position.offset >= relay.next {
-                return Ok(());
-            }
-            let of = &record.attributes;
-            let (Some(id), Some(source), Some(event_type)) = (&of.id, &of.source, &of.event_type)
-            else {
-                return Ok(());
-            };
-            let identity = Identity {
-                source: source.clone(),
-                id: id.clone(),
-            };
-            for (name, row) in &takers {
-                let takes = reading.last_asked(*row, Origin::Event, event_type)?;
-                if takes.is_some() && !reading.was_applied(*row, &identity)? {
-                    on(wait_of(name, &record, None));
+        let Some(row) = reading.participant(name)? else {
+            continue;
+        };
+        let mut undecided = Undecided::default();
+        for relay in readers.iter().filter(|one| one.consumer == RELAY) {
+            let place = (relay.partition, 0);
+            each_record(reading, topic, place, &mut |record| {
+                if record.position.offset >= relay.next {
+                    return Ok(());
                 }
-            }
-            Ok(())
-        })?;
+                let (Some(identity), Some(event_type)) =
+                    (identity(&record), &record.attributes.event_type)
+                else {
+                    return Ok(());
+                };
+                let takes = reading.last_asked(row, Origin::Event, event_type)?;
+                if takes.is_some() && !reading.was_applied(row, &identity)? {
+                    undecided.insert(identity, wait_of(name, &record, None));
+                }
+                if undecided.len() >= PAGE {
+                    told(reading, row, std::mem::take(&mut undecided), on)?;
+                }
+                Ok(())
+            })?;
+        }
+        told(reading, row, undecided, on)?;
     }
     Ok(())
+}
+
+/// Records that a participant has not decided.
+type Undecided = BTreeMap<Identity, Wait>;
+
+/// Passes those that were not given up: a dead letter is told as such while it is open, and one that
+/// is not parked is not among the applied ones.
+fn told(
+    reading: &dyn ReadStore,
+    participant: i64,
+    mut undecided: Undecided,
+    on: &mut dyn FnMut(Wait),
+) -> StoreResult<()> {
+    let all = LetterFilter {
+        with_ended: true,
+        ..LetterFilter::default()
+    };
+    let mut after = 0;
+    while !undecided.is_empty() {
+        let page = reading.dead_letters(participant, &all, after, PAGE)?;
+        for stored in &page {
+            after = stored.id;
+            if let Some(identity) = identity(&stored.letter.record) {
+                undecided.remove(&identity);
+            }
+        }
+        if page.len() < PAGE {
+            break;
+        }
+    }
+    undecided.into_values().for_each(on);
+    Ok(())
+}
+
+/// The identity that a record's attributes give.
+fn identity(record: &Record) -> Option<Identity> {
+    let of = &record.attributes;
+    let (id, source) = of.id.clone().zip(of.source.clone())?;
+    Some(Identity { source, id })
 }
 
 /// The participant of a consumer's name.

@@ -15,7 +15,7 @@ use super::check::{self, Present};
 use super::flags::{Flags, Objections};
 use super::given_settings::GivenSettings;
 use super::loader::{self, CheckRoutes, Loader};
-use super::probe::{self, Retrial, Terms};
+use super::probe::Terms;
 use super::report::{Check, ProbeReport, Refused, Verified};
 use super::rule_settings::{CandidateSettings, RuleSettings, SettingsChange};
 use super::settings::{ParticipantSettings, RolloutSettings};
@@ -23,9 +23,7 @@ use super::{neighbours, topics};
 use crate::base::clock::now_ms;
 use crate::base::generation::CompiledRules;
 use crate::plugin::component;
-
 use crate::store::history::GenerationRow;
-use crate::store::sample::Recorded;
 use crate::store::{self, ReadStore, StoreFault, StoreResult};
 use crate::transport::{Readings, Source};
 
@@ -146,51 +144,6 @@ pub fn verify(
         compared_with: others.names(),
         probe,
         notes,
-    })
-}
-
-/// What a component would decide on recorded decisions of its participant.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Redecided {
-    /// The participant that it describes.
-    pub participant: String,
-    /// Digest of component and settings.
-    pub digest: String,
-    /// The version that it declares.
-    pub version: String,
-    /// The decisions by their numbers: how they would differ, or why there would be none.
-    pub decisions: Vec<(i64, Retrial)>,
-}
-
-/// Tries a component on these decisions of its participant (`recorded` gets its name), each on the
-/// state of that time. Its settings are those that are active in the store.
-///
-/// # Errors
-/// It can't be loaded, or the store can't be read.
-pub fn redecide(
-    settings: &RolloutSettings,
-    request: &Verify,
-    recorded: impl FnOnce(&str) -> Vec<(i64, Recorded)>,
-) -> Result<Redecided, NotVerified> {
-    let loader =
-        Loader::offline(settings, |_, _| Ok(())).map_err(|error| failed(error.to_string()))?;
-    let bytes = component::read(&request.path).map_err(|error| loader::refused(&error, None))?;
-    let origin = request.path.display().to_string();
-    let build = loader.load_with(&bytes, &origin, |description| {
-        given(
-            settings,
-            request.data.as_deref(),
-            &request.settings,
-            &description.name,
-        )
-    })?;
-    let description = build.description();
-    let decisions = probe::again(&*build, &settings.turn, recorded(&description.name));
-    Ok(Redecided {
-        participant: description.name.clone(),
-        digest: build.digest().to_owned(),
-        version: description.version.clone(),
-        decisions: decisions.map_err(failed)?,
     })
 }
 

@@ -88,26 +88,6 @@ impl Probing<'_> {
     }
 }
 
-/// The differences between a recorded decision and that of these rules.
-///
-/// # Errors
-/// The reason why they would not decide.
-pub(super) fn difference(
-    trial: &mut TrialRun<'_>,
-    recorded: &Recorded,
-) -> Result<Vec<DifferingPart>, String> {
-    let message = &recorded.message;
-    if !trial.takes(message) {
-        return Err(format!("they take no {}", purity::name_of(message)));
-    }
-    let answer = decide_again(trial, recorded, message)?;
-    let mut decided = recorded.outcome.clone();
-    if let StateChange::Put(state) = &decided.state {
-        decided.state = StateChange::Put(trial.decoded(recorded.state_version, state)?);
-    }
-    Ok(compare::parts(&decided, &answer))
-}
-
 /// The decision of these rules on a recorded message, with its state decoded and encoded again.
 fn decide_again(
     trial: &mut TrialRun<'_>,

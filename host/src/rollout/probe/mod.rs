@@ -168,26 +168,6 @@ pub fn decision_on(
     }
 }
 
-/// How a decision would differ from the recorded one, or the reason why there would be none.
-pub type Retrial = Result<Vec<report::DifferingPart>, String>;
-
-/// How the decisions of rules on recorded messages, each on the state of that time, would differ from
-/// the recorded ones; or the reason why they would not decide.
-///
-/// # Errors
-/// If no instance can be created.
-pub fn again(
-    build: &dyn CompiledRules,
-    limits: &TurnLimits,
-    recorded: Vec<(i64, Recorded)>,
-) -> Result<Vec<(i64, Retrial)>, String> {
-    let mut trial = TrialRun::new(build, limits, now_ms()).map_err(|fault| no_instance(&fault))?;
-    let decisions = recorded
-        .into_iter()
-        .map(|(number, one)| (number, decisions::difference(&mut trial, &one)));
-    Ok(decisions.collect())
-}
-
 /// A place of a state that changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ValueChange {

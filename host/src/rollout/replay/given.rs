@@ -42,11 +42,11 @@ pub enum Redecided {
 ///
 /// # Errors
 /// The component can't be loaded, or the store can't be read.
-pub fn redecide(
+pub fn redecide<'r>(
     settings: &RolloutSettings,
     data: &Path,
     path: &Path,
-    recorded: impl FnOnce(&str) -> Vec<(i64, Recorded)>,
+    recorded: impl FnOnce(&str) -> Vec<(i64, &'r Recorded)>,
 ) -> Result<RedecidedBy, NotVerified> {
     let loader = Loader::offline(settings, |_, _| Ok(()))
         .map_err(|error| NotVerified::Failed(error.to_string()))?;
@@ -55,8 +55,8 @@ pub fn redecide(
     let mut trial = TrialRun::new(&*build, &settings.turn, now_ms())
         .map_err(|fault| NotVerified::Failed(format!("an instance can't be created: {fault}")))?;
     let description = build.description();
-    let again = |(seq, recorded): (i64, Recorded)| {
-        let decided = match decide(&mut trial, &recorded, None, false).verdict {
+    let again = |(seq, recorded): (i64, &Recorded)| {
+        let decided = match decide(&mut trial, recorded, None, false).verdict {
             Verdict::Unchanged(_) => Redecided::Same,
             Verdict::Changed(changed) => {
                 let parts = changed.parts.into_iter().map(DifferingPart::from);
