@@ -88,13 +88,6 @@ mod tests {
         "a\nb\r\u{1b}[2J\u{7}\u{7f}\u{9b}2J\u{2028}\u{202e}\u{2066}\u{200b}\u{e0041}z";
 
     #[test]
-    fn a_text_is_cut_between_characters() {
-        for (text, expected) in [("", ""), ("äöü", "äöü"), ("äöüß", "äöü…")] {
-            assert_eq!(cut(text, 3), expected);
-        }
-    }
-
-    #[test]
     fn control_characters_are_escaped_on_one_line() {
         assert_eq!(
             escaped(STEERS),
