@@ -1,10 +1,12 @@
 //! `saga explain` and `saga stuck`: the saga as a person or a program sees it, on the store of a
 //! stopped host and beside a running one.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::chameleon::{self, Chameleon, count};
 use crate::commands::{asks, call, fails, json_of};
 use crate::store_file::{publish, record, until_consumed};
 use crate::support::{Host, Start, component};
@@ -39,19 +41,22 @@ fn text(data: &Path, arguments: &[&str]) -> String {
     out
 }
 
-/// Who decided on what, depth first.
+/// Who decided on what, each below its cause.
 fn walk(steps: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    for step in steps.as_array().unwrap() {
+    let mut depths = BTreeMap::new();
+    let step = |step: &Value| {
+        let cause = step["cause"].as_i64();
+        let depth = cause.map_or(0, |cause| depths[&cause] + 1);
+        depths.insert(step["seq"].as_i64().unwrap(), depth);
         let word = |name: &str| step[name].as_str().unwrap().to_owned();
-        found.push(format!("{} {}", word("participant"), word("origin")));
-        found.extend(
-            walk(&step["next"])
-                .into_iter()
-                .map(|one| format!("  {one}")),
-        );
-    }
-    found
+        format!(
+            "{}{} {}",
+            "  ".repeat(depth),
+            word("participant"),
+            word("origin")
+        )
+    };
+    steps.as_array().unwrap().iter().map(step).collect()
 }
 
 const ANSWERED: [&str; 3] = ["order command", "  customer event", "    order event"];
@@ -79,7 +84,7 @@ fn approved_rejected_and_cancelled_orders_are_explained_beside_the_host_and_afte
         let event = &saga["steps"][0]["events"][0];
         assert_eq!(event["place"]["topic"], "orderTopic");
         assert_eq!(event["decided_by"], json!(["customer"]));
-        assert!(saga["steps"][0]["next"][0]["made"].is_u64(), "{told}");
+        assert!(saga["steps"][1]["made"].is_u64(), "{told}");
     }
     let told = explained(data, &["order", "3"]);
     let saga = &told["sagas"][0];
@@ -147,9 +152,17 @@ fn an_event_that_nobody_has_taken_and_a_timer_are_still_expected() {
     let correlation = saga["correlation"].as_str().unwrap();
     assert!(out.starts_with(&format!("{correlation}  for ")), "{out}");
     assert!(out.contains("customer has not read event"), "{out}");
+    assert!(!out.contains("timer"), "it is not due: {out}");
     let of_customer = ["stuck", "--older-than", "0s", "--participant", "customer"];
     let (code, out, _) = call(&mut asks(data, &of_customer));
-    assert!(code == 1 && !out.contains("timer"), "{out}");
+    assert_eq!(
+        (code, out.contains("customer has not read")),
+        (1, true),
+        "{out}"
+    );
+    let of_order = ["stuck", "--older-than", "0s", "--participant", "order"];
+    let (code, out, _) = call(&mut asks(data, &of_order));
+    assert_eq!(code, 0, "{out}");
     let (code, out, _) = call(&mut asks(data, &["stuck", "--older-than", "1d"]));
     assert_eq!(
         (code, &*out),
@@ -165,6 +178,36 @@ fn an_event_that_nobody_has_taken_and_a_timer_are_still_expected() {
 }
 
 #[test]
+fn what_other_rules_would_have_decided_stands_with_the_decision() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let limited = |limit: i64| {
+        Chameleon::new().with(json!({"handle": {"count": [
+            {"count": 1}, {"publish": {"event_type": "changed"}},
+            {"if-state": [{"count": limit}, {"set": ["full", true]}]},
+        ]}}))
+    };
+    let host = chameleon::serve(data, &limited(5));
+    count(&host, "a");
+    count(&host, "a");
+    assert!(host.stop().success());
+    let other = data.join("other.wasm");
+    limited(2).write(&other);
+    let path = other.to_str().unwrap();
+    let told = explained(data, &["chameleon", "a", "--all", "--with", path]);
+    assert_eq!(told["with"]["tried"], 2, "{told}");
+    let differences = told["with"]["differences"].as_object().unwrap();
+    let [(_, second)] = &differences.iter().collect::<Vec<_>>()[..] else {
+        panic!("{told}");
+    };
+    let parts = second["differs"].as_array().unwrap();
+    let is_full = |part: &Value| part["what"] == "state" && part["pointer"] == "/full";
+    assert!(parts.iter().any(is_full), "{told}");
+    let out = text(data, &["explain", "chameleon", "a", "--with", path]);
+    assert!(out.contains("were tried on 1 decision;"), "{out}");
+}
+
+#[test]
 fn a_timer_that_fired_stands_below_the_decision_that_set_it() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
@@ -176,7 +219,7 @@ fn a_timer_that_fired_stands_below_the_decision_that_set_it() {
     let told = explained(data, &["order", "1"]);
     let steps = &told["sagas"][0]["steps"];
     assert_eq!(walk(steps), ["order command", "  order timer"], "{told}");
-    assert!(steps[0]["next"][0]["made"].is_u64(), "{told}");
+    assert!(steps[1]["made"].is_u64(), "{told}");
     let out = text(data, &["explain", "order", "1"]);
     assert!(out.contains("after it was due"), "{out}");
 }
