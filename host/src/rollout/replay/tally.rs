@@ -16,6 +16,7 @@ use super::report::{
     ReplayedRange,
 };
 use crate::rollout::cases::form;
+use crate::rollout::probe::trial::TrialAnswer;
 use crate::rollout::report::DifferingPart;
 use crate::store::JournalRow;
 use crate::store::sample::Recorded;
@@ -267,7 +268,11 @@ impl Told<'_> {
     fn changed(&self, changed: &Changed) -> Arc<Example> {
         let parts = changed.parts.iter().take(PARTS).cloned();
         let parts = parts.map(DifferingPart::from).collect();
-        self.example(outcome(&changed.recorded), changed.answer.in_words(), parts)
+        let would_decide = match &changed.answer {
+            TrialAnswer::Decided(decided) => outcome(decided),
+            answer => answer.in_words(),
+        };
+        self.example(outcome(&changed.recorded), would_decide, parts)
     }
 
     fn example(

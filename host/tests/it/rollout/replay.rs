@@ -86,6 +86,11 @@ fn a_changed_limit_changes_exactly_the_decisions_at_the_limit() {
         assert!(groups.iter().any(|one| one == expected), "{groups:?}");
     }
     let example = &report["changes"][0]["examples"][0];
+    for (decision, full) in [("decided", Value::Null), ("would_decide", json!(true))] {
+        let decision: Value = serde_json::from_str(example[decision].as_str().unwrap()).unwrap();
+        let state = &decision["state"]["put"];
+        assert_eq!((&state["count"], &state["full"]), (&json!(3), &full));
+    }
     assert_eq!(
         (&example["key"], &example["name"], &example["revision"]),
         (&json!("a"), &json!("count"), &json!(2)),
