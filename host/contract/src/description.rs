@@ -185,6 +185,19 @@ pub enum RefusalKind {
     Forbidden,
 }
 
+impl RefusalKind {
+    /// Its word in documents and messages.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::NotFound => "not-found",
+            Self::Conflict => "conflict",
+            Self::Forbidden => "forbidden",
+        }
+    }
+}
+
 /// An event that the participant subscribes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {

@@ -74,13 +74,8 @@ pub fn check_refusal(
     if declared {
         return Ok(());
     }
-    let kind = match kind {
-        RefusalKind::Invalid => "invalid",
-        RefusalKind::NotFound => "not-found",
-        RefusalKind::Conflict => "conflict",
-        RefusalKind::Forbidden => "forbidden",
-    };
     Err(format!(
-        "command `{command}` refuses with `{code}` ({kind}), which it does not declare"
+        "command `{command}` refuses with `{code}` ({}), which it does not declare",
+        kind.word()
     ))
 }

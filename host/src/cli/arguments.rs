@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::exit;
 use super::reply::CommandFailure;
+use super::{exit, time_span};
 use crate::config::reader::Override;
 use crate::config::{Config, ConfigError};
 use crate::rollout::flags::Flags;
 use crate::rollout::rule_settings::{self, SettingsChange};
+use crate::rollout::selection::Selection;
 
 /// Checks that an operator overrides.
 #[derive(Debug, Clone, Copy, Args)]
@@ -59,6 +60,30 @@ impl RuleSettingsArguments {
             set: set.collect::<Result<_, _>>()?,
             unset: self.unset,
         })
+    }
+}
+
+/// Recorded decisions of a participant.
+#[derive(Debug, Clone, Args)]
+pub(super) struct SelectionArguments {
+    /// Only decisions of this time until now: 30m, 12h, 7d
+    #[arg(long, value_name = "TIME", value_parser = time_span::milliseconds)]
+    since: Option<u64>,
+    /// Only the last N decisions
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    last: Option<u64>,
+    /// Only decisions on the aggregate of this key
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+}
+
+impl From<SelectionArguments> for Selection {
+    fn from(SelectionArguments { since, last, key }: SelectionArguments) -> Self {
+        Self {
+            since_ms: since,
+            last,
+            key,
+        }
     }
 }
 

@@ -152,8 +152,5 @@ fn listed(asked: &StuckArguments) -> Result<u8, CommandFailure> {
 
 fn open(data: &Path) -> Result<Box<dyn ReadStore>, CommandFailure> {
     let found = look(data).map_err(|error| CommandFailure::new(exit::STORE, error.to_string()))?;
-    found.ok_or_else(|| {
-        let said = format!("there is no store in {}; --data names it", data.display());
-        CommandFailure::new(exit::USAGE, said)
-    })
+    found.ok_or_else(|| CommandFailure::no_store(data))
 }

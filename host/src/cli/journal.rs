@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::arguments::SelectionArguments;
 use super::operate::DATA;
 use super::options::participant;
 use super::replay::not_replayed;
-use super::{complain, exit, time_span};
+use super::{complain, exit};
 use crate::logging;
 use crate::rollout::cases::{Export, export};
 
@@ -39,15 +40,8 @@ pub(super) struct ExportArguments {
     /// The participant
     #[arg(value_name = "NAME", value_parser = participant)]
     participant: String,
-    /// Only decisions on the aggregate of this key
-    #[arg(long, value_name = "KEY")]
-    key: Option<String>,
-    /// Only decisions of this time until now: 30m, 12h, 7d
-    #[arg(long, value_name = "TIME", value_parser = time_span::milliseconds)]
-    since: Option<u64>,
-    /// Only the last N decisions
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    last: Option<u64>,
+    #[command(flatten)]
+    selection: SelectionArguments,
     /// Replace the strings at this JSON pointer; * stands for any item of a list; may be repeated
     #[arg(long, value_name = "POINTER")]
     redact: Vec<String>,
@@ -61,9 +55,7 @@ impl From<JournalCommand> for Export {
         Self {
             participant: arguments.participant,
             data: arguments.data,
-            since_ms: arguments.since,
-            last: arguments.last,
-            key: arguments.key,
+            selection: arguments.selection.into(),
             redact: arguments.redact,
         }
     }

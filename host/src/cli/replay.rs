@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::arguments::{RuleSettingsArguments, load};
+use super::arguments::{RuleSettingsArguments, SelectionArguments, load};
 use super::operate::DATA;
 use super::options::participant;
 use super::reply::CommandFailure;
 use super::report_file::ReportFile;
 use super::terminal::ProgressLine;
 use super::verify::{print, refuse};
-use super::{complain, exit, replay_page, replay_text, say, time_span};
+use super::{complain, exit, replay_page, replay_text, say};
 use crate::app;
 use crate::config::Config;
 use crate::logging;
@@ -38,15 +38,8 @@ pub(super) struct ReplayArguments {
     /// Decide on the states to which the candidate's own decisions lead
     #[arg(long)]
     counterfactual: bool,
-    /// Only decisions of this time until now: 30m, 12h, 7d
-    #[arg(long, value_name = "TIME", value_parser = time_span::milliseconds)]
-    since: Option<u64>,
-    /// Only the last N decisions
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    last: Option<u64>,
-    /// Only decisions on the aggregate of this key
-    #[arg(long, value_name = "KEY")]
-    key: Option<String>,
+    #[command(flatten)]
+    selection: SelectionArguments,
     #[command(flatten)]
     rules: RuleSettingsArguments,
     /// Write the report as a page (HTML) to this file too
@@ -87,9 +80,7 @@ impl ReplayArguments {
                 participant: self.participant,
                 data: self.data,
                 rules,
-                since_ms: self.since,
-                last: self.last,
-                key: self.key,
+                selection: self.selection.into(),
             },
             report: self.report,
             json: self.json,

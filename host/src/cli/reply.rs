@@ -2,6 +2,8 @@
 //!
 //! Must not know: the request.
 
+use std::path::Path;
+
 use hyper::StatusCode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,12 @@ impl CommandFailure {
             said: vec![said.into()],
             code,
         }
+    }
+
+    /// The data directory that a command names has no store.
+    pub(crate) fn no_store(data: &Path) -> Self {
+        let said = format!("there is no store in {}; --data names it", data.display());
+        Self::new(exit::USAGE, said)
     }
 
     /// Prints the lines; gives the exit code.

@@ -77,10 +77,7 @@ fn write(request: &Seek) -> Result<String, CommandFailure> {
 /// Opens the store of this directory, which no host may be using.
 fn open(data: &Path) -> Result<Box<dyn Stopped>, CommandFailure> {
     let found = own(data).map_err(|error| CommandFailure::new(exit::STORE, error.to_string()))?;
-    found.ok_or_else(|| {
-        let said = format!("there is no store in {}; --data names it", data.display());
-        CommandFailure::new(exit::USAGE, said)
-    })
+    found.ok_or_else(|| CommandFailure::no_store(data))
 }
 
 /// The one partition that the request names.

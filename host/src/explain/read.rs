@@ -9,14 +9,11 @@ use serde::Serialize;
 
 use super::timeline::{Decided, Material, Place, Timeline, place, timeline};
 use super::waits::{self, Wait, correlation};
-use crate::store::dead_letters::{LetterFilter, StoredLetter};
+use crate::store::dead_letters::{self, LetterFilter, StoredLetter};
 use crate::store::decisions::{self, DecisionRange, JournalRow};
 use crate::store::sample::Recorded;
 use crate::store::streams::OutboxReaders;
 use crate::store::{ReadStore, StoreFault, StoreResult};
-
-/// Dead letters read at once.
-const PAGE: usize = 1_000;
 
 /// Most decisions of the sagas that are explained at once, and as many records, dead letters and
 /// waits; later ones are left out (invariant 9).
@@ -298,8 +295,9 @@ fn sagas_of(
     // Those in which it decided nothing that is still recorded.
     let mut further: BTreeSet<String> = BTreeSet::new();
     further.extend(reading.aggregate(row, key)?.correlation);
-    waits::each(reading, &mut |wait| {
-        if wait.participant == name && wait.key.as_deref() == Some(key) {
+    // A record that no reader has taken has no key yet.
+    waits::of_participant(reading, (name, row), &mut |wait| {
+        if wait.key.as_deref() == Some(key) {
             further.insert(wait.correlation);
         }
     })?;
@@ -441,23 +439,15 @@ impl Gathered {
             with_ended: true,
             ..LetterFilter::default()
         };
-        let mut after = 0;
-        loop {
-            let page = reading.dead_letters(known.row, &filter, after, PAGE)?;
-            let is_last = page.len() < PAGE;
-            for stored in page {
-                after = stored.id;
-                let of = correlation(&stored.letter.record);
-                if let Some(parts) = self.by_correlation.get_mut(&of)
-                    && Self::counted(&mut self.letters, &mut self.is_incomplete)
-                {
-                    parts.letters.push(letter(&known.name, stored));
-                }
+        dead_letters::each(reading, known.row, &filter, |stored| {
+            let of = correlation(&stored.letter.record);
+            if let Some(parts) = self.by_correlation.get_mut(&of)
+                && Self::counted(&mut self.letters, &mut self.is_incomplete)
+            {
+                parts.letters.push(letter(&known.name, stored));
             }
-            if is_last {
-                return Ok(());
-            }
-        }
+            ControlFlow::Continue(())
+        })
     }
 
     fn wait(&mut self, wait: Wait) {

@@ -2,6 +2,7 @@
 //! records, open dead letters.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use saga_core::identity::{Identity, of_position, uuid_bytes};
@@ -10,8 +11,9 @@ use saga_core::record::Record;
 use serde::Serialize;
 
 use super::timeline::{Place, place};
-use crate::store::dead_letters::LetterFilter;
+use crate::store::dead_letters::{self, LetterFilter};
 use crate::store::streams::OutboxReaders;
+use crate::store::waiting::TopicReader;
 use crate::store::{RELAY, ReadStore, StoreResult};
 
 /// Rows read at once (invariant 9).
@@ -111,9 +113,7 @@ pub fn each(reading: &dyn ReadStore, on: &mut dyn FnMut(Wait)) -> StoreResult<()
         let Some(row) = reading.participant(&name)? else {
             continue;
         };
-        timers(reading, (&name, row), on)?;
-        parked(reading, (&name, row), on)?;
-        letters(reading, (&name, row), on)?;
+        of_participant(reading, (&name, row), on)?;
     }
     for topic in reading.backlogs(OutboxReaders::Consumers)?.into_keys() {
         if let Some(row) = reading.topic(&topic)? {
@@ -121,6 +121,20 @@ pub fn each(reading: &dyn ReadStore, on: &mut dyn FnMut(Wait)) -> StoreResult<()
         }
     }
     Ok(())
+}
+
+/// Passes what a participant expects itself: timers, parked records, open dead letters.
+///
+/// # Errors
+/// The store can't be read.
+pub(super) fn of_participant(
+    reading: &dyn ReadStore,
+    participant: (&str, i64),
+    on: &mut dyn FnMut(Wait),
+) -> StoreResult<()> {
+    timers(reading, participant, on)?;
+    parked(reading, participant, on)?;
+    letters(reading, participant, on)
 }
 
 fn timers(
@@ -196,30 +210,22 @@ fn letters(
     (participant, row): (&str, i64),
     on: &mut dyn FnMut(Wait),
 ) -> StoreResult<()> {
-    let mut after = 0;
-    loop {
-        let page = reading.dead_letters(row, &LetterFilter::default(), after, PAGE)?;
-        let is_last = page.len() < PAGE;
-        for stored in page {
-            after = stored.id;
-            on(Wait {
-                correlation: correlation(&stored.letter.record),
-                participant: participant.to_owned(),
-                key: stored.aggregate,
-                since: Some(stored.letter.time),
-                what: Expected::DeadLetter {
-                    letter: stored.id,
-                    event_type: stored.letter.record.attributes.event_type,
-                    reason: stored.letter.reason,
-                    detail: stored.letter.detail,
-                    waiting: stored.waiting,
-                },
-            });
-        }
-        if is_last {
-            return Ok(());
-        }
-    }
+    dead_letters::each(reading, row, &LetterFilter::default(), |stored| {
+        on(Wait {
+            correlation: correlation(&stored.letter.record),
+            participant: participant.to_owned(),
+            key: stored.aggregate,
+            since: Some(stored.letter.time),
+            what: Expected::DeadLetter {
+                letter: stored.id,
+                event_type: stored.letter.record.attributes.event_type,
+                reason: stored.letter.reason,
+                detail: stored.letter.detail,
+                waiting: stored.waiting,
+            },
+        });
+        ControlFlow::Continue(())
+    })
 }
 
 /// The saga of a record, as admission knows it.
@@ -254,7 +260,7 @@ fn records(
             Ok(())
         })?;
     }
-    over_kafka(reading, topic, on)
+    over_kafka(reading, topic, &readers, on)
 }
 
 /// Records that were published to Kafka and that a participant of this store, which takes their
@@ -262,9 +268,9 @@ fn records(
 fn over_kafka(
     reading: &dyn ReadStore,
     topic: &(i64, Arc<str>),
+    readers: &[TopicReader],
     on: &mut dyn FnMut(Wait),
 ) -> StoreResult<()> {
-    let readers = reading.topic_readers(topic.0)?;
     let mut names: Vec<&str> = (readers.iter())
         .filter_map(|one| participant_of(&one.consumer, "kafka:"))
         .collect();
@@ -275,6 +281,8 @@ fn over_kafka(
             continue;
         };
         let mut undecided = Undecided::default();
+        // Whether it takes events of a type.
+        let mut takes: BTreeMap<String, bool> = BTreeMap::new();
         for relay in readers.iter().filter(|one| one.consumer == RELAY) {
             let place = (relay.partition, 0);
             each_record(reading, topic, place, &mut |record| {
@@ -286,8 +294,14 @@ fn over_kafka(
                 else {
                     return Ok(());
                 };
-                let takes = reading.last_asked(row, Origin::Event, event_type)?;
-                if takes.is_some() && !reading.was_applied(row, &identity)? {
+                let takes = match takes.get(event_type) {
+                    Some(takes) => *takes,
+                    None => {
+                        let asked = reading.last_asked(row, Origin::Event, event_type)?;
+                        *takes.entry(event_type.clone()).or_insert(asked.is_some())
+                    }
+                };
+                if takes && !reading.was_applied(row, &identity)? {
                     undecided.insert(identity, wait_of(name, &record, None));
                 }
                 if undecided.len() >= PAGE {
@@ -316,18 +330,16 @@ fn told(
         with_ended: true,
         ..LetterFilter::default()
     };
-    let mut after = 0;
-    while !undecided.is_empty() {
-        let page = reading.dead_letters(participant, &all, after, PAGE)?;
-        for stored in &page {
-            after = stored.id;
+    if !undecided.is_empty() {
+        dead_letters::each(reading, participant, &all, |stored| {
             if let Some(identity) = identity(&stored.letter.record) {
                 undecided.remove(&identity);
             }
-        }
-        if page.len() < PAGE {
-            break;
-        }
+            match undecided.is_empty() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })?;
     }
     undecided.into_values().for_each(on);
     Ok(())

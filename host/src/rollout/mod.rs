@@ -25,6 +25,7 @@
 //! - [`replay`]: makes recorded decisions again, by a candidate or by the rules that made them
 //! - [`repair`]: the decisions of one generation that fixed rules make otherwise
 //! - [`cases`]: recorded decisions as a file, for tests of rules
+//! - [`selection`]: the recorded decisions that these are about
 //! - [`overview`], [`report`], `outcome`: reports of generations and of swaps
 //!
 //! Any failure leaves the active generation active and is reported: nothing is silently reverted.
@@ -54,6 +55,7 @@ pub mod replay;
 pub mod report;
 pub mod rollback_target;
 pub mod rule_settings;
+pub mod selection;
 pub mod settings;
 pub mod stopped;
 pub mod topics;

@@ -12,7 +12,7 @@ use super::replay::report::RulesUnderReplay;
 use super::replay::{NotReplayed, candidate, described, participant};
 use crate::base::clock::now_ms;
 use crate::rollout::cases::form;
-use crate::rollout::loader::{CheckRoutes, Loader};
+use crate::rollout::loader::CheckRoutes;
 use crate::rollout::probe::compare::parsed;
 use crate::rollout::probe::trial::{TrialAnswer, TrialRun};
 use crate::rollout::report::DifferingPart;
@@ -118,14 +118,9 @@ pub fn repair(
     let generations = reading.generations(row).map_err(unread)?;
     let generation = by_digest(&generations, &request.participant, &request.generation);
     let generation = &generation.map_err(NotReplayed::Refusal)?.generation;
-    let settings = RolloutSettings {
-        data_dir: data.clone(),
-        ..settings.clone()
-    };
-    let loader = Loader::offline(&settings, check_routes)
-        .map_err(|error| NotReplayed::Failed(error.to_string()))?;
+    let loader = verify::loader_of(settings, data, check_routes)?;
     let build = candidate(
-        &settings,
+        settings,
         &loader,
         &request.participant,
         data,

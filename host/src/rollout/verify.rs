@@ -334,6 +334,19 @@ pub(super) fn open(data: &Path) -> Result<Box<dyn ReadStore>, NotVerified> {
         .ok_or_else(|| failed(format!("{}: there is no store", data.display())))
 }
 
+/// A loader that has the copies of components in this data directory.
+pub(super) fn loader_of(
+    settings: &RolloutSettings,
+    data: &Path,
+    check_routes: CheckRoutes,
+) -> Result<Loader, NotVerified> {
+    let settings = RolloutSettings {
+        data_dir: data.to_owned(),
+        ..settings.clone()
+    };
+    Loader::offline(&settings, check_routes).map_err(|error| failed(error.to_string()))
+}
+
 /// The rows of a participant and of its active generation; `None` if it never ran there.
 fn active(data: &Path, name: &str) -> Result<Option<(i64, GenerationRow)>, NotVerified> {
     let reading = open(data)?;
@@ -358,13 +371,8 @@ fn stored(
     let Some((row, build)) = active(data, name)? else {
         return Ok(None);
     };
-    let settings = RolloutSettings {
-        data_dir: data.to_owned(),
-        ..settings.clone()
-    };
     // What was active was served.
-    let loader = Loader::offline(&settings, |_, _| Ok(()));
-    let loader = loader.map_err(|error| failed(error.to_string()))?;
+    let loader = loader_of(settings, data, |_, _| Ok(()))?;
     let bytes = loader.archive().read(&build.component).map_err(|reason| {
         failed(format!(
             "the active component of {name} can't be read: {reason}"

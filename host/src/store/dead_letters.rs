@@ -4,11 +4,13 @@
 //! is redriven and decided, or discarded. Its record is kept unchanged, even if an operator
 //! redrives it with another value.
 
+use std::ops::ControlFlow;
+
 use saga_core::commit::{DeadLetter, LetterEnd, LetterPlace, LetterRequest, Parking};
 use saga_core::identity::Identity;
 
 use super::parked_room::Place;
-use super::read::StoreResult;
+use super::read::{ReadStore, StoreResult};
 use crate::base::clock::now_ms;
 
 /// A dead letter as stored.
@@ -145,4 +147,34 @@ pub trait ReadLetters {
         participant: i64,
         identity: &Identity,
     ) -> StoreResult<Option<LetterPlace>>;
+}
+
+/// Letters read at once (invariant 9).
+const PAGE: usize = 1_000;
+
+/// Passes the dead letters of a participant in the order of their numbers, without the bytes of keys
+/// and values, until `on` breaks.
+///
+/// # Errors
+/// The store can't be read.
+pub fn each(
+    reading: &dyn ReadStore,
+    participant: i64,
+    filter: &LetterFilter,
+    mut on: impl FnMut(StoredLetter) -> ControlFlow<()>,
+) -> StoreResult<()> {
+    let mut after = 0;
+    loop {
+        let page = reading.dead_letters(participant, filter, after, PAGE)?;
+        let is_last = page.len() < PAGE;
+        for stored in page {
+            after = stored.id;
+            if on(stored).is_break() {
+                return Ok(());
+            }
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
 }

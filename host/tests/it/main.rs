@@ -44,6 +44,8 @@ mod crashes;
 mod decider;
 #[path = "../support/mock_kafka.rs"]
 mod mock_kafka;
+#[path = "../support/orders.rs"]
+mod orders;
 #[path = "../support/preload.rs"]
 mod preload;
 #[path = "../support/store_file.rs"]

@@ -10,9 +10,10 @@ use serde_json::{Map, Value, json};
 use super::together::panics::caught;
 use super::{assert_in_order, default_settings, fail};
 use crate::bindings::saga::participant::types::{
-    Caller, Disposition, Header, Message, Origin, Outcome, Parameter, RefusalKind, Reply,
-    StateChange, TimerChange,
+    Caller, Disposition, Header, Message, Origin, Outcome, Parameter, Reply, StateChange,
+    TimerChange,
 };
+use crate::check::refusal_kind;
 use crate::participant::Participant;
 use crate::router::Rules;
 
@@ -277,7 +278,7 @@ fn told(outcome: &Outcome) -> Value {
             Reply::Done(body) => json!({"done": value(body)}),
             Reply::Pending(body) => json!({"pending": value(body)}),
             Reply::Refused(refusal) => json!({"refused": {
-                "kind": kind(refusal.kind),
+                "kind": refusal_kind(refusal.kind).word(),
                 "code": refusal.code,
                 "detail": refusal.detail,
                 "pointer": refusal.pointer,
@@ -286,15 +287,6 @@ fn told(outcome: &Outcome) -> Value {
         members.insert("reply".to_owned(), reply);
     }
     told
-}
-
-fn kind(kind: RefusalKind) -> &'static str {
-    match kind {
-        RefusalKind::Invalid => "invalid",
-        RefusalKind::NotFound => "not-found",
-        RefusalKind::Conflict => "conflict",
-        RefusalKind::Forbidden => "forbidden",
-    }
 }
 
 fn value(text: &str) -> Value {

@@ -22,9 +22,9 @@ use saga_contract::cases::{self, Case, Generation, Header};
 
 use self::redaction::Redaction;
 use super::replay::{self, NotReplayed};
+use super::selection::Selection;
 use super::verify;
-use crate::base::clock::now_ms;
-use crate::store::{DecisionRange, JournalRow, decisions};
+use crate::store::{JournalRow, decisions};
 
 /// The decisions that are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +33,8 @@ pub struct Export {
     pub participant: String,
     /// The data directory of its host.
     pub data: PathBuf,
-    /// Only decisions of the last milliseconds, this many.
-    pub since_ms: Option<u64>,
-    /// Only the last decisions, this many.
-    pub last: Option<u64>,
-    /// Only decisions on the aggregate of this key.
-    pub key: Option<String>,
+    /// Which of its decisions.
+    pub selection: Selection,
     /// JSON pointers to values that are replaced.
     pub redact: Vec<String>,
 }
@@ -66,14 +62,7 @@ pub fn export(request: &Export, out: &mut dyn Write) -> Result<Exported, NotRepl
     let mut redaction = Redaction::new(&request.redact).map_err(NotReplayed::BadPointer)?;
     let reading = &*verify::open(data)?;
     let row = replay::participant(reading, &request.participant, data)?;
-    let now = reading.trusted_now(now_ms()).map_err(unread)?;
-    let wanted = DecisionRange {
-        participant: row,
-        since: (request.since_ms).map(|since| now.saturating_sub(since)),
-        last: request.last,
-        key: request.key.clone(),
-        generation: None,
-    };
+    let wanted = request.selection.range(reading, row).map_err(unread)?;
     let span = reading.decisions_span(&wanted).map_err(unread)?;
     let digests = match span {
         Some(span) => reading

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use saga_core::message::Message;
 use saga_core::outcome::{Outcome, Reply, StateChange};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::decide::Changed;
 use super::report::{ChangeGroup, Example};
@@ -358,9 +358,7 @@ fn reply(outcome: &Outcome) -> String {
         Some(Reply::Done(_)) => "done".into(),
         Some(Reply::Pending(_)) => "pending".into(),
         Some(Reply::Refused(refusal)) => {
-            let kind = json!(refusal.kind);
-            let kind = kind.as_str().unwrap_or("refused");
-            format!("refused ({kind}) `{}`", refusal.code)
+            format!("refused ({}) `{}`", refusal.kind.word(), refusal.code)
         }
     }
 }

@@ -1,4 +1,5 @@
 use saga_core::message::Origin;
+use serde_json::json;
 
 use super::*;
 

@@ -4,12 +4,11 @@ use std::path::Path;
 
 use super::decide::{Verdict, decide};
 use crate::base::clock::now_ms;
-use crate::rollout::loader::Loader;
 use crate::rollout::probe::trial::TrialRun;
 use crate::rollout::report::DifferingPart;
 use crate::rollout::rule_settings::SettingsChange;
 use crate::rollout::settings::RolloutSettings;
-use crate::rollout::verify::NotVerified;
+use crate::rollout::verify::{self, NotVerified};
 use crate::store::sample::Recorded;
 
 /// Decisions, made again.
@@ -48,8 +47,7 @@ pub fn redecide<'r>(
     path: &Path,
     recorded: impl FnOnce(&str) -> Vec<(i64, &'r Recorded)>,
 ) -> Result<RedecidedBy, NotVerified> {
-    let loader = Loader::offline(settings, |_, _| Ok(()))
-        .map_err(|error| NotVerified::Failed(error.to_string()))?;
+    let loader = verify::loader_of(settings, data, |_, _| Ok(()))?;
     let change = SettingsChange::default();
     let build = super::loaded(settings, &loader, data, (path, &change))?;
     let mut trial = TrialRun::new(&*build, &settings.turn, now_ms())

@@ -39,12 +39,12 @@ use self::report::{ReplayMode, ReplayReport, ReplayedRange, RulesUnderReplay};
 use super::loader::{CheckRoutes, Loader};
 use super::report::{Check, Refused};
 use super::rule_settings::SettingsChange;
+use super::selection::Selection;
 use super::settings::RolloutSettings;
 use super::verify::{self, NotVerified};
-use crate::base::clock::now_ms;
 use crate::base::generation::CompiledRules;
 use crate::plugin::component;
-use crate::store::{DecisionRange, ReadStore};
+use crate::store::ReadStore;
 
 /// What is to be replayed, and by which rules.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,12 +55,8 @@ pub struct Replay {
     pub data: PathBuf,
     /// The rules.
     pub rules: ReplayedRules,
-    /// Only decisions of the last milliseconds, this many.
-    pub since_ms: Option<u64>,
-    /// Only the last decisions, this many.
-    pub last: Option<u64>,
-    /// Only decisions on the aggregate of this key.
-    pub key: Option<String>,
+    /// Which of them.
+    pub selection: Selection,
 }
 
 /// The rules that decide again.
@@ -157,12 +153,7 @@ pub fn replay(
     let unread = |error| NotReplayed::from(verify::unreadable(data, &error));
     let reading = verify::open(data)?;
     let row = participant(&*reading, &request.participant, data)?;
-    let settings = RolloutSettings {
-        data_dir: data.clone(),
-        ..settings.clone()
-    };
-    let loader = Loader::offline(&settings, check_routes)
-        .map_err(|error| NotReplayed::Failed(error.to_string()))?;
+    let loader = verify::loader_of(settings, data, check_routes)?;
     let builds = match &request.rules {
         ReplayedRules::Recorded => {
             Builds::recorded(loader, reading.generations(row).map_err(unread)?)
@@ -173,18 +164,11 @@ pub fn replay(
             ..
         } => {
             let given = (path.as_path(), change);
-            let build = candidate(&settings, &loader, &request.participant, data, given)?;
+            let build = candidate(settings, &loader, &request.participant, data, given)?;
             Builds::candidate(build)
         }
     };
-    let now = reading.trusted_now(now_ms()).map_err(unread)?;
-    let wanted = DecisionRange {
-        participant: row,
-        since: (request.since_ms).map(|since| now.saturating_sub(since)),
-        last: request.last,
-        key: request.key.clone(),
-        generation: None,
-    };
+    let wanted = request.selection.range(&*reading, row).map_err(unread)?;
     let mode = request.rules.mode();
     let terms = run::Terms {
         limits: &settings.turn,

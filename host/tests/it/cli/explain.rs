@@ -8,20 +8,9 @@ use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, count};
 use crate::commands::{asks, call, fails, json_of};
+use crate::orders::{ann, place};
 use crate::store_file::{publish, record, until_consumed};
 use crate::support::{Host, Start, component};
-
-fn ann(host: &Host) {
-    let ann = json!({"name": "Ann", "creditLimit": {"amount": 1000}});
-    assert_eq!(host.post("customer", "/customers", &ann).status, 201);
-}
-
-fn place(host: &Host, amount: u64) -> String {
-    let order = json!({"customerId": 1, "orderTotal": {"amount": amount}});
-    let placed = host.post("order", "/orders", &order);
-    assert_eq!(placed.status, 201, "{}", placed.text());
-    format!("/orders/{}", placed.json()["orderId"])
-}
 
 fn decided(host: &Host, path: &str) -> Value {
     let answer = host.get_until("order", path, |response| {
@@ -204,7 +193,10 @@ fn what_other_rules_would_have_decided_stands_with_the_decision() {
     let is_full = |part: &Value| part["what"] == "state" && part["pointer"] == "/full";
     assert!(parts.iter().any(is_full), "{told}");
     let out = text(data, &["explain", "chameleon", "a", "--with", path]);
-    assert!(out.contains("were tried on 2 decisions; they differ on 1."), "{out}");
+    assert!(
+        out.contains("were tried on 2 decisions; they differ on 1."),
+        "{out}"
+    );
 }
 
 #[test]

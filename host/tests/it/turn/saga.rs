@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::expect::until;
+use crate::orders::{ann, place};
 use crate::support::{Host, Start};
 
 fn order(host: &Host, customer: u64, amount: f64) -> String {
@@ -53,18 +54,6 @@ fn orders_are_approved_up_to_the_limit_and_rejected_beyond() {
         json!({"id": 1, "name": "Ann", "creditLimit": 0})
     );
     assert!(host.stop().success());
-}
-
-fn ann(host: &Host) {
-    let ann = json!({"name": "Ann", "creditLimit": {"amount": 1000}});
-    assert_eq!(host.post("customer", "/customers", &ann).status, 201);
-}
-
-fn place(host: &Host, amount: u64) -> String {
-    let order = json!({"customerId": 1, "orderTotal": {"amount": amount}});
-    let placed = host.post("order", "/orders", &order);
-    assert_eq!(placed.status, 201, "{}", placed.text());
-    format!("/orders/{}", placed.json()["orderId"])
 }
 
 fn until_credit_is(host: &Host, left: u64) {
