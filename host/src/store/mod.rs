@@ -41,6 +41,7 @@ pub mod parked_room;
 pub mod read;
 pub mod readers;
 pub mod sample;
+mod postgres;
 mod sqlite;
 pub mod standstill;
 pub mod streams;

@@ -1,0 +1,66 @@
+//! Errors of the server and of the connection to it, by consequence.
+
+use tokio_postgres::error::SqlState;
+
+use crate::store::fault::{StoreFault, StoreFaultKind};
+
+/// The result of a statement.
+pub(super) type SqlResult<T> = Result<T, SqlError>;
+
+/// A statement failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SqlError {
+    /// The server refused it, or the connection is lost.
+    #[error("{}", shown(.0))]
+    Server(#[from] tokio_postgres::Error),
+    /// The server's answer has another form.
+    #[error("{0}")]
+    Data(String),
+}
+
+impl SqlError {
+    /// The code of the server's answer; None if there was no answer.
+    pub(super) fn code(&self) -> Option<&SqlState> {
+        match self {
+            Self::Server(error) => error.code(),
+            Self::Data(_) => None,
+        }
+    }
+
+    /// True if the connection was lost, so that the outcome of a commit is unknown.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self, Self::Server(error) if error.as_db_error().is_none())
+    }
+}
+
+impl From<SqlError> for StoreFault {
+    fn from(error: SqlError) -> Self {
+        let kind = match error.code() {
+            Some(code) if *code == SqlState::DATA_CORRUPTED || *code == SqlState::INDEX_CORRUPTED => {
+                StoreFaultKind::Damaged
+            }
+            _ => match error {
+                SqlError::Data(_) => StoreFaultKind::Damaged,
+                SqlError::Server(_) => StoreFaultKind::Passing,
+            },
+        };
+        StoreFault::new(kind, error.to_string())
+    }
+}
+
+/// The error with its causes: the text of the driver names only its own part.
+fn shown(error: &tokio_postgres::Error) -> String {
+    if let Some(answer) = error.as_db_error() {
+        return format!("PostgreSQL: {} ({})", answer.message(), answer.code().code());
+    }
+    let mut text = format!("PostgreSQL: {error}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}

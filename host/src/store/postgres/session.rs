@@ -1,0 +1,89 @@
+//! A session with the server: blocking calls of prepared statements.
+//!
+//! tokio drives the connection on a thread of its own; callers are other threads, which wait.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row, Statement};
+
+use super::error::{SqlError, SqlResult};
+
+/// The parameters of a statement.
+pub(super) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// A session with the server, for one thread at a time.
+pub(super) struct Sql {
+    client: Client,
+    /// The prepared statements, by their texts, which are a few dozen.
+    statements: RefCell<HashMap<String, Statement>>,
+    is_sound: Cell<bool>,
+}
+
+impl Sql {
+    pub(super) fn new(client: Client) -> Self {
+        Self {
+            client,
+            statements: RefCell::default(),
+            is_sound: Cell::new(true),
+        }
+    }
+
+    /// True if it can be used again: no statement has failed on it.
+    pub(super) fn is_sound(&self) -> bool {
+        self.is_sound.get() && !self.client.is_closed()
+    }
+
+    /// All rows of a query.
+    pub(super) fn query(&self, text: &str, values: Values<'_>) -> SqlResult<Vec<Row>> {
+        let result = self.prepared(text).and_then(|statement| {
+            let rows = pollster::block_on(self.client.query(&statement, values));
+            rows.map_err(SqlError::from)
+        });
+        self.noted(result)
+    }
+
+    /// The first row of a query; None if it has none.
+    pub(super) fn row(&self, text: &str, values: Values<'_>) -> SqlResult<Option<Row>> {
+        Ok(self.query(text, values)?.into_iter().next())
+    }
+
+    /// The first row of a query that always has one.
+    pub(super) fn one(&self, text: &str, values: Values<'_>) -> SqlResult<Row> {
+        let row = self.row(text, values)?;
+        row.ok_or_else(|| SqlError::Data("a query without a row".into()))
+    }
+
+    /// Runs a statement; returns the number of rows that it changed.
+    pub(super) fn execute(&self, text: &str, values: Values<'_>) -> SqlResult<u64> {
+        let result = self.prepared(text).and_then(|statement| {
+            let rows = pollster::block_on(self.client.execute(&statement, values));
+            rows.map_err(SqlError::from)
+        });
+        self.noted(result)
+    }
+
+    /// Runs statements without parameters, which are not prepared.
+    pub(super) fn run(&self, text: &str) -> SqlResult<()> {
+        let result = pollster::block_on(self.client.batch_execute(text));
+        self.noted(result.map_err(SqlError::from))
+    }
+
+    fn prepared(&self, text: &str) -> SqlResult<Statement> {
+        if let Some(statement) = self.statements.borrow().get(text) {
+            return Ok(statement.clone());
+        }
+        let statement = pollster::block_on(self.client.prepare(text))?;
+        let mut statements = self.statements.borrow_mut();
+        statements.insert(text.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
+    fn noted<T>(&self, result: SqlResult<T>) -> SqlResult<T> {
+        if result.is_err() {
+            self.is_sound.set(false);
+        }
+        result
+    }
+}
