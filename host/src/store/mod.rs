@@ -14,6 +14,7 @@
 //! - [`fault`]: faults, by consequence; [`condition`]: the condition of the store, and its log
 //!   messages; [`standstill`]: detects a writer that stands still; [`open_error`], [`backup`]:
 //!   errors of opening and of copying the store
+//! - `writing`: what the writers of engines share
 //! - `conformance`: the suite that any engine must pass
 //! - `sqlite`: the engine: one file
 //!
@@ -47,6 +48,7 @@ pub mod standstill;
 pub mod streams;
 pub mod tally;
 pub mod waiting;
+mod writing;
 
 pub use condition::Condition;
 pub use decisions::{DecisionPage, DecisionRange, JournalRow, JournalSpan};

@@ -14,8 +14,9 @@ use super::ids::{Id, Trace};
 use super::offsets::write_place;
 use super::parked;
 use super::quarantine;
-use super::tally::Tallies;
+use super::tally;
 use crate::base::session::Proof;
+use crate::store::writing::tallies::Tallies;
 
 type Places = HashMap<(std::sync::Arc<str>, i64, i32), (i64, Option<Proof>)>;
 
@@ -86,7 +87,7 @@ impl Counters {
         for ((consumer, topic, partition), next) in &self.offsets {
             write_place(sql, consumer, *topic, *partition, *next)?;
         }
-        self.tallies.flush(sql)
+        tally::add(sql, &self.tallies)
     }
 }
 

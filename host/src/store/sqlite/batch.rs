@@ -1,95 +1,46 @@
-//! The items that share a commit: entries, other steps, and callbacks that wait for earlier
-//! entries.
+//! The items of a commit, in a transaction of SQLite.
 
 use rusqlite::Connection;
-use saga_core::commit::{Fate, InBatch, Link};
-use saga_core::worker::TakenRecord;
+use saga_core::commit::Fate;
 
 use super::apply::{self, Counters};
-use crate::store::entry::{Done, Handed};
+use crate::store::entry::Taken;
+use crate::store::writing::items::{BatchItem, Transaction};
 
-/// A step in the batch's transaction; it gets no connection if there is no transaction. Returns the
-/// callback to call when the transaction is over.
-pub(super) type BatchStep = Box<dyn FnOnce(Option<&Connection>) -> Done + Send>;
-
-/// An item of a batch.
-pub(super) enum BatchItem {
-    Entry(Box<Handed>),
-    /// A callback for when the entries that it waits for are written.
-    After(Done, Link),
-    Step(BatchStep),
-    /// A step that was run.
-    Taken(Done),
+/// Writes the item if it is an entry. `trusted` is the time by which old rows are deleted.
+pub(super) fn write_entry(
+    item: &mut BatchItem<Connection>,
+    sql: &Connection,
+    counters: &mut Counters,
+    trusted: u64,
+) -> rusqlite::Result<Fate> {
+    let BatchItem::Entry(handed) = item else {
+        return Ok(Fate::Written);
+    };
+    if let Some(offset) = handed.taken.as_ref().map(Taken::settle) {
+        handed.entry.consumes(offset);
+    }
+    apply::apply(sql, counters, &handed.entry, trusted)
 }
 
-impl InBatch for BatchItem {
-    fn link(&self) -> Option<Link> {
-        match self {
-            Self::Entry(handed) => Some(handed.link),
-            Self::After(_, link) => Some(*link),
-            Self::Step(_) | Self::Taken(_) => None,
-        }
-    }
+impl Transaction for Connection {
+    type Error = rusqlite::Error;
 
-    fn is_cancelled(&self) -> bool {
-        match self {
-            Self::Entry(handed) => handed.taken.as_ref().is_some_and(TakenRecord::is_cancelled),
-            _ => false,
-        }
-    }
-
-    fn cancel(&self) {
-        if let Self::Entry(handed) = self {
-            handed.taken.iter().for_each(TakenRecord::cancel);
-        }
-    }
-}
-
-impl BatchItem {
-    /// Runs the item if it is a step; without a connection if nothing is written.
-    pub(super) fn take_step(self, sql: Option<&Connection>) -> Self {
-        match self {
-            Self::Step(step) => Self::Taken(step(sql)),
-            item => item,
-        }
-    }
-
-    /// Writes the item if it is an entry. `trusted` is the time by which old rows are deleted.
-    pub(super) fn write(
-        &mut self,
-        sql: &Connection,
-        counters: &mut Counters,
-        trusted: u64,
-    ) -> rusqlite::Result<Fate> {
-        let Self::Entry(handed) = self else {
-            return Ok(Fate::Written);
-        };
-        if let Some(offset) = handed
-            .taken
-            .as_ref()
-            .map(crate::store::entry::Taken::settle)
-        {
-            handed.entry.consumes(offset);
-        }
-        apply::apply(sql, counters, &handed.entry, trusted)
-    }
-}
-
-/// Runs `work` in a savepoint of the open transaction: all of it takes effect or nothing.
-pub(super) fn in_savepoint<T>(
-    connection: &Connection,
-    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    connection.prepare_cached("SAVEPOINT step")?.execute([])?;
-    match work(connection) {
-        Ok(value) => {
-            connection.execute_batch("RELEASE step")?;
-            Ok(value)
-        }
-        Err(error) => {
-            // If the error ended the whole transaction, the savepoint is gone; see `still_open`.
-            let _ = connection.execute_batch("ROLLBACK TO step; RELEASE step");
-            Err(error)
+    fn in_savepoint<T>(
+        &self,
+        work: impl FnOnce(&Self) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.prepare_cached("SAVEPOINT step")?.execute([])?;
+        match work(self) {
+            Ok(value) => {
+                self.execute_batch("RELEASE step")?;
+                Ok(value)
+            }
+            Err(error) => {
+                // If the error ended the whole transaction, the savepoint is gone; see `still_open`.
+                let _ = self.execute_batch("ROLLBACK TO step; RELEASE step");
+                Err(error)
+            }
         }
     }
 }

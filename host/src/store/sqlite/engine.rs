@@ -81,7 +81,7 @@ struct Sqlite {
 
 impl Sqlite {
     fn new(writer: SqliteWriter) -> Self {
-        let (file, condition) = (writer.file.clone(), writer.condition.clone());
+        let (file, condition) = (writer.file.clone(), writer.outcomes.condition.clone());
         let readers = Readers::new(move || {
             let connection = file.reading()?;
             Ok(Box::new(SqliteReader::new(connection, condition.clone())))
@@ -105,7 +105,7 @@ impl Engine for Sqlite {
 
     fn append(&self, row: OutboxRow) -> StoreResult<i64> {
         let offset = self.writer.run(move |sql| apply::append(sql, &row))?;
-        self.writer.published().notify();
+        self.writer.outcomes.published.notify();
         Ok(offset)
     }
 
@@ -249,7 +249,7 @@ impl Engine for Sqlite {
     }
 
     fn activate_if(&self, activation: Activation, check: ActivationCheck) -> StoreResult<bool> {
-        let condition = self.writer.condition.clone();
+        let condition = self.writer.outcomes.condition.clone();
         let activated = self.writer.run(move |sql| {
             let allowed = check(&SqliteReader::new(sql, condition.clone()));
             if let Err(fault) = &allowed
@@ -270,23 +270,23 @@ impl Engine for Sqlite {
     }
 
     fn published(&self) -> &Notify {
-        self.writer.published()
+        &self.writer.outcomes.published
     }
 
     fn timers(&self) -> &Notify {
-        self.writer.timers()
+        &self.writer.outcomes.timers
     }
 
     fn changes(&self) -> &Changes {
-        self.writer.changes()
+        &self.writer.outcomes.changes
     }
 
     fn condition(&self) -> &Condition {
-        self.writer.condition()
+        &self.writer.outcomes.condition
     }
 
     fn note_standstill(&self) {
-        (self.writer.condition()).look(|| lock_holders::writers(self.writer.index));
+        (self.writer.outcomes.condition).look(|| lock_holders::writers(self.writer.index));
     }
 
     fn flow(&self) -> (u64, u64) {

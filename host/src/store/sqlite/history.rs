@@ -7,6 +7,7 @@ use saga_core::message::Origin;
 use super::tally;
 use crate::store::history::{GenerationRow, PastGeneration, Quarantined};
 use crate::store::tally::{Tally, Verdict};
+use crate::store::writing::tallies::Tallies;
 
 /// Activations kept of a participant.
 const ACTIVATIONS: i64 = 10_000;
@@ -152,7 +153,7 @@ pub(super) fn carry_use(
     new: &str,
 ) -> rusqlite::Result<()> {
     if let Some(last) = last_asked(sql, participant, origin, old)? {
-        let mut used = tally::Tallies::default();
+        let mut used = Tallies::default();
         used.add(&Tally {
             generation,
             origin,
@@ -160,7 +161,7 @@ pub(super) fn carry_use(
             verdict: Verdict::Read,
             time: last,
         });
-        used.flush(sql)?;
+        tally::add(sql, &used)?;
     }
     Ok(())
 }

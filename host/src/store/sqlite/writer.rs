@@ -14,31 +14,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rusqlite::Connection;
-use saga_core::commit::{Batch, Chains, CommitOutcome, Ended, Entry, Fate, Link};
+use saga_core::commit::{Batch, Chains, CommitOutcome, Ended, Link};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::apply::Counters;
-use super::batch::{BatchItem, BatchStep, in_savepoint, still_open};
+use super::batch::{still_open, write_entry};
 use super::file::{BUSY, StoreFile, UPKEEP_BUSY};
 use super::guard::Guard;
 use super::idempotency::{self, IdempotencySettings, Known, KnownKeys};
 use super::lock_holders::{self, LockFile};
 use super::packing::Dictionaries;
 use super::prune::{OutboxReaders, Pruner};
-use super::tally::{Tallies, Tally};
-use crate::base::changes::Changes;
-use crate::base::notify::Notify;
+use super::tally;
 use crate::metrics::Commits;
 use crate::stages::Flow;
 use crate::store::condition::Condition;
 use crate::store::entry::{Done, Handed};
-use crate::store::fault::{StoreFault, StoreFaultKind};
-
-/// Entries that wait for the writer. Beyond it, workers block (invariant 9).
-const QUEUE: usize = 8_192;
+use crate::store::fault::StoreFault;
+use crate::store::tally::Tally;
+use crate::store::writing::items::{BatchItem, Transaction as _};
+use crate::store::writing::outcomes::{Outcomes, after};
+use crate::store::writing::requests::{Gathered, Request, Requests, gather};
+use crate::store::writing::tallies::Tallies;
 
 /// Interval at which the idle writer searches for old rows.
 const IDLE: Duration = Duration::from_millis(500);
@@ -85,39 +85,18 @@ impl Default for StoreSettings {
     }
 }
 
-/// A request to the writer.
-enum Request {
-    Commit(Box<Handed>),
-    /// Count this, with the next commit.
-    Count(Tally),
-    /// Call back when the entry that the link is based on is committed.
-    After(Done, Link),
-    /// Run this in the batch's transaction.
-    Run(BatchStep),
-    Stop,
-}
-
 /// The store: hands entries to the writer and opens readers.
 pub(super) struct SqliteWriter {
     pub(super) file: Arc<StoreFile>,
     /// The file on which other programs' locks are looked up.
     pub(super) index: LockFile,
-    requests: Sender<Request>,
+    requests: Requests<Connection>,
     thread: parking_lot::Mutex<Option<JoinHandle<()>>>,
-    /// Notified after every commit that published something.
-    published: Notify,
-    /// Notified after every commit that set a timer.
-    timers: Notify,
-    /// Reports after every commit the aggregates that it changed.
-    changes: Changes,
-    pub(super) condition: Arc<Condition>,
+    pub(super) outcomes: Outcomes,
     /// The time by which old rows are deleted.
     trusted_now: Arc<AtomicU64>,
     known_keys: Arc<KnownKeys>,
     dictionaries: Arc<Dictionaries>,
-    flow: Arc<Flow>,
-    /// The last worker number that was given out.
-    workers: AtomicU64,
     retention_hours: u64,
 }
 
@@ -142,24 +121,20 @@ impl SqliteWriter {
             settings.retention_hours.saturating_mul(1_800_000),
         )?);
         let file = Arc::new(file);
-        let (requests, queue) = bounded(QUEUE);
-        let published = Notify::default();
-        let timers = Notify::default();
-        let changes = Changes::default();
         let bound = Duration::from_secs(settings.standstill_seconds);
         let condition = Arc::new(Condition::new(bound));
         let trusted_now = Arc::<AtomicU64>::default();
         let index = LockFile::at(&file.index());
         let flow = Arc::<Flow>::default();
+        let (requests, queue) = Requests::new(condition.clone(), flow.clone());
+        let outcomes = Outcomes::new(condition.clone());
         let guard = Guard::new(&connection, condition.clone(), guarded, trusted_now.clone())?;
         let guard = guard.bounded(settings.max_bytes, index);
         let writer = Writer {
             connection,
             queue,
-            published: published.clone(),
-            timers: timers.clone(),
-            changes: changes.clone(),
-            condition: condition.clone(),
+            outcomes: outcomes.clone(),
+            condition,
             guard,
             index,
             counters: Counters::default(),
@@ -168,7 +143,7 @@ impl SqliteWriter {
             pruner: Pruner::new(&settings, readers, known_keys.clone()),
             batch: settings.batch.max(1),
             commits,
-            flow: flow.clone(),
+            flow,
         };
         let thread = std::thread::Builder::new()
             .name("store".into())
@@ -178,15 +153,10 @@ impl SqliteWriter {
             index,
             requests,
             thread: parking_lot::Mutex::new(Some(thread)),
-            published,
-            timers,
-            changes,
-            condition,
+            outcomes,
             trusted_now,
             known_keys,
             dictionaries,
-            flow,
-            workers: AtomicU64::new(0),
             retention_hours: settings.retention_hours,
         })
     }
@@ -198,7 +168,7 @@ impl SqliteWriter {
 
     /// The number of items ever handed over to be written, and the number of finished ones.
     pub(super) fn flow(&self) -> (u64, u64) {
-        self.flow.counts(|| self.requests.len())
+        self.requests.flow()
     }
 
     /// A name that tells this store from all others; see [`StoreFile::identity`].
@@ -213,7 +183,7 @@ impl SqliteWriter {
 
     /// The present condition of the store. Callers report faults of reads there.
     pub(super) fn condition(&self) -> &Condition {
-        &self.condition
+        &self.outcomes.condition
     }
 
     /// The time by which old rows are deleted, in milliseconds since the Unix epoch. It does not
@@ -229,38 +199,37 @@ impl SqliteWriter {
 
     /// Counts a message that leaves nothing to commit.
     pub(super) fn count(&self, tally: Tally) {
-        self.send(Request::Count(tally));
+        self.requests.count(tally);
     }
 
     /// A number that no other worker of this store has.
     pub(super) fn worker_number(&self) -> u64 {
-        self.workers.fetch_add(1, Ordering::Relaxed) + 1
+        self.requests.worker_number()
     }
 
     /// Hands over an entry. Blocks while the queue is full.
     pub(super) fn commit(&self, mut handed: Box<Handed>) {
         // Here, on the worker's thread: there are several of those, and one writer.
         let new = self.dictionaries.pack(&mut handed);
-        self.send(Request::Commit(handed));
+        self.requests.commit(handed);
         if let Some(new) = new {
             let dictionaries = self.dictionaries.clone();
-            self.send(Request::Run(Box::new(move |connection| {
-                let written = connection.map(|sql| in_savepoint(sql, |sql| new.write(sql)));
+            self.requests.step(Box::new(move |connection| {
+                let written = connection.map(|sql| sql.in_savepoint(|sql| new.write(sql)));
                 let written = matches!(written, Some(Ok(())));
                 Box::new(move |committed| {
-                    dictionaries.is_written(new, written && committed.is_ok())
+                    dictionaries.is_written(new, written && committed.is_ok());
                 })
-            })));
+            }));
         }
     }
 
     /// Calls back when the entry that the link is based on is committed, or will not be.
     pub(super) fn after(&self, link: Link, done: Done) {
-        self.send(Request::After(done, link));
+        self.requests.after(link, done);
     }
 
-    /// Runs a step in the writer, as a whole or not at all, and returns its result once it is
-    /// committed. It shares a commit with other waiting items, and must be short. Blocks.
+    /// Runs a step in the writer; see [`Requests::run`].
     ///
     /// # Errors
     /// SQLite's error; or the store is closed.
@@ -268,65 +237,25 @@ impl SqliteWriter {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreFault> {
-        let result = self.hand_in(work).recv();
-        result.unwrap_or_else(|_| Err(StoreFault("the store is closed".into())))
+        self.requests.run(work)
     }
 
-    /// The same without blocking: the result comes through the channel, which closes without one if
-    /// the store closes.
+    /// The same without blocking; see [`Requests::hand_in`].
     pub(super) fn hand_in<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Receiver<Result<T, StoreFault>> {
-        let (give, take) = bounded(1);
-        let condition = self.condition.clone();
-        self.send(Request::Run(Box::new(move |connection| {
-            let result = match connection {
-                Some(connection) => in_savepoint(connection, work).map_err(|error| {
-                    let fault = StoreFault::from(error);
-                    if fault.kind() != StoreFaultKind::Passing {
-                        condition.report("something can't be written", &fault);
-                    }
-                    fault
-                }),
-                None => Err(StoreFault("was not tried".into())),
-            };
-            // If the caller is gone, nobody needs the result.
-            Box::new(move |committed| drop(give.send(committed.and(result))))
-        })));
-        take
+        self.requests.hand_in(work)
     }
 
     /// Blocks until everything handed over before is committed or has failed.
     pub(super) fn settle_up(&self) {
-        // Each outcome is reported to the caller that handed it over.
-        let _ = self.run(|_| Ok(()));
-    }
-
-    fn send(&self, request: Request) {
-        // The writer ends only on `Stop`, after which nobody may send. A late request is dropped
-        // with its callback, which its owner notices.
-        let _ = self.requests.send(request);
-    }
-
-    /// Notified after every commit that published something.
-    pub(super) fn published(&self) -> &Notify {
-        &self.published
-    }
-
-    /// Notified after every commit that set a timer.
-    pub(super) fn timers(&self) -> &Notify {
-        &self.timers
-    }
-
-    /// Reports after every commit the aggregates that it changed.
-    pub(super) fn changes(&self) -> &Changes {
-        &self.changes
+        self.requests.settle_up();
     }
 
     /// Commits what is queued and ends the writer. Nothing may be handed over afterwards.
     pub(super) fn close(&self) {
-        self.send(Request::Stop);
+        self.requests.stop();
         let thread = self.thread.lock().take();
         if let Some(thread) = thread
             && thread.join().is_err()
@@ -336,12 +265,13 @@ impl SqliteWriter {
     }
 }
 
+/// An item of a batch.
+type Item = BatchItem<Connection>;
+
 struct Writer {
     connection: Connection,
-    queue: Receiver<Request>,
-    published: Notify,
-    timers: Notify,
-    changes: Changes,
+    queue: Receiver<Request<Connection>>,
+    outcomes: Outcomes,
     condition: Arc<Condition>,
     guard: Guard,
     /// The file on which other programs' locks are looked up.
@@ -408,25 +338,13 @@ impl Writer {
     }
 
     /// Commits a batch that starts with this item; returns the request that ended the batch.
-    fn commit(&mut self, first: BatchItem, began: Instant) -> Option<Request> {
-        let mut batch = vec![first];
-        let mut left = None;
-        while batch.len() < self.batch {
-            batch.push(match self.queue.try_recv() {
-                Ok(Request::Commit(handed)) => BatchItem::Entry(handed),
-                Ok(Request::After(done, link)) => BatchItem::After(done, link),
-                Ok(Request::Run(step)) => BatchItem::Step(step),
-                Ok(Request::Count(tally)) => {
-                    self.uncommitted.add(&tally);
-                    continue;
-                }
-                Ok(Request::Stop) => {
-                    left = Some(Request::Stop);
-                    break;
-                }
-                Err(_) => break,
-            });
-        }
+    fn commit(
+        &mut self,
+        first: BatchItem<Connection>,
+        began: Instant,
+    ) -> Option<Request<Connection>> {
+        let Gathered { items: batch, left } =
+            gather(&self.queue, first, self.batch, &mut self.uncommitted);
         let (entries, began) = (batch.len(), self.commits.at(began));
         let further = (entries as u64).saturating_sub(1);
         self.flow.begin(further);
@@ -443,18 +361,14 @@ impl Writer {
         };
         // SQLite knows the outcome of a commit.
         if let Ended::Over(items) = batch.end(&mut self.chains, outcome) {
-            tell_workers(&items);
-            match result {
-                Ok(()) => self.committed(items, now),
-                Err(fault) => self.failed(items, &fault),
-            }
+            self.outcomes.tell(items, result, now);
         }
         self.flow.over(further);
         left
     }
 
     /// Writes a batch in one transaction; returns all its items in any case.
-    fn write(&mut self, items: Vec<BatchItem>) -> (Batch<BatchItem>, Result<(), StoreFault>) {
+    fn write(&mut self, items: Vec<Item>) -> (Batch<Item>, Result<(), StoreFault>) {
         let sql = &self.connection;
         let trusted = self.guard.passed();
         let (counters, chains) = (&mut self.counters, &mut self.chains);
@@ -473,7 +387,7 @@ impl Writer {
             }
             match result {
                 Ok(()) => {
-                    let write = |item: &mut BatchItem| item.write(sql, counters, trusted);
+                    let write = |item: &mut Item| write_entry(item, sql, counters, trusted);
                     result = batch.add(chains, item, write);
                 }
                 Err(_) => batch.add_failed(chains, item),
@@ -481,7 +395,7 @@ impl Writer {
         }
         let result = result.and_then(|()| {
             counters.flush(sql)?;
-            self.uncommitted.flush(sql)?;
+            tally::add(sql, &self.uncommitted)?;
             sql.prepare_cached("COMMIT")?.execute([]).map(drop)
         });
         if result.is_err() && !sql.is_autocommit() {
@@ -498,7 +412,7 @@ impl Writer {
     }
 
     /// A batch that is not attempted.
-    fn untried(&mut self, items: Vec<BatchItem>) -> Batch<BatchItem> {
+    fn untried(&mut self, items: Vec<Item>) -> Batch<Item> {
         let mut batch = Batch::with_capacity(items.len());
         for item in items {
             batch.add_failed(&mut self.chains, item.take_step(None));
@@ -510,79 +424,6 @@ impl Writer {
     /// reason.
     fn fault(&self, error: &rusqlite::Error) -> StoreFault {
         lock_holders::fault(error, self.index)
-    }
-
-    fn committed(&mut self, items: Vec<(BatchItem, Fate)>, now: Option<Instant>) {
-        // An empty commit succeeds even on a full disk.
-        let is_written = |fate: Fate| matches!(fate, Fate::Written | Fate::Duplicate);
-        let has_written = |(item, fate): &(BatchItem, Fate)| {
-            matches!(item, BatchItem::Entry(_)) && is_written(*fate)
-        };
-        if items.iter().any(has_written) {
-            self.condition.has_committed();
-        }
-        let mut notified = Notified::default();
-        for (item, fate) in items {
-            match item {
-                BatchItem::Entry(handed) if is_written(fate) => {
-                    notified.add(&handed.entry);
-                    self.written(*handed, fate == Fate::Written, now);
-                }
-                BatchItem::Entry(handed) => {
-                    let why = "was decided on a state that did not come to be; try again";
-                    void(*handed, &StoreFault(why.into()));
-                }
-                BatchItem::After(done, _) => after(done, fate == Fate::Written),
-                BatchItem::Taken(done) => done(Ok(())),
-                // All steps ran when the batch was written.
-                BatchItem::Step(_) => {}
-            }
-        }
-        if notified.published {
-            self.published.notify();
-        }
-        if notified.timers {
-            self.timers.notify();
-        }
-    }
-
-    /// An entry is durable; or it was applied before, and its consumption is durable.
-    fn written(&self, mut handed: Handed, is_new: bool, now: Option<Instant>) {
-        if is_new {
-            handed
-                .place
-                .iter()
-                .for_each(crate::store::parked_room::Place::keep);
-            if let Some((room, bytes)) = &handed.leaves {
-                room.leave(*bytes);
-            }
-        }
-        if let Some(claim) = handed.claim.take() {
-            claim.keep();
-        }
-        if handed.entry.changes_state()
-            && let Some(key) = &handed.entry.key
-        {
-            self.changes.tell(handed.entry.participant, key);
-        }
-        match handed.measured {
-            Some(measured) if is_new => measured.committed(now),
-            Some(measured) => measured.was_committed_before(),
-            None => {}
-        }
-        (handed.done)(Ok(()));
-    }
-
-    fn failed(&mut self, items: Vec<(BatchItem, Fate)>, fault: &StoreFault) {
-        self.condition.commit_failed(fault);
-        for (item, _) in items {
-            match item {
-                BatchItem::Entry(handed) => void(*handed, fault),
-                BatchItem::After(done, _) => after(done, false),
-                BatchItem::Taken(done) => done(Err(fault.clone())),
-                BatchItem::Step(_) => {}
-            }
-        }
     }
 
     /// After a failed commit: tests if one would succeed now, since an unready host may get no
@@ -602,7 +443,7 @@ impl Writer {
         if self.uncommitted.is_empty() {
             return;
         }
-        match in_transaction(&self.connection, |sql| self.uncommitted.flush(sql)) {
+        match in_transaction(&self.connection, |sql| tally::add(sql, &self.uncommitted)) {
             Ok(()) => self.uncommitted.clear(),
             Err(error) => {
                 let fault = StoreFault::from(error);
@@ -621,50 +462,6 @@ impl Writer {
             self.condition.report("old rows can't be deleted", &fault);
             false
         })
-    }
-}
-
-/// Reports the fates of their entries to the workers, once the commit is visible in the store:
-/// sooner, they would read states that are about to be replaced.
-fn tell_workers(items: &[(BatchItem, Fate)]) {
-    for (item, fate) in items {
-        if let BatchItem::Entry(handed) = item {
-            (handed.progress).tell(&handed.entry, handed.link.ticket, *fate);
-        }
-    }
-}
-
-/// The notifications due after a commit.
-#[derive(Default)]
-struct Notified {
-    published: bool,
-    timers: bool,
-}
-
-impl Notified {
-    fn add(&mut self, entry: &Entry) {
-        self.published |= entry.publishes();
-        self.timers |= entry.touches_timers();
-    }
-}
-
-/// An entry that is not written: its record is read again.
-fn void(mut handed: Handed, fault: &StoreFault) {
-    // Released before its client is notified, which may repeat the command at once.
-    handed.claim = None;
-    if let Some(measured) = handed.measured {
-        measured.is_void();
-    }
-    (handed.done)(Err(fault.clone()));
-}
-
-fn after(done: Done, holds: bool) {
-    if holds {
-        done(Ok(()));
-    } else {
-        done(Err(StoreFault(
-            "was read from a state that did not come to be; try again".into(),
-        )));
     }
 }
 

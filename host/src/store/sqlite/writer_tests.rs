@@ -38,7 +38,7 @@ fn together(store: &SqliteWriter, steps: &[&'static str]) -> Vec<Result<(), Stor
         for (number, sql) in steps.iter().copied().enumerate() {
             results.push(scope.spawn(move || store.run(move |step| step.execute_batch(sql))));
             // In order: the next one is handed over once this one waits.
-            while store.requests.len() <= number {
+            while store.requests.waiting() <= number {
                 std::thread::yield_now();
             }
         }
@@ -95,7 +95,7 @@ fn a_step_has_the_last_word_on_what_entries_before_it_wrote() {
                 crate::store::sqlite::offsets::write_offset(sql, "kafka:order/group", 1, 0, 0)
             })
         });
-        while store.requests.len() < 2 {
+        while store.requests.waiting() < 2 {
             std::thread::yield_now();
         }
         go_on.send(()).unwrap();
