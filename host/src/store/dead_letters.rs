@@ -149,6 +149,9 @@ pub trait ReadLetters {
     ) -> StoreResult<Option<LetterPlace>>;
 }
 
+/// The actor if no operator acted.
+pub(super) const HOST: &str = "host";
+
 /// Letters read at once (invariant 9).
 const PAGE: usize = 1_000;
 
@@ -176,5 +179,29 @@ pub fn each(
         if is_last {
             return Ok(());
         }
+    }
+}
+
+/// The stable word of a request.
+pub(super) fn request_word(request: LetterRequest) -> &'static str {
+    match request {
+        LetterRequest::Redrive => "redrive",
+        LetterRequest::Discard => "discard",
+    }
+}
+
+/// The stable word of an end.
+pub(super) fn end_word(end: LetterEnd) -> &'static str {
+    match end {
+        LetterEnd::Decided => "decided",
+        LetterEnd::Discarded => "discarded",
+    }
+}
+
+/// The end of this word.
+pub(super) fn end_of(word: &str) -> LetterEnd {
+    match word {
+        "discarded" => LetterEnd::Discarded,
+        _ => LetterEnd::Decided,
     }
 }

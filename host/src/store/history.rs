@@ -5,6 +5,15 @@ use saga_core::message::Origin;
 use super::read::StoreResult;
 use crate::base::generation::RuleSettings;
 
+/// Activations that an engine keeps of a participant.
+pub(super) const ACTIVATIONS: i64 = 10_000;
+
+/// Refused components that an engine keeps of a participant.
+pub(super) const REFUSED: i64 = 20;
+
+/// Requests to release an aggregate that an engine keeps of a participant.
+pub(super) const RELEASES: i64 = 100;
+
 /// A generation as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GenerationRow {

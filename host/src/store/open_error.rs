@@ -59,4 +59,12 @@ pub enum OpenError {
         /// The engine's message.
         reason: String,
     },
+    /// The store on a server can't be used.
+    #[error("store {store}: {reason}")]
+    Server {
+        /// Its address, without a password.
+        store: String,
+        /// The problem and the remedy.
+        reason: String,
+    },
 }

@@ -144,6 +144,13 @@ impl<T: InBatch> Batch<T> {
         self.items.push((item, Fate::Failed));
     }
 
+    /// Returns the items, to be written again one by one. What was broken and cancelled meanwhile
+    /// stays so.
+    #[must_use]
+    pub fn take_back(self) -> Vec<T> {
+        self.items.into_iter().map(|(item, _)| item).collect()
+    }
+
     /// Ends the commit: returns the items, in order, each with its outcome. If the commit's outcome
     /// is unknown, returns the batch: until it is known, nothing is reported, and nothing else is
     /// written, since it may be decided on this.

@@ -18,7 +18,29 @@ pub(super) enum SqlError {
     Data(String),
 }
 
+/// Why the writes of a commit were refused, if it was not the server's condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Another host has taken the store over.
+    Taken,
+    /// One of the rows: its event was applied before, or the server does not take one of its values.
+    OneRow,
+}
+
 impl SqlError {
+    /// Why the writes of a commit were refused; None if it was the server's condition, or the
+    /// connection's.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        // Source: the function `saga_commit_v1`, and PostgreSQL's appendix A: class 22 has the
+        // errors of values, 54 those of sizes.
+        match self.code()?.code() {
+            "SG001" => Some(Refusal::Taken),
+            "SG002" => Some(Refusal::OneRow),
+            code if code.starts_with("22") || code.starts_with("54") => Some(Refusal::OneRow),
+            _ => None,
+        }
+    }
+
     /// The code of the server's answer; None if there was no answer.
     pub(super) fn code(&self) -> Option<&SqlState> {
         match self {
@@ -36,7 +58,9 @@ impl SqlError {
 impl From<SqlError> for StoreFault {
     fn from(error: SqlError) -> Self {
         let kind = match error.code() {
-            Some(code) if *code == SqlState::DATA_CORRUPTED || *code == SqlState::INDEX_CORRUPTED => {
+            Some(code)
+                if *code == SqlState::DATA_CORRUPTED || *code == SqlState::INDEX_CORRUPTED =>
+            {
                 StoreFaultKind::Damaged
             }
             _ => match error {
@@ -51,7 +75,11 @@ impl From<SqlError> for StoreFault {
 /// The error with its causes: the text of the driver names only its own part.
 fn shown(error: &tokio_postgres::Error) -> String {
     if let Some(answer) = error.as_db_error() {
-        return format!("PostgreSQL: {} ({})", answer.message(), answer.code().code());
+        return format!(
+            "PostgreSQL: {} ({})",
+            answer.message(),
+            answer.code().code()
+        );
     }
     let mut text = format!("PostgreSQL: {error}");
     let mut cause = std::error::Error::source(error);

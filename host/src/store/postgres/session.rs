@@ -4,11 +4,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
+use super::driver::Driver;
 use super::error::{SqlError, SqlResult};
+use crate::store::writing::items::Transaction;
 
 /// The parameters of a statement.
 pub(super) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -16,15 +19,18 @@ pub(super) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 /// A session with the server, for one thread at a time.
 pub(super) struct Sql {
     client: Client,
+    /// Drives the connection.
+    _driver: Arc<Driver>,
     /// The prepared statements, by their texts, which are a few dozen.
     statements: RefCell<HashMap<String, Statement>>,
     is_sound: Cell<bool>,
 }
 
 impl Sql {
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(client: Client, driver: Arc<Driver>) -> Self {
         Self {
             client,
+            _driver: driver,
             statements: RefCell::default(),
             is_sound: Cell::new(true),
         }
@@ -32,7 +38,12 @@ impl Sql {
 
     /// True if it can be used again: no statement has failed on it.
     pub(super) fn is_sound(&self) -> bool {
-        self.is_sound.get() && !self.client.is_closed()
+        self.is_sound.get() && !self.is_closed()
+    }
+
+    /// True if the connection is lost.
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
     }
 
     /// All rows of a query.
@@ -85,5 +96,26 @@ impl Sql {
             self.is_sound.set(false);
         }
         result
+    }
+}
+
+impl Transaction for Sql {
+    type Error = SqlError;
+
+    fn in_savepoint<T>(&self, work: impl FnOnce(&Self) -> SqlResult<T>) -> SqlResult<T> {
+        self.run("SAVEPOINT step")?;
+        match work(self) {
+            Ok(value) => {
+                self.run("RELEASE step")?;
+                Ok(value)
+            }
+            Err(error) => {
+                // If the connection is lost, the transaction is undone anyway.
+                if self.run("ROLLBACK TO step; RELEASE step").is_ok() {
+                    self.is_sound.set(true);
+                }
+                Err(error)
+            }
+        }
     }
 }

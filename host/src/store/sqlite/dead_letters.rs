@@ -8,10 +8,9 @@ use saga_core::identity;
 
 use super::ids::Id;
 use super::{apply, parked};
-use crate::store::dead_letters::{LetterAnswer, NewLetterRequest};
-
-/// The actor if no operator acted.
-const HOST: &str = "host";
+use crate::store::dead_letters::{
+    HOST, LetterAnswer, NewLetterRequest, end_of, end_word, request_word,
+};
 
 /// The parameters of a failed redrive.
 macro_rules! failed_row {
@@ -270,25 +269,4 @@ fn note(
     )?
     .execute(params![letter, time as i64, by, act, detail, value])?;
     Ok(())
-}
-
-fn request_word(request: LetterRequest) -> &'static str {
-    match request {
-        LetterRequest::Redrive => "redrive",
-        LetterRequest::Discard => "discard",
-    }
-}
-
-fn end_word(end: LetterEnd) -> &'static str {
-    match end {
-        LetterEnd::Decided => "decided",
-        LetterEnd::Discarded => "discarded",
-    }
-}
-
-pub(super) fn end_of(word: &str) -> LetterEnd {
-    match word {
-        "discarded" => LetterEnd::Discarded,
-        _ => LetterEnd::Decided,
-    }
 }

@@ -11,7 +11,7 @@ use saga_core::message::Origin;
 use super::file::StoreFile;
 use super::lock_holders;
 use super::read::SqliteReader;
-use super::writer::{SqliteWriter, StoreSettings};
+use super::writer::SqliteWriter;
 use super::{
     apply, dead_letters, explain, history, index, offsets, parked, quarantine, registry, topic_ids,
 };
@@ -31,6 +31,7 @@ use crate::store::open_error::OpenError;
 use crate::store::parked_room::Place;
 use crate::store::read::{ReadStore, StoreResult};
 use crate::store::readers::{Reader, Readers};
+use crate::store::settings::StoreSettings;
 use crate::store::streams::{OutboxReaders, ReadPartition};
 use crate::store::tally::Tally;
 

@@ -5,15 +5,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use saga_core::message::Origin;
 
 use super::tally;
-use crate::store::history::{GenerationRow, PastGeneration, Quarantined};
+use crate::store::history::{ACTIVATIONS, GenerationRow, PastGeneration, Quarantined, REFUSED};
 use crate::store::tally::{Tally, Verdict};
 use crate::store::writing::tallies::Tallies;
-
-/// Activations kept of a participant.
-const ACTIVATIONS: i64 = 10_000;
-
-/// Refused components kept of a participant.
-const REFUSED: i64 = 20;
 
 /// The row of a participant that has run on this store.
 pub(super) fn participant(sql: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {

@@ -6,10 +6,9 @@ use saga_core::commit::{DeadLetter, LetterPlace, LetterRequest, ParkedLetter};
 use saga_core::identity::Identity;
 use saga_core::record::{Position, Record};
 
-use super::dead_letters::end_of;
 use super::ids::Id;
 use super::read;
-use crate::store::dead_letters::{LetterAct, LetterFilter, StoredLetter};
+use crate::store::dead_letters::{LetterAct, LetterFilter, StoredLetter, end_of};
 
 /// The columns of [`letter_of`], with these for the bytes of key, value and corrected value.
 macro_rules! columns {

@@ -73,4 +73,3 @@ mod writer;
 pub use backup::copy;
 pub use engine::{open, own};
 pub use file::look;
-pub use writer::StoreSettings;

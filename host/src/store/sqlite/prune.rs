@@ -15,7 +15,7 @@ use rusqlite::{Connection, params};
 use super::idempotency::{self, KnownKeys};
 use super::packing;
 use super::sweep::{Numbered, Oldest, STEP, Sweep};
-use super::writer::StoreSettings;
+use crate::store::settings::StoreSettings;
 pub(super) use crate::store::streams::OutboxReaders;
 
 impl OutboxReaders {

@@ -4,10 +4,7 @@ use rusqlite::{Connection, params};
 use saga_core::commit::Entry;
 
 use super::history::keep_latest;
-use crate::store::history::{ReleaseOutcome, ReleaseRequest};
-
-/// Requests to release an aggregate that are kept of a participant.
-const RELEASES: i64 = 100;
+use crate::store::history::{RELEASES, ReleaseOutcome, ReleaseRequest};
 
 /// Quarantines the aggregate of an entry, with reason and time.
 pub(super) fn put(

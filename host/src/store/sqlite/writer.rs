@@ -17,8 +17,6 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rusqlite::Connection;
 use saga_core::commit::{Batch, Chains, CommitOutcome, Ended, Link};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use super::apply::Counters;
 use super::batch::{still_open, write_entry};
@@ -34,6 +32,7 @@ use crate::stages::Flow;
 use crate::store::condition::Condition;
 use crate::store::entry::{Done, Handed};
 use crate::store::fault::StoreFault;
+use crate::store::settings::StoreSettings;
 use crate::store::tally::Tally;
 use crate::store::writing::items::{BatchItem, Transaction as _};
 use crate::store::writing::outcomes::{Outcomes, after};
@@ -50,40 +49,6 @@ const BEHIND: Duration = Duration::from_millis(20);
 /// the log, and without lasting effect.
 const TRIAL: &str = "INSERT INTO log_mark SELECT printf('%.*c', 65536, '-');
     DELETE FROM log_mark WHERE length(mark) = 65536";
-
-/// Settings of the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct StoreSettings {
-    /// Most entries in one commit.
-    #[schemars(range(min = 1, max = 100_000))]
-    pub batch: usize,
-    /// Hours after which published events, identities and recorded decisions may be deleted.
-    #[schemars(range(min = 1, max = 876_000))]
-    pub retention_hours: u64,
-    /// Hours after which dead letters are deleted.
-    #[schemars(range(min = 1, max = 876_000))]
-    pub dead_letter_hours: u64,
-    /// Bytes that the file may grow to, together with its log if a program keeps that from
-    /// shrinking; 0 for no bound. Beyond it writes fail as on a full disk.
-    #[schemars(range(min = 0, max = i64::MAX))]
-    pub max_bytes: u64,
-    /// Seconds that a commit may wait for the disk or for a lock. After that the host is not ready,
-    /// and commands are refused until the store goes on.
-    #[schemars(range(min = 1, max = 3_600))]
-    pub standstill_seconds: u64,
-}
-
-impl Default for StoreSettings {
-    fn default() -> Self {
-        Self {
-            batch: 1_024,
-            retention_hours: 168,
-            dead_letter_hours: 2_160,
-            max_bytes: 0,
-            standstill_seconds: 5,
-        }
-    }
-}
 
 /// The store: hands entries to the writer and opens readers.
 pub(super) struct SqliteWriter {
@@ -179,11 +144,6 @@ impl SqliteWriter {
     /// Disk space of its files; see [`StoreFile::bytes`].
     pub(super) fn bytes(&self) -> Vec<(&'static str, u64)> {
         self.file.bytes()
-    }
-
-    /// The present condition of the store. Callers report faults of reads there.
-    pub(super) fn condition(&self) -> &Condition {
-        &self.outcomes.condition
     }
 
     /// The time by which old rows are deleted, in milliseconds since the Unix epoch. It does not

@@ -31,34 +31,47 @@ impl Tallies {
     }
 
     pub(in crate::store) fn add(&mut self, tally: &Tally) {
+        let sum = self.sum_of(tally.generation, tally.origin, &tally.name);
+        sum.last = sum.last.max(tally.time);
+        match tally.verdict {
+            Verdict::Decided => sum.decisions += 1,
+            Verdict::Refused => {
+                sum.decisions += 1;
+                sum.refusals += 1;
+            }
+            Verdict::Fault => sum.faults += 1,
+            Verdict::Read => {}
+        }
+    }
+
+    /// Adds a sum of others.
+    pub(in crate::store) fn add_sum(&mut self, other: &Sum) {
+        let sum = self.sum_of(other.generation, other.origin, &other.name);
+        sum.last = sum.last.max(other.last);
+        sum.decisions += other.decisions;
+        sum.refusals += other.refusals;
+        sum.faults += other.faults;
+    }
+
+    fn sum_of(&mut self, generation: i64, origin: Origin, name: &str) -> &mut Sum {
         let known = self.0.iter().position(|sum| {
-            sum.generation == tally.generation
-                && sum.origin == tally.origin
-                && sum.name == tally.name
+            sum.generation == generation && sum.origin == origin && sum.name == name
         });
+        let place = known.unwrap_or(self.0.len());
         if known.is_none() {
             self.0.push(Sum {
-                generation: tally.generation,
-                origin: tally.origin,
-                name: tally.name.clone(),
+                generation,
+                origin,
+                name: name.to_owned(),
                 decisions: 0,
                 refusals: 0,
                 faults: 0,
                 last: 0,
             });
         }
-        let place = known.unwrap_or(self.0.len() - 1);
-        if let Some(sum) = self.0.get_mut(place) {
-            sum.last = sum.last.max(tally.time);
-            match tally.verdict {
-                Verdict::Decided => sum.decisions += 1,
-                Verdict::Refused => {
-                    sum.decisions += 1;
-                    sum.refusals += 1;
-                }
-                Verdict::Fault => sum.faults += 1,
-                Verdict::Read => {}
-            }
+        match self.0.get_mut(place) {
+            Some(sum) => sum,
+            None => unreachable!("it was found or added"),
         }
     }
 

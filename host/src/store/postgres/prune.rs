@@ -1,0 +1,103 @@
+//! Deletion of old rows, so that no table grows without bound (invariant 9), in small steps between
+//! commits. The same rows go as in the engine on SQLite; see there.
+
+use std::sync::Arc;
+
+use super::error::SqlResult;
+use super::session::Sql;
+use crate::store::idempotency::KnownKeys;
+use crate::store::settings::StoreSettings;
+use crate::store::streams::OutboxReaders;
+
+/// Rows that one step deletes from each table.
+const STEP: i64 = 2_000;
+
+/// A condition on `offsets` for those that hold records of the outbox back; $1 is the end of the
+/// retention.
+fn holds_back(readers: OutboxReaders) -> &'static str {
+    match readers {
+        OutboxReaders::Consumers => {
+            "starts_with(f.consumer, 'log:') AND f.consumer <> 'log:relay' AND (f.dropped IS NULL OR f.dropped >= $1)"
+        }
+        OutboxReaders::Relay => "f.consumer = 'log:relay'",
+    }
+}
+
+/// Deletes old rows a step at a time.
+pub(super) struct Pruner {
+    retention_ms: u64,
+    dead_letters_ms: u64,
+    readers: OutboxReaders,
+    known_keys: Arc<KnownKeys>,
+}
+
+impl Pruner {
+    pub(super) fn new(
+        settings: &StoreSettings,
+        readers: OutboxReaders,
+        known_keys: Arc<KnownKeys>,
+    ) -> Self {
+        Self {
+            retention_ms: settings.retention_hours.saturating_mul(3_600_000),
+            dead_letters_ms: settings.dead_letter_hours.saturating_mul(3_600_000),
+            readers,
+            known_keys,
+        }
+    }
+
+    /// Runs one step at this time (milliseconds since the Unix epoch). Returns true if there is
+    /// more to delete.
+    pub(super) fn step(&self, sql: &Sql, now: u64) -> SqlResult<bool> {
+        let before = now.saturating_sub(self.retention_ms) as i64;
+        let journal = delete(sql, "journal", "true", before)?;
+        // A parked record is recognised by its own.
+        let is_free = "NOT EXISTS (SELECT 1 FROM parked p WHERE p.participant = o.participant
+            AND p.event_id = o.id AND p.source = o.source)";
+        let inbox = delete(sql, "inbox", is_free, before)?;
+        let letters_before = now.saturating_sub(self.dead_letters_ms) as i64;
+        let letters = delete(sql, "dead_letters", "parked IS NULL", letters_before)?;
+        let outbox = self.prune_outbox(sql, before)?;
+        let keys = self.prune_keys(sql, now)?;
+        Ok(journal || inbox || letters || outbox || keys)
+    }
+
+    /// Deletes old events that all readers of the outbox have read.
+    fn prune_outbox(&self, sql: &Sql, before: i64) -> SqlResult<bool> {
+        let is_read = format!(
+            "o.position < (SELECT p.next_offset FROM partitions p WHERE p.topic = o.topic AND p.partition = o.partition)
+             AND NOT EXISTS (SELECT 1 FROM offsets f WHERE f.topic = o.topic AND f.partition = o.partition
+                 AND f.next_offset <= o.position AND {})",
+            holds_back(self.readers)
+        );
+        delete(sql, "outbox", &is_read, before)
+    }
+
+    fn prune_keys(&self, sql: &Sql, now: u64) -> SqlResult<bool> {
+        let kept_ms = self.known_keys.hours().saturating_mul(3_600_000);
+        let before = now.saturating_sub(kept_ms) as i64;
+        let rows = sql.query(
+            "DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+                 SELECT ctid FROM idempotency_keys WHERE time < $1 LIMIT $2)) RETURNING participant, key",
+            &[&before, &STEP],
+        )?;
+        let mut gone = Vec::with_capacity(rows.len());
+        for row in rows {
+            gone.push((row.try_get(0)?, row.try_get(1)?));
+        }
+        self.known_keys.forget(&gone);
+        Ok(gone.len() as i64 == STEP)
+    }
+}
+
+/// Deletes rows of a table that are older and meet a condition on them (`o`); returns true if there
+/// may be more.
+fn delete(sql: &Sql, table: &str, condition: &str, before: i64) -> SqlResult<bool> {
+    let deleted = sql.execute(
+        &format!(
+            "DELETE FROM {table} WHERE ctid = ANY (ARRAY(
+                 SELECT o.ctid FROM {table} o WHERE o.time < $1 AND {condition} LIMIT $2))"
+        ),
+        &[&before, &STEP],
+    )?;
+    Ok(deleted as i64 == STEP)
+}

@@ -1,0 +1,83 @@
+//! Offsets of consumers, and the identities of the topics that they read.
+
+use crate::base::session::Proof;
+use crate::store::postgres::error::SqlResult;
+use crate::store::postgres::session::Sql;
+use crate::store::streams::ReadPartition;
+
+/// Writes the offset at which a consumer resumes, and the proof of the record before it.
+pub(in crate::store::postgres) fn write_place(
+    sql: &Sql,
+    consumer: &str,
+    topic: i64,
+    partition: i32,
+    (next, last): (i64, Option<Proof>),
+) -> SqlResult<()> {
+    let time = last.map(|last| last.time);
+    let print = last.map(|last| last.print.cast_signed());
+    sql.execute(
+        "INSERT INTO offsets (consumer, topic, partition, next_offset, last_time, last_print)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (consumer, topic, partition) DO UPDATE SET next_offset = excluded.next_offset,
+             last_time = excluded.last_time, last_print = excluded.last_print",
+        &[&consumer, &topic, &partition, &next, &time, &print],
+    )
+    .map(drop)
+}
+
+/// Makes a partition resume at this offset, whatever was read before. With `log`, the records from
+/// there on are other ones than those that had the same offsets before.
+pub(in crate::store::postgres) fn seek(
+    sql: &Sql,
+    read: &ReadPartition,
+    next: i64,
+    log: Option<&str>,
+) -> SqlResult<()> {
+    sql.execute(
+        "UPDATE offsets SET next_offset = $4, last_time = NULL, last_print = NULL, log = coalesce($5, log)
+         WHERE consumer = $1 AND topic = $2 AND partition = $3",
+        &[&read.consumer, &read.topic_row, &read.partition, &next, &log],
+    )
+    .map(drop)
+}
+
+/// Records that a consumer reads its first topic of this name. The partitions start at `starts`
+/// unless offsets are stored.
+pub(in crate::store::postgres) fn first_topic(
+    sql: &Sql,
+    consumer: &str,
+    topic: i64,
+    id: &str,
+    starts: &[(i32, i64)],
+) -> SqlResult<()> {
+    sql.execute(
+        "INSERT INTO topic_ids (consumer, topic, id) VALUES ($1, $2, $3)",
+        &[&consumer, &topic, &id],
+    )?;
+    for (partition, offset) in starts {
+        sql.execute(
+            "INSERT INTO offsets (consumer, topic, partition, next_offset) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            &[&consumer, &topic, partition, offset],
+        )?;
+    }
+    Ok(())
+}
+
+/// Records that a consumer reads another topic of this name, from its beginning.
+pub(in crate::store::postgres) fn next_topic(
+    sql: &Sql,
+    consumer: &str,
+    topic: i64,
+    id: &str,
+) -> SqlResult<()> {
+    sql.execute(
+        "UPDATE topic_ids SET id = $3 WHERE consumer = $1 AND topic = $2",
+        &[&consumer, &topic, &id],
+    )?;
+    sql.execute(
+        "UPDATE offsets SET next_offset = 0, last_time = NULL, last_print = NULL, log = NULL
+         WHERE consumer = $1 AND topic = $2",
+        &[&consumer, &topic],
+    )
+    .map(drop)
+}

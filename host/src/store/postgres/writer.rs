@@ -1,0 +1,467 @@
+//! The one writing thread of a host.
+//!
+//! A commit of entries with frequent writes only is one call of `saga_commit_v1`, one round trip.
+//! If it is refused because of one of its rows, or if there is something else in it, its items are
+//! written one by one in a transaction.
+//!
+//! If the connection is lost before the server has answered, the commit may have taken place or
+//! not: its number in `hosts` tells. Until it is known, nothing is reported and nothing else is
+//! written.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use saga_core::commit::{Batch, Chains, CommitOutcome, Ended, Entry, Fate, Write};
+
+use super::address::Address;
+use super::error::{Refusal, SqlError, SqlResult};
+use super::ownership::{self, HOST, SIGN_OF_LIFE};
+use super::prune::Pruner;
+use super::session::Sql;
+use super::write::columns::{Columns, CommitNumber};
+use super::write::entry;
+use super::write::members::Members;
+use crate::metrics::Commits;
+use crate::stages::Flow;
+use crate::store::condition::Condition;
+use crate::store::entry::{Handed, Taken};
+use crate::store::fault::StoreFault;
+use crate::store::writing::items::BatchItem;
+use crate::store::writing::outcomes::{Outcomes, after};
+use crate::store::writing::requests::{Gathered, Request, gather};
+use crate::store::writing::tallies::Tallies;
+
+/// Interval at which the idle writer searches for old rows.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// The interval while there is more to delete: old rows must be deleted as fast as new ones arrive.
+const BEHIND: Duration = Duration::from_millis(20);
+
+/// Delay between two attempts to learn the outcome of a commit.
+const BETWEEN_TRIES: Duration = Duration::from_millis(200);
+
+/// An item of a batch.
+type Item = BatchItem<Sql>;
+
+/// The writer of a store that this process owns.
+pub(super) struct Writer {
+    pub(super) address: Address,
+    /// None while the connection is lost.
+    pub(super) sql: Option<Sql>,
+    pub(super) incarnation: i64,
+    /// Number of the last commit that was tried.
+    pub(super) number: i64,
+    pub(super) queue: Receiver<Request<Sql>>,
+    pub(super) outcomes: Outcomes,
+    /// The unwritten entries, and those that were decided on them.
+    pub(super) chains: Chains,
+    /// Counts without an entry, to be written with the next commit.
+    pub(super) uncommitted: Tallies,
+    pub(super) members: Arc<Members>,
+    pub(super) pruner: Pruner,
+    pub(super) batch: usize,
+    pub(super) commits: Commits,
+    pub(super) flow: Arc<Flow>,
+    /// The server's time, in milliseconds since the Unix epoch.
+    pub(super) trusted_now: Arc<AtomicU64>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(self) -> std::io::Result<JoinHandle<()>> {
+        let thread = std::thread::Builder::new().name("store".into());
+        thread.spawn(move || self.run())
+    }
+
+    fn run(mut self) {
+        let mut looked = Instant::now();
+        let mut shown = Instant::now();
+        let mut pause = IDLE;
+        let mut next = None;
+        loop {
+            let request = match next.take() {
+                Some(request) => Ok(request),
+                None => self.queue.recv_timeout(pause),
+            };
+            let began = Instant::now();
+            self.condition().work().begin(began);
+            let is_one = request.is_ok();
+            self.flow.begin(is_one.into());
+            match request {
+                Ok(Request::Commit(handed)) => next = self.commit(Item::Entry(handed), began),
+                Ok(Request::After(done, link)) => after(done, self.chains.holds(link)),
+                Ok(Request::Run(step)) => next = self.commit(Item::Step(step), began),
+                Ok(Request::Count(tally)) => self.uncommitted.add(&tally),
+                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.flow.over(is_one.into());
+            if shown.elapsed() >= SIGN_OF_LIFE {
+                self.show();
+                shown = Instant::now();
+            }
+            if looked.elapsed() >= pause {
+                pause = if self.tend() { BEHIND } else { IDLE };
+                looked = Instant::now();
+            }
+            self.condition().work().end();
+        }
+        self.write_tallies();
+        let incarnation = self.incarnation;
+        if self.condition().refusal().is_none()
+            && let Ok(sql) = self.session()
+        {
+            // If this fails, the next host waits for a few seconds.
+            let _ = ownership::give_up(sql, incarnation);
+        }
+        self.condition().work().end();
+    }
+
+    fn condition(&self) -> &Condition {
+        &self.outcomes.condition
+    }
+
+    /// Commits a batch that starts with this item; returns the request that ended the batch.
+    fn commit(&mut self, first: Item, began: Instant) -> Option<Request<Sql>> {
+        let Gathered { items, left } =
+            gather(&self.queue, first, self.batch, &mut self.uncommitted);
+        let (entries, began) = (items.len(), self.commits.at(began));
+        let further = (entries as u64).saturating_sub(1);
+        self.flow.begin(further);
+        let (batch, result) = match self.condition().refusal() {
+            None => self.write(items),
+            Some(fault) => (self.untried(items), Err(fault)),
+        };
+        let now = self.commits.over(entries, began, result.is_ok());
+        let outcome = match &result {
+            Ok(()) => CommitOutcome::Committed,
+            Err(_) => CommitOutcome::Failed,
+        };
+        // `write` waits until the outcome is known.
+        if let Ended::Over(items) = batch.end(&mut self.chains, outcome) {
+            self.outcomes.tell(items, result, now);
+        }
+        self.flow.over(further);
+        left
+    }
+
+    /// Writes a batch; returns all its items in any case.
+    fn write(&mut self, items: Vec<Item>) -> (Batch<Item>, Result<(), StoreFault>) {
+        if let Err(error) = self.session() {
+            return (self.untried(items), Err(error.into()));
+        }
+        if !items.iter().all(has_frequent_writes_only) {
+            return self.write_each(items);
+        }
+        let mut batch = Batch::with_capacity(items.len());
+        for item in items {
+            let added = batch.add(&mut self.chains, item, |item| {
+                consume(item);
+                Ok::<_, SqlError>(Fate::Written)
+            });
+            debug_assert!(added.is_ok(), "nothing is written yet");
+        }
+        match self.write_at_once(&batch) {
+            Ok(()) => (batch, Ok(())),
+            Err(error) if error.refusal() == Some(Refusal::OneRow) => {
+                self.write_each(batch.take_back())
+            }
+            Err(error) => (batch, Err(self.fault(error))),
+        }
+    }
+
+    /// Writes the entries of a batch by one call. Repeats it if the connection was lost and it did
+    /// not take place.
+    fn write_at_once(&mut self, batch: &Batch<Item>) -> SqlResult<()> {
+        self.number += 1;
+        let trusted = self.trusted_now.load(Ordering::Relaxed);
+        let mut columns = Columns::default();
+        for (item, fate) in batch.items() {
+            if let (Item::Entry(handed), Fate::Written) = (item, fate) {
+                for write in &handed.entry.writes {
+                    if let Write::Inbox(identity, time) = write {
+                        let time = (*time).max(trusted);
+                        columns.identity(handed.entry.participant, identity, time);
+                    }
+                }
+                columns.add(&handed.entry, trusted);
+            }
+        }
+        columns.tallies(&self.uncommitted);
+        let members = self.members.clone();
+        loop {
+            let commit = self.numbered();
+            let written = (self.session()).and_then(|sql| columns.write(sql, commit, &members));
+            match written {
+                Err(error) if error.is_lost() => {
+                    if self.has_committed()? {
+                        break;
+                    }
+                }
+                Err(error) => return Err(error),
+                Ok(()) => break,
+            }
+        }
+        drop(columns);
+        self.uncommitted.clear();
+        Ok(())
+    }
+
+    /// Writes the items of a batch one by one, in one transaction.
+    fn write_each(&mut self, items: Vec<Item>) -> (Batch<Item>, Result<(), StoreFault>) {
+        self.number += 1;
+        let commit = self.numbered();
+        let part = CommitNumber {
+            number: None,
+            ..commit
+        };
+        let trusted = self.trusted_now.load(Ordering::Relaxed);
+        let (members, uncommitted) = (self.members.clone(), &self.uncommitted);
+        let mut batch = Batch::with_capacity(items.len());
+        let mut counted = Columns::default();
+        counted.tallies(uncommitted);
+        let sql = self.sql.take();
+        let begun = sql.as_ref().map_or_else(
+            || Err(SqlError::Data("there is no connection".into())),
+            |sql| {
+                sql.run("BEGIN")?;
+                counted.write(sql, commit, &members)
+            },
+        );
+        let mut result = begun;
+        for item in items {
+            let open = sql.as_ref().filter(|_| result.is_ok());
+            let item = item.take_step(open);
+            let Some(sql) = open else {
+                batch.add_failed(&mut self.chains, item);
+                continue;
+            };
+            result = batch.add(&mut self.chains, item, |item| {
+                consume(item);
+                match item {
+                    Item::Entry(handed) => {
+                        write_entry(sql, &handed.entry, (part, trusted), &members)
+                    }
+                    _ => Ok(Fate::Written),
+                }
+            });
+        }
+        let is_open = result.is_ok();
+        let result = result.and_then(|()| match &sql {
+            Some(sql) => sql.run("COMMIT"),
+            None => Ok(()),
+        });
+        if !is_open && let Some(sql) = &sql {
+            // A lost connection undoes it too.
+            let _ = sql.run("ROLLBACK");
+        }
+        self.sql = sql;
+        let result = match result {
+            // Only the commit itself may have taken place.
+            Err(error) if is_open && error.is_lost() => match self.has_committed() {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(error),
+                Err(error) => Err(error),
+            },
+            other => other,
+        };
+        if result.is_ok() {
+            self.uncommitted.clear();
+        }
+        (batch, result.map_err(|error| self.fault(error)))
+    }
+
+    fn numbered(&self) -> CommitNumber {
+        CommitNumber {
+            host: HOST,
+            incarnation: self.incarnation,
+            number: Some(self.number),
+        }
+    }
+
+    /// Waits until it is known if the last commit took place.
+    fn has_committed(&mut self) -> SqlResult<bool> {
+        let mut is_said = false;
+        loop {
+            self.sql = None;
+            let incarnation = self.incarnation;
+            let last = (self.session()).and_then(|sql| ownership::last_commit(sql, incarnation));
+            match last {
+                Ok(Some(last)) if last == self.number => return Ok(true),
+                Ok(Some(last)) if last + 1 == self.number => return Ok(false),
+                Ok(Some(_)) => {
+                    let text = "the PostgreSQL server has lost commits that it acknowledged, as after a failover to a standby that was \
+                                behind; restart the host";
+                    self.condition().is_gone(text.into());
+                    return Err(SqlError::Data(text.into()));
+                }
+                Ok(None) => return Err(self.is_taken()),
+                Err(error) => {
+                    if !is_said {
+                        tracing::warn!(
+                            %error, "the connection was lost during a commit; its outcome will be known when the server can be reached"
+                        );
+                        is_said = true;
+                    }
+                    std::thread::sleep(BETWEEN_TRIES);
+                }
+            }
+        }
+    }
+
+    /// The session; a new one if the last was lost.
+    fn session(&mut self) -> SqlResult<&Sql> {
+        if !self.sql.as_ref().is_some_and(|sql| !sql.is_closed()) {
+            self.sql = Some(self.address.connect()?);
+        }
+        match &self.sql {
+            Some(sql) => Ok(sql),
+            None => unreachable!("it was just opened"),
+        }
+    }
+
+    /// Another host has taken the store over: nothing more is acknowledged.
+    fn is_taken(&self) -> SqlError {
+        let text = "another saga process has taken the store over, since this one gave no sign of life for some seconds";
+        self.condition().is_gone(text.into());
+        SqlError::Data(text.into())
+    }
+
+    fn fault(&self, error: SqlError) -> StoreFault {
+        if error.refusal() == Some(Refusal::Taken) {
+            self.is_taken();
+        }
+        self.condition().refusal().unwrap_or_else(|| error.into())
+    }
+
+    /// A batch that is not attempted.
+    fn untried(&mut self, items: Vec<Item>) -> Batch<Item> {
+        let mut batch = Batch::with_capacity(items.len());
+        for item in items {
+            batch.add_failed(&mut self.chains, item.take_step(None));
+        }
+        batch
+    }
+
+    /// Shows that this host is there. It also tells if a commit would succeed after one that failed:
+    /// an unready host may get no further command.
+    fn show(&mut self) {
+        if self.condition().refusal().is_some() {
+            return;
+        }
+        let incarnation = self.incarnation;
+        match (self.session()).and_then(|sql| ownership::show(sql, incarnation)) {
+            Ok(Some(now)) => {
+                self.trusted_now.fetch_max(now, Ordering::Relaxed);
+                self.condition().has_committed();
+            }
+            Ok(None) => drop(self.is_taken()),
+            Err(error) => {
+                let fault = error.into();
+                self.condition()
+                    .report("the store can't be reached", &fault);
+            }
+        }
+    }
+
+    /// Writes the counts without an entry, and deletes some old rows; returns true if there are
+    /// more.
+    fn tend(&mut self) -> bool {
+        if self.condition().refusal().is_some() || self.condition().is_failing() {
+            return false;
+        }
+        self.write_tallies();
+        let now = self.trusted_now.load(Ordering::Relaxed);
+        if self.session().is_err() {
+            return false;
+        }
+        let Some(sql) = &self.sql else { return false };
+        let pruned = self.pruner.step(sql, now);
+        pruned.unwrap_or_else(|error| {
+            let fault = error.into();
+            self.condition().report("old rows can't be deleted", &fault);
+            false
+        })
+    }
+
+    /// Writes the counts without an entry. If that fails, they are kept for the next commit.
+    fn write_tallies(&mut self) {
+        if self.uncommitted.is_empty() || self.condition().refusal().is_some() {
+            return;
+        }
+        let mut columns = Columns::default();
+        columns.tallies(&self.uncommitted);
+        let commit = CommitNumber {
+            number: None,
+            ..self.numbered()
+        };
+        let members = self.members.clone();
+        let written = (self.session()).and_then(|sql| columns.write(sql, commit, &members));
+        match written {
+            Ok(()) => self.uncommitted.clear(),
+            Err(error) => {
+                let fault = error.into();
+                self.condition()
+                    .report("what was counted can't be written", &fault);
+            }
+        }
+    }
+}
+
+/// Adds to an entry the offset of the record that it consumes.
+fn consume(item: &mut Item) {
+    let Item::Entry(handed) = item else { return };
+    let handed: &mut Handed = handed;
+    if let Some(offset) = handed.taken.as_ref().map(Taken::settle) {
+        match handed.entry.writes.first_mut() {
+            // It is written again.
+            Some(Write::Offset(first)) => *first = offset,
+            _ => handed.entry.consumes(offset),
+        }
+    }
+}
+
+/// Writes an entry, as a whole or not at all. A value that the server does not take spoils its own
+/// entry only.
+fn write_entry(
+    sql: &Sql,
+    written: &Entry,
+    around: (CommitNumber, u64),
+    members: &Members,
+) -> SqlResult<Fate> {
+    use crate::store::writing::items::Transaction as _;
+    let fate = sql.in_savepoint(|sql| entry::write(sql, written, around, members));
+    match fate {
+        Err(error) if error.refusal() == Some(Refusal::OneRow) => {
+            tracing::error!(%error, key = written.key, "an entry can't be stored");
+            Ok(Fate::Failed)
+        }
+        other => other,
+    }
+}
+
+fn has_frequent_writes_only(item: &Item) -> bool {
+    match item {
+        Item::Entry(handed) => handed.entry.writes.iter().all(|write| {
+            matches!(
+                write,
+                Write::Offset(_)
+                    | Write::Inbox(..)
+                    | Write::State(..)
+                    | Write::Migrated(_)
+                    | Write::Timers(..)
+                    | Write::Fired(_)
+                    | Write::Journal(_)
+                    | Write::Reply(_)
+                    | Write::GeneratedKey(_)
+                    | Write::Tally(_)
+                    | Write::Publish(_)
+            )
+        }),
+        Item::After(..) | Item::Taken(_) => true,
+        Item::Step(_) => false,
+    }
+}
