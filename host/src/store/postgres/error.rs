@@ -36,7 +36,9 @@ impl SqlError {
 impl From<SqlError> for StoreFault {
     fn from(error: SqlError) -> Self {
         let kind = match error.code() {
-            Some(code) if *code == SqlState::DATA_CORRUPTED || *code == SqlState::INDEX_CORRUPTED => {
+            Some(code)
+                if *code == SqlState::DATA_CORRUPTED || *code == SqlState::INDEX_CORRUPTED =>
+            {
                 StoreFaultKind::Damaged
             }
             _ => match error {
@@ -51,7 +53,11 @@ impl From<SqlError> for StoreFault {
 /// The error with its causes: the text of the driver names only its own part.
 fn shown(error: &tokio_postgres::Error) -> String {
     if let Some(answer) = error.as_db_error() {
-        return format!("PostgreSQL: {} ({})", answer.message(), answer.code().code());
+        return format!(
+            "PostgreSQL: {} ({})",
+            answer.message(),
+            answer.code().code()
+        );
     }
     let mut text = format!("PostgreSQL: {error}");
     let mut cause = std::error::Error::source(error);

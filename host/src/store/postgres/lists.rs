@@ -57,7 +57,9 @@ mod tests {
     #[test]
     fn a_filter_finds_the_values_that_are_equal_to_its_own() {
         let long = "x".repeat(3_000);
-        let text = format!(r#"{{"a":"x","n":9007199254740993,"z":1.0,"b":true,"l":"{long}","o":{{}},"u":"\u0000"}}"#);
+        let text = format!(
+            r#"{{"a":"x","n":9007199254740993,"z":1.0,"b":true,"l":"{long}","o":{{}},"u":"\u0000"}}"#
+        );
         let state: Value = serde_json::from_str(&text).unwrap();
         for (pointer, value) in [
             ("/a", FilterValue::Text("x".into())),
@@ -71,7 +73,10 @@ mod tests {
             assert_eq!(found, wanted(&value), "{pointer}");
             assert!(found.len() <= LONGEST && !found.contains('\0'));
         }
-        assert_ne!(wanted(&FilterValue::Text("1".into())), wanted(&FilterValue::Integer(1)));
+        assert_ne!(
+            wanted(&FilterValue::Text("1".into())),
+            wanted(&FilterValue::Integer(1))
+        );
         assert_eq!(value_at(&state, "/o"), None);
         assert_eq!(value_at(&state, "/missing"), None);
     }

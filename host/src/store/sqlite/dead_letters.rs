@@ -8,7 +8,7 @@ use saga_core::identity;
 
 use super::ids::Id;
 use super::{apply, parked};
-use crate::store::dead_letters::{LetterAnswer, NewLetterRequest};
+use crate::store::dead_letters::{LetterAnswer, NewLetterRequest, end_of};
 
 /// The actor if no operator acted.
 const HOST: &str = "host";
@@ -283,12 +283,5 @@ fn end_word(end: LetterEnd) -> &'static str {
     match end {
         LetterEnd::Decided => "decided",
         LetterEnd::Discarded => "discarded",
-    }
-}
-
-pub(super) fn end_of(word: &str) -> LetterEnd {
-    match word {
-        "discarded" => LetterEnd::Discarded,
-        _ => LetterEnd::Decided,
     }
 }
