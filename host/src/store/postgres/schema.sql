@@ -176,7 +176,7 @@ CREATE TABLE dead_letters (
 CREATE INDEX open_dead_letters ON dead_letters (participant, reason) WHERE ended IS NULL;
 CREATE INDEX open_dead_letters_in_order ON dead_letters (participant, id) WHERE ended IS NULL;
 CREATE UNIQUE INDEX parked_dead_letters ON dead_letters (parked) WHERE parked IS NOT NULL;
-CREATE INDEX blocked_aggregates ON dead_letters (participant, aggregate) WHERE parked IS NOT NULL;
+CREATE INDEX blocked_aggregates ON dead_letters (participant, aggregate, parked) WHERE parked IS NOT NULL;
 -- What was done with dead letters, by whom.
 CREATE TABLE dead_letter_acts (
     id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

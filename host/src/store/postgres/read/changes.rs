@@ -57,7 +57,8 @@ pub(super) fn read(sql: &Sql, wanted: &ChangesWanted) -> SqlResult<Option<ListCh
          FROM (SELECT seq, time, key, generation, revision, octet_length(state) AS bytes FROM journal
                WHERE seq > $2 ORDER BY seq LIMIT $3) j
              LEFT JOIN generations g ON g.id = j.generation AND g.participant = $1
-             LEFT JOIN aggregates a ON a.participant = g.participant AND a.key = j.key
+             LEFT JOIN LATERAL (SELECT revision, state FROM aggregates
+                 WHERE participant = g.participant AND key = j.key LIMIT 1) a ON true
          ORDER BY j.seq",
         &[&wanted.participant, &wanted.after.seq, &limit(DECISIONS)],
     )?;
@@ -131,7 +132,7 @@ impl States {
         let rows = sql.query(
             "SELECT j.seq, a.state, j.state FROM unnest($2::bigint[]) AS asked (seq)
              JOIN journal j ON j.seq = asked.seq
-             LEFT JOIN aggregates a ON a.participant = $1 AND a.key = j.key",
+             LEFT JOIN LATERAL (SELECT state FROM aggregates WHERE participant = $1 AND key = j.key LIMIT 1) a ON true",
             &[&wanted.participant, &asked],
         )?;
         for row in &rows {

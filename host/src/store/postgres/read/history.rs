@@ -247,7 +247,7 @@ pub(super) fn longest_quarantined(
 /// The number of quarantined aggregates, counted up to `most`, by the primary key.
 pub(super) fn quarantined_up_to(sql: &Sql, participant: i64, most: usize) -> SqlResult<u64> {
     let row = sql.one(
-        "SELECT count(*) FROM (SELECT 1 FROM quarantine WHERE participant = $1 LIMIT $2) q",
+        "SELECT count(*) FROM (SELECT 1 FROM quarantine WHERE participant = $1 ORDER BY key LIMIT $2) q",
         &[&participant, &limit(most)],
     )?;
     count(&row, 0).map(|count| count as u64)

@@ -90,8 +90,8 @@ impl Look {
         let others: Vec<_> = (2..=pointers.len())
             .map(|place| {
                 format!(
-                    "EXISTS (SELECT 1 FROM listed o WHERE o.participant = $1 AND o.pointer = ($4::text[])[{place}]
-                         AND o.key = l.key AND o.value = ($5::text[])[{place}])"
+                    "(SELECT true FROM listed o WHERE o.participant = $1 AND o.pointer = ($4::text[])[{place}]
+                         AND o.key = l.key AND o.value = ($5::text[])[{place}] LIMIT 1) IS NOT NULL"
                 )
             })
             .collect();

@@ -155,7 +155,7 @@ pub(super) fn after(
         "SELECT p.id, p.key, p.name, p.time, p.event_id, p.source, p.attributes,
              (SELECT d.id FROM dead_letters d WHERE d.participant = $1 AND d.aggregate = p.key
                  AND d.parked < p.id ORDER BY d.parked DESC LIMIT 1),
-             EXISTS (SELECT 1 FROM quarantine q WHERE q.participant = $1 AND q.key = p.key)
+             (SELECT true FROM quarantine q WHERE q.participant = $1 AND q.key = p.key LIMIT 1) IS NOT NULL
          FROM parked p WHERE p.participant = $1 AND p.id > $2 AND p.source IS NOT NULL
              AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.parked = p.id)
          ORDER BY p.id LIMIT $3",
