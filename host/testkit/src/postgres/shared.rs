@@ -36,6 +36,10 @@ pub fn can_run() -> bool {
 /// # Panics
 /// It does not start.
 #[must_use]
+#[allow(
+    clippy::panic,
+    reason = "for tests only, which fail at the first error"
+)]
 pub fn url() -> String {
     static SERVER: OnceLock<Server> = OnceLock::new();
     match given() {
