@@ -112,6 +112,27 @@ pub enum LetterAnswer {
     },
 }
 
+/// The end of a dead letter from its stored word.
+pub(super) fn end_of(word: &str) -> LetterEnd {
+    match word {
+        "discarded" => LetterEnd::Discarded,
+        _ => LetterEnd::Decided,
+    }
+}
+
+/// A request from its stored word.
+///
+/// # Errors
+/// There is no such request.
+pub(super) fn request_of(word: Option<&str>) -> Result<Option<LetterRequest>, String> {
+    match word {
+        None => Ok(None),
+        Some("redrive") => Ok(Some(LetterRequest::Redrive)),
+        Some("discard") => Ok(Some(LetterRequest::Discard)),
+        Some(other) => Err(format!("`{other}` is no request")),
+    }
+}
+
 /// Queries for dead letters.
 pub trait ReadLetters {
     /// The dead letters of a participant after the one of this number, in the order of their
@@ -195,13 +216,5 @@ pub(super) fn end_word(end: LetterEnd) -> &'static str {
     match end {
         LetterEnd::Decided => "decided",
         LetterEnd::Discarded => "discarded",
-    }
-}
-
-/// The end of this word.
-pub(super) fn end_of(word: &str) -> LetterEnd {
-    match word {
-        "discarded" => LetterEnd::Discarded,
-        _ => LetterEnd::Decided,
     }
 }

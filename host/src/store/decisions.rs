@@ -9,6 +9,8 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use saga_core::journal;
+
 use super::read::{ReadStore, StoreResult};
 use super::sample::Recorded;
 
@@ -65,6 +67,93 @@ pub struct JournalRow {
     pub time: u64,
     /// The decision, or the reason why it can't be read.
     pub recorded: Result<Recorded, String>,
+}
+
+/// A row of the journal as it is stored.
+pub(super) struct StoredDecision {
+    pub(super) seq: i64,
+    pub(super) key: String,
+    pub(super) revision: u64,
+    pub(super) fuel: u64,
+    pub(super) time: u64,
+    pub(super) state: Option<String>,
+    /// The decision, unpacked. None if it can't be.
+    pub(super) decision: Option<Vec<u8>>,
+}
+
+impl StoredDecision {
+    /// The row; the decision was made by the generation of this digest and version of the state
+    /// shape.
+    pub(super) fn by(self, (digest, state_version): &(String, u32)) -> JournalRow {
+        let decoded = match self.decision {
+            Some(plain) => journal::decode(&plain, (&self.key, self.time), self.state.as_deref())
+                .map_err(|error| error.to_string()),
+            None => Err("a recorded decision can't be unpacked".to_owned()),
+        };
+        JournalRow {
+            seq: self.seq,
+            digest: digest.clone(),
+            key: self.key,
+            revision: self.revision,
+            fuel: self.fuel,
+            time: self.time,
+            recorded: decoded.map(|(message, outcome)| Recorded {
+                digest: digest.clone(),
+                state_version: *state_version,
+                state: self.state,
+                message,
+                outcome,
+            }),
+        }
+    }
+
+    /// Bytes of state and decision.
+    pub(super) fn bytes(&self) -> usize {
+        let decision = self.decision.as_ref().map_or(0, Vec::len);
+        self.state.as_ref().map_or(0, String::len) + decision
+    }
+}
+
+/// Rows of the journal that one statement looks at (invariant 9).
+pub(super) const LOOKED_AT: i64 = 20_000;
+
+/// Bytes at which a page ends.
+pub(super) const PAGE_BYTES: usize = 4 << 20;
+
+/// Rows before the place of a time that are looked at too: entries may have overtaken others.
+pub(super) const OVERTAKEN: i64 = 1_000;
+
+/// The numbers from `first` to `last` as ranges of at most `most`, in order.
+pub(super) fn stretches(
+    first: i64,
+    last: i64,
+    most: i64,
+) -> impl DoubleEndedIterator<Item = (i64, i64)> {
+    let count = (last.saturating_sub(first) / most).saturating_add(1);
+    let count = if first <= last { count } else { 0 };
+    (0..count).map(move |stretch| {
+        let from = first.saturating_add(stretch.saturating_mul(most));
+        (from, last.min(from.saturating_add(most - 1)))
+    })
+}
+
+/// The approximate position in the journal, between its first and its last number, at this time.
+/// Its times rise, except for entries that overtook others and clocks that were set. `time_from`
+/// reads the time of the first decision from a number on.
+pub(super) fn at_time<E>(
+    time: i64,
+    (mut first, mut last): (i64, i64),
+    mut time_from: impl FnMut(i64) -> Result<Option<i64>, E>,
+) -> Result<i64, E> {
+    while first < last {
+        let middle = first + (last - first) / 2;
+        if time_from(middle)?.is_some_and(|found| found < time) {
+            first = middle + 1;
+        } else {
+            last = middle;
+        }
+    }
+    Ok(first)
 }
 
 /// Some decisions of a span.
@@ -148,4 +237,20 @@ pub fn each_page<B>(
         }
     }
     Ok(ControlFlow::Continue(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_cover_all_numbers_once() {
+        let of = |first, last, most| stretches(first, last, most).collect::<Vec<_>>();
+        assert_eq!(of(1, 10, 4), [(1, 4), (5, 8), (9, 10)]);
+        assert_eq!(of(1, 8, 4), [(1, 4), (5, 8)]);
+        assert_eq!(of(7, 7, 4), [(7, 7)]);
+        assert_eq!(of(8, 7, 4), []);
+        assert_eq!(of(5, 9, i64::MAX), [(5, 9)]);
+        assert_eq!(stretches(1, 10, 4).next_back(), Some((9, 10)));
+    }
 }

@@ -93,6 +93,17 @@ pub enum ReleaseOutcome {
     Failed(String),
 }
 
+impl ReleaseOutcome {
+    /// The outcome from its stored reason, which is empty if the state was read.
+    pub(super) fn of(reason: Option<String>) -> Self {
+        match reason {
+            None => Self::Unknown,
+            Some(reason) if reason.is_empty() => Self::Released,
+            Some(reason) => Self::Failed(reason),
+        }
+    }
+}
+
 /// Queries for participants and generations.
 pub trait ReadHistory {
     /// The row of a participant that has run on this store.

@@ -4,6 +4,8 @@
 //! commits, and the state before it. So a reader needs no memory of what was in the list: a
 //! position is enough to go on, also after a restart, for as long as the journal has that row.
 
+use std::collections::HashMap;
+
 use saga_contract::listing::FilterValue;
 
 use super::read::StoreResult;
@@ -54,6 +56,65 @@ pub struct ChangedItem {
     pub is_in: bool,
     /// True if its state before one of the decisions was in the list.
     pub was_in: bool,
+}
+
+/// Most decisions that one query reads (invariant 9).
+pub(super) const DECISIONS: usize = 1_000;
+
+/// A decision after the place from which changes are wanted.
+pub(super) struct SeenDecision {
+    /// Its place.
+    pub(super) position: JournalPosition,
+    /// The change. None if it is another participant's, or left the state as it was.
+    pub(super) change: Option<SeenChange>,
+}
+
+/// A change of an aggregate.
+pub(super) struct SeenChange {
+    /// Key of the aggregate.
+    pub(super) key: String,
+    /// True if its committed state is in the list now.
+    pub(super) is_in: bool,
+    /// True if its state before the decision was in the list.
+    pub(super) was_in: bool,
+}
+
+impl ListChanges {
+    /// The changes of the next [`DECISIONS`] decisions after a place, or of all if there are fewer.
+    pub(super) fn of<E>(
+        after: JournalPosition,
+        decisions: impl IntoIterator<Item = Result<SeenDecision, E>>,
+    ) -> Result<Self, E> {
+        let mut changes = Self {
+            read: after,
+            ..Self::default()
+        };
+        let mut count = 0;
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for decision in decisions {
+            let SeenDecision { position, change } = decision?;
+            count += 1;
+            changes.read = position;
+            let Some(change) = change else {
+                continue;
+            };
+            let known = places.get(&change.key);
+            if let Some(known) = known.and_then(|at| changes.changed.get_mut(*at)) {
+                known.was_in |= change.was_in;
+                continue;
+            }
+            places.insert(change.key.clone(), changes.changed.len());
+            changes.changed.push(ChangedItem {
+                key: change.key,
+                position,
+                is_in: change.is_in,
+                was_in: change.was_in,
+            });
+        }
+        changes.changed.retain(|one| one.is_in || one.was_in);
+        changes.is_all = count < DECISIONS;
+        Ok(changes)
+    }
 }
 
 /// Queries for the changes of lists.

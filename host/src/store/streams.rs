@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use saga_core::record::Record;
+use saga_core::record::{Record, header};
 
 use super::read::StoreResult;
 use crate::base::session::{Extent, Proof};
@@ -53,6 +53,48 @@ pub struct Backlog {
     pub waiting: u64,
     /// The creation time of the oldest waiting record, in milliseconds since the Unix epoch.
     pub oldest: Option<u64>,
+}
+
+impl Backlog {
+    /// Adds a partition to the backlogs of the topics: the offsets of its next record and of the
+    /// next one for the slowest reader, if it has one. `oldest` reads the first existing record from
+    /// an offset on: its offset and its creation time.
+    pub(super) fn add<E>(
+        backlogs: &mut BTreeMap<String, Self>,
+        readers: OutboxReaders,
+        (topic, next, read): (String, i64, Option<i64>),
+        oldest: impl FnOnce(i64) -> Result<Option<(i64, u64)>, E>,
+    ) -> Result<(), E> {
+        let (published, read) = match (readers, read) {
+            (OutboxReaders::Consumers, read) => (next, read.unwrap_or(next)),
+            (OutboxReaders::Relay, Some(read)) => (read, read),
+            // It dates from the embedded log, and nobody publishes it now.
+            (OutboxReaders::Relay, None) => return Ok(()),
+        };
+        let backlog = backlogs.entry(topic).or_default();
+        backlog.published += published as u64;
+        if read < next {
+            // Records that were deleted before they were read do not wait.
+            if let Some((first, time)) = oldest(read)? {
+                backlog.waiting += u64::try_from(next - first).unwrap_or(0);
+                backlog.oldest = backlog.oldest.into_iter().chain([time]).min();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The source of a record, from the further headers of one that has no generation; it is taken out
+/// of them.
+pub(super) fn given_source(extra: &mut Vec<(String, String)>) -> Option<String> {
+    let given = (extra.iter()).position(|(name, _)| name == header::SOURCE);
+    given.map(|at| extra.remove(at).1)
+}
+
+/// The group of a consumer of Kafka, by the name under which its offsets are kept. A participant's
+/// name has no slash.
+pub(super) fn group_of(consumer: &str) -> &str {
+    consumer.split_once('/').map_or("", |(_, group)| group)
 }
 
 /// The readers of the outbox, which hold its rows back.

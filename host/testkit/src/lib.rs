@@ -1,5 +1,5 @@
 //! The kit that the host's tests, the demonstration and the benchmarks share: hosts as child
-//! processes, a real Kafka broker, an HTTP client, checks of answers.
+//! processes, a real Kafka broker, a real PostgreSQL server, an HTTP client, checks of answers.
 //!
 //! # Layout
 //!
@@ -7,6 +7,8 @@
 //! - [`http`]: the HTTP client, which distinguishes a request that was not sent from a lost one
 //! - [`usage`]: processor time and memory of a process
 //! - [`broker`]: Apache Kafka on this machine's Java
+//! - [`postgres`]: PostgreSQL of this machine, and a proxy before it
+//! - `process`: processes of other programs; `ports`: free ports
 //! - [`description`]: descriptions of participants
 //!
 //! For tests only, which fail at the first error:
@@ -25,5 +27,8 @@ pub mod expect;
 pub mod exposition;
 pub mod host;
 pub mod http;
+mod ports;
+pub mod postgres;
+mod process;
 pub mod tokens;
 pub mod usage;

@@ -8,6 +8,7 @@
 //! - `tables`, `schema.sql`: the tables; `ownership`: the host that owns them
 //! - `writer`: the one writing thread, with group commit; `write`: the writes, by table
 //! - `lists`: the values by which lists find aggregates
+//! - `read`: the queries of [`ReadStore`](super::ReadStore)
 //! - `prune`: deletes old rows
 //!
 //! Nothing else in the host names tokio-postgres. Invariants 1, 2, 3 and 10 are kept by `write` and
@@ -17,10 +18,12 @@
 
 mod address;
 mod driver;
+mod engine;
 mod error;
 mod lists;
 mod ownership;
 mod prune;
+mod read;
 mod session;
 mod tables;
 mod write;

@@ -177,8 +177,9 @@ CREATE TABLE dead_letters (
 );
 CREATE INDEX dead_letters_by_time ON dead_letters (time);
 CREATE INDEX open_dead_letters ON dead_letters (participant, reason) WHERE ended IS NULL;
+CREATE INDEX open_dead_letters_in_order ON dead_letters (participant, id) WHERE ended IS NULL;
 CREATE UNIQUE INDEX parked_dead_letters ON dead_letters (parked) WHERE parked IS NOT NULL;
-CREATE INDEX blocked_aggregates ON dead_letters (participant, aggregate) WHERE parked IS NOT NULL;
+CREATE INDEX blocked_aggregates ON dead_letters (participant, aggregate, parked) WHERE parked IS NOT NULL;
 -- What was done with dead letters, by whom.
 CREATE TABLE dead_letter_acts (
     id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -229,6 +230,7 @@ CREATE TABLE quarantine (
     time        bigint NOT NULL,
     PRIMARY KEY (participant, key)
 );
+CREATE INDEX quarantine_by_time ON quarantine (participant, time, key);
 -- The latest requests of operators to release a quarantined aggregate.
 CREATE TABLE quarantine_releases (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -281,6 +283,7 @@ CREATE TABLE parked (
     value          bytea
 );
 CREATE INDEX parked_by_key ON parked (participant, key, id);
+CREATE INDEX parked_in_order ON parked (participant, id);
 CREATE UNIQUE INDEX parked_by_identity ON parked (participant, event_id, source) WHERE source IS NOT NULL;
 
 INSERT INTO journal_end VALUES (0);

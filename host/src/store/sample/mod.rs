@@ -2,9 +2,19 @@
 //!
 //! A store may hold millions of rows and serve turns meanwhile: each sample reads a bounded number
 //! of rows, at places spread over the table, for a bounded time, and keeps a bounded number of
-//! bytes (invariant 9). [`choose`] selects a good sample from many rows.
+//! bytes (invariant 9).
+//!
+//! # Layout
+//!
+//! - [`journal`], [`states`], [`waiting`]: which rows are read, and of which the sample is made. The
+//!   engines read them.
+//! - [`choose`]: a good sample of many rows; [`bounds`]: time and bytes of a sample
 
+pub(super) mod bounds;
 pub(super) mod choose;
+pub(super) mod journal;
+pub(super) mod states;
+pub(super) mod waiting;
 
 use std::sync::Arc;
 
@@ -37,6 +47,13 @@ pub struct Keyed {
     pub key: String,
     /// The stored aggregate.
     pub stored: StoredAggregate,
+}
+
+impl Keyed {
+    /// Bytes of its state.
+    pub(super) fn bytes(&self) -> usize {
+        self.stored.state.as_ref().map_or(0, String::len)
+    }
 }
 
 /// A pending timer and its aggregate.

@@ -25,21 +25,9 @@ pub(super) fn backlogs(
     while let Some(row) = rows.next()? {
         let (topic, partition, next): (i64, i32, i64) = (row.get(1)?, row.get(2)?, row.get(3)?);
         let read = read.get(&(topic, partition)).copied();
-        let (published, read) = match (readers, read) {
-            (OutboxReaders::Consumers, read) => (next, read.unwrap_or(next)),
-            (OutboxReaders::Relay, Some(read)) => (read, read),
-            // It dates from the embedded log, and nobody publishes it now.
-            (OutboxReaders::Relay, None) => continue,
-        };
-        let backlog = backlogs.entry(row.get(0)?).or_default();
-        backlog.published += published as u64;
-        if read < next {
-            // Records that were deleted before they were read do not wait.
-            if let Some((first, time)) = oldest(sql, topic, partition, read)? {
-                backlog.waiting += u64::try_from(next - first).unwrap_or(0);
-                backlog.oldest = backlog.oldest.into_iter().chain([time]).min();
-            }
-        }
+        Backlog::add(&mut backlogs, readers, (row.get(0)?, next, read), |read| {
+            oldest(sql, topic, partition, read)
+        })?;
     }
     Ok(backlogs)
 }

@@ -6,21 +6,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, params};
-use saga_core::journal;
 
 use super::packing::Unpacking;
-use super::sample::journal::at_time;
-use crate::store::decisions::{DecisionPage, DecisionRange, JournalRow, JournalSpan};
-use crate::store::sample::Recorded;
-
-/// Rows of the journal that one statement looks at (invariant 9).
-const LOOKED_AT: i64 = 20_000;
-
-/// Bytes at which a page ends.
-const PAGE: usize = 4 << 20;
-
-/// Rows before the place of a time that are looked at too: entries may have overtaken others.
-const OVERTAKEN: i64 = 1_000;
+use super::sample::journal::{bounds, time_from};
+use crate::store::decisions::{
+    DecisionPage, DecisionRange, JournalSpan, LOOKED_AT, OVERTAKEN, PAGE_BYTES, StoredDecision,
+    at_time, stretches,
+};
 
 /// Passes the rows of participant ?3 that are wanted: of key ?4, since ?5, of generation ?6.
 const IS_WANTED: &str = "generation IN
@@ -32,16 +24,11 @@ pub(super) fn span(
     sql: &Connection,
     wanted: &DecisionRange,
 ) -> rusqlite::Result<Option<JournalSpan>> {
-    let bounds: Option<(i64, i64)> = sql.query_row(
-        "SELECT (SELECT min(seq) FROM journal), (SELECT max(seq) FROM journal)",
-        [],
-        |row| Ok(row.get::<_, Option<i64>>(0)?.zip(row.get(1)?)),
-    )?;
-    let Some((mut first, up_to)) = bounds else {
+    let Some((mut first, up_to)) = bounds(sql)? else {
         return Ok(None);
     };
     if let Some(since) = wanted.since {
-        let about = at_time(sql, time(since), first, up_to)?;
+        let about = at_time(time(since), (first, up_to), |seq| time_from(sql, seq))?;
         first = first.max(about - OVERTAKEN);
     }
     let first = match wanted.last {
@@ -58,13 +45,12 @@ pub(super) fn span(
 fn any(
     sql: &Connection,
     wanted: &DecisionRange,
-    (mut first, last): (i64, i64),
+    (first, last): (i64, i64),
 ) -> rusqlite::Result<Option<i64>> {
     let mut statement = sql.prepare_cached(&format!(
         "SELECT seq FROM journal WHERE seq >= ?1 AND seq <= ?2 AND {IS_WANTED} ORDER BY seq LIMIT 1"
     ))?;
-    while first <= last {
-        let end = last.min(first.saturating_add(LOOKED_AT - 1));
+    for (first, end) in stretches(first, last, LOOKED_AT) {
         let found = statement
             .query_row(
                 params![
@@ -81,7 +67,6 @@ fn any(
         if found.is_some() {
             return Ok(found);
         }
-        first = end + 1;
     }
     Ok(None)
 }
@@ -91,15 +76,17 @@ fn any(
 fn nth_from_the_end(
     sql: &Connection,
     wanted: &DecisionRange,
-    (first, mut last): (i64, i64),
+    (first, last): (i64, i64),
     most: u64,
 ) -> rusqlite::Result<Option<i64>> {
     let mut statement = sql.prepare_cached(&format!(
         "SELECT seq FROM journal WHERE seq >= ?1 AND seq <= ?2 AND {IS_WANTED} ORDER BY seq DESC"
     ))?;
     let (mut left, mut found) = (most, None);
-    while first <= last && left > 0 {
-        let begin = first.max(last.saturating_sub(LOOKED_AT - 1));
+    for (begin, last) in stretches(first, last, LOOKED_AT).rev() {
+        if left == 0 {
+            break;
+        }
         let mut rows = statement.query(params![
             begin,
             last,
@@ -114,7 +101,6 @@ fn nth_from_the_end(
             found = Some(row.get(0)?);
             left -= 1;
         }
-        last = begin - 1;
     }
     Ok(found)
 }
@@ -147,36 +133,22 @@ pub(super) fn page(
     ])?;
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
-        let Some((digest, state_version)) = generations.get(&row.get(1)?) else {
+        let Some(generation) = generations.get(&row.get(1)?) else {
             continue;
         };
-        let state: Option<String> = row.get(6)?;
-        let packed = row.get_ref(7)?.as_blob().unwrap_or_default();
-        let plain = unpacking.unpack(packed)?;
-        bytes += state.as_ref().map_or(0, String::len) + plain.as_ref().map_or(0, Vec::len);
-        let (key, time) = (row.get::<_, String>(2)?, row.get::<_, i64>(5)? as u64);
-        let decoded = match plain {
-            Some(plain) => journal::decode(&plain, (&key, time), state.as_deref())
-                .map_err(|error| error.to_string()),
-            None => Err("a recorded decision can't be unpacked".to_owned()),
-        };
-        let seq = row.get(0)?;
-        page.rows.push(JournalRow {
-            seq,
-            digest: digest.clone(),
-            key,
+        let stored = StoredDecision {
+            seq: row.get(0)?,
+            key: row.get(2)?,
             revision: row.get::<_, i64>(3)? as u64,
             fuel: row.get::<_, i64>(4)? as u64,
-            time,
-            recorded: decoded.map(|(message, outcome)| Recorded {
-                digest: digest.clone(),
-                state_version: *state_version,
-                state,
-                message,
-                outcome,
-            }),
-        });
-        if page.rows.len() >= most || bytes >= PAGE {
+            time: row.get::<_, i64>(5)? as u64,
+            state: row.get(6)?,
+            decision: unpacking.unpack(row.get_ref(7)?.as_blob().unwrap_or_default())?,
+        };
+        bytes += stored.bytes();
+        let seq = stored.seq;
+        page.rows.push(stored.by(generation));
+        if page.rows.len() >= most || bytes >= PAGE_BYTES {
             page.read = seq;
             break;
         }
@@ -192,14 +164,12 @@ pub(super) fn generations_in(
 ) -> rusqlite::Result<BTreeSet<String>> {
     let mut statement = sql.prepare_cached(&format!(
         "SELECT DISTINCT digest FROM generations WHERE id IN
-         (SELECT generation FROM journal WHERE seq > ?1 AND seq <= ?2 AND {IS_WANTED})"
+         (SELECT generation FROM journal WHERE seq >= ?1 AND seq <= ?2 AND {IS_WANTED})"
     ))?;
     let mut digests = BTreeSet::new();
-    let mut after = span.after;
-    while after < span.up_to {
-        let end = (span.up_to).min(after.saturating_add(LOOKED_AT));
+    for (first, end) in stretches(span.after.saturating_add(1), span.up_to, LOOKED_AT) {
         let terms = params![
-            after,
+            first,
             end,
             wanted.participant,
             wanted.key,
@@ -209,7 +179,6 @@ pub(super) fn generations_in(
         for digest in statement.query_map(terms, |row| row.get(0))? {
             digests.insert(digest?);
         }
-        after = end;
     }
     Ok(digests)
 }

@@ -8,7 +8,7 @@ use saga_core::record::{Position, Record};
 
 use super::ids::Id;
 use super::read;
-use crate::store::dead_letters::{LetterAct, LetterFilter, StoredLetter, end_of};
+use crate::store::dead_letters::{self, LetterAct, LetterFilter, StoredLetter, end_of};
 
 /// The columns of [`letter_of`], with these for the bytes of key, value and corrected value.
 macro_rules! columns {
@@ -237,17 +237,7 @@ pub(super) fn of_parked(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Par
 
 fn request_of(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<LetterRequest>> {
     let word: Option<String> = row.get(at)?;
-    match word.as_deref() {
-        None => Ok(None),
-        Some("redrive") => Ok(Some(LetterRequest::Redrive)),
-        Some("discard") => Ok(Some(LetterRequest::Discard)),
-        Some(other) => {
-            let unknown = format!("`{other}` is no request").into();
-            Err(rusqlite::Error::FromSqlConversionFailure(
-                at,
-                Type::Text,
-                unknown,
-            ))
-        }
-    }
+    dead_letters::request_of(word.as_deref()).map_err(|unknown| {
+        rusqlite::Error::FromSqlConversionFailure(at, Type::Text, unknown.into())
+    })
 }

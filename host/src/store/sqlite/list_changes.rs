@@ -1,15 +1,12 @@
 //! The changes of a list, from the journal.
 
-use std::collections::HashMap;
-
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::index::{filter_value, value_in};
-use crate::store::list_changes::{ChangedItem, ChangesWanted, JournalPosition, ListChanges};
-
-/// Most decisions that one query reads (invariant 9).
-const DECISIONS: usize = 1_000;
+use crate::store::list_changes::{
+    ChangesWanted, DECISIONS, JournalPosition, ListChanges, SeenChange, SeenDecision,
+};
 
 /// The place after the last decision.
 pub(super) fn journal_end(sql: &Connection) -> rusqlite::Result<JournalPosition> {
@@ -29,37 +26,21 @@ pub(super) fn read(
         return Ok(None);
     }
     let mut statement = sql.prepare_cached(&text(wanted))?;
-    let mut rows = statement.query(params_from_iter(values(wanted)))?;
-    let mut changes = ListChanges {
-        read: wanted.after,
-        ..ListChanges::default()
-    };
-    let mut decisions = 0;
-    let mut places: HashMap<String, usize> = HashMap::new();
-    while let Some(row) = rows.next()? {
-        decisions += 1;
-        changes.read = position(row, 0)?;
+    let decisions = statement.query_map(params_from_iter(values(wanted)), |row| {
         let (is_own, has_changed): (bool, bool) = (row.get(3)?, row.get(4)?);
-        if !is_own || !has_changed {
-            continue;
-        }
-        let (is_in, was_in): (bool, bool) = (row.get(5)?, row.get(6)?);
-        let key: String = row.get(2)?;
-        if let Some(known) = places.get(&key).and_then(|at| changes.changed.get_mut(*at)) {
-            known.was_in |= was_in;
-            continue;
-        }
-        places.insert(key.clone(), changes.changed.len());
-        changes.changed.push(ChangedItem {
-            key,
-            position: changes.read,
-            is_in,
-            was_in,
-        });
-    }
-    changes.changed.retain(|one| one.is_in || one.was_in);
-    changes.is_all = decisions < DECISIONS;
-    Ok(Some(changes))
+        let change = |row: &rusqlite::Row<'_>| -> rusqlite::Result<SeenChange> {
+            Ok(SeenChange {
+                key: row.get(2)?,
+                is_in: row.get(5)?,
+                was_in: row.get(6)?,
+            })
+        };
+        Ok(SeenDecision {
+            position: position(row, 0)?,
+            change: (is_own && has_changed).then(|| change(row)).transpose()?,
+        })
+    })?;
+    ListChanges::of(wanted.after, decisions).map(Some)
 }
 
 fn is_known(sql: &Connection, place: JournalPosition) -> rusqlite::Result<bool> {

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::base::session::Proof;
-use crate::store::streams::{ReadPartition, StoredPlace};
+use crate::store::streams::{ReadPartition, StoredPlace, group_of};
 
 /// The position at which a consumer resumes a partition. None if it has never read.
 pub(super) fn place(
@@ -74,10 +74,8 @@ pub(super) fn read_partitions(sql: &Connection) -> rusqlite::Result<Vec<ReadPart
     )?
     .query_map([], |row| {
         let consumer: String = row.get(0)?;
-        // A participant's name has no slash.
-        let group = consumer.split_once('/').map_or("", |(_, group)| group);
         Ok(ReadPartition {
-            group: group.to_owned(),
+            group: group_of(&consumer).to_owned(),
             topic: row.get(1)?,
             topic_row: row.get(2)?,
             partition: row.get(3)?,

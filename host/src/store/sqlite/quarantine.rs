@@ -70,16 +70,11 @@ pub(super) fn releases(
         "SELECT key, by, time, reason FROM quarantine_releases WHERE participant = ?1 ORDER BY id DESC",
     )?
     .query_map([participant], |row| {
-        let reason: Option<String> = row.get(3)?;
         Ok(ReleaseRequest {
             key: row.get(0)?,
             by: row.get(1)?,
             time: row.get::<_, i64>(2)? as u64,
-            outcome: match reason {
-                None => ReleaseOutcome::Unknown,
-                Some(reason) if reason.is_empty() => ReleaseOutcome::Released,
-                Some(reason) => ReleaseOutcome::Failed(reason),
-            },
+            outcome: ReleaseOutcome::of(row.get(3)?),
         })
     })?
     .collect()

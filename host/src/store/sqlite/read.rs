@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 use saga_core::commit::FiredTimer;
 use saga_core::identity::{self, Identity};
-use saga_core::record::{Attributes, Position, Record, header};
+use saga_core::record::{Attributes, Position, Record};
 
 use super::idempotency;
 use super::ids::{Id, IdText, TraceText};
@@ -16,6 +16,7 @@ use crate::base::session::Extent;
 use crate::store::condition::Condition;
 use crate::store::idempotency::FirstReply;
 use crate::store::read::{StoredAggregate, StoredTimer};
+use crate::store::streams::given_source;
 
 /// Cached generations of records. There are few, and each is queried repeatedly.
 const AUTHORS: usize = 64;
@@ -224,9 +225,7 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
         let mut extra: Vec<(String, String)> = extra
             .and_then(|text| serde_json::from_str(&text).ok())
             .unwrap_or_default();
-        // The source of a record without a generation is among its further headers.
-        let given = (extra.iter()).position(|(name, _)| name == header::SOURCE);
-        let source = source.or_else(|| given.map(|at| extra.remove(at).1));
+        let source = source.or_else(|| given_source(&mut extra));
         Ok(Record {
             position: Position {
                 topic: topic.clone(),

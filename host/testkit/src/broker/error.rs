@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::process::Failure;
+
 /// Programs that this machine lacks. Each message is one line and says how to get it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
@@ -74,6 +76,15 @@ pub enum Error {
     /// The broker was started without the wanted settings.
     #[error("the broker has no {0}; ask for it in `Settings::security`")]
     NotConfigured(&'static str),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Io { what, source } => Self::Io { what, source },
+            Failure::Ended { what, log, tail } => Self::Broker { what, log, tail },
+        }
+    }
 }
 
 impl Error {

@@ -11,7 +11,7 @@
 //!
 //! - [`jars`]: Java and Kafka's jars
 //! - [`settings`]: the settings of a broker; `properties`: its configuration file
-//! - [`node`]: a broker; `process`: its JVM; `ports`: free ports
+//! - [`node`]: a broker, which is a JVM
 //! - [`certificates`]: an authority for its TLS listeners, and certificates of clients
 //! - [`issuer`]: an issuer of tokens, for OAUTHBEARER
 //! - [`tools`]: Kafka's own command line tools
@@ -22,8 +22,6 @@ pub mod error;
 pub mod issuer;
 pub mod jars;
 pub mod node;
-mod ports;
-mod process;
 mod properties;
 pub mod settings;
 pub mod tools;

@@ -17,11 +17,11 @@ use tempfile::TempDir;
 use crate::broker::certificates::{Authority, Validity};
 use crate::broker::error::Error;
 use crate::broker::jars::Java;
-use crate::broker::ports;
-use crate::broker::process::BrokerProcess;
 use crate::broker::properties::{self, Ports, Stores};
 use crate::broker::settings::Settings;
 use crate::broker::tools;
+use crate::ports;
+use crate::process::LoggedProcess;
 
 /// Longest start. It takes 2 to 4 seconds on two cores, and longer while other programs compile.
 const READY_WITHIN: Duration = Duration::from_secs(90);
@@ -51,7 +51,7 @@ const STARTS: usize = 3;
 #[derive(Debug)]
 pub struct Broker {
     // Dropped before the directory, which it writes to.
-    process: Mutex<Option<BrokerProcess>>,
+    process: Mutex<Option<LoggedProcess>>,
     java: Java,
     settings: Settings,
     ports: Ports,
@@ -130,7 +130,7 @@ impl Broker {
         options.extend(self.settings.jvm.clone());
         let mut command = self.java.class("kafka.Kafka", &options);
         command.arg(self.home.join(PROPERTIES));
-        let mut started = BrokerProcess::start(&command, &self.home.join(LOG))?;
+        let mut started = LoggedProcess::start_bound(&command, &self.home.join(LOG))?;
         started.until_it_says(READY, 1, READY_WITHIN)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.plain));
         TcpStream::connect(address).map_err(|source| Error::Io {
@@ -195,7 +195,7 @@ impl Broker {
     pub fn certify(&self, validity: Validity) -> Result<(), Error> {
         let file = self.home.join(SERVER);
         self.authority()?.server(&file, validity)?;
-        let taken = |process: &BrokerProcess| process.times_it_said(CERTIFIED);
+        let taken = |process: &LoggedProcess| process.times_it_said(CERTIFIED);
         let Some(before) = self.lock().as_ref().map(taken) else {
             return Ok(());
         };
@@ -217,7 +217,7 @@ impl Broker {
             .unwrap_or(properties::NETWORK_THREADS);
         let times = before + LISTENERS.len() * threads;
         match self.lock().as_mut() {
-            Some(process) => process.until_it_says(CERTIFIED, times, CERTIFIED_WITHIN),
+            Some(process) => Ok(process.until_it_says(CERTIFIED, times, CERTIFIED_WITHIN)?),
             None => Ok(()),
         }
     }
@@ -245,7 +245,9 @@ impl Broker {
     /// It does not end in time, and is killed.
     pub fn stop(&self) -> Result<(), Error> {
         let process = self.lock().take();
-        process.map_or(Ok(()), |process| process.stop(STOPPED_WITHIN))
+        process.map_or(Ok(()), |process| {
+            Ok(process.stop(Signal::TERM, STOPPED_WITHIN)?)
+        })
     }
 
     /// Pauses it: connections stay open, but nothing is answered.
@@ -261,7 +263,7 @@ impl Broker {
     /// Its process id; None while it is down.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.lock().as_ref().map(BrokerProcess::id)
+        self.lock().as_ref().map(LoggedProcess::id)
     }
 
     /// Its log of all starts.
@@ -334,7 +336,7 @@ impl Broker {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<BrokerProcess>> {
+    fn lock(&self) -> MutexGuard<'_, Option<LoggedProcess>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::broker::error::Error;
 use crate::broker::jars::Java;
-use crate::broker::process;
+use crate::process;
 
 /// Longest run of a tool.
 const WITHIN: Duration = Duration::from_secs(60);

@@ -4,6 +4,7 @@ use saga_core::message::{Message, Origin};
 
 use super::*;
 use crate::store::conformance::{message, nothing};
+use crate::store::sample::journal::{LATEST, PLACES, STRETCH};
 use crate::store::sqlite::schema;
 
 /// A store with two participants, each with one generation.

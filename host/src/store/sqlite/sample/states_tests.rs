@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::store::read::StoredAggregate;
 use crate::store::sqlite::schema;
@@ -100,16 +102,6 @@ fn a_large_table_is_looked_at_from_its_start_to_its_end() {
 }
 
 #[test]
-fn a_middle_lies_between_two_keys_in_their_order() {
-    for (one, other) in [("1", "99999"), ("key-a", "key-b"), ("a", "ü"), ("a", "aa")] {
-        let middle = between(one, other);
-        assert!(one.as_bytes() < middle.as_slice(), "{one} {middle:?}");
-        let end = [other.as_bytes(), &[0; 6]].concat();
-        assert!(middle <= end, "{middle:?} {other}");
-    }
-}
-
-#[test]
 fn places_are_spread_over_the_keys_however_they_look() {
     let sql = store();
     let transaction = sql.unchecked_transaction().unwrap();
@@ -118,10 +110,15 @@ fn places_are_spread_over_the_keys_however_they_look() {
     }
     put(&sql, "zzz", 1, 1, Some("1"));
     transaction.commit().unwrap();
-    let places = places(&sql, 1, "key-0".into()).unwrap();
-    assert_eq!(places.len(), PLACES);
+    let mut rows = Aggregates {
+        sql: &sql,
+        participant: 1,
+    };
+    let places = sample::places(&mut rows, "key-0".into()).unwrap();
+    assert_eq!(places.len(), sample::PLACES);
     let digits: BTreeSet<_> = places.iter().map(|key| key.chars().nth(4)).collect();
     assert!(digits.len() > 8, "{places:?}");
     // Nothing follows a single key.
-    assert!(super::places(&sql, 1, "zzz".into()).unwrap().is_empty());
+    let none = sample::places(&mut rows, "zzz".into()).unwrap();
+    assert!(none.is_empty());
 }

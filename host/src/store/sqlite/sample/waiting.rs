@@ -1,34 +1,19 @@
 //! Messages that wait to be decided: pending timers, and records that a participant has not yet
 //! taken.
 
-use std::collections::BTreeSet;
-
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use saga_core::identity;
 use saga_core::record::{Attributes, Position, Record};
 
 use super::states::aggregate;
-use super::{Patience, SampleRoom};
-use crate::store::parked::{Parked, ParkedEvent, ParkedKey};
-use crate::store::sample::choose::{Ranking, choose};
-use crate::store::sample::{Keyed, PendingTimer, SampledTopic};
+use crate::store::parked::ParkedEvent;
+use crate::store::sample::bounds::Patience;
+use crate::store::sample::waiting::{self as sample, RECORDS, SeenRecord, SeenTimer, TIMERS};
+use crate::store::sample::{PendingTimer, SampledTopic};
 use crate::store::sqlite::parked;
-use crate::store::sqlite::read::{id, trace};
+use crate::store::sqlite::read::{id, timer_of, trace};
 
-/// Timers read of those due first, and of those due last.
-const TIMERS: i64 = 5_000;
-
-/// Records read of one partition.
-const RECORDS: i64 = 1_000;
-
-struct SeenTimer {
-    key: String,
-    name: String,
-    due: i64,
-}
-
-/// Timers of a participant, ordered by due time, at most `most`. If there are more: for each name
-/// those that are due first and last, and some between them.
+/// A sample of the timers of a participant, ordered by due time, at most `most`.
 pub(in crate::store::sqlite) fn timers(
     sql: &Connection,
     participant: i64,
@@ -36,7 +21,6 @@ pub(in crate::store::sqlite) fn timers(
 ) -> rusqlite::Result<Vec<PendingTimer>> {
     let patience = Patience::begin();
     let mut seen = Vec::new();
-    let mut met = BTreeSet::new();
     // In the order of the indexes.
     for which in [
         "parked IS NULL ORDER BY due ASC",
@@ -50,40 +34,25 @@ pub(in crate::store::sqlite) fn timers(
         while let Some(row) = rows.next()?
             && !patience.is_over()
         {
-            let (key, name): (String, String) = (row.get(0)?, row.get(1)?);
-            if met.insert((key.clone(), name.clone())) {
-                let due = row.get(2)?;
-                seen.push(SeenTimer { key, name, due });
-            }
+            seen.push(SeenTimer {
+                key: row.get(0)?,
+                name: row.get(1)?,
+                due: row.get(2)?,
+            });
         }
     }
-    seen.sort_by_key(|timer| timer.due);
-    let rankings: [Ranking<SeenTimer>; 2] = [
-        |one, other| one.due.cmp(&other.due),
-        |one, other| other.due.cmp(&one.due),
-    ];
-    let chosen = choose(seen, most, |timer| timer.name.clone(), &rankings);
-    let mut room = SampleRoom::new();
-    let mut timers = Vec::with_capacity(chosen.len());
     let mut statement = sql.prepare_cached(
         "SELECT key, name, due, body, set_by, correlation, traceparent FROM timers
          WHERE participant = ?1 AND key = ?2 AND name = ?3",
     )?;
-    for SeenTimer { key, name, .. } in chosen {
-        let found = statement.query_map(
-            params![participant, key, name],
-            crate::store::sqlite::read::timer_of,
-        )?;
-        // It may have fired meanwhile.
-        for timer in found {
-            let timer = timer?;
-            let aggregate = aggregate(sql, participant, key.clone())?;
-            if room.takes(timer.body.len() + size(&aggregate)) {
-                timers.push(PendingTimer { timer, aggregate });
-            }
-        }
-    }
-    Ok(timers)
+    sample::timers(seen, most, |SeenTimer { key, name, .. }| {
+        let timer = (statement.query_row(params![participant, key, name], timer_of)).optional()?;
+        let Some(timer) = timer else {
+            return Ok(None);
+        };
+        let aggregate = aggregate(sql, participant, key)?;
+        Ok(Some(PendingTimer { timer, aggregate }))
+    })
 }
 
 /// Parked records of a participant: the first of each key, of at most `most` keys.
@@ -92,38 +61,10 @@ pub(in crate::store::sqlite) fn parked(
     participant: i64,
     most: usize,
 ) -> rusqlite::Result<Vec<ParkedEvent>> {
-    let patience = Patience::begin();
-    let mut room = SampleRoom::new();
-    let mut events = Vec::new();
-    for ParkedKey { key, .. } in parked::keys(sql, participant)? {
-        if events.len() == most || patience.is_over() {
-            break;
-        }
-        // A timer may come before it.
-        let mut after = 0;
-        while let Some(row) = parked::next(sql, participant, &key, after)?
-            && !patience.is_over()
-        {
-            after = row.id;
-            // A dead letter waits for an operator, whatever the rules are.
-            if row.letter.is_some() {
-                continue;
-            }
-            if let Parked::Event(event) = row.message {
-                if room.takes(row.bytes) {
-                    events.push(*event);
-                }
-                break;
-            }
-        }
-    }
-    Ok(events)
-}
-
-struct SeenRecord {
-    partition: i32,
-    offset: i64,
-    event_type: Option<String>,
+    let keys = parked::keys(sql, participant)?;
+    sample::parked(keys, most, |key, after| {
+        parked::next(sql, participant, key, after)
+    })
 }
 
 /// Records of a topic that a participant has not yet taken, at most `most`, of each event type. In
@@ -158,18 +99,7 @@ pub(in crate::store::sqlite) fn unread(
             });
         }
     }
-    let rankings: [Ranking<SeenRecord>; 1] = [|one, other| one.offset.cmp(&other.offset)];
-    let kind = |record: &SeenRecord| record.event_type.clone();
-    let chosen = choose(seen, most, kind, &rankings);
-    let mut room = SampleRoom::new();
-    let mut records = Vec::with_capacity(chosen.len());
-    for seen in chosen {
-        // It may have been deleted meanwhile.
-        let record = record(sql, topic, &seen)?;
-        let bytes = |record: &Record| record.value.as_ref().map_or(0, Vec::len);
-        records.extend(record.filter(|record| room.takes(bytes(record))));
-    }
-    Ok(records)
+    sample::records(seen, most, |seen| record(sql, topic, seen))
 }
 
 /// The partitions of a topic, and the offset where waiting records begin.
@@ -222,11 +152,6 @@ fn record(
             extra: Vec::new(),
         },
     }))
-}
-
-/// Bytes of a stored state.
-fn size(aggregate: &Keyed) -> usize {
-    aggregate.stored.state.as_ref().map_or(0, String::len)
 }
 
 #[cfg(test)]

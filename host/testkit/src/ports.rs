@@ -1,6 +1,6 @@
 //! Free ports of loopback.
 //!
-//! They are below the range of ephemeral ports: a broker that is down for a while must find its
+//! They are below the range of ephemeral ports: a server that is down for a while must find its
 //! ports free again. Two programs may still choose the same port at the same time; then the later
 //! one can't start, and retries with other ports.
 

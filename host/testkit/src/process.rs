@@ -1,11 +1,11 @@
-//! The JVM of a broker: start, wait, signals, end.
+//! Processes of other programs: start, wait, signals, end.
 //!
-//! Its output goes to a file; a line in it shows that it is ready. On Linux the JVM is killed when
-//! the program that started it ends for whatever reason (`setpriv --pdeathsig`). The system watches
-//! the *thread* that started it, so all are started by one thread that lasts as long as the
-//! program.
+//! Their output goes to a file; a line in it shows that one is ready. On Linux a [`bound`] process
+//! is killed when the program that started it ends for whatever reason (`setpriv --pdeathsig`). The
+//! system watches the *thread* that started it, so all are started by one thread that lasts as long
+//! as the program.
 //!
-//! Must not know: the class that the JVM runs.
+//! Must not know: the programs.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -17,8 +17,6 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::broker::error::Error;
-
 /// Interval at which files and processes are polled.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -26,31 +24,69 @@ const LOOK: Duration = Duration::from_millis(20);
 const TAIL_LINES: usize = 30;
 const TAIL_BYTES: u64 = 32 * 1024;
 
+/// A process could not be handled.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A file, or the start of the process, failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// The step, with the path.
+        what: String,
+        /// The error.
+        source: io::Error,
+    },
+    /// It ended, or did not start or stop in time.
+    #[error("it {what}; the end of its log, {}:\n{tail}", log.display())]
+    Ended {
+        /// The step at which it failed.
+        what: String,
+        /// Path of its log.
+        log: PathBuf,
+        /// The last lines of its log.
+        tail: String,
+    },
+}
+
+impl Failure {
+    /// Adds the step and the path to an error, for `map_err`.
+    pub(crate) fn at(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let what = format!("{what} {}", path.display());
+        move |source| Self::Io { what, source }
+    }
+}
+
 /// A process with a log. It is killed on drop.
 #[derive(Debug)]
-pub(crate) struct BrokerProcess {
+pub(crate) struct LoggedProcess {
     child: Child,
     log: PathBuf,
     /// Position in the log at which this start begins.
     begins: u64,
 }
 
-impl BrokerProcess {
+impl LoggedProcess {
+    /// Starts it [`bound`]; its output is appended to the log.
+    ///
+    /// # Errors
+    /// It can't be started, or the log can't be written.
+    pub(crate) fn start_bound(command: &Command, log: &Path) -> Result<Self, Failure> {
+        Self::start(bound(command), log)
+    }
+
     /// Starts it; its output is appended to the log.
     ///
     /// # Errors
     /// It can't be started, or the log can't be written.
-    pub(crate) fn start(command: &Command, log: &Path) -> Result<Self, Error> {
+    pub(crate) fn start(mut command: Command, log: &Path) -> Result<Self, Failure> {
         let open = || -> io::Result<(File, u64)> {
             let mut file = File::options().create(true).append(true).open(log)?;
             let begins = file.seek(SeekFrom::End(0))?;
             Ok((file, begins))
         };
-        let (file, begins) = open().map_err(Error::at("can't write", log))?;
+        let (file, begins) = open().map_err(Failure::at("can't write", log))?;
         let program = PathBuf::from(command.get_program());
-        let failed = Error::at("can't start", &program);
-        let mut command = bound(command);
-        let output = file.try_clone().map_err(Error::at("can't write", log))?;
+        let failed = Failure::at("can't start", &program);
+        let output = file.try_clone().map_err(Failure::at("can't write", log))?;
         command.stdin(Stdio::null()).stdout(output).stderr(file);
         let child = spawn(command).map_err(failed)?;
         Ok(Self {
@@ -69,7 +105,7 @@ impl BrokerProcess {
         text: &str,
         times: usize,
         within: Duration,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Failure> {
         let until = Instant::now() + within;
         loop {
             if self.times_it_said(text) >= times {
@@ -92,12 +128,12 @@ impl BrokerProcess {
         said.matches(text).count()
     }
 
-    /// Sends SIGTERM and waits for its end.
+    /// Sends a signal that ends it, and waits for its end.
     ///
     /// # Errors
     /// It does not end in time, and is killed.
-    pub(crate) fn stop(mut self, within: Duration) -> Result<(), Error> {
-        self.signal(Signal::TERM);
+    pub(crate) fn stop(mut self, by: Signal, within: Duration) -> Result<(), Failure> {
+        self.signal(by);
         // A paused process takes no other signal.
         self.signal(Signal::CONT);
         let until = Instant::now() + within;
@@ -129,7 +165,7 @@ impl BrokerProcess {
         self.child.try_wait().ok().flatten()
     }
 
-    fn failure(&self, what: String) -> Error {
+    fn failure(&self, what: String) -> Failure {
         let end = self.begins.max(
             std::fs::metadata(&self.log)
                 .map_or(0, |log| log.len())
@@ -138,7 +174,7 @@ impl BrokerProcess {
         let text = read_from(&self.log, end).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         let first = lines.len().saturating_sub(TAIL_LINES);
-        Error::Broker {
+        Failure::Ended {
             what,
             log: self.log.clone(),
             tail: lines.into_iter().skip(first).collect::<Vec<_>>().join("\n"),
@@ -146,7 +182,7 @@ impl BrokerProcess {
     }
 }
 
-impl Drop for BrokerProcess {
+impl Drop for LoggedProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -191,7 +227,7 @@ pub(crate) fn spawn(command: Command) -> io::Result<Child> {
     let starter = STARTER.get_or_init(|| {
         let (give, take) = channel::<Request>();
         std::thread::Builder::new()
-            .name("broker-starter".into())
+            .name("process-starter".into())
             .spawn(move || {
                 for (mut command, answer) in take {
                     let _ = answer.send(command.spawn());
@@ -214,11 +250,11 @@ pub(crate) fn spawn(command: Command) -> io::Result<Child> {
 mod tests {
     use super::*;
 
-    fn shell(script: &str) -> (BrokerProcess, tempfile::TempDir) {
+    fn shell(script: &str) -> (LoggedProcess, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        let process = BrokerProcess::start(&command, &directory.path().join("log")).unwrap();
+        let process = LoggedProcess::start_bound(&command, &directory.path().join("log")).unwrap();
         (process, directory)
     }
 
@@ -229,7 +265,7 @@ mod tests {
         std::fs::write(&log, "ready\n").unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "echo broken; exit 3"]);
-        let mut process = BrokerProcess::start(&command, &log).unwrap();
+        let mut process = LoggedProcess::start_bound(&command, &log).unwrap();
         let error = process
             .until_it_says("ready", 1, Duration::from_secs(30))
             .unwrap_err()
@@ -249,7 +285,7 @@ mod tests {
             .unwrap();
         assert_eq!(process.ended(), None);
         process.signal(Signal::STOP);
-        process.stop(Duration::from_secs(30)).unwrap();
+        process.stop(Signal::TERM, Duration::from_secs(30)).unwrap();
     }
 
     #[test]
@@ -259,7 +295,9 @@ mod tests {
         process
             .until_it_says("ready", 1, Duration::from_secs(30))
             .unwrap();
-        let error = process.stop(Duration::from_millis(100)).unwrap_err();
+        let error = process
+            .stop(Signal::TERM, Duration::from_millis(100))
+            .unwrap_err();
         assert!(error.to_string().contains("did not stop"), "{error}");
     }
 }

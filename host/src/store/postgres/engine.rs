@@ -1,0 +1,424 @@
+//! The engine's calls, each as SQL in the writer's transaction.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use parking_lot::Mutex;
+use saga_core::commit::{Chains, Link, OutboxRow};
+
+use super::address::Address;
+use super::error::SqlResult;
+use super::ownership;
+use super::prune::Pruner;
+use super::read::PostgresReader;
+use super::session::Sql;
+use super::tables;
+use super::write::members::{self, Members};
+use super::write::{dead_letters, history, offsets, parked, quarantine, registry};
+use super::writer::Writer;
+use crate::base::changes::Changes;
+use crate::base::notify::Notify;
+use crate::base::session::Proof;
+use crate::metrics::Commits;
+use crate::stages::Flow;
+use crate::store::condition::Condition;
+use crate::store::dead_letters::{LetterAnswer, NewLetterRequest};
+use crate::store::engine::{Activation, ActivationCheck, Engine, NewGeneration};
+use crate::store::entry::{Done, Handed};
+use crate::store::fault::StoreFaultKind;
+use crate::store::history::ReleaseOutcome;
+use crate::store::idempotency::{IdempotencySettings, Known, KnownKeys};
+use crate::store::index::Index;
+use crate::store::open_error::OpenError;
+use crate::store::parked_room::Place;
+use crate::store::read::StoreResult;
+use crate::store::readers::{Reader, Readers};
+use crate::store::settings::StoreSettings;
+use crate::store::streams::OutboxReaders;
+use crate::store::tally::Tally;
+use crate::store::writing::outcomes::Outcomes;
+use crate::store::writing::requests::Requests;
+use crate::store::writing::tallies::Tallies;
+
+/// Opens the store at this address, or creates it, and starts its writer.
+///
+/// # Errors
+/// An [`OpenError`] if the store can't be used; or the system's error.
+pub(in crate::store) fn open(
+    address: Address,
+    settings: StoreSettings,
+    idempotency: IdempotencySettings,
+    readers: OutboxReaders,
+    commits: Commits,
+) -> anyhow::Result<Arc<dyn Engine>> {
+    let failed = |error: super::error::SqlError| OpenError::Server {
+        store: address.to_string(),
+        reason: tables::remedy(&address, &error),
+    };
+    let Some(sql) = tables::open(&address, true)? else {
+        unreachable!("it is created if it is not there");
+    };
+    let incarnation = ownership::take(&sql, &address)?;
+    let identity = tables::identity(&sql).map_err(failed)?;
+    let known_keys = known_keys(&sql, idempotency).map_err(failed)?;
+    let members = Arc::<Members>::default();
+    members.load(&sql).map_err(failed)?;
+    let trusted_now = Arc::<AtomicU64>::default();
+    if let Some(now) = ownership::show(&sql, incarnation).map_err(failed)? {
+        trusted_now.store(now, Ordering::Relaxed);
+    }
+    let bound = Duration::from_secs(settings.standstill_seconds);
+    let condition = Arc::new(Condition::new(bound));
+    let flow = Arc::<Flow>::default();
+    let (requests, queue) = Requests::new(condition.clone(), flow.clone());
+    let outcomes = Outcomes::new(condition.clone());
+    let writer = Writer {
+        address: address.clone(),
+        sql: Some(sql),
+        incarnation,
+        number: 0,
+        queue,
+        outcomes: outcomes.clone(),
+        chains: Chains::default(),
+        uncommitted: Tallies::default(),
+        members: members.clone(),
+        pruner: Pruner::new(&settings, readers, known_keys.clone()),
+        batch: settings.batch.max(1),
+        commits,
+        flow,
+        trusted_now: trusted_now.clone(),
+    };
+    let thread = writer.start()?;
+    let readers = Readers::new(move || {
+        let session = address.connect()?;
+        Ok(Box::new(PostgresReader::open(session, condition.clone())?))
+    });
+    Ok(Arc::new(Postgres {
+        requests,
+        thread: Mutex::new(Some(thread)),
+        outcomes,
+        readers,
+        known_keys,
+        members,
+        trusted_now,
+        retention_hours: settings.retention_hours,
+        identity,
+    }))
+}
+
+/// The keys that have a reply in this store.
+fn known_keys(sql: &Sql, settings: IdempotencySettings) -> SqlResult<Arc<KnownKeys>> {
+    let known = KnownKeys::new(settings);
+    for row in sql.query("SELECT participant, key FROM idempotency_keys", &[])? {
+        known.has_reply(row.try_get(0)?, row.try_get(1)?);
+    }
+    Ok(Arc::new(known))
+}
+
+/// A store that is open for a host.
+struct Postgres {
+    requests: Requests<Sql>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    outcomes: Outcomes,
+    readers: Readers,
+    known_keys: Arc<KnownKeys>,
+    members: Arc<Members>,
+    /// The server's time, in milliseconds since the Unix epoch.
+    trusted_now: Arc<AtomicU64>,
+    retention_hours: u64,
+    identity: String,
+}
+
+impl Postgres {
+    /// Runs a step in the writer, after which the lists may be others.
+    fn change_lists(
+        &self,
+        change: impl FnOnce(&Sql) -> SqlResult<()> + Send + 'static,
+    ) -> StoreResult<()> {
+        let members = self.members.clone();
+        let changed = self.requests.run(move |sql| {
+            change(sql)?;
+            // Entries behind this step in the same commit belong to the lists already.
+            members.load(sql)
+        });
+        if changed.is_err() {
+            // It may have been undone after the lists were read.
+            let members = self.members.clone();
+            self.requests.run(move |sql| members.load(sql))?;
+        }
+        changed
+    }
+}
+
+impl Engine for Postgres {
+    fn worker_number(&self) -> u64 {
+        self.requests.worker_number()
+    }
+
+    fn commit(&self, handed: Box<Handed>) {
+        self.requests.commit(handed);
+    }
+
+    fn after(&self, link: Link, done: Done) {
+        self.requests.after(link, done);
+    }
+
+    fn append(&self, row: OutboxRow) -> StoreResult<i64> {
+        let offset = self.requests.run(move |sql| registry::append(sql, &row))?;
+        self.outcomes.published.notify();
+        Ok(offset)
+    }
+
+    fn count(&self, tally: Tally) {
+        self.requests.count(tally);
+    }
+
+    fn settle_up(&self) {
+        self.requests.settle_up();
+    }
+
+    fn claim(&self, participant: i64, key: &str, fingerprint: [u8; 32]) -> Known {
+        self.known_keys.claim(participant, key, fingerprint)
+    }
+
+    fn write_place(
+        &self,
+        consumer: &str,
+        topic: i64,
+        partition: i32,
+        place: (i64, Option<Proof>),
+    ) -> StoreResult<()> {
+        let consumer = consumer.to_owned();
+        self.requests
+            .run(move |sql| offsets::write_place(sql, &consumer, topic, partition, place))
+    }
+
+    fn hand_in_offsets(
+        &self,
+        consumer: &str,
+        offsets: Vec<(i64, i32, i64)>,
+    ) -> Receiver<StoreResult<()>> {
+        let consumer = consumer.to_owned();
+        self.requests.hand_in(move |sql| {
+            for (topic, partition, next) in offsets {
+                offsets::write_place(sql, &consumer, topic, partition, (next, None))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn first_topic(
+        &self,
+        consumer: &str,
+        topic: i64,
+        id: &str,
+        starts: &[(i32, i64)],
+    ) -> StoreResult<()> {
+        let (consumer, id, starts) = (consumer.to_owned(), id.to_owned(), starts.to_vec());
+        self.requests
+            .run(move |sql| offsets::first_topic(sql, &consumer, topic, &id, &starts))
+    }
+
+    fn next_topic(&self, consumer: &str, topic: i64, id: &str) -> StoreResult<()> {
+        let (consumer, id) = (consumer.to_owned(), id.to_owned());
+        self.requests
+            .run(move |sql| offsets::next_topic(sql, &consumer, topic, &id))
+    }
+
+    fn note_consumers(
+        &self,
+        participant: &str,
+        consumers: &[(Arc<str>, i64)],
+        now: u64,
+    ) -> StoreResult<()> {
+        let (participant, consumers) = (participant.to_owned(), consumers.to_vec());
+        self.requests
+            .run(move |sql| registry::note_consumers(sql, &participant, &consumers, now))
+    }
+
+    fn release_timers(&self, participant: i64) -> StoreResult<usize> {
+        self.requests
+            .run(move |sql| parked::release_timers(sql, participant))
+    }
+
+    fn request_letter(&self, mut asked: NewLetterRequest) -> StoreResult<LetterAnswer> {
+        let (trusted, place) = (self.trusted_now(), asked.place.take());
+        let answer = (self.requests).run(move |sql| dead_letters::request(sql, &asked, trusted))?;
+        if let LetterAnswer::Requested { is_new: true, .. } = answer {
+            place.iter().for_each(Place::keep);
+        }
+        Ok(answer)
+    }
+
+    fn register_participant(&self, name: &str) -> StoreResult<(i64, i64)> {
+        let name = name.to_owned();
+        self.requests
+            .run(move |sql| registry::participant(sql, &name))
+    }
+
+    fn register_generation(&self, participant: i64, generation: NewGeneration) -> StoreResult<i64> {
+        self.requests
+            .run(move |sql| registry::generation(sql, participant, &generation))
+    }
+
+    fn register_topic(&self, name: &str) -> StoreResult<i64> {
+        let name = name.to_owned();
+        self.requests.run(move |sql| registry::topic(sql, &name))
+    }
+
+    fn note_refused(
+        &self,
+        participant: i64,
+        way: &str,
+        refused: &str,
+        now: u64,
+    ) -> StoreResult<()> {
+        let (way, refused) = (way.to_owned(), refused.to_owned());
+        self.requests
+            .run(move |sql| history::add_refused(sql, participant, &way, &refused, now))
+    }
+
+    fn note_release(&self, participant: i64, key: &str, by: &str, now: u64) -> StoreResult<i64> {
+        let (key, by) = (key.to_owned(), by.to_owned());
+        self.requests
+            .run(move |sql| quarantine::add_release(sql, participant, &key, &by, now))
+    }
+
+    fn note_release_outcome(&self, row: i64, outcome: ReleaseOutcome) -> StoreResult<()> {
+        self.requests
+            .run(move |sql| quarantine::end_release(sql, row, &outcome))
+    }
+
+    fn create_indexes(&self, indexes: &[Index]) -> StoreResult<()> {
+        let indexes = indexes.to_vec();
+        self.change_lists(move |sql| members::create(sql, &indexes))
+    }
+
+    fn drop_indexes(&self, participant: i64, keep: &[Index]) -> StoreResult<()> {
+        let keep = keep.to_vec();
+        self.change_lists(move |sql| members::drop_others(sql, participant, &keep))
+    }
+
+    fn activate(&self, activations: &[Activation], indexes: &[Index]) -> StoreResult<()> {
+        let (activations, indexes) = (activations.to_vec(), indexes.to_vec());
+        self.change_lists(move |sql| {
+            members::create(sql, &indexes)?;
+            (activations.iter()).try_for_each(|activation| history::activate(sql, activation))
+        })
+    }
+
+    fn activate_if(&self, activation: Activation, check: ActivationCheck) -> StoreResult<bool> {
+        let condition = self.outcomes.condition.clone();
+        let activated = self.requests.run(move |sql| {
+            let allowed = check(&PostgresReader::new(sql, condition.clone()));
+            if let Err(fault) = &allowed
+                && fault.kind() != StoreFaultKind::Passing
+            {
+                condition.report("what is in use can't be read", fault);
+            }
+            if matches!(allowed, Ok(true)) {
+                history::activate(sql, &activation)?;
+            }
+            Ok(allowed)
+        });
+        activated.and_then(|allowed| allowed)
+    }
+
+    fn reader(&self) -> StoreResult<Reader> {
+        self.readers.take()
+    }
+
+    fn published(&self) -> &Notify {
+        &self.outcomes.published
+    }
+
+    fn timers(&self) -> &Notify {
+        &self.outcomes.timers
+    }
+
+    fn changes(&self) -> &Changes {
+        &self.outcomes.changes
+    }
+
+    fn condition(&self) -> &Condition {
+        &self.outcomes.condition
+    }
+
+    fn note_standstill(&self) {
+        (self.outcomes.condition).look(|| Some("the PostgreSQL server".into()));
+    }
+
+    fn flow(&self) -> (u64, u64) {
+        self.requests.flow()
+    }
+
+    fn trusted_now(&self) -> u64 {
+        self.trusted_now.load(Ordering::Relaxed)
+    }
+
+    fn retention_hours(&self) -> u64 {
+        self.retention_hours
+    }
+
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// The server's disk is its operator's concern.
+    fn bytes(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+
+    fn close(&self) {
+        self.readers.close();
+        self.requests.stop();
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's writer panicked; the store recovers at the next start");
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use saga_testkit::postgres;
+
+    use super::*;
+    use crate::base::secret::Secret;
+    use crate::store::conformance::{self, Rig};
+    use crate::store::postgres::address::AddressSettings;
+
+    /// A rig in a schema of its own, in the server that all tests share.
+    fn rig() -> Rig {
+        static SCHEMAS: AtomicU32 = AtomicU32::new(0);
+        let number = SCHEMAS.fetch_add(1, Ordering::Relaxed);
+        let address = Address::new(&AddressSettings {
+            url: Secret::new(&postgres::url()),
+            password_file: None,
+            ca_file: None,
+            schema: format!("conformance_{}_{number}", std::process::id()),
+        });
+        let address = address.unwrap();
+        let open = move || {
+            super::open(
+                address.clone(),
+                StoreSettings::default(),
+                IdempotencySettings::default(),
+                OutboxReaders::Consumers,
+                Commits::default(),
+            )
+            .unwrap()
+        };
+        Rig::new(open, ())
+    }
+
+    conformance::suite!(rig, postgres::can_run());
+}
