@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use super::file::StoreFile;
-use super::writer::{SqliteWriter, StoreSettings};
+use super::writer::SqliteWriter;
 use crate::metrics::Commits;
 use crate::store::fault::StoreFault;
+use crate::store::settings::StoreSettings;
 use crate::store::{IdempotencySettings, OutboxReaders};
 
 const MIB: usize = 1 << 20;
@@ -51,7 +52,7 @@ fn a_log_that_a_reader_keeps_from_shrinking_counts_against_the_bound_until_the_r
         "{said}"
     );
     assert!(said.contains("keeps reading an old state"), "{said}");
-    let trouble = store.condition().trouble().unwrap();
+    let trouble = store.outcomes.condition.trouble().unwrap();
     assert!(trouble.contains(&said), "{trouble}");
     let log = log_bytes(&store);
     assert!(
@@ -66,7 +67,7 @@ fn a_log_that_a_reader_keeps_from_shrinking_counts_against_the_bound_until_the_r
         assert!(
             began.elapsed() < Duration::from_secs(20),
             "{:?}",
-            store.condition().trouble()
+            store.outcomes.condition.trouble()
         );
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -4,7 +4,12 @@
     reason = "a test may stop at the first surprise"
 )]
 
+use crossbeam_channel::{Sender, bounded};
+use saga_core::commit::Entry;
+
 use super::*;
+use crate::base::notify::Notify;
+use crate::store::fault::StoreFaultKind;
 
 fn store(directory: &std::path::Path, settings: StoreSettings) -> SqliteWriter {
     SqliteWriter::start(
@@ -169,10 +174,10 @@ fn a_store_that_takes_commits_again_is_found_out_without_a_command() {
     let data = tempfile::tempdir().unwrap();
     let store = store(data.path(), StoreSettings::default());
     let fault = StoreFault::new(StoreFaultKind::Passing, "database is locked");
-    store.condition().commit_failed(&fault);
-    assert!(store.condition().trouble().is_some());
+    store.outcomes.condition.commit_failed(&fault);
+    assert!(store.outcomes.condition.trouble().is_some());
     let begun = Instant::now();
-    while store.condition().trouble().is_some() {
+    while store.outcomes.condition.trouble().is_some() {
         assert!(begun.elapsed() < Duration::from_secs(30));
         std::thread::sleep(Duration::from_millis(10));
     }
