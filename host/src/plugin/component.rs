@@ -18,6 +18,7 @@ use super::compiler::CompileError;
 use super::engine::Runtime;
 use super::instance::{Instance, InstanceUse, Prepared};
 use super::overflow;
+use super::ungranted;
 use super::world::{self, Misfit};
 use crate::base::generation::{CompiledRules, RuleSettings};
 use saga_contract::values::outputs::DeclaredOutputs;
@@ -182,9 +183,8 @@ impl LoadedComponent {
             Misfit::Invalid(reason) => not_a_component(reason),
             Misfit::World(reason) => wrong_world(reason),
         })?;
-        let pre = runtime
-            .linker()
-            .instantiate_pre(&component)
+        let pre = ungranted::refusing(runtime.linker(), &component)
+            .and_then(|linker| linker.instantiate_pre(&component))
             .and_then(|pre| ParticipantPre::new(version, pre))
             .map_err(|error| wrong_world(format!("{error:#}")))?;
         let pooled = runtime.pool().map(|pool| pool.prepare(&component, version));

@@ -48,7 +48,13 @@ pub(super) fn of(error: &wasmtime::Error, store: &Store<Sandbox>, limits: &Guest
             format!("answered more than {} bytes", limits.answer_bytes),
         ),
         // The root has the reason; its contexts are a guest backtrace with mangled names.
-        None => Fault::new(FaultKind::Trap, error.root_cause().to_string()),
+        None => {
+            let cause = error.root_cause().to_string();
+            // Rules of other languages print where they were.
+            let words = store.data().stderr.text();
+            let detail = words.map_or_else(|| cause.clone(), |words| format!("{cause}: {words}"));
+            Fault::new(FaultKind::Trap, detail)
+        }
     }
 }
 

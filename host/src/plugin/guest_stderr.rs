@@ -1,8 +1,9 @@
 //! The standard error of a guest in one turn: the panic message of rules that faulted.
 //!
-//! Only the beginning is kept, since it names the first cause; the rest is discarded. It is logged
-//! only if the turn ends in a fault.
+//! The beginning is kept, where Rust and JavaScript name the cause, and the end, where Python does;
+//! what is between is discarded. It is logged only if the turn ends in a fault.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,26 +15,41 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::base::printable::escaped;
 
-/// Bytes kept.
-const KEPT: usize = 1_024;
+/// Bytes kept of the beginning, and of the end.
+const FIRST: usize = 1_024;
+const LAST: usize = 1_024;
 
 /// Most bytes of one write.
 const PERMIT: usize = 64 << 10;
 
 /// The standard error of a guest; clones share the stream.
 #[derive(Clone, Default)]
-pub(super) struct GuestStderr(Arc<Mutex<Vec<u8>>>);
+pub(super) struct GuestStderr(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    first: Vec<u8>,
+    last: VecDeque<u8>,
+    /// True if bytes between them were discarded.
+    has_gap: bool,
+}
 
 impl GuestStderr {
     /// Discards what was written.
     pub(super) fn clear(&self) {
-        self.0.lock().clear();
+        let mut kept = self.0.lock();
+        kept.first.clear();
+        kept.last.clear();
+        kept.has_gap = false;
     }
 
     /// The written text on one line, with control characters escaped; `None` if there is none.
     pub(super) fn text(&self) -> Option<String> {
         let kept = self.0.lock();
-        let text = String::from_utf8_lossy(&kept);
+        let last: Vec<u8> = kept.last.iter().copied().collect();
+        let between = if kept.has_gap { "\n\u{2026}\n" } else { "" };
+        let text = [&*kept.first, between.as_bytes(), &last].concat();
+        let text = String::from_utf8_lossy(&text);
         let lines: Vec<_> = text
             .lines()
             .map(str::trim)
@@ -44,8 +60,15 @@ impl GuestStderr {
 
     fn keep(&self, bytes: &[u8]) {
         let mut kept = self.0.lock();
-        let room = KEPT.saturating_sub(kept.len());
-        kept.extend(bytes.iter().take(room));
+        let room = FIRST.saturating_sub(kept.first.len());
+        let (first, rest) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
+        kept.first.extend(first);
+        // No more of it than can stay.
+        let skipped = rest.len().saturating_sub(LAST);
+        kept.last.extend(rest.iter().skip(skipped));
+        let excess = kept.last.len().saturating_sub(LAST);
+        kept.last.drain(..excess);
+        kept.has_gap |= skipped + excess > 0;
     }
 }
 
@@ -101,5 +124,35 @@ impl AsyncWrite for GuestStderr {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_and_the_end_are_kept() {
+        let stderr = GuestStderr::default();
+        assert_eq!(stderr.text(), None);
+        stderr.keep(b"short");
+        assert_eq!(stderr.text().as_deref(), Some("short"));
+        stderr.clear();
+        for _ in 0..2_000 {
+            stderr.keep(b"File \"rules.py\", line 7\n");
+        }
+        stderr.keep(b"ValueError: no such order\n");
+        let text = stderr.text().unwrap_or_default();
+        assert!(
+            text.starts_with("File \"rules.py\", line 7 | File"),
+            "{text}"
+        );
+        assert!(text.contains(" | \u{2026} | "), "{text}");
+        assert!(text.ends_with(" | ValueError: no such order"), "{text}");
+        assert!(text.len() < FIRST + LAST + 400, "{}", text.len());
+        stderr.keep(&[b'x'; 5_000]);
+        assert!(stderr.text().is_some_and(|text| text.ends_with("xxx")));
+        stderr.clear();
+        assert_eq!(stderr.text(), None);
     }
 }

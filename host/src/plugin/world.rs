@@ -7,7 +7,7 @@
 
 use wasmparser::component_types::{ComponentEntityType, ComponentInstanceTypeId};
 use wasmparser::types::{Types, TypesRef};
-use wasmparser::{Parser, Payload, ValidPayload, Validator};
+use wasmparser::{Parser, Payload, ValidPayload, Validator, WasmFeatures};
 
 use super::bindings::ContractVersion;
 use super::contract;
@@ -18,15 +18,19 @@ pub(super) const FUNCTIONS: [&str; 3] = ["describe", "handle", "migrate"];
 /// The rules interface, of any version.
 const RULES: &str = "saga:participant/rules@";
 
-/// Permitted imports: the contract's own types, which hold no function, and the WASI interfaces
-/// that the standard library imports and that the sandbox answers with nothing.
-const GRANTED: [&str; 6] = [
-    "saga:participant/types@",
-    "wasi:cli/",
-    "wasi:clocks/",
-    "wasi:filesystem/",
-    "wasi:io/",
-    "wasi:random/",
+/// Permitted imports: the contract's own types, which hold no function, and the interfaces of WASI,
+/// which standard libraries and interpreters import whether the rules use them or not. The sandbox
+/// answers them with nothing, or refuses the call.
+const GRANTED: [&str; 2] = ["saga:participant/types@", "wasi:"];
+
+/// What toolchains write into components, and the option with which they do without
+/// component-model async.
+const SYNCHRONOUS: [(&str, &str); 2] = [
+    ("componentize_qjs", "run componentize-qjs with `--sync`"),
+    (
+        "",
+        "build it without async functions (componentize-qjs: with `--sync`)",
+    ),
 ];
 
 /// Says what the bytes are, if they are not a component.
@@ -64,7 +68,7 @@ struct Surface {
 /// # Errors
 /// The mismatch.
 pub(super) fn check(bytes: &[u8]) -> Result<ContractVersion, Misfit> {
-    let surface = read(bytes).map_err(Misfit::Invalid)?;
+    let surface = read(bytes).map_err(|reason| misfit(bytes, reason))?;
     let granted = |name: &&String| !GRANTED.iter().any(|granted| name.starts_with(granted));
     if let Some(name) = surface.imports.iter().find(granted) {
         return Err(Misfit::World(format!(
@@ -82,6 +86,21 @@ pub(super) fn check(bytes: &[u8]) -> Result<ContractVersion, Misfit> {
             env!("CARGO_PKG_VERSION")
         ))),
     }
+}
+
+/// The misfit of a component whose types can't be read.
+fn misfit(bytes: &[u8], reason: String) -> Misfit {
+    // There is no error type to match on.
+    if !reason.contains("component model async") {
+        return Misfit::Invalid(reason);
+    }
+    let wrote =
+        |made: &str| made.is_empty() || memchr::memmem::find(bytes, made.as_bytes()).is_some();
+    let made = SYNCHRONOUS.iter().find(|(made, _)| wrote(made));
+    let remedy = made.map_or("build it without", |(_, remedy)| remedy);
+    Misfit::World(format!(
+        "needs component-model async, which rules are not granted, since they never wait: {remedy}"
+    ))
 }
 
 /// The contract that a component was built for, one type per line; for the test that compares it
@@ -172,7 +191,9 @@ fn listed(names: &[String]) -> String {
 
 /// Reads a component's types.
 fn read(bytes: &[u8]) -> Result<Surface, String> {
-    let mut validator = Validator::new();
+    // As the engine that is to run it.
+    let features = WasmFeatures::default() - WasmFeatures::CM_ASYNC;
+    let mut validator = Validator::new_with_features(features);
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
     let mut depth = 0_usize;
     let mut types = None;
