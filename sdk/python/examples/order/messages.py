@@ -107,6 +107,11 @@ class OrderDetails:
     order_total: Annotated[Balance, Doc("What the order costs.")]
 
 
+def signed(number: int) -> int:
+    """A number of 64 bits as peers read it, whose numbers are signed."""
+    return (number + 2**63) % 2**64 - 2**63
+
+
 @example({"id": 1, "state": "PENDING", "orderDetails": {"customerId": 1, "orderTotal": {"amount": 300}}})
 @camel_case
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from messages import (
     ANSWER_TIMEOUT, INVALID_ORDER_TOTAL, ORDER_CANCELLED, ORDER_CREATED, ORDER_REJECTED, Balance, Order, OrderDetails,
-    OrderRecord, Placed, PlaceOrder, Progress, Settings,
+    OrderRecord, Placed, PlaceOrder, Progress, Settings, signed,
 )  # fmt: skip
 from saga_sdk import Decision, Malformed, Money, MoneyError, NoReply, Refusal, TimeSpan, Turn
 
@@ -61,4 +61,4 @@ def released(order: Order, turn: Turn[int]) -> Decision[NoReply]:
 
 
 def record(order: Order, turn: Turn[int]) -> OrderRecord:
-    return OrderRecord(turn.key, order.state, OrderDetails(order.customer_id, Balance(order.order_total.decimal)))
+    return OrderRecord(signed(turn.key), order.state, OrderDetails(order.customer_id, Balance(order.order_total.decimal)))

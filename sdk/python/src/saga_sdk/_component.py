@@ -11,7 +11,7 @@ import wit_world.exports as exports  # type: ignore[import-not-found]
 from componentize_py_types import Err  # type: ignore[import-not-found]
 from wit_world.imports import types as wit  # type: ignore[import-not-found]
 
-from ._fault import report
+from ._fault import remember_sources, report
 from ._turn_values import DEEPEST, install
 from .contract import Contract
 from .refusal import RetryLater, Undecided
@@ -26,6 +26,7 @@ def rules_of(contract: Contract) -> type:
     rules = Rules(contract)
     described = _described(rules.describe())
     install()
+    remember_sources()
     sys.setrecursionlimit(DEEPEST)
 
     class Component(exports.Rules):  # type: ignore[misc]

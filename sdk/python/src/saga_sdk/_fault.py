@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import linecache
-import os
+import sys
 import traceback
 from types import TracebackType
 
-from .rules import place
+from ._purity import is_authors, is_authors_file
+from ._turn_values import ImpureError
+from .rules import Fault, place
 
 #: Places that a report names.
 _PLACES = 6
 
-_HERE = os.path.dirname(__file__)
+
+def remember_sources() -> None:
+    """Keeps the lines of the author's files, which a component does not have."""
+    for module in list(sys.modules.values()):
+        if is_authors(module):
+            file = module.__file__ or ""
+            lines = linecache.getlines(file)
+            linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
 
 
 def report(error: BaseException) -> str:
@@ -24,11 +33,13 @@ def report(error: BaseException) -> str:
             "import it at the top of the rules"
         )
     frames = _frames(error.__traceback__)
-    shown = [one for one in frames if not one.filename.startswith(_HERE)] or frames
+    theirs = [one for one in frames if is_authors_file(one.filename)]
+    # The SDK's own errors say what to do: where it found them says nothing.
+    shown = theirs or ([] if isinstance(error, (Fault, ImpureError)) else frames)
     for number, frame in enumerate(reversed(shown[-_PLACES:])):
         source = linecache.getline(frame.filename, frame.lineno or 0).strip()
         where = f"{place(frame.filename)}:{frame.lineno}, in {frame.name}"
-        lines.append(f"{'at' if number == 0 else 'called at'} {where}{f': {source}' if source else ''}")
+        lines.append(f"{'at' if number == 0 else 'called at'} {where}{f': {_shortened(source, 100)}' if source else ''}")
     if len(shown) > _PLACES:
         lines.append(f"and {len(shown) - _PLACES} more places")
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
@@ -45,5 +56,5 @@ def _frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
     return frames
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= 400 else f"{text[:400]}…"
+def _shortened(text: str, length: int = 400) -> str:
+    return text if len(text) <= length else f"{text[:length]}…"

@@ -7,7 +7,6 @@ was read: ``10.10`` stays ``10.10`` and ``3e2`` stays ``3e2``. A float appears n
 from __future__ import annotations
 
 import json
-import math
 from decimal import Decimal, InvalidOperation
 from json.encoder import encode_basestring as _quoted
 from typing import Any, NoReturn
@@ -128,8 +127,9 @@ def write(value: Any) -> str:
     if isinstance(value, Decimal):
         return number_text(value)
     if isinstance(value, float):
-        shown = repr(value) if math.isfinite(value) else "nan or infinity"
-        raise ValueError(f"{shown} is a float, which loses digits: use Decimal or int (json.loads makes floats; use saga_sdk.loads)")
+        raise ValueError(
+            f"{value!r} is a float, which loses digits: use Decimal or int (json.loads makes floats; use saga_sdk.loads)"
+        )
     if isinstance(value, dict):
         for name in value:
             if not isinstance(name, str):

@@ -7,6 +7,7 @@ Owns what the modules of the rules hold when they are loaded, and the comparison
 from __future__ import annotations
 
 import enum
+import os
 import random
 import sys
 import sysconfig
@@ -32,9 +33,11 @@ class Globals:
         for module in _modules(functions):
             self._watch(_shown(module), vars(module))
             for value in list(vars(module).values()):
+                if isinstance(value, types.FunctionType) and any(map(_may_change, _parts(value))):
+                    functions = [*functions, value]
                 if isinstance(value, type) and value.__module__ == module.__name__ and not issubclass(value, enum.Enum):
                     self._watch(f"{value.__qualname__} of {_shown(module)}", vars(value))
-        self._held = [(one, _held_by(one)) for one in functions]
+        self._held = [(one, _held_by(one)) for one in functions if any(map(_may_change, _parts(one)))]
 
     def _watch(self, what: str, space: Any) -> None:
         names = [name for name in space if not name.startswith("__")]
@@ -101,8 +104,13 @@ def is_python(module: types.ModuleType) -> bool:
 
 def is_authors(module: types.ModuleType) -> bool:
     """True if a module is neither Python's nor a library's nor this SDK's."""
-    file = (getattr(module, "__file__", None) or "").replace("\\", "/")
-    if not file or module.__name__.partition(".")[0] == __name__.partition(".")[0] or _is_library(file):
+    return is_authors_file(getattr(module, "__file__", None) or "")
+
+
+def is_authors_file(file: str) -> bool:
+    """The same of a module's file."""
+    file = file.replace("\\", "/")
+    if not file or file.startswith(("<", _SDK)) or _is_library(file):
         return False
     return not any(file.startswith(f"{one}/") for one in _LIBRARIES)
 
@@ -110,6 +118,8 @@ def is_authors(module: types.ModuleType) -> bool:
 def _is_library(file: str) -> bool:
     return "/site-packages/" in file or "/dist-packages/" in file
 
+
+_SDK = os.path.dirname(__file__).replace("\\", "/") + "/"
 
 _LIBRARIES = [
     one.replace("\\", "/").rstrip("/")

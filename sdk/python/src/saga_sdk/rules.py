@@ -190,7 +190,7 @@ def _fitting(shape: Shape, value: Any, what: str, handler: Callable[..., Any]) -
 def _fault(reason: str, handler: Callable[..., Any]) -> NoReturn:
     code = getattr(handler, "__code__", None)
     where = f" (decided by {handler.__qualname__}, {place(code.co_filename)}:{code.co_firstlineno})" if code else ""
-    raise Fault(reason + where)
+    raise Fault(reason + where) from None
 
 
 def place(file: str) -> str:
