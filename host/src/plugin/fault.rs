@@ -20,6 +20,10 @@ pub(super) fn of(error: &wasmtime::Error, store: &Store<Sandbox>, limits: &Guest
     if memory.refused {
         return out_of_memory(limits);
     }
+    // What the SDK of another language says is the whole reason.
+    if let Some(reason) = store.data().stderr.told_by_sdk() {
+        return Fault::new(FaultKind::Trap, reason);
+    }
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => Fault::new(
             FaultKind::OutOfFuel,
@@ -28,6 +32,13 @@ pub(super) fn of(error: &wasmtime::Error, store: &Store<Sandbox>, limits: &Guest
         Some(Trap::Interrupt) => Fault::new(
             FaultKind::Deadline,
             format!("took longer than {} ms", limits.deadline_ms),
+        ),
+        Some(Trap::StackOverflow) => Fault::new(
+            FaultKind::Trap,
+            format!(
+                "used up its {} bytes of stack (`guest.stack_bytes`): it recurses too deeply",
+                limits.stack_bytes
+            ),
         ),
         Some(trap) => {
             // Rust rules that panic print the reason to standard error and then trap on

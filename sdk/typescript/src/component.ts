@@ -1,12 +1,11 @@
 // The exports of a component: the rules of the WIT, over those of an author.
+import { stringify } from "./json.js";
 import type { Participant } from "./participant.js";
 import { enterComponent } from "./sandbox.js";
 import type { Disposition, Message, Outcome } from "./wit.js";
 
 /** Lines of the bundle, each with the file and line that it was made from. */
 export type Lines = { files: string[]; lines: (readonly [number, number] | null)[] };
-
-declare const __SAGA_LINES: Lines | undefined;
 
 /** The rules of the WIT, as a component exports them. */
 export function rules(participant: Participant<any, any, any>): object {
@@ -37,30 +36,44 @@ function faulting<T>(work: () => T): T {
   try {
     return work();
   } catch (error) {
-    throw new Error(described(error));
+    // Engines print it among words of their own; the host shows what stands between these.
+    throw new Error(`saga-fault<${described(error)}>saga-fault`);
   }
 }
 
-/** Message, and the places in the author's files. */
+/** Message and causes, and the places in the author's files. */
 function described(error: unknown): string {
-  if (!(error instanceof Error)) return `threw ${typeof error === "object" ? "an object" : String(error)}, which is no Error`;
-  const places = located(error.stack ?? "");
-  const head = `${error.name}: ${error.message}`;
-  return places.length > 0 ? `${head}, at ${places.join(", from ")}` : head;
+  const words: string[] = [];
+  for (let one = error, depth = 0; one !== undefined && depth < 4; depth += 1) {
+    words.push(one instanceof Error ? `${one.name}: ${one.message}` : `threw ${shown(one)}, which is no Error`);
+    one = one instanceof Error ? one.cause : undefined;
+  }
+  const places = error instanceof Error ? located(error.stack ?? "") : [];
+  const text = words.join(", caused by ");
+  return places.length > 0 ? `${text}, at ${places.join(", from ")}` : text;
+}
+
+function shown(value: unknown): string {
+  try {
+    return typeof value === "object" ? stringify(value) : String(value);
+  } catch {
+    return `a value of type ${typeof value}`;
+  }
 }
 
 const PLACES = 8;
 
+/** The places of a stack that are the author's; those of the SDK only where there is no other. */
 function located(stack: string): string[] {
-  const map = typeof __SAGA_LINES === "undefined" ? undefined : __SAGA_LINES;
+  const map = (globalThis as { __SAGA_LINES?: Lines }).__SAGA_LINES;
   const found: string[] = [];
   for (const line of stack.split("\n")) {
     const at = map?.lines[Number(/:(\d+):\d+\)?$/.exec(line.trim())?.[1] ?? 0) - 1];
     const place = at && `${map?.files[at[0]]}:${at[1]}`;
     if (place && found.at(-1) !== place) found.push(place);
-    if (found.length >= PLACES) break;
   }
-  return found;
+  const own = found.filter((place) => !place.startsWith("saga-sdk/"));
+  return (own.length > 0 ? own : found).slice(0, PLACES);
 }
 
 enterComponent();

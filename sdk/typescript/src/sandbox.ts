@@ -96,6 +96,9 @@ install(globalThis, "Date", TurnDate);
 install(Math, "random", () => random("Math.random")?.number() ?? engineRandom.call(Math));
 install(JSON, "parse", parseExactly);
 install(globalThis, "crypto", turnCrypto);
+install(BigInt.prototype, "toJSON", () => {
+  throw new TypeError("JSON.stringify can't write a bigint: use stringify of saga-sdk, which loses no digit");
+});
 
 /** From here on there is nothing beside turns: called by a component while it is built. */
 export function enterComponent(): void {

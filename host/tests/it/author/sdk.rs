@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use saga_host::author::language::Language;
 use saga_host::author::sdk;
 
 /// The packages with their folders.
@@ -49,7 +50,7 @@ fn the_sdk_has_the_present_contract() {
 fn the_program_embeds_the_sources_of_the_sdk() {
     for (package, folder) in PACKAGES {
         let prefix = format!("{package}/");
-        let embedded = sdk::files().iter();
+        let embedded = sdk::files(Language::Rust).iter();
         let mut embedded: BTreeMap<_, _> = embedded
             .filter_map(|(name, content)| {
                 Some((name.strip_prefix(&prefix)?.to_owned(), content.to_vec()))
@@ -102,7 +103,10 @@ fn the_embedded_manifests_say_what_cargo_would_package() {
             .unwrap();
         let normal = manifest(&String::from_utf8(unpacked.stdout).unwrap());
         let name = format!("{package}/Cargo.toml");
-        let (_, own) = sdk::files().iter().find(|(file, _)| *file == name).unwrap();
+        let (_, own) = sdk::files(Language::Rust)
+            .iter()
+            .find(|(file, _)| *file == name)
+            .unwrap();
         let own = manifest(std::str::from_utf8(own).unwrap());
         for member in ["name", "version", "edition", "rust-version", "license"] {
             assert_eq!(
