@@ -55,6 +55,7 @@ export class Scenario<P extends Rules> {
     body: "null",
   };
   private options: string | undefined;
+  private older: number | undefined;
 
   /** @internal */
   constructor(
@@ -77,9 +78,10 @@ export class Scenario<P extends Rules> {
     return this.with({ id });
   }
 
-  /** The version of the event's body. */
+  /** The version of the event's body, where it is not the present one. */
   version(version: number): this {
-    return this.with({ version });
+    this.older = version;
+    return this;
   }
 
   /** Headers that the contract asks for. */
@@ -123,7 +125,7 @@ export class Scenario<P extends Rules> {
   /** An event arrives with this body. */
   whenEventJson(event: EventType<any>, body: string): Then<P> {
     assert.ok(this.rules.subscriptions.has(event.name), `the contract has no subscription ${event.name}`);
-    return this.when({ origin: "event", name: event.name, body });
+    return this.when({ origin: "event", name: event.name, version: this.older ?? event.version, body });
   }
 
   /** A timer is due. */

@@ -1,6 +1,6 @@
 // `saga-sdk build`: from sources to a component.
 import { createHash } from "node:crypto";
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { bundleOfRules } from "./bundle.mjs";
 import { Complaint } from "./complaint.mjs";
@@ -15,6 +15,10 @@ const ENGINES = { quickjs, starlingmonkey };
 export async function build(project, { engine = project.engine, out = project.component }) {
   const compiler = ENGINES[engine];
   if (!compiler) throw new Complaint(`${engine}: is no engine; use quickjs or starlingmonkey`, 64);
+  const rules = join(project.folder, project.rules);
+  if (!existsSync(rules)) {
+    throw new Complaint(`${rules}: is missing, which has the rules; "saga": { "rules": FILE } in package.json names another file`);
+  }
   checkTypes(project);
   const source = await bundleOfRules(project);
   const { component, isReproducible } = await compiler.componentize(source, join(SDK, "wit", "participant.wit"));

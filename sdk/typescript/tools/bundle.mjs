@@ -59,7 +59,7 @@ export const rules = exported(participant);
   const code = outputFiles.find(({ path }) => !path.endsWith(".map"));
   // Names of files as comments: they say where the SDK and packages are on this machine.
   const text = code.text.replace(/^\/\/ .*\.(?:[cm]?[jt]sx?|json)$/gm, "//");
-  const { sources, lines } = decodedLines(JSON.parse(map.text));
+  const { sources, lines } = decodedLines(JSON.parse(map.text), code.text);
   const files = sources.map((source) => named(folder, source));
   return `${text}globalThis.__SAGA_LINES = ${JSON.stringify({ files, lines })};\n`;
 }

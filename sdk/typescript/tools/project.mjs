@@ -22,8 +22,5 @@ export function project(folder) {
   const { rules = "src/rules.ts", component, engine = "quickjs" } = manifest.saga ?? {};
   const name = String(manifest.name ?? "rules").replace(/^@/, "").replaceAll("/", "-");
   const found = { folder, rules, engine, component: component ?? `dist/${name}.wasm` };
-  if (!existsSync(join(folder, rules))) {
-    throw new Complaint(`${join(folder, rules)}: is missing, which has the rules; "saga": { "rules": FILE } in package.json names another file`);
-  }
   return found;
 }

@@ -17,19 +17,23 @@ function segment(text) {
   return numbers;
 }
 
-/** Of each line of the bundle, the number of the source and the line there where it begins; null for other lines. */
-export function decodedLines({ sources, mappings }) {
+/** Of each line of the bundle, the number of the source and the line there that its first word was made from, or null. */
+export function decodedLines({ sources, mappings }, code) {
   let [source, line] = [0, 0];
-  const lines = mappings.split(";").map((text) => {
-    let first = null;
+  const texts = code.split("\n");
+  const lines = mappings.split(";").map((text, number) => {
+    const indent = /^\s*/.exec(texts[number] ?? "")[0].length;
+    let [column, found] = [0, null];
     for (const part of text.split(",")) {
-      const [, toSource, toLine] = segment(part);
+      const [toColumn, toSource, toLine] = segment(part);
+      column += toColumn ?? 0;
       if (toSource === undefined) continue;
       source += toSource;
       line += toLine;
-      first ??= [source, line + 1];
+      // What stands before the first word may go on from the line above.
+      if (!found || column <= indent) found = [source, line + 1];
     }
-    return first;
+    return found;
   });
   return { sources, lines };
 }

@@ -26,7 +26,7 @@ export async function test(project, named) {
   try {
     await bundleOfTests(project, files, out);
     const built = files.map((file) => join(out, relative(folder, file).replace(/\.[cm]?[jt]s$/, ".mjs")));
-    const arguments_ = ["--enable-source-maps", "--test", ...built];
+    const arguments_ = ["--enable-source-maps", "--test", "--test-reporter=spec", ...built];
     const { status, error } = spawnSync(process.execPath, arguments_, { cwd: folder, stdio: "inherit" });
     if (error) throw new Complaint(`node: ${error.message}`);
     return status ?? 1;

@@ -47,6 +47,31 @@ fn the_sdk_has_the_present_contract() {
 }
 
 #[test]
+fn the_program_embeds_the_sources_of_the_sdk_for_typescript() {
+    let embedded = sdk::files(Language::TypeScript).iter();
+    let embedded: BTreeMap<_, _> = embedded
+        .map(|(name, content)| {
+            let name = name.strip_prefix("saga-sdk/").unwrap();
+            (name.to_owned(), content.to_vec())
+        })
+        .collect();
+    let manifest = root().join("sdk/typescript/package.json");
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
+    // What npm would publish of it, and the manifest.
+    let parts = manifest["files"].as_array().unwrap().iter();
+    let parts: Vec<_> = parts.map(|part| part.as_str().unwrap()).collect();
+    let parts = [parts.as_slice(), &["package.json"]].concat();
+    let expected = files(&root().join("sdk/typescript"), &parts);
+    assert!(embedded == expected, "{:?}", embedded.keys());
+    let lock = std::fs::read_to_string(root().join("sdk/typescript/package-lock.json")).unwrap();
+    assert!(
+        !lock.contains("\"resolved\""),
+        "the lock file names a registry"
+    );
+}
+
+#[test]
 fn the_program_embeds_the_sources_of_the_sdk() {
     for (package, folder) in PACKAGES {
         let prefix = format!("{package}/");

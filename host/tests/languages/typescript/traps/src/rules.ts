@@ -55,7 +55,7 @@ const traps: { [name: string]: (turn: ThisTurn, body: any) => unknown } = {
   set: () => [...new Set(["pear", "apple", "fig", "apple", "cherry"])],
   parse: () => JSON.parse('{"customer": 9007199254740993}').customer,
   "parse-exactly": () => JSON.parse('{"customer": 12, "amount": 10.10}'),
-  stringify: (_, { customer }) => JSON.stringify({ customer }),
+  bigint: () => JSON.stringify({ customer: 9007199254740993n }),
   timeout: () => setTimeout(() => {}, 1),
   fetch: () => fetch("http://127.0.0.1/"),
   undeclared: (turn) => turn.unchanged().publish(event("other", "traps", t.string()), 1, "x"),
@@ -63,7 +63,7 @@ const traps: { [name: string]: (turn: ThisTurn, body: any) => unknown } = {
 };
 
 export default participant("traps", "0.1.0", "Does what rules should not.", { state: State })
-  .endpoint("/traps", 0)
+  .endpoint("", 0)
   .upsert("trap", "POST /traps/{key}", { summary: "Falls into a trap.", body: Body, reply: t.json() }, (state, body, turn) => {
     const trap = traps[body.trap];
     if (!trap) return turn.malformed(`there is no trap ${body.trap}`);
