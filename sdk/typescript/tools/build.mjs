@@ -21,7 +21,7 @@ export async function build(project, { engine = project.engine, out = project.co
   }
   checkTypes(project);
   const source = await bundleOfRules(project);
-  const { component, isReproducible } = await compiler.componentize(source, join(SDK, "wit", "participant.wit"));
+  const { component, isReproducible } = await compiler.componentize(source, join(SDK, "wit", "participant.wit"), project.folder);
   const file = resolve(project.folder, out);
   mkdirSync(dirname(file), { recursive: true });
   // Whoever watches the file never sees a part of it.

@@ -195,7 +195,7 @@ fn another_sdk_is_a_path_or_a_repository() {
     let (code, _, err) = new(folder.path(), &["of-none", "--sdk", "nowhere"]);
     assert_eq!(code, 64);
     assert!(
-        err.contains("--sdk nowhere: has no crate `saga-sdk`"),
+        err.contains("--sdk nowhere: has no `saga-sdk` for rust"),
         "{err}"
     );
     assert!(!folder.path().join("of-none").exists());
