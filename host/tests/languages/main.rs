@@ -55,16 +55,28 @@ const THREADS: usize = 2;
 /// A test: its name, and what it does.
 pub type Test = (&'static str, fn());
 
+/// Tests by their functions: `tests![first, second]`.
+macro_rules! tests {
+    ($($test:ident),+ $(,)?) => {
+        &[$((stringify!($test), $test)),+]
+    };
+}
+pub(crate) use tests;
+
 /// The tests of a language, or why they can't be run.
 type Tests = Result<&'static [Test], String>;
+
+/// A language: its name, and its tests.
+type Language = (&'static str, fn() -> Tests);
+
+const LANGUAGES: &[Language] = &[("typescript", typescript::tests)];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
-    let languages: [(&str, fn() -> Tests); 1] = [("typescript", typescript::tests)];
     let mut all_are_there = true;
     let mut trials = Vec::new();
-    for (language, tests) in languages {
+    for (language, tests) in LANGUAGES {
         match tests() {
             Ok(tests) => trials.extend(tests.iter().map(|(name, test)| {
                 Trial::test(format!("{language}::{name}"), move || {

@@ -7,50 +7,26 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::Test;
 use crate::commands::{asks, call, fails, json_of};
 use crate::components::{decides_as_the_vectors_say, message, rules};
 use crate::dev::Dev;
 use crate::store_file::{publish, record, rows, until_consumed};
 use crate::support::{Host, Start, component, saga};
+use crate::{Test, tests};
 
-const TESTS: &[Test] = &[
-    // The longest first, so that none is left alone at the end.
-    (
-        "a_new_project_is_tested_served_and_follows_its_sources",
-        new_project,
-    ),
-    (
-        "the_tests_of_the_sdk_and_of_the_order_rules_pass",
-        sdk_tests,
-    ),
-    (
-        "rules_are_swapped_between_languages_and_replayed_in_the_other",
-        swapped,
-    ),
-    (
-        "what_rules_throw_is_told_with_message_file_and_line",
-        thrown,
-    ),
-    (
-        "values_of_the_turn_follow_from_the_message",
-        values_of_the_turn,
-    ),
-    ("no_digit_of_a_number_is_lost", digits),
-    (
-        "recursion_of_2000_levels_is_decided_and_without_end_is_a_fault",
-        recursion,
-    ),
-    ("what_a_module_keeps_between_turns_is_found", module_globals),
-    ("the_component_decides_as_the_vectors_say", vectors),
-    (
-        "the_same_sources_make_the_same_component_in_any_folder",
-        reproducible,
-    ),
-    (
-        "builds_of_the_toolchain_alone_run_or_are_told_its_option",
-        bare_builds,
-    ),
+/// The longest first, so that none is left alone at the end.
+const TESTS: &[Test] = tests![
+    a_new_project_is_tested_served_and_follows_its_sources,
+    the_tests_of_the_sdk_and_of_the_order_rules_pass,
+    rules_are_swapped_between_languages_and_replayed_in_the_other,
+    what_rules_throw_is_told_with_message_file_and_line,
+    values_of_the_turn_follow_from_the_message,
+    no_digit_of_a_number_is_lost,
+    recursion_of_2000_levels_is_decided_and_without_end_is_a_fault,
+    what_a_module_keeps_between_turns_is_found,
+    the_component_decides_as_the_vectors_say,
+    the_same_sources_make_the_same_component_in_any_folder,
+    builds_of_the_toolchain_alone_run_or_are_told_its_option,
 ];
 
 /// The tests, or why they can't be run.
@@ -121,7 +97,7 @@ fn trap(host: &Host, key: &str, body: &Value) -> Value {
     answer.json()
 }
 
-fn sdk_tests() {
+fn the_tests_of_the_sdk_and_of_the_order_rules_pass() {
     for folder in [sdk(), sdk().join("examples/order")] {
         let (code, out, err) = saga_sdk(&sdk(), &folder, &["test"]);
         assert_eq!(code, 0, "{out}{err}");
@@ -129,11 +105,11 @@ fn sdk_tests() {
     }
 }
 
-fn vectors() {
+fn the_component_decides_as_the_vectors_say() {
     decides_as_the_vectors_say(order());
 }
 
-fn reproducible() {
+fn the_same_sources_make_the_same_component_in_any_folder() {
     let directory = tempfile::tempdir().unwrap();
     let digest = |sdk: &Path, folder: &Path| {
         let (code, out, err) = saga_sdk(sdk, folder, &["build"]);
@@ -171,7 +147,7 @@ fn reproducible() {
     assert_ne!(digest(&vendored, &other), first, "other rules");
 }
 
-fn thrown() {
+fn what_rules_throw_is_told_with_message_file_and_line() {
     let data = tempfile::tempdir().unwrap();
     trapped(data.path()).run_once();
     // What is thrown, and the line of `traps/src/rules.ts` that threw it, if it has one.
@@ -268,7 +244,7 @@ fn thrown() {
     assert!(host.stop().success());
 }
 
-fn values_of_the_turn() {
+fn values_of_the_turn_follow_from_the_message() {
     let turn = |id: &str, time: u64, trap: &str| {
         let body = json!({"trap": trap}).to_string();
         message(
@@ -321,7 +297,7 @@ fn values_of_the_turn() {
     );
 }
 
-fn digits() {
+fn no_digit_of_a_number_is_lost() {
     let data = tempfile::tempdir().unwrap();
     let host = trapped(data.path()).start();
     let put = |key: &str, member: &str, text: &str| {
@@ -358,7 +334,7 @@ fn digits() {
     assert!(host.stop().success());
 }
 
-fn recursion() {
+fn recursion_of_2000_levels_is_decided_and_without_end_is_a_fault() {
     let data = tempfile::tempdir().unwrap();
     let host = trapped(data.path()).start();
     let deep = trap(&host, "k", &json!({"trap": "recursion", "depth": 2_000}));
@@ -386,7 +362,7 @@ fn recursion() {
     assert!(small.stop().success());
 }
 
-fn module_globals() {
+fn what_a_module_keeps_between_turns_is_found() {
     let data = tempfile::tempdir().unwrap();
     let host = trapped(data.path()).start();
     for _ in 0..3 {
@@ -402,7 +378,7 @@ fn module_globals() {
     assert!(host.stop().success());
 }
 
-fn swapped() {
+fn rules_are_swapped_between_languages_and_replayed_in_the_other() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let start = || Start::new(&["customer", "order"], data).setting("reload.watch_ms", 0);
@@ -463,7 +439,7 @@ fn edit(file: &Path, from: &str, to: &str) {
     std::fs::write(file, text.replace(from, to)).unwrap();
 }
 
-fn new_project() {
+fn a_new_project_is_tested_served_and_follows_its_sources() {
     let directory = tempfile::tempdir().unwrap();
     let folder = project(directory.path());
     let (code, out, err) = call(saga().arg("doctor").current_dir(&folder));
@@ -543,7 +519,7 @@ fn bare(directory: &Path, wit: &Path, script: &str, options: &[&str]) -> PathBuf
     out
 }
 
-fn bare_builds() {
+fn builds_of_the_toolchain_alone_run_or_are_told_its_option() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     let wit = sdk().join("wit/participant.wit");
