@@ -44,6 +44,12 @@ fn the_sdk_has_the_present_contract() {
         wit("wit/participant.wit"),
         "sdk/wit/participant.wit should be a link to ../../wit/participant.wit"
     );
+    // npm packs no links.
+    assert_eq!(
+        wit("sdk/typescript/wit/participant.wit"),
+        wit("wit/participant.wit"),
+        "sdk/typescript/wit/participant.wit should be a copy of wit/participant.wit"
+    );
 }
 
 #[test]
