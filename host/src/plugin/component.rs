@@ -161,6 +161,10 @@ impl LoadedComponent {
             origin: origin(),
             reason: format!("does not compile: {reason}"),
         };
+        // Before a process is started that looks at all of it.
+        if let Err(Misfit::World(reason)) = world::check_imports(bytes) {
+            return Err(wrong_world(reason));
+        }
         let compiled = cache.compile(runtime.engine(), bytes, digest);
         let component = compiled.map_err(|error| match error {
             CompileError::World(reason) => wrong_world(reason),

@@ -21,8 +21,8 @@ use crate::base::machine::Machine;
 /// Interval of the epoch: the resolution of the wall-clock backstop.
 const EPOCH_TICK: Duration = Duration::from_millis(10);
 
-/// Default stack of a guest in bytes.
-const GUEST_STACK_BYTES: usize = 512 << 10;
+/// Default stack of a guest in bytes: some 2,500 levels of calls in QuickJS, which takes most.
+const GUEST_STACK_BYTES: usize = 2 << 20;
 
 /// Largest stack of a guest in bytes. The threads that call guests have [`panics::STACK_BYTES`], a
 /// megabyte more than this, so that deep recursion traps long before their own stack ends.

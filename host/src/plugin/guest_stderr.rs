@@ -19,6 +19,10 @@ use crate::base::printable::escaped;
 const FIRST: usize = 1_024;
 const LAST: usize = 1_024;
 
+/// What an SDK writes around the reason of a fault.
+const BEFORE_REASON: &str = "saga-fault<";
+const AFTER_REASON: &str = ">saga-fault";
+
 /// Most bytes of one write.
 const PERMIT: usize = 64 << 10;
 
@@ -58,6 +62,15 @@ impl GuestStderr {
         (!lines.is_empty()).then(|| escaped(&lines.join(" | ")).into_owned())
     }
 
+    /// The reason of a fault that an SDK of another language gave. Their engines can only throw, and print what is thrown among
+    /// words of their own, in quotes of Rust.
+    pub(super) fn told_by_sdk(&self) -> Option<String> {
+        let text = self.text()?;
+        let (_, rest) = text.split_once(BEFORE_REASON)?;
+        let reason = rest.split(AFTER_REASON).next()?;
+        Some(unquoted(reason))
+    }
+
     fn keep(&self, bytes: &[u8]) {
         let mut kept = self.0.lock();
         let room = FIRST.saturating_sub(kept.first.len());
@@ -70,6 +83,23 @@ impl GuestStderr {
         kept.last.drain(..excess);
         kept.has_gap |= skipped + excess > 0;
     }
+}
+
+/// A text without the backslashes of a quoted one. `\\u{..}` stays: it does not print.
+fn unquoted(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(char) = rest.next() {
+        match (char, rest.peek()) {
+            ('\\', Some('"' | '\'' | '\\')) => plain.extend(rest.next()),
+            ('\\', Some('n')) => {
+                rest.next();
+                plain.push_str(" | ");
+            }
+            _ => plain.push(char),
+        }
+    }
+    plain
 }
 
 impl IsTerminal for GuestStderr {
@@ -130,6 +160,17 @@ impl AsyncWrite for GuestStderr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reason_of_an_sdk_is_told_without_the_words_of_its_engine() {
+        let stderr = GuestStderr::default();
+        stderr.keep(b"thread '<unnamed>' panicked at interpreter.rs:51:31:\n");
+        assert_eq!(stderr.told_by_sdk(), None);
+        let exception = r#"Exception { message: Some("saga-fault<Error: no \"7\"\nat all, at src/rules.ts:7>saga-fault"), stack"#;
+        stderr.keep(exception.as_bytes());
+        let reason = r#"Error: no "7" | at all, at src/rules.ts:7"#;
+        assert_eq!(stderr.told_by_sdk().as_deref(), Some(reason));
+    }
 
     #[test]
     fn the_beginning_and_the_end_are_kept() {

@@ -15,6 +15,11 @@ use serde_json::{Value, json};
 /// How the reasons begin that are the SDK's: each SDK has its own words for them.
 const SDK_REASONS: [&str; 3] = ["the body is not", "the key ", "these rules know no"];
 
+/// A list of vectors, and what these rules make of each.
+type Kind = (&'static str, fn(&Value) -> Value);
+
+const KINDS: &[Kind] = &[("cases", decided), ("migrations", migrated)];
+
 fn file() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../sdk/vectors/order.json")
 }
@@ -125,9 +130,8 @@ fn write(vectors: &Value) {
 fn the_vectors_are_what_these_rules_decide() {
     let mut vectors: Value = serde_json::from_slice(&std::fs::read(file()).unwrap()).unwrap();
     let is_writing = std::env::var_os("SAGA_WRITE_VECTORS").is_some();
-    let kinds: [(&str, fn(&Value) -> Value); 2] = [("cases", decided), ("migrations", migrated)];
-    for (list, decide) in kinds {
-        for case in vectors[list].as_array_mut().unwrap() {
+    for (list, decide) in KINDS {
+        for case in vectors[*list].as_array_mut().unwrap() {
             let found = decide(case);
             if is_writing {
                 case["result"] = found;

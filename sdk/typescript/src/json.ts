@@ -1,6 +1,5 @@
 // JSON in and out without losing a digit: numbers are read as `Decimal`.
 import { Decimal } from "./decimal.js";
-import { Money } from "./money.js";
 import { JSON_PARSE, TELLS_SOURCE } from "./raw.js";
 import { TimeSpan } from "./time-span.js";
 
@@ -15,7 +14,7 @@ export function parse(text: string): Json {
   ) as Json;
 }
 
-/** Writes JSON with every digit of a `bigint`, `Decimal` or `Money`. Members without a value are left out. */
+/** Writes JSON with every digit of a `bigint` or `Decimal` (`Money` is one). Members without a value are left out. */
 export function stringify(value: unknown): string {
   switch (typeof value) {
     case "bigint":
@@ -32,7 +31,7 @@ export function stringify(value: unknown): string {
       throw new TypeError(`a ${typeof value} can't be written as JSON`);
   }
   if (value === null) return "null";
-  if (value instanceof Decimal || value instanceof Money) return value.toString();
+  if (value instanceof Decimal) return value.toString();
   if (value instanceof TimeSpan) return JSON.stringify(value.toString());
   if (Array.isArray(value)) return `[${value.map(stringify).join(",")}]`;
   if (value instanceof Map || value instanceof Set) {

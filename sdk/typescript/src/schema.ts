@@ -1,7 +1,7 @@
 // Schemas: what a value looks like in JSON, how it is read and written, and its TypeScript type.
 import { Decimal, canonical, integer } from "./decimal.js";
 import { type Json, parse, stringify } from "./json.js";
-import { Money } from "./money.js";
+import { Money, NoMoney } from "./money.js";
 import { TimeSpan } from "./time-span.js";
 
 /** Says that a value is not of the shape that a schema declares, and where. */
@@ -191,10 +191,7 @@ export const t = {
   /** A number with every digit that it was written with. */
   decimal(more?: Keywords): Schema<Decimal> {
     const read = (value: unknown) => (value instanceof Decimal ? value : fail("a number", value));
-    return new Schema(schema({ type: "number" }, more), read, (value) =>
-      // Money is a number too, and always in its shortest form.
-      (value as unknown) instanceof Money ? String(value) : read(value).text,
-    );
+    return new Schema(schema({ type: "number" }, more), read, (value) => read(value).text);
   },
 
   /** A sum of money: whole cents. */
@@ -204,11 +201,9 @@ export const t = {
       json,
       (value) => {
         if (!(value instanceof Decimal)) fail("a sum of money", value);
-        try {
-          return Money.of(value.text);
-        } catch (error) {
-          throw new Mismatch((error as Error).message);
-        }
+        const money = Money.read(value.text);
+        if (money instanceof NoMoney) throw new Mismatch(money.message);
+        return money;
       },
       (value) => (value instanceof Money ? value.toString() : fail("a sum of money", value)),
     );
@@ -344,7 +339,7 @@ function orNull(json: JsonSchema): JsonSchema {
 
 function plain(value: unknown): { [name: string]: Json } {
   const isPlain = typeof value === "object" && value !== null && !Array.isArray(value);
-  const isOfClass = value instanceof Decimal || value instanceof Money || value instanceof Map || value instanceof Set;
+  const isOfClass = value instanceof Decimal || value instanceof Map || value instanceof Set;
   return isPlain && !isOfClass ? (value as { [name: string]: Json }) : fail("an object", value);
 }
 
