@@ -17,12 +17,12 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("build", help="build a component, with componentize-py from PyPI")
     one.add_argument("contract", nargs="?", help="module:variable (default: [tool.saga] contract in pyproject.toml)")
-    one.add_argument("-o", "--output", type=Path, help="the component (default: target/NAME.wasm)")
+    one.add_argument("-o", "--output", type=Path, help="the component (default: dist/NAME.wasm)")
     one.add_argument("-C", "--directory", type=Path, default=Path(), help="the project's folder (default: this one)")
     given = parser.parse_args()
     try:
         project = project_at(given.directory.resolve(), given.contract)
-        output = given.output or project.root / "target" / f"{project.root.name}.wasm"
+        output = given.output or project.component
         digest = build(project, output.resolve())
     except BuildError as error:
         sys.exit(f"error: {error}")

@@ -50,8 +50,8 @@ def _answered(decide: Callable[[], Any]) -> Any:
             raise Err(wit.Disposition_RetryLater(undecided.why)) from None
         raise Err(wit.Disposition_Malformed(undecided.why)) from None
     except BaseException as error:
-        # The host keeps the beginning of what is written, and reports it with the fault.
-        print(report(error), file=sys.stderr, flush=True)
+        # The host reports what is between these marks as the reason of the fault.
+        print(f"saga-fault<{report(error)}>saga-fault", file=sys.stderr, flush=True)
         os.abort()
 
 

@@ -529,13 +529,15 @@ class _Object(Shape):
         return schema
 
 
+_NULL = _Null()
+
 _SIMPLE: dict[Any, Shape] = {
     str: _Text(),
     bool: _Bool(),
     int: _Integer(),
     Decimal: _Number(),
-    None: _Null(),
-    type(None): _Null(),
+    None: _NULL,
+    type(None): _NULL,
     Any: _Anything(),
     object: _Anything(),
     uuid.UUID: _Uuid(),

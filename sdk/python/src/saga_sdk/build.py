@@ -36,18 +36,20 @@ class BuildError(Exception):
 
 @dataclass(frozen=True)
 class Project:
-    """A project with rules: its folder, the folders of its sources, and where its contract is."""
+    """A project with rules: its folder, the folders of its sources, where its contract is, and what is built of it."""
 
     root: Path
     sources: tuple[Path, ...]
     module: str
     variable: str
+    #: The component that is built unless another file is named.
+    component: Path
 
 
 def project_at(root: Path, contract: str | None = None) -> Project:
     """Reads `[tool.saga]` of the project's `pyproject.toml`."""
     file = root / "pyproject.toml"
-    table = _table(file) if file.exists() else {}
+    table, name = _table(file) if file.exists() else ({}, None)
     contract = contract or table.get("contract")
     if not contract:
         raise BuildError(
@@ -58,22 +60,29 @@ def project_at(root: Path, contract: str | None = None) -> Project:
     if not colon or not module or not variable.isidentifier():
         raise BuildError(f"{contract!r} is no place of a contract: write it like loan.rules:contract")
     names = table.get("sources") or (["src"] if (root / "src").is_dir() else ["."])
-    return Project(root, tuple(root / name for name in names), module, variable)
+    component = root / (table.get("component") or f"dist/{name or root.name}.wasm")
+    return Project(root, tuple(root / name for name in names), module, variable, component)
 
 
-def _table(file: Path) -> dict[str, Any]:
+def _table(file: Path) -> tuple[dict[str, Any], str | None]:
+    """`[tool.saga]`, and the name of the project."""
     text = file.read_text(encoding="utf-8")
     if sys.version_info >= (3, 11):
         import tomllib
 
         try:
-            found = tomllib.loads(text).get("tool", {}).get("saga", {})
+            found = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise BuildError(f"{file} is not TOML: {error}") from None
-        return dict(found)
-    # Python 3.10 reads no TOML: the two values stand on lines of their own.
-    section = re.search(r"^\[tool\.saga\]\s*$(.*?)(?=^\[|\Z)", text, re.M | re.S)
-    lines = re.findall(r"^\s*(contract|sources)\s*=\s*(.+?)\s*(?:#.*)?$", section[1], re.M) if section else []
+        return dict(found.get("tool", {}).get("saga", {})), found.get("project", {}).get("name")
+    # Python 3.10 reads no TOML: the values stand on lines of their own.
+    return _values(text, "tool.saga"), _values(text, "project").get("name")
+
+
+def _values(text: str, table: str) -> dict[str, Any]:
+    section = re.search(rf"^\[{re.escape(table)}\]\s*$(.*?)(?=^\[|\Z)", text, re.M | re.S)
+    names = "contract|sources|component|name"
+    lines = re.findall(rf"^\s*({names})\s*=\s*(.+?)\s*(?:#.*)?$", section[1], re.M) if section else []
     return {name: json.loads(value.replace("'", '"')) for name, value in lines}
 
 
