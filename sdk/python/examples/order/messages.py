@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from saga_sdk import Doc, EventType, Extra, Int64, Money, RefusalType, TimeSpan, Timer, UInt64, camel_case, example
+from saga_sdk import Doc, EventType, Extra, Int64, Money, RefusalType, Timer, TimeSpan, UInt64, camel_case, example
 
 OrderState = Literal["PENDING", "APPROVED", "REJECTED", "CANCELLED"]
 Credit = Literal["ASKED", "RESERVED", "REFUSED", "RELEASED"]

@@ -1,8 +1,18 @@
 """The order service of the Customer/Order saga: its contract. The types are in `messages.py`, the decisions in `rules.py`."""
 
-from messages import ANSWER_TIMEOUT, CREDIT_ANSWERED, INVALID_ORDER_TOTAL, ORDER_CANCELLED, ORDER_CREATED, ORDER_REJECTED
-from messages import Order, OrderBeforeCancellation, Settings
+from messages import (
+    ANSWER_TIMEOUT,
+    CREDIT_ANSWERED,
+    INVALID_ORDER_TOTAL,
+    ORDER_CANCELLED,
+    ORDER_CREATED,
+    ORDER_REJECTED,
+    Order,
+    OrderBeforeCancellation,
+    Settings,
+)
 from rules import answered, cancel, place, progress, timed_out
+
 from saga_sdk import Command, Contract, Listing, Subscription, TimeSpan
 
 SUMMARY = "Takes orders and follows them until they are approved, rejected or cancelled."

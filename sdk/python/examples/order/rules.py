@@ -3,9 +3,22 @@
 from dataclasses import replace
 
 from messages import (
-    ANSWER_TIMEOUT, INVALID_ORDER_TOTAL, ORDER_CANCELLED, ORDER_CREATED, ORDER_REJECTED, Balance, Order, OrderDetails,
-    OrderRecord, Placed, PlaceOrder, Progress, Settings, signed,
+    ANSWER_TIMEOUT,
+    INVALID_ORDER_TOTAL,
+    ORDER_CANCELLED,
+    ORDER_CREATED,
+    ORDER_REJECTED,
+    Balance,
+    Order,
+    OrderDetails,
+    OrderRecord,
+    Placed,
+    PlaceOrder,
+    Progress,
+    Settings,
+    signed,
 )  # fmt: skip
+
 from saga_sdk import Decision, Malformed, Money, MoneyError, NoReply, Refusal, TimeSpan, Turn
 
 

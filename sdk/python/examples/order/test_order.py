@@ -5,8 +5,19 @@ from pathlib import Path
 
 import pytest
 from messages import (
-    ANSWER_TIMEOUT, CREDIT_ANSWERED, INVALID_ORDER_TOTAL, ORDER_CANCELLED, ORDER_CREATED, ORDER_REJECTED, Balance,
-    Order, OrderDetails, OrderRecord, Placed, Progress, Settings,
+    ANSWER_TIMEOUT,
+    CREDIT_ANSWERED,
+    INVALID_ORDER_TOTAL,
+    ORDER_CANCELLED,
+    ORDER_CREATED,
+    ORDER_REJECTED,
+    Balance,
+    Order,
+    OrderDetails,
+    OrderRecord,
+    Placed,
+    Progress,
+    Settings,
 )  # fmt: skip
 from order import contract
 

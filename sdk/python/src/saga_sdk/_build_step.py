@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     # The folder of this file has modules of the SDK in it.
     sys.path.pop(0)
-    from componentize_py import componentize  # type: ignore[import-not-found]
+    from componentize_py import componentize  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     wit, app, name, output = sys.argv[1:]
     componentize(

@@ -81,9 +81,7 @@ def _outcome(outcome: Outcome) -> Any:
         state=change(outcome.state) if outcome.change == "put" else change(),
         events=[wit.Event(one.event_type, one.key, one.body) for one in outcome.events],
         timers=[
-            wit.TimerChange_Cancel(one.name)
-            if one.due is None
-            else wit.TimerChange_Set(wit.Timer(one.name, one.due, one.body))
+            wit.TimerChange_Cancel(one.name) if one.due is None else wit.TimerChange_Set(wit.Timer(one.name, one.due, one.body))
             for one in outcome.timers
         ],
         reply=_reply(outcome),
@@ -113,7 +111,9 @@ def _described(one: dict[str, Any]) -> Any:
         sources = {"path": wit.KeySource_PathParameter, "body": wit.KeySource_Body}
         members["method"] = wit.Method[members["method"].upper()]
         members["refusals"] = [
-            wit.RefusalDescription(wit.RefusalKind[refusal["kind"].replace("-", "_").upper()], refusal["code"], refusal["summary"])
+            wit.RefusalDescription(
+                wit.RefusalKind[refusal["kind"].replace("-", "_").upper()], refusal["code"], refusal["summary"]
+            )
             for refusal in members["refusals"]
         ]
         return wit.Command(

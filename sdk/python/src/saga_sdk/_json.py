@@ -78,9 +78,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-_decode = json.JSONDecoder(
-    parse_float=Written, parse_int=_integer, parse_constant=_no_number, object_pairs_hook=_members
-).decode
+_decode = json.JSONDecoder(parse_float=Written, parse_int=_integer, parse_constant=_no_number, object_pairs_hook=_members).decode
 
 
 def read(text: str) -> Any:

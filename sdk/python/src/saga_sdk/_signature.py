@@ -16,8 +16,9 @@ def types_of(function: Callable[..., Any], number: int, what: str) -> tuple[list
     name = getattr(function, "__qualname__", repr(function))
     try:
         names = [one.name for one in inspect.signature(function).parameters.values()]
-        target = function if inspect.isroutine(function) or isinstance(function, type) else type(function).__call__
-        hints = typing.get_type_hints(target.__init__ if isinstance(target, type) else target, include_extras=True)
+        target: Any = function if inspect.isroutine(function) or isinstance(function, type) else type(function).__call__
+        hinted: Any = vars(target).get("__init__") if isinstance(target, type) else target
+        hints = typing.get_type_hints(hinted, include_extras=True)
     except NameError as error:
         raise TypeError(f"{what}: a type of {name} is not known: {error}: name it at the top of its module") from None
     if len(names) != number:

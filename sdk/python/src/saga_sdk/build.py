@@ -53,7 +53,7 @@ def project_at(root: Path, contract: str | None = None) -> Project:
     contract = contract or table.get("contract")
     if not contract:
         raise BuildError(
-            f"{file} does not say where the contract is: add\n\n  [tool.saga]\n  contract = \"loan.rules:contract\"\n\n"
+            f'{file} does not say where the contract is: add\n\n  [tool.saga]\n  contract = "loan.rules:contract"\n\n'
             "which is the name of a module, and of a variable in it"
         )
     module, colon, variable = contract.partition(":")
@@ -91,15 +91,17 @@ def build(project: Project, output: Path) -> str:
     try:
         version = importlib.metadata.version("componentize-py")
     except importlib.metadata.PackageNotFoundError:
-        raise BuildError(
-            f"componentize-py is not installed in {sys.prefix}: pip install componentize-py=={TOOLCHAIN}"
-        ) from None
+        raise BuildError(f"componentize-py is not installed in {sys.prefix}: pip install componentize-py=={TOOLCHAIN}") from None
     with tempfile.TemporaryDirectory(prefix="saga-sdk-") as folder:
         app = Path(folder) / "app"
         app.mkdir()
         for name in _gathered(project, app):
             print(f"  {name}", file=sys.stderr)
         _write_app(project, app)
+        sources = _digest_of(app, version)
+        known = _known(output, sources)
+        if known:
+            return known
         made = Path(folder) / "made.wasm"
         _componentize(app, made)
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -107,9 +109,37 @@ def build(project: Project, output: Path) -> str:
         beside = output.with_name(f".{output.name}.new")
         shutil.copyfile(made, beside)
         beside.replace(output)
+    digest = hashlib.sha256(output.read_bytes()).hexdigest()
+    _note(output).write_text(f"{sources} {digest}\n")
     if version != TOOLCHAIN:
         print(f"note: built with componentize-py {version}; this SDK is tested with {TOOLCHAIN}", file=sys.stderr)
-    return hashlib.sha256(output.read_bytes()).hexdigest()
+    return digest
+
+
+def _note(output: Path) -> Path:
+    """Says from which sources a component was built. The toolchain makes other bytes of the same sources each time, so a
+    component whose sources have not changed is kept."""
+    return output.with_name(f".{output.name}.sources")
+
+
+def _digest_of(app: Path, version: str) -> str:
+    """The digest of all that goes into a component."""
+    digest = hashlib.sha256(f"componentize-py {version}\n".encode())
+    for one in sorted((*app.rglob("*"), _SDK / "wit" / "participant.wit")):
+        if one.is_file():
+            name = one.relative_to(app) if one.is_relative_to(app) else one.name
+            digest.update(f"{name} {hashlib.sha256(one.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _known(output: Path, sources: str) -> str | None:
+    """The digest of the component that was built from these sources, if it is still there."""
+    try:
+        of_sources, digest = _note(output).read_text().split()
+        is_it = of_sources == sources and hashlib.sha256(output.read_bytes()).hexdigest() == digest
+    except (OSError, ValueError):
+        return None
+    return digest if is_it else None
 
 
 _LIST = """
@@ -123,9 +153,11 @@ if not isinstance(contract, Contract):
 problems = contract.problems()
 if problems:
     sys.exit("the contract has mistakes:\\n" + "\\n".join(problems))
-tops = {name.partition(".")[0] for name, one in sys.modules.items() if name not in before and getattr(one, "__file__", None) and not is_python(one)}
-print(json.dumps({name: sys.modules[name].__file__ for name in sorted(tops) if name in sys.modules and sys.modules[name].__file__}
-    | {name: next(iter(sys.modules[name].__path__)) for name in sorted(tops) if name in sys.modules and not sys.modules[name].__file__}))
+def is_gathered(name, one):
+    return name not in before and getattr(one, "__file__", None) and not is_python(one)
+tops = sorted({name.partition(".")[0] for name, one in sys.modules.items() if is_gathered(name, one)})
+files = {name: sys.modules[name].__file__ or next(iter(sys.modules[name].__path__)) for name in tops if name in sys.modules}
+print(json.dumps(files))
 """
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from . import _json, migration
 from ._shape import Misfit, Shape, schema_text, shape_of
-from ._signature import NoReply, reply_of, types_of, without_none
+from ._signature import reply_of, types_of, without_none
 from .command import Command, path_parameters
+from .decision import NoReply
 from .event import EventType, Timer
 from .listing import Listing, schema_at
 from .migration import Migration
@@ -137,9 +138,7 @@ class Contract:
                 }
                 for one in self.publications
             ],
-            "timers": [
-                {"name": timer.name, "schema": schema_text(timer.shape, writes=False)} for timer, _ in self.timers
-            ],
+            "timers": [{"name": timer.name, "schema": schema_text(timer.shape, writes=False)} for timer, _ in self.timers],
             "listings": [
                 {
                     "name": one.name,

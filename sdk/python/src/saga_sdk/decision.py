@@ -68,12 +68,12 @@ class Decision(Generic[R]):
         """Publishes an event. Events with the same key arrive in the order they were published."""
         return replace(self, events=(*self.events, Published(event.name, _key(key), event.text_of(body))))
 
-    def set_timer(self, timer: Timer[B], due: int, body: B = cast(B, None)) -> Decision[R]:
+    def set_timer(self, timer: Timer[B], due: int, body: B | None = None) -> Decision[R]:
         """Sets a timer of this aggregate, or moves it, to `due` milliseconds since 1970-01-01T00:00:00Z. A time in the
         past means at once."""
         if type(due) is not int or due < 0:
             raise TypeError(f"the timer {timer.name!r} is due at milliseconds since 1970 (turn.time + …), not at {due!r}")
-        return replace(self, timers=(*self.timers, TimerChange(timer.name, due, timer.text_of(body))))
+        return replace(self, timers=(*self.timers, TimerChange(timer.name, due, timer.text_of(cast(B, body)))))
 
     def cancel_timer(self, timer: Timer[Any]) -> Decision[R]:
         """Cancels a timer of this aggregate. One that is not set is fine."""

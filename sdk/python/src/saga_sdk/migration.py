@@ -59,7 +59,6 @@ def problems(steps: list[Migration], what: str, current: int, last: Any) -> list
             found.append(f"{where}: gives {step.gives!r}, but the next one reads {expected!r}")
         if step.version + 1 != version:
             found.append(
-                f"{where}: is followed by version {version}: versions must follow each other, oldest first, up to the "
-                "present one"
+                f"{where}: is followed by version {version}: versions must follow each other, oldest first, up to the present one"
             )
     return found

@@ -125,7 +125,7 @@ def _cents(number: Decimal) -> int:
     shift = exponent + len(digits) - len(significant) + 2
     if shift < 0:
         raise MoneyError("the amount is finer than a cent: send at most two decimals")
-    cents = int(significant) * 10**shift
+    cents: int = int(significant) * 10**shift
     if cents > Money.MAX * 100:
         raise MoneyError(f"the amount is too large: send at most {Money.MAX}")
     return cents

@@ -82,7 +82,9 @@ class Rules:
                 return migration.run(self.contract.migrations, "a state", version, current, state)
             return self._state.write(self._state.read(_json.read(state)))
         except Misfit as error:
-            raise Malformed(f"a state of version {version} can't be read: {error}" if version == current else str(error)) from None
+            raise Malformed(
+                f"a state of version {version} can't be read: {error}" if version == current else str(error)
+            ) from None
         except _json.NotJson as error:
             raise Malformed(f"a state of version {version} can't be read: {error}") from None
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ._signature import NoReply, reply_of, types_of
+from ._signature import reply_of, types_of
+from .decision import NoReply
 from .event import EventType
 from .migration import Migration
 

@@ -15,8 +15,19 @@ from itertools import count
 from typing import Any
 
 from saga_sdk import (
-    Command, Contract, Decision, EventType, Int64, Malformed, NoReply, Refusal, RefusalType, RetryLater, Subscription,
-    Turn, camel_case,
+    Command,
+    Contract,
+    Decision,
+    EventType,
+    Int64,
+    Malformed,
+    NoReply,
+    Refusal,
+    RefusalType,
+    RetryLater,
+    Subscription,
+    Turn,
+    camel_case,
 )  # fmt: skip
 
 TAKEN = RefusalType.conflict("taken", "The number is taken.")

@@ -22,7 +22,17 @@ from ._replay import Replayed, replay
 from ._scenario import Limits, Scenario
 from ._then import Then
 
-__all__ = ["Limits", "Replayed", "Scenario", "Then", "contract_problems", "given", "given_nothing", "migrated", "replay"]
+__all__ = [
+    "Limits",
+    "Replayed",
+    "Scenario",
+    "Then",
+    "contract_problems",
+    "given",
+    "given_nothing",
+    "migrated",
+    "replay",
+]
 
 
 def given(contract: Contract, state: Any) -> Scenario:
@@ -52,5 +62,3 @@ def migrated(contract: Contract, version: int, state: str) -> Any:
         return contract.state.read(_json.read(rules.migrate(version, state)))
     except Malformed as malformed:
         raise AssertionError(f"the stored state can't be read: {malformed.why}") from None
-
-

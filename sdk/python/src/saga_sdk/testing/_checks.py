@@ -68,9 +68,7 @@ def problems(contract: Contract, message: Message, outcome: Outcome) -> list[str
             if (refusal.type.kind, refusal.type.code) not in declared and not is_sdks:
                 found.append(f"command {command.name!r} does not declare the refusal {refusal.type.code!r}: add .refuses(…)")
         elif command.kind == "create" and outcome.change != "put":
-            found.append(
-                f"command {command.name!r} creates, but was answered without a state: use Decision.put or refuse it"
-            )
+            found.append(f"command {command.name!r} creates, but was answered without a state: use Decision.put or refuse it")
     return found
 
 

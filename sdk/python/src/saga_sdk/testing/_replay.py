@@ -101,11 +101,10 @@ def _message(one: dict[str, Any]) -> Message:
 def shown(outcome: Outcome) -> dict[str, Any]:
     """A decision in the shape of a file."""
     value: dict[str, Any] = {
-        "state": {"put": _json.read(outcome.state)} if outcome.state is not None else
-        {"unchanged": "unchanged", "remove": "removed"}[outcome.change],
-        "events": [
-            {"type": one.event_type, "key": one.key, "body": _json.read(one.body)} for one in outcome.events
-        ],
+        "state": {"put": _json.read(outcome.state)}
+        if outcome.state is not None
+        else {"unchanged": "unchanged", "remove": "removed"}[outcome.change],
+        "events": [{"type": one.event_type, "key": one.key, "body": _json.read(one.body)} for one in outcome.events],
         "timers": [
             {"cancel": one.name}
             if one.due is None

@@ -142,11 +142,7 @@ class Scenario:
 
     def when_event_json(self, event: EventType[Any], body: str) -> Then:
         """This event arrives with this text as its body."""
-        found = [
-            one
-            for one in self._contract.subscriptions
-            if (one.event.name, one.event.topic) == (event.name, event.topic)
-        ]
+        found = [one for one in self._contract.subscriptions if (one.event.name, one.event.topic) == (event.name, event.topic)]
         assert found, f"there is no subscription to {event.name!r} on {event.topic!r}"
         pointers = {found[0].event.version: found[0].key}
         pointers.update({step.version: key or found[0].key for step, key in found[0].older})
@@ -189,7 +185,9 @@ class Scenario:
             verdict = undecided
         if isinstance(verdict, Outcome):
             beyond = of_outcome(self._limits, verdict)
-            assert not beyond, "the outcome is beyond the host's limits, so nothing of it would take effect:\n" + "\n".join(beyond)
+            assert not beyond, "the outcome is beyond the host's limits, so nothing of it would take effect:\n" + "\n".join(
+                beyond
+            )
             mistakes = problems(self._contract, message, verdict)
             assert not mistakes, "the outcome breaks the contract:\n" + "\n".join(mistakes)
         decided_alike(self._contract, (self._state, message, self._settings), verdict)

@@ -134,7 +134,9 @@ class Then:
 
     def _replied(self, kind: str, expected: Any) -> Then:
         reply = self._reply
-        shown = f"the refusal {reply.refusal.type.code!r}: {reply.refusal.detail}" if reply.refusal else f"{reply.kind} {reply.body}"
+        shown = (
+            f"the refusal {reply.refusal.type.code!r}: {reply.refusal.detail}" if reply.refusal else f"{reply.kind} {reply.body}"
+        )
         assert reply.kind == kind, f"expected a reply ({kind}), got {shown}"
         scenario = self._scenario
         names = {one.name: one.reply_type for one in scenario._contract.commands}
