@@ -168,9 +168,7 @@ impl Transport for Kafka {
         let (patience, mut is_known) = (settings.group_patience(), true);
         for source in sources {
             let claimed = group::wait_until_own(probe, source, store.identity(), patience);
-            is_known &= claimed.map_err(|others| {
-                condition::group_shared(&source.group, &group::names(&others)).text
-            })?;
+            is_known &= claimed.map_err(|others| condition::group_shared(source, &others).text)?;
             if !is_known {
                 break;
             }

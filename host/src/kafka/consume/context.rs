@@ -21,8 +21,6 @@ pub(super) enum ClientEvent {
     Assigned(TopicPartitionList),
     /// These partitions were taken away.
     Revoked(TopicPartitionList),
-    /// Kafka was asked to take these offsets; those without an error are taken.
-    Committed(TopicPartitionList),
     /// An error, with librdkafka's text.
     Failed(Code, String),
     Statistics(Box<Statistics>),
@@ -108,13 +106,6 @@ impl ConsumerContext for ClientEvents {
             tracing::error!(%error, "Kafka's revocation of partitions could not be followed");
         }
         self.add(ClientEvent::Revoked(list.clone()));
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        match result {
-            Ok(()) => self.add(ClientEvent::Committed(offsets.clone())),
-            Err(error) => tracing::debug!(%error, "offsets were not committed to Kafka"),
-        }
     }
 }
 

@@ -14,8 +14,9 @@ use super::reading::{LogCheck, OffsetStep, Reading};
 use super::record_proof::{incarnation, proof};
 use super::{Consumer, QUESTION, ROUND, in_turn};
 use crate::kafka::headers;
-use crate::kafka::health::condition::unseekable;
+use crate::kafka::health::condition::unreadable;
 use crate::kafka::health::conditions::Aspect;
+use crate::kafka::health::probe::code_of;
 use crate::transport::{Delivery, Proof, Session, WINDOW};
 
 /// Records of one partition that are delivered before the next partition's turn.
@@ -104,8 +105,11 @@ impl Consumer {
         };
         tracing::debug!(%topic, partition, ?from, %error, "the partition can't be sought; it is tried again");
         if state.unsought.get_or_insert_with(Instant::now).elapsed() >= UNSOUGHT {
-            let unseekable = unseekable(&self.source, partition, from, &error);
-            self.report(Some(partition), Aspect::Reading, unseekable);
+            let from = from.to_raw().unwrap_or_default();
+            let reason = format!("no fetch from offset {from} on: {error}");
+            let (settings, code) = (&self.parts.settings, code_of(&error));
+            let unreadable = unreadable(settings, &self.source, Some(partition), code, &reason);
+            self.parts.conditions.report(unreadable);
         }
         false
     }

@@ -34,9 +34,9 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -47,7 +47,6 @@ use self::events::OVER;
 use self::partition::Partition;
 use self::topic_identity::TopicIdentity;
 use super::health::condition;
-use super::health::conditions::Aspect;
 use super::health::liveness::Liveness;
 use super::settings::describe;
 use super::topics::Use;
@@ -75,9 +74,6 @@ const DOUBT: Duration = Duration::from_secs(5);
 /// the longest wait for them. Records that wait for a retry may take hours.
 const DRAIN_STANDS: Duration = Duration::from_millis(750);
 const DRAIN: Duration = Duration::from_secs(10);
-
-/// Longest wait for Kafka to take the offsets then.
-const TOLD: Duration = Duration::from_millis(500);
 
 /// The reason for which a client can't be used any more.
 enum ConsumeEnd {
@@ -108,8 +104,6 @@ pub(crate) struct Consumer {
     first: i32,
     /// The partition that comes first in the next round of stall detection.
     first_look: i32,
-    /// True if records, an error or a rebalance came since the topic's id was looked up.
-    has_come: Arc<AtomicBool>,
     /// True if the group's members have not been checked since the last rebalance.
     has_rebalanced: bool,
     /// True if brokers were unreachable: their logs may be other ones now.
@@ -156,7 +150,6 @@ impl Consumer {
             partitions: BTreeMap::new(),
             first: 0,
             first_look: 0,
-            has_come: Arc::default(),
             has_rebalanced: false,
             are_logs_doubtful: false,
             doubt_from: Instant::now(),
@@ -191,7 +184,7 @@ impl Consumer {
             ConsumeEnd::RecreatedTopic => return Duration::ZERO,
             ConsumeEnd::Stalled => {
                 let stalled = condition::consumer_stalled(&self.source);
-                self.report(None, Aspect::Client, stalled);
+                self.parts.conditions.report(stalled);
                 return Duration::ZERO;
             }
             ConsumeEnd::Fatal(error) => error,
@@ -205,7 +198,7 @@ impl Consumer {
             tracing::warn!("{}", ended.text);
             return Duration::ZERO;
         }
-        self.report(None, Aspect::Client, ended);
+        self.parts.conditions.report(ended);
         self.parts.retry
     }
 
@@ -277,24 +270,19 @@ impl Consumer {
             }
             self.has_rebalanced = false;
             self.doubt_logs();
-            let is_round = committed.elapsed() >= COMMIT;
-            // Checked before records are delivered: after a pause, they may be from another topic.
-            if is_round || self.identity.is_due(self.has_come.load(Ordering::Relaxed)) {
-                self.has_come.store(false, Ordering::Relaxed);
+            if self.identity.is_due() {
                 self.check_topic()?;
             }
             let is_doubtful = self.identity.is_doubtful();
-            if is_round {
+            if committed.elapsed() >= COMMIT {
                 committed = Instant::now();
-                self.commit();
+                commit(&self.client, &self.offsets_to_commit(), CommitMode::Async);
                 if !is_doubtful && self.detect_stall() {
                     return Err(ConsumeEnd::Stalled);
                 }
                 self.clear_old_conditions();
             }
-            if !is_doubtful && self.deliver(stop) {
-                self.has_come.store(true, Ordering::Relaxed);
-            } else {
+            if is_doubtful || !self.deliver(stop) {
                 notify.wait(seen, PATIENCE);
             }
         }
@@ -343,31 +331,18 @@ impl Consumer {
             self.serve_events()?;
             notify.wait(seen, PATIENCE);
         }
-        let begun = Instant::now();
-        while begun.elapsed() < TOLD && self.commit() {
-            let seen = notify.count();
-            self.serve_events()?;
-            notify.wait(seen, PATIENCE);
-            self.serve_events()?;
-        }
+        let (client, offsets) = (self.client.clone(), self.offsets_to_commit());
+        client::finish(move || commit(&client, &offsets, CommitMode::Sync));
         Ok(())
     }
+}
 
-    /// Commits the stored offsets to Kafka; true if Kafka has not taken some of them yet.
-    fn commit(&self) -> bool {
-        // A commit sent during an outage would arrive after it, from a member id that the group no
-        // longer knows.
-        if self.parts.topics.is_unreachable() {
-            return false;
-        }
-        let offsets = self.offsets_to_commit();
-        if offsets.count() == 0 {
-            return false;
-        }
-        if let Err(error) = self.client.commit(&offsets, CommitMode::Async) {
-            tracing::debug!(topic = %self.source.topic, %error, "offsets were not committed to Kafka");
-        }
-        true
+/// Commits offsets to Kafka.
+fn commit(client: &BaseConsumer<ClientEvents>, offsets: &TopicPartitionList, mode: CommitMode) {
+    if offsets.count() > 0
+        && let Err(error) = client.commit(offsets, mode)
+    {
+        tracing::debug!(%error, "offsets were not committed to Kafka");
     }
 }
 

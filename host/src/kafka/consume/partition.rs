@@ -5,7 +5,6 @@
 //! The queue of a partition is split off before its assignment is answered. Later, its first
 //! records would already be in the common queue, and a slow partition would hold up the others.
 
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use rdkafka::consumer::Consumer as _;
@@ -41,8 +40,6 @@ pub(super) struct PartitionState {
     pub(super) unsought: Option<Instant>,
     /// Time of the last look-up of missing offsets.
     pub(super) looked: Option<Instant>,
-    /// The last offset that Kafka has taken.
-    committed: Option<i64>,
 }
 
 /// The start of a partition.
@@ -64,7 +61,6 @@ impl PartitionState {
             is_halt_reported: false,
             unsought: None,
             looked: None,
-            committed: None,
         }
     }
 
@@ -135,11 +131,8 @@ impl Consumer {
                 tracing::error!(%topic, partition = number, "the partition has no queue, and is not read");
                 continue;
             };
-            let (notify, has_come) = (client.context().notify.clone(), self.has_come.clone());
-            queue.set_nonempty_callback(move || {
-                has_come.store(true, Ordering::Relaxed);
-                notify.notify();
-            });
+            let notify = client.context().notify.clone();
+            queue.set_nonempty_callback(move || notify.notify());
             let state = PartitionState::new(start.reading, start.log);
             self.partitions.insert(number, Partition { queue, state });
         }
@@ -164,7 +157,7 @@ impl Consumer {
 
     fn report_revoked(&self, partitions: &[i32]) {
         for number in partitions {
-            for aspect in [Aspect::Reading, Aspect::Log, Aspect::Transaction] {
+            for aspect in [Aspect::Reading, Aspect::Log] {
                 let subject = Subject::of(&self.source, Some(*number), aspect);
                 self.parts.conditions.forget(&subject);
             }
@@ -175,33 +168,22 @@ impl Consumer {
         }
     }
 
-    /// The stored offsets that Kafka has not taken yet.
+    /// The stored offsets. During an outage there are none to commit: they would arrive after it,
+    /// from a member id that the group no longer knows.
     pub(super) fn offsets_to_commit(&self) -> TopicPartitionList {
         let mut offsets = TopicPartitionList::new();
+        if self.parts.topics.is_unreachable() {
+            return offsets;
+        }
         for (number, Partition { state, .. }) in &self.partitions {
             let Ok(Some(stored)) = self.stored(*number) else {
                 continue;
             };
-            let next = state.settled(stored.next);
-            if state.committed != Some(next) {
-                let next = Offset::Offset(next);
-                // Only an invalid partition number is refused, and this one came from the client.
-                let _ = offsets.add_partition_offset(&self.source.topic, *number, next);
-            }
+            let next = Offset::Offset(state.settled(stored.next));
+            // Only an invalid partition number is refused, and this one came from the client.
+            let _ = offsets.add_partition_offset(&self.source.topic, *number, next);
         }
         offsets
-    }
-
-    /// Notes the offsets that Kafka has taken: all without an error.
-    pub(super) fn committed(&mut self, offsets: &TopicPartitionList) {
-        for element in offsets.elements() {
-            if element.error().is_ok()
-                && let Offset::Offset(offset) = element.offset()
-                && let Some(partition) = self.partitions.get_mut(&element.partition())
-            {
-                partition.state.committed = Some(offset);
-            }
-        }
     }
 }
 

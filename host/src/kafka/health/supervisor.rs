@@ -15,15 +15,14 @@ use super::advice::*;
 use super::condition::*;
 use super::conditions::{Conditions, Subject};
 use super::probe::{Probe, code_of};
-use crate::kafka::native::{is_unanswered, topic_id};
+use crate::kafka::native::is_unanswered;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::topics::admin::TopicAdmin;
 use crate::kafka::topics::config::TopicConfig;
-use crate::kafka::topics::{State, Topic, Topics};
+use crate::kafka::topics::{State, Topics};
 
-/// Longest wait for an answer, and for a topic's id.
+/// Longest wait for an answer.
 const QUESTION: Duration = Duration::from_millis(700);
-const ID: Duration = Duration::from_millis(300);
 
 /// Intervals between questions while all is well, and while something is missing.
 const CALM: Duration = Duration::from_secs(5);
@@ -116,7 +115,6 @@ impl Supervisor {
                 if !existed {
                     tracing::info!(%topic, "topic is there");
                 }
-                self.look_up_id(topic);
                 // Done before the topic's first record is delivered.
                 self.check_config(topic);
                 Ok(State::Exists)
@@ -140,28 +138,13 @@ impl Supervisor {
         let is_created = self.admin.create(topic);
         let is_created =
             is_created.map_err(|code| topic_missing(&self.settings, topic, code, brokers))?;
-        let was_there = |topic: &mut Topic| {
-            topic.config = None;
-            std::mem::take(&mut topic.was_there)
-        };
-        if is_created && self.topics.with(topic, was_there) == Some(true) {
+        // Its settings are asked for again.
+        let settings = self.topics.with(topic, |topic| topic.config.take());
+        if is_created && settings.flatten().is_some() {
             // The topic is back, but its records are lost: reported until the next start.
-            let deleted = Subject::DeletedTopic(topic.clone());
-            self.conditions.report(deleted, topic_deleted(topic));
+            self.conditions.report(topic_deleted(topic));
         }
         Ok(State::Unknown)
-    }
-
-    /// Looks up the id of a topic that the relay writes: a producer that knew an earlier topic of
-    /// this name may not find the leaders. Consumers look up ids themselves.
-    fn look_up_id(&self, topic: &str) {
-        if self.topics.with(topic, |topic| topic.is_written) != Some(true) {
-            return;
-        }
-        match self.probe.ask(|client| topic_id(client, topic, ID)) {
-            Ok(id) => self.topics.note_id(topic, id),
-            Err(code) => tracing::debug!(topic, %code, "the topic's id is not known"),
-        }
     }
 
     /// Asks once for a topic's settings, and warns if they differ from the host's needs.
@@ -244,7 +227,7 @@ impl Supervisor {
         });
         if is_news {
             let unreachable = brokers_unreachable(&self.settings, code, &reason);
-            self.conditions.report(Subject::Brokers, unreachable);
+            self.conditions.report(unreachable);
             self.reported = Some(code);
         }
     }

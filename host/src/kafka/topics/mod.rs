@@ -54,15 +54,11 @@ pub(crate) enum State {
 #[derive(Default)]
 pub(crate) struct Topic {
     pub(crate) state: State,
-    /// True if the topic existed before.
-    pub(crate) was_there: bool,
     /// Number of consumers that read it.
     pub(crate) readers: usize,
     /// True if the relay writes it.
     pub(crate) is_written: bool,
-    /// Its id, if brokers have told it.
-    id: Option<String>,
-    /// Its settings; `None` until brokers were asked, the default if they don't tell.
+    /// Its settings; `None` until it exists and brokers were asked, the default if they don't tell.
     pub(crate) config: Option<TopicConfig>,
 }
 
@@ -95,7 +91,6 @@ pub(crate) struct Topics {
     pub(crate) found: Notify,
     is_unreachable: AtomicBool,
     answers: AtomicU64,
-    recreations: AtomicU64,
 }
 
 impl Topics {
@@ -152,23 +147,14 @@ impl Topics {
             Ok(state) => {
                 topic.state = state;
                 if state == State::Exists {
-                    topic.was_there = true;
                     conditions.clear(&Subject::Topic(name.clone()));
                     self.found.notify();
                 }
             }
             Err(condition) => {
                 topic.state = State::Failing;
-                conditions.report(Subject::Topic(name.clone()), condition);
+                conditions.report(condition);
             }
-        }
-    }
-
-    /// Keeps a topic's id, and counts if it is another one than before.
-    pub(crate) fn note_id(&self, topic: &str, id: String) {
-        let before = self.with(topic, |topic| topic.id.replace(id.clone()));
-        if before.flatten().is_some_and(|before| before != id) {
-            self.recreations.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -185,11 +171,6 @@ impl Topics {
     /// True if a topic can't be used or created at the moment.
     pub(crate) fn is_failing(&self, topic: &str) -> bool {
         self.with(topic, |topic| topic.state) == Some(State::Failing)
-    }
-
-    /// Number of times that a written topic was found to be recreated.
-    pub(crate) fn recreations(&self) -> u64 {
-        self.recreations.load(Ordering::Relaxed)
     }
 
     /// Notes that brokers have answered the supervisor, or have not for a while.
@@ -227,18 +208,6 @@ impl Topics {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn another_id_under_the_same_name_is_another_topic() {
-        let topics = Topics::default();
-        let name = Arc::from("t");
-        topics.note_id("t", "a".into());
-        topics.need(&name, Use::Write);
-        for (id, recreations) in [("a", 0), ("a", 0), ("b", 1), ("b", 1), ("a", 2)] {
-            topics.note_id("t", id.into());
-            assert_eq!(topics.recreations(), recreations, "{id}");
-        }
-    }
 
     #[test]
     fn names_are_judged_by_kafkas_rules() {
