@@ -35,10 +35,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use settings::KafkaSettings;
 
+use crate::base::notify::Notify;
+use crate::base::stop::NotifiedAtStop;
 use crate::store::{ReadStore, Store, StoreResult};
 use crate::transport::{Extent, Missed, Sink, Source, Transport};
 use consume::Consumer;
@@ -70,7 +72,7 @@ struct Parts {
     settings: KafkaSettings,
     topics: Arc<Topics>,
     /// Ends the supervisor when the last part is dropped.
-    _stop: Arc<SupervisorStop>,
+    _stop: Arc<DropGuard>,
     probe: Arc<Probe>,
     /// The published topics (name and row), in the order in which they were added. Their number
     /// only grows: the outbox of a topic is published even if the rules that wrote it are gone.
@@ -84,17 +86,14 @@ struct Parts {
     retry: Duration,
 }
 
-/// Ends the supervisor at once when it is dropped.
-struct SupervisorStop {
-    stop: CancellationToken,
-    topics: Arc<Topics>,
-}
-
-impl Drop for SupervisorStop {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        self.topics.ask_now();
+/// Waits for this time; false if `stop` came first.
+fn pause(stop: &CancellationToken, time: Duration) -> bool {
+    let notify = Notify::default();
+    let _notified = NotifiedAtStop::new(stop, &notify);
+    if !stop.is_cancelled() {
+        notify.wait(0, time);
     }
+    !stop.is_cancelled()
 }
 
 impl Parts {
@@ -117,25 +116,19 @@ impl Kafka {
         for open in settings.open_secrets() {
             tracing::warn!("{open}");
         }
-        let conditions = Arc::<Conditions>::default();
         let (topics, stop) = (Arc::<Topics>::default(), CancellationToken::new());
         let hours = store.retention_hours();
-        let (own, told) = (topics.clone(), conditions.clone());
-        supervisor::start(&settings, hours, own, told, stop.clone())?;
-        let stop = SupervisorStop {
-            stop,
-            topics: topics.clone(),
-        };
+        supervisor::start(&settings, hours, topics.clone(), stop.clone())?;
         Ok(Self(Parts {
             store,
             probe: Arc::new(Probe::new(settings.clone())),
             settings,
+            conditions: topics.conditions.clone(),
             topics,
-            _stop: Arc::new(stop),
+            _stop: Arc::new(stop.drop_guard()),
             published: Arc::default(),
             extents: Arc::default(),
             missed: Arc::default(),
-            conditions,
             is_claimed: Arc::default(),
             retry: RETRY,
         }))

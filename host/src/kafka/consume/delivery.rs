@@ -82,17 +82,10 @@ impl Consumer {
             return;
         }
         state.reading = Reading::begins_after(RETRY, fallback);
-        match self.start(partition, fallback) {
-            Ok(start) => {
-                // Without an offset, nothing was taken since the assignment.
-                if (start.from).is_none_or(|from| self.seek(partition, from, state)) {
-                    (state.reading, state.log) = (start.reading, start.log);
-                }
-            }
-            Err(error) => {
-                let condition = self.parts.store.condition();
-                condition.report("where to read on can't be read from the store", &error);
-            }
+        let start = self.start(partition, fallback);
+        // Without an offset, nothing was taken since the assignment.
+        if (start.from).is_none_or(|from| self.seek(partition, from, state)) {
+            (state.reading, state.log) = (start.reading, start.log);
         }
     }
 

@@ -50,7 +50,7 @@ use super::health::condition;
 use super::health::liveness::Liveness;
 use super::settings::describe;
 use super::topics::Use;
-use super::{Parts, client};
+use super::{Parts, client, pause};
 use crate::store::Reader;
 use crate::transport::{Sink, Source};
 
@@ -79,10 +79,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 enum ConsumeEnd {
     /// A fatal error: the client's last one.
     Fatal(KafkaError),
-    /// The client has met a recreated topic.
-    RecreatedTopic,
-    /// The client receives no records although there are some.
-    Stalled,
+    /// The client has met a recreated topic, or receives no records although there are some. This
+    /// was reported.
+    Outdated,
 }
 
 impl From<KafkaError> for ConsumeEnd {
@@ -122,21 +121,12 @@ impl Consumer {
     ) -> anyhow::Result<Self> {
         let reader = parts.store.reader()?;
         let topic_id = reader.topic_id(&source.consumer, source.topic_row)?;
-        let (name, identity) = (
-            format!("{}-{}", source.consumer, source.topic),
-            parts.store.identity(),
-        );
-        let member = name.replace([':', '/', ' '], "-");
-        let config = parts
-            .settings
-            .consumer_config(&source.group, &member, identity);
+        let (group, topic, identity) = (&source.group, &source.topic, parts.store.identity());
+        let member = format!("{}-{topic}", source.consumer).replace([':', '/', ' '], "-");
+        let config = parts.settings.consumer_config(group, &member, identity);
         let client = config.create_with_context(ClientEvents::default());
         let mut client: BaseConsumer<ClientEvents> = client.map_err(|error| {
-            anyhow::anyhow!(
-                "kafka consumer of topic {}: {}",
-                source.topic,
-                describe(&error)
-            )
+            anyhow::anyhow!("kafka consumer of topic {topic}: {}", describe(&error))
         })?;
         let notify = client.context().notify.clone();
         client.set_nonempty_callback(move || notify.notify());
@@ -172,22 +162,15 @@ impl Consumer {
         self.release();
         // Conditions must not outlast their source.
         self.parts.conditions.forget_consumer(&self.source);
-        (self.parts.topics).read_no_more(&self.source.topic, &self.parts.conditions);
+        self.parts.topics.read_no_more(&self.source.topic);
         close(self.client);
     }
 
     /// Reports that the client has ended; returns the wait before the next one. `ended` is the time
     /// of the last fatal end.
     fn report_end(&self, end: &ConsumeEnd, ended: &mut Option<Instant>) -> Duration {
-        let error = match end {
-            // This was reported already.
-            ConsumeEnd::RecreatedTopic => return Duration::ZERO,
-            ConsumeEnd::Stalled => {
-                let stalled = condition::consumer_stalled(&self.source);
-                self.parts.conditions.report(stalled);
-                return Duration::ZERO;
-            }
-            ConsumeEnd::Fatal(error) => error,
+        let ConsumeEnd::Fatal(error) = end else {
+            return Duration::ZERO;
         };
         let before = ended.replace(Instant::now());
         let ended = condition::consumer_ended(&self.source, &describe(error));
@@ -203,17 +186,9 @@ impl Consumer {
     }
 
     /// Makes a new client after a pause; false if `stop` came first.
-    fn begin_again(&mut self, mut pause: Duration, stop: &CancellationToken) -> bool {
+    fn begin_again(&mut self, mut wait: Duration, stop: &CancellationToken) -> bool {
         self.release();
-        loop {
-            let until = Instant::now() + pause;
-            pause = self.parts.retry;
-            while Instant::now() < until {
-                if stop.is_cancelled() {
-                    return false;
-                }
-                std::thread::sleep(PATIENCE.min(pause));
-            }
+        while pause(stop, wait) {
             match Self::new(self.parts.clone(), self.source.clone(), self.sink.clone()) {
                 Ok(next) => {
                     close(std::mem::replace(self, next).client);
@@ -223,7 +198,9 @@ impl Consumer {
                     tracing::error!(topic = %self.source.topic, %error, "the consumer can't start; it is tried again");
                 }
             }
+            wait = self.parts.retry;
         }
+        false
     }
 
     /// Waits until the topic exists; false if `stop` came first.
@@ -278,7 +255,9 @@ impl Consumer {
                 committed = Instant::now();
                 commit(&self.client, &self.offsets_to_commit(), CommitMode::Async);
                 if !is_doubtful && self.detect_stall() {
-                    return Err(ConsumeEnd::Stalled);
+                    let stalled = condition::consumer_stalled(&self.source);
+                    self.parts.conditions.report(stalled);
+                    return Err(ConsumeEnd::Outdated);
                 }
                 self.clear_old_conditions();
             }

@@ -66,7 +66,7 @@ impl PartitionState {
 
     /// True if no record is missing as far as is known. A halted partition awaits none.
     pub(super) fn is_fine(&self) -> bool {
-        self.stall.is_fine || matches!(self.reading, Reading::Halted { .. })
+        self.stall.is_fine() || matches!(self.reading, Reading::Halted { .. })
     }
 }
 
@@ -76,13 +76,21 @@ impl Consumer {
         self.reader.place(name, row, partition)
     }
 
-    /// The start of a partition: the stored offset, or else `fallback`.
-    pub(super) fn start(
-        &self,
-        partition: i32,
-        fallback: Option<i64>,
-    ) -> StoreResult<PartitionStart> {
-        let place = self.stored(partition)?;
+    /// The start of a partition: the stored offset, or else `fallback`; another attempt if the
+    /// store can't be read.
+    pub(super) fn start(&self, partition: i32, fallback: Option<i64>) -> PartitionStart {
+        let place = match self.stored(partition) {
+            Ok(place) => place,
+            Err(error) => {
+                let condition = self.parts.store.condition();
+                condition.report("where to read on can't be read from the store", &error);
+                return PartitionStart {
+                    from: None,
+                    reading: Reading::begins_after(RETRY, fallback),
+                    log: None,
+                };
+            }
+        };
         let next = place.as_ref().map(|place| place.next).or(fallback);
         let last = place.as_ref().and_then(|place| place.last);
         let from = match next {
@@ -92,11 +100,11 @@ impl Consumer {
             None if self.identity.is_known() => Some(Offset::Beginning),
             None => None,
         };
-        Ok(PartitionStart {
+        PartitionStart {
             from,
             reading: Reading::Awaits { next, last },
             log: place.and_then(|place| place.log),
-        })
+        }
     }
 
     /// Takes assigned partitions. Logs the assignment even if no partition is new, because that
@@ -113,16 +121,7 @@ impl Consumer {
         }
         for mut element in list.elements() {
             let number = element.partition();
-            let start = self.start(number, None).unwrap_or_else(|error| {
-                let condition = self.parts.store.condition();
-                condition.report("where to read on can't be read from the store", &error);
-                let reading = Reading::begins_after(RETRY, None);
-                PartitionStart {
-                    from: None,
-                    reading,
-                    log: None,
-                }
-            });
+            let start = self.start(number, None);
             if let Some(from) = start.from {
                 // Only an invalid offset is refused.
                 let _ = element.set_offset(from);

@@ -33,12 +33,20 @@ const BEHIND: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) struct Stall {
     look_from: Instant,
-    /// The end that the client knew at the last look, if the partition went beyond it.
-    behind: Option<i64>,
-    /// True if the log ended before the expected offset at the last look.
-    is_short: bool,
-    /// True if nothing is missing according to the brokers.
-    pub(super) is_fine: bool,
+    found: Found,
+}
+
+/// The finding of the last look at a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// None so far, or brokers did not answer.
+    Unknown,
+    /// Nothing is missing.
+    Fine,
+    /// The partition goes beyond this end, which is the one that the client knew.
+    Behind(i64),
+    /// The log ends before the expected offset.
+    Short,
 }
 
 impl Stall {
@@ -46,22 +54,26 @@ impl Stall {
     pub(super) fn new() -> Self {
         Self {
             look_from: Instant::now(),
-            behind: None,
-            is_short: false,
-            is_fine: false,
+            found: Found::Unknown,
         }
+    }
+
+    /// True if nothing is missing according to the brokers.
+    pub(super) fn is_fine(&self) -> bool {
+        self.found == Found::Fine
     }
 
     /// Records have arrived, or there are none beyond those that were read.
     pub(super) fn note_fine(&mut self) {
-        self.note(None, SILENT);
-        self.is_fine = true;
+        self.note(Found::Fine, SILENT);
     }
 
     /// Brokers were unreachable: the log may be another one. The client has time anew to hear of
     /// records, but a log that ended too early is confirmed by the next look.
     pub(super) fn doubt(&mut self) {
-        (self.behind, self.is_fine) = (None, false);
+        if self.found != Found::Short {
+            self.found = Found::Unknown;
+        }
         self.look_from = self.look_from.min(Instant::now() + SHORTLY);
     }
 
@@ -72,24 +84,20 @@ impl Stall {
             self.note_fine();
             return false;
         }
-        let is_stalled = self.behind == Some(known);
-        self.note(Some(known), BEHIND);
-        is_stalled
+        let before = self.note(Found::Behind(known), BEHIND);
+        before == Found::Behind(known)
     }
 
     /// Takes a look at a log that ends before the expected offset; true if it did at the last look
     /// too. A new leader may not know its high watermark yet.
     fn is_still_short(&mut self) -> bool {
-        let was_short = self.is_short;
-        self.note(None, SHORTLY);
-        self.is_short = true;
-        was_short
+        self.note(Found::Short, SHORTLY) == Found::Short
     }
 
-    fn note(&mut self, behind: Option<i64>, pause: Duration) {
-        (self.is_short, self.is_fine) = (false, false);
-        self.behind = behind;
+    /// Notes a finding, and the time until the next look; returns the finding before.
+    fn note(&mut self, found: Found, pause: Duration) -> Found {
         self.look_from = Instant::now() + pause;
+        std::mem::replace(&mut self.found, found)
     }
 }
 
@@ -138,7 +146,7 @@ impl Consumer {
             }
             Err(error) => {
                 tracing::debug!(%topic, partition, %error, "where the partition ends is not known");
-                state.stall.note(None, SHORTLY);
+                state.stall.note(Found::Unknown, SHORTLY);
                 return false;
             }
         };
@@ -162,7 +170,7 @@ impl Consumer {
         }
         // Without statistics, nothing is known of the client.
         let Some(known) = state.position.end else {
-            state.stall.note(None, SHORTLY);
+            state.stall.note(Found::Unknown, SHORTLY);
             return false;
         };
         let has_more = end > expected.max(begin).max(known);
@@ -194,13 +202,13 @@ mod tests {
     #[test]
     fn a_log_that_ends_too_early_counts_at_the_second_look() {
         let mut stall = Stall::new();
-        assert!(!stall.is_still_short() && !stall.is_fine);
+        assert!(!stall.is_still_short() && !stall.is_fine());
         stall.doubt();
         assert!(
             stall.is_still_short(),
             "an outage of other brokers changes nothing"
         );
         stall.note_fine();
-        assert!(stall.is_fine && !stall.is_still_short());
+        assert!(stall.is_fine() && !stall.is_still_short());
     }
 }

@@ -48,7 +48,7 @@ fn a_partition_begins_where_the_store_says_and_in_a_known_topic_never_where_the_
     let (rig, parts) = nobody();
     let start = |fallback| {
         let consumer = Consumer::new(parts.clone(), rig.source.clone(), Arc::new(NoSink)).unwrap();
-        consumer.start(0, fallback).unwrap().from
+        consumer.start(0, fallback).from
     };
     let (name, row) = (&rig.source.consumer, rig.source.topic_row);
     assert_eq!(start(None), None);

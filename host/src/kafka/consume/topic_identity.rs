@@ -162,7 +162,7 @@ impl Consumer {
         match is_recreated {
             // librdkafka keeps the leaders and epochs of the first topic, and so rejects those of
             // the new one.
-            true => Err(ConsumeEnd::RecreatedTopic),
+            true => Err(ConsumeEnd::Outdated),
             false => Ok(()),
         }
     }

@@ -15,6 +15,7 @@ use super::advice::*;
 use super::condition::*;
 use super::conditions::{Conditions, Subject};
 use super::probe::{Probe, code_of};
+use crate::base::stop::NotifiedAtStop;
 use crate::kafka::native::is_unanswered;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::topics::admin::TopicAdmin;
@@ -38,16 +39,15 @@ pub(crate) fn start(
     settings: &KafkaSettings,
     retention_hours: u64,
     topics: Arc<Topics>,
-    conditions: Arc<Conditions>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let supervisor = Supervisor {
         probe: Probe::new(settings.clone()),
-        admin: TopicAdmin::new(settings.clone(), stop.clone()),
+        admin: TopicAdmin::new(settings.clone()),
         settings: settings.clone(),
         retention_hours,
+        conditions: topics.conditions.clone(),
         topics,
-        conditions,
         unanswered: 0,
         reported: None,
     };
@@ -79,26 +79,19 @@ impl Supervisor {
     /// Asks until `stop`: for the missing topics, or for each topic once all exist, which also
     /// shows if brokers still answer.
     fn run(mut self, stop: &CancellationToken) {
+        let _notified = NotifiedAtStop::new(stop, &self.topics.asked);
         while !stop.is_cancelled() {
             let seen = self.topics.asked.count();
-            let missing = self.topics.missing();
-            let is_complete = missing.is_empty();
-            let topics = if is_complete {
-                self.topics.names()
-            } else {
-                missing
-            };
-            let answered = |topic| !stop.is_cancelled() && self.look_at(topic);
-            let all_answered = topics.iter().all(answered);
-            let pause = match all_answered && is_complete {
-                _ if self.topics.missing().is_empty() != is_complete => Duration::ZERO,
-                true => CALM,
-                false => SOON,
-            };
-            if is_complete {
+            let mut topics = self.topics.missing();
+            if topics.is_empty() {
                 self.admin.close();
+                topics = self.topics.names();
             }
-            self.topics.asked.wait(seen, pause);
+            let answered = |topic| !stop.is_cancelled() && self.look_at(topic);
+            let is_well = topics.iter().all(answered) && self.topics.missing().is_empty();
+            self.topics
+                .asked
+                .wait(seen, if is_well { CALM } else { SOON });
         }
         self.admin.close();
     }
@@ -130,14 +123,13 @@ impl Supervisor {
                 Err(topic_refused(&self.settings, topic, code, &rights))
             }
         };
-        self.topics.note(topic, state, &self.conditions);
+        self.topics.note(topic, state);
         true
     }
 
     fn create(&mut self, topic: &Arc<str>, brokers: usize) -> Result<State, KafkaCondition> {
-        let is_created = self.admin.create(topic);
-        let is_created =
-            is_created.map_err(|code| topic_missing(&self.settings, topic, code, brokers))?;
+        let missing = |code| topic_missing(&self.settings, topic, code, brokers);
+        let is_created = self.admin.create(topic).map_err(missing)?;
         // Its settings are asked for again.
         let settings = self.topics.with(topic, |topic| topic.config.take());
         if is_created && settings.flatten().is_some() {
@@ -153,8 +145,7 @@ impl Supervisor {
             return;
         }
         let config = match self.admin.config(topic) {
-            Ok(Some(config)) => config,
-            Ok(None) => return,
+            Ok(config) => config,
             // The question is repeated.
             Err(code) if is_unanswered(code) => return,
             Err(Code::TopicAuthorizationFailed) => {
@@ -226,9 +217,9 @@ impl Supervisor {
             is_for_operator(code) && advice(before) != advice(code)
         });
         if is_news {
+            self.reported = Some(code);
             let unreachable = brokers_unreachable(&self.settings, code, &reason);
             self.conditions.report(unreachable);
-            self.reported = Some(code);
         }
     }
 }

@@ -23,7 +23,7 @@ use super::health::condition::producer_fails;
 use super::health::conditions::Subject;
 use super::health::liveness::Liveness;
 use super::settings::describe;
-use super::{OUTBOX_PARTITIONS, Parts, client};
+use super::{OUTBOX_PARTITIONS, Parts, client, pause};
 pub(crate) use crate::store::RELAY;
 use crate::store::{Reader, StoreResult};
 
@@ -79,11 +79,8 @@ impl Relay {
     /// Publishes until `stop`.
     pub(crate) fn run(mut self, stop: &CancellationToken) {
         loop {
-            let made = self
-                .producer
-                .take()
-                .map_or_else(|| connect(&self.parts), Ok);
-            let end = match made {
+            let made = self.producer.take();
+            let end = match made.map_or_else(|| connect(&self.parts), Ok) {
                 Ok(producer) => {
                     let end = self.publish(&producer, stop);
                     client::close(producer);
@@ -96,12 +93,8 @@ impl Relay {
                 RelayEnd::Broken => {}
                 RelayEnd::Fatal(reason) => {
                     self.parts.conditions.report(producer_fails(&reason));
-                    let until = Instant::now() + self.parts.retry;
-                    while Instant::now() < until {
-                        if stop.is_cancelled() {
-                            return;
-                        }
-                        std::thread::sleep(PATIENCE.min(self.parts.retry));
+                    if !pause(stop, self.parts.retry) {
+                        return;
                     }
                 }
             }

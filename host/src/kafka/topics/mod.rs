@@ -84,6 +84,7 @@ pub(crate) enum Use {
 /// The state of all topics that are needed.
 #[derive(Default)]
 pub(crate) struct Topics {
+    pub(crate) conditions: Arc<Conditions>,
     needed: Mutex<BTreeMap<Arc<str>, Topic>>,
     /// Notified when there is a reason to ask now.
     pub(crate) asked: Notify,
@@ -108,13 +109,13 @@ impl Topics {
     }
 
     /// Removes a reader of a topic; after the last use, the topic's condition is removed too.
-    pub(crate) fn read_no_more(&self, name: &Arc<str>, conditions: &Conditions) {
+    pub(crate) fn read_no_more(&self, name: &Arc<str>) {
         let mut needed = self.needed.lock();
         if let Some(topic) = needed.get_mut(name) {
             topic.readers -= 1;
             if topic.readers == 0 && !topic.is_written {
                 needed.remove(name);
-                conditions.forget(&Subject::Topic(name.clone()));
+                self.conditions.forget(&Subject::Topic(name.clone()));
             }
         }
     }
@@ -132,12 +133,7 @@ impl Topics {
     }
 
     /// Keeps a finding about a topic, if it is still needed.
-    pub(crate) fn note(
-        &self,
-        name: &Arc<str>,
-        found: Result<State, KafkaCondition>,
-        conditions: &Conditions,
-    ) {
+    pub(crate) fn note(&self, name: &Arc<str>, found: Result<State, KafkaCondition>) {
         // Held during the report: the condition of a topic must not outlast its use.
         let mut needed = self.needed.lock();
         let Some(topic) = needed.get_mut(name) else {
@@ -147,13 +143,13 @@ impl Topics {
             Ok(state) => {
                 topic.state = state;
                 if state == State::Exists {
-                    conditions.clear(&Subject::Topic(name.clone()));
+                    self.conditions.clear(&Subject::Topic(name.clone()));
                     self.found.notify();
                 }
             }
             Err(condition) => {
                 topic.state = State::Failing;
-                conditions.report(condition);
+                self.conditions.report(condition);
             }
         }
     }
