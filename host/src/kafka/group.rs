@@ -96,7 +96,7 @@ pub(crate) fn stays(identity: &str, others: &[Member]) -> bool {
 /// Waits until a group has no members of other stores, at most `patience`. True if that is known:
 /// brokers that don't answer are no error.
 pub(crate) fn wait_until_own(
-    probe: &Probe,
+    probe: &mut Probe,
     source: &Source,
     identity: &str,
     patience: Duration,

@@ -73,7 +73,6 @@ struct Parts {
     topics: Arc<Topics>,
     /// Ends the supervisor when the last part is dropped.
     _stop: Arc<DropGuard>,
-    probe: Arc<Probe>,
     /// The published topics (name and row), in the order in which they were added. Their number
     /// only grows: the outbox of a topic is published even if the rules that wrote it are gone.
     published: Arc<Mutex<Vec<PublishedTopic>>>,
@@ -121,7 +120,6 @@ impl Kafka {
         supervisor::start(&settings, hours, topics.clone(), stop.clone())?;
         Ok(Self(Parts {
             store,
-            probe: Arc::new(Probe::new(settings.clone())),
             settings,
             conditions: topics.conditions.clone(),
             topics,
@@ -150,17 +148,15 @@ impl Transport for Kafka {
 
     fn claim(&self, sources: &[Arc<Source>]) -> Result<(), String> {
         let Parts {
-            settings,
-            probe,
-            store,
-            ..
+            settings, store, ..
         } = &self.0;
         if settings.allow_split_state || sources.is_empty() {
             return Ok(());
         }
         let (patience, mut is_known) = (settings.group_patience(), true);
+        let mut probe = Probe::new(settings.clone());
         for source in sources {
-            let claimed = group::wait_until_own(probe, source, store.identity(), patience);
+            let claimed = group::wait_until_own(&mut probe, source, store.identity(), patience);
             is_known &= claimed.map_err(|others| condition::group_shared(source, &others).text)?;
             if !is_known {
                 break;

@@ -39,7 +39,6 @@ use std::time::{Duration, Instant};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio_util::sync::CancellationToken;
 
 use self::context::ClientEvents;
@@ -47,7 +46,6 @@ use self::events::OVER;
 use self::partition::Partition;
 use self::topic_identity::TopicIdentity;
 use super::health::condition;
-use super::health::liveness::Liveness;
 use super::settings::describe;
 use super::topics::Use;
 use super::{Parts, client, pause};
@@ -235,13 +233,9 @@ impl Consumer {
         let notify = self.client.context().notify.clone();
         self.client.subscribe(&[&self.source.topic])?;
         let mut committed = Instant::now();
-        let mut liveness = Liveness::new();
         while !stop.is_cancelled() {
             let seen = notify.count();
             self.serve_events()?;
-            if !liveness.check(self.client.client(), &self.source.topic, &self.parts.topics) {
-                return Err(KafkaError::Global(Code::BrokerTransportFailure).into());
-            }
             if self.has_rebalanced && !self.may_go_on() {
                 break;
             }

@@ -14,15 +14,14 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{ConsumeEnd, Consumer, QUESTION};
+use super::{ConsumeEnd, Consumer};
 use crate::kafka::health::advice::is_unknown_topic;
 use crate::kafka::health::condition::topic_recreated;
-use crate::kafka::health::liveness::Unanswered;
-use crate::kafka::native::topic_id;
+use crate::kafka::native::{is_unanswered, topic_id};
 
 /// Longest wait for brokers to tell the group's offsets.
 const OFFSETS: Duration = Duration::from_secs(2);
@@ -31,11 +30,11 @@ const OFFSETS: Duration = Duration::from_secs(2);
 const OFTEN: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_millis(250);
 
-/// Consecutive look-ups that may fail while brokers answer others, before records are read anyway.
-const TRIES: u32 = 4;
+/// Longest wait for the answer to a look-up.
+const LOOK: Duration = Duration::from_millis(700);
 
-/// Wait before brokers are asked again after that.
-const LATER: Duration = Duration::from_secs(60);
+/// Consecutive look-ups that may fail while the supervisor is answered.
+const TRIES: u32 = 4;
 
 /// The state of the topic's identity.
 pub(super) struct TopicIdentity {
@@ -44,21 +43,21 @@ pub(super) struct TopicIdentity {
     is_doubtful: bool,
     /// Earliest time of the next look-up.
     next: Instant,
-    /// Earliest time of the next question to brokers.
-    ask_from: Instant,
-    unanswered: Unanswered,
+    /// Consecutive failed look-ups.
+    failed: u32,
+    /// Answers that the supervisor had got by the last of them.
+    answers: u64,
 }
 
 impl TopicIdentity {
     /// The identity of a topic, with the id in the store.
     pub(super) fn new(id: Option<String>) -> Self {
-        let now = Instant::now();
         Self {
             id,
             is_doubtful: true,
-            next: now,
-            ask_from: now,
-            unanswered: Unanswered::default(),
+            next: Instant::now(),
+            failed: 0,
+            answers: 0,
         }
     }
 
@@ -94,23 +93,28 @@ impl TopicIdentity {
     /// Notes the topic's id.
     fn found(&mut self, id: String) {
         self.id = Some(id);
-        self.unanswered = Unanswered::default();
+        self.failed = 0;
         self.looked(false);
     }
 
-    /// Notes a failed look-up: the topic is doubtful, or nothing more is to be learnt for a while.
-    /// `answers` is the number of answers to the supervisor.
-    fn failed(&mut self, code: Code, answers: u64) {
-        self.looked(true);
-        // A deleted topic may be back, as another one, at the next look-up. Other errors last if
-        // brokers answer other questions, and each attempt costs time.
-        let is_lasting = code == Code::UnsupportedFeature
-            || !is_unknown_topic(code) && self.unanswered.note(answers) >= TRIES;
-        if is_lasting {
-            self.unanswered = Unanswered::default();
-            self.ask_from = Instant::now() + LATER;
-            self.looked(false);
+    /// Notes a failed look-up; `answers` is the number of answers to the supervisor. True if the
+    /// client hears no broker though brokers answer the supervisor: librdkafka forgets a broker that
+    /// is not in the cluster's list, and that of a cluster whose only broker was just stopped for a
+    /// while is empty for a moment. A client that asks in that moment has no broker left to ask.
+    fn failed(&mut self, code: Code, answers: u64) -> bool {
+        // A deleted topic may be back, as another one, at the next look-up.
+        if is_unknown_topic(code) {
+            self.looked(true);
+            return false;
         }
+        if self.failed == 0 || answers > self.answers {
+            self.failed += 1;
+        }
+        self.answers = answers;
+        let is_over = self.failed >= TRIES;
+        // Other errors last: records are read anyway.
+        self.looked(code != Code::UnsupportedFeature && !is_over);
+        is_over && is_unanswered(code)
     }
 }
 
@@ -118,11 +122,7 @@ impl Consumer {
     /// Checks that the topic is the one that was read before. If that is unknown, nothing is
     /// delivered.
     pub(super) fn check_topic(&mut self) -> Result<(), ConsumeEnd> {
-        if Instant::now() < self.identity.ask_from {
-            self.identity.looked(false);
-        } else {
-            self.look_up()?;
-        }
+        self.look_up()?;
         if !self.identity.is_doubtful() {
             self.report_replaced_logs();
         }
@@ -131,15 +131,17 @@ impl Consumer {
 
     fn look_up(&mut self) -> Result<(), ConsumeEnd> {
         let (topic, known) = (self.source.topic.clone(), self.identity.id.clone());
-        let answer = (self.parts.probe).ask(|client| topic_id(client, &topic, QUESTION));
+        let answer = topic_id(self.client.client(), &topic, LOOK);
         let answers = self.parts.topics.answers();
         let id = match answer {
             Ok(id) => id,
             Err(code) => {
                 tracing::debug!(%topic, %code, "the topic's id is not known");
                 self.parts.topics.ask_now();
-                self.identity.failed(code, answers);
-                return Ok(());
+                return match self.identity.failed(code, answers) {
+                    true => Err(KafkaError::Global(Code::BrokerTransportFailure).into()),
+                    false => Ok(()),
+                };
             }
         };
         let noted = match &known {
@@ -153,7 +155,7 @@ impl Consumer {
             // offsets of the store, or of the group, are valid.
             match known {
                 Some(_) => self.identity.looked(true),
-                None => self.identity.failed(Code::Fail, answers),
+                None => drop(self.identity.failed(Code::Fail, answers)),
             }
             return Ok(());
         }
@@ -231,8 +233,6 @@ fn start(
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::error::KafkaError;
-
     use super::*;
 
     #[test]
@@ -256,26 +256,28 @@ mod tests {
         let mut identity = TopicIdentity::new(Some("a".into()));
         for _ in 0..10 * TRIES {
             for code in [Code::UnknownTopicOrPartition, Code::OperationTimedOut] {
-                identity.failed(code, 7);
+                assert!(!identity.failed(code, 7), "{code}");
                 assert!(identity.is_doubtful(), "{code}");
             }
         }
     }
 
     #[test]
-    fn a_question_that_is_never_answered_holds_records_back_for_a_few_tries_only() {
-        for code in [Code::OperationTimedOut, Code::TopicAuthorizationFailed] {
+    fn a_question_that_only_this_client_gets_no_answer_to_ends_it_or_is_done_without() {
+        for (code, is_given_up) in [
+            (Code::OperationTimedOut, true),
+            (Code::TopicAuthorizationFailed, false),
+        ] {
             let mut identity = TopicIdentity::new(Some("a".into()));
             for answers in 1..u64::from(TRIES) {
-                identity.failed(code, answers);
+                assert!(!identity.failed(code, answers), "{code}");
                 assert!(identity.is_doubtful(), "{code}");
             }
-            identity.failed(code, 9);
+            assert_eq!(identity.failed(code, 9), is_given_up, "{code}");
             assert!(!identity.is_doubtful(), "{code}");
-            assert!(identity.ask_from > Instant::now());
         }
         let mut identity = TopicIdentity::new(None);
-        identity.failed(Code::UnsupportedFeature, 1);
+        assert!(!identity.failed(Code::UnsupportedFeature, 1));
         assert!(!identity.is_doubtful());
     }
 

@@ -6,15 +6,6 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::settings::security::SaslSettings;
 
-/// The side that refuses a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusing {
-    /// The client, before sending.
-    Client,
-    /// The broker.
-    Broker,
-}
-
 /// Advice on records that can't be decompressed: this property bounds their decompressed size, and
 /// the buffer grows threefold.
 pub(super) const UNPACK: &str = "they may unpack to more than this host takes at once (100 MB): raise \
@@ -51,15 +42,12 @@ pub(super) fn brokers_advice(code: Code, settings: &KafkaSettings) -> &'static s
 }
 
 /// The remedy for a refused record.
-pub(super) fn refusal_advice(code: Code, by: Refusing) -> &'static str {
+pub(super) fn refusal_advice(code: Code) -> &'static str {
     match code {
-        Code::MessageSizeTooLarge | Code::InvalidMessageSize if by == Refusing::Broker => {
-            "it is too large for the topic: raise `max.message.bytes` of the topic on the broker; it then goes through by \
-             itself"
-        }
         Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::QueueFull => {
-            "it is too large: raise the property `message.max.bytes` here and `max.message.bytes` of the topic on the \
-             broker, and start this process again"
+            "it is too large: raise `max.message.bytes` of the topic on the broker; it then goes through by itself, unless \
+             it is too large for this host as well: then raise the property `message.max.bytes` here, and start this process \
+             again"
         }
         Code::InvalidTimestamp => {
             "its time, which is that of sending, is not one that the topic takes: set the clocks of this machine and of the \

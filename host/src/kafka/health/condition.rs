@@ -279,11 +279,10 @@ pub(crate) fn record_refused(
     topic: &Arc<str>,
     offset: i64,
     code: Code,
-    by: Refusing,
 ) -> KafkaCondition {
     let advice = match code {
         code if lacks_rights(code) => allow(settings, &["Write"], "topic", topic),
-        code => refusal_advice(code, by).into(),
+        code => refusal_advice(code).into(),
     };
     let text = format!(
         "Kafka does not take the record at offset {offset} of the outbox of topic {topic}: {code}; {advice}. Nothing \

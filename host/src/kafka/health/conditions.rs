@@ -140,7 +140,6 @@ impl Conditions {
 mod tests {
     use super::super::condition::{LogChange, log_replaced, record_refused, topic_recreated};
     use super::*;
-    use crate::kafka::health::advice::Refusing;
     use crate::kafka::tests::source;
 
     #[test]
@@ -148,8 +147,8 @@ mod tests {
         let conditions = Conditions::default();
         let [a, b] = ["a", "b"].map(Arc::<str>::from);
         assert_eq!(conditions.text(), None);
-        let (code, by) = (rdkafka::types::RDKafkaErrorCode::Fail, Refusing::Broker);
-        let refused = |topic, offset| record_refused(&Default::default(), topic, offset, code, by);
+        let code = rdkafka::types::RDKafkaErrorCode::Fail;
+        let refused = |topic, offset| record_refused(&Default::default(), topic, offset, code);
         conditions.report(refused(&a, 1));
         conditions.report(refused(&a, 2));
         conditions.report(refused(&b, 3));

@@ -2,8 +2,7 @@
 //! missing topics.
 //!
 //! One thread asks for all consumers, so that an unreachable broker is reported once. Its answers
-//! are the measure for all clients: one that stalls while the supervisor is answered is rebuilt
-//! (`liveness`).
+//! are the measure for all clients: one that gets none while the supervisor is answered is rebuilt.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -204,7 +203,7 @@ impl Supervisor {
 
     fn no_answer(&mut self, code: Code) {
         self.unanswered = self.unanswered.saturating_add(1);
-        let reason = self.probe.reason();
+        let reason = self.probe.reason.take();
         let (code, reason) = reason.unwrap_or_else(|| (code, code.to_string()));
         if self.unanswered < UNANSWERED {
             return;

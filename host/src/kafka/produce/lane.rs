@@ -11,7 +11,6 @@ use saga_core::window::Window;
 
 use super::RELAY;
 use super::reports::{Reports, Ticket};
-use crate::kafka::health::advice::Refusing;
 use crate::kafka::health::condition::record_refused;
 use crate::kafka::health::conditions::Subject;
 use crate::kafka::health::probe::code_of;
@@ -147,7 +146,7 @@ impl RelayLane {
                 // The end of the producer is reported.
                 Err(Code::Fatal) => break,
                 Err(code) => {
-                    self.block(parts, offset, code, Refusing::Client);
+                    self.block(parts, offset, code);
                     break;
                 }
             }
@@ -172,8 +171,8 @@ impl RelayLane {
     }
 
     /// Notes that Kafka refuses a record: nothing after it is sent until it goes through.
-    pub(super) fn block(&mut self, parts: &Parts, offset: i64, code: Code, by: Refusing) {
-        let refused = record_refused(&parts.settings, self.topic(), offset, code, by);
+    pub(super) fn block(&mut self, parts: &Parts, offset: i64, code: Code) {
+        let refused = record_refused(&parts.settings, self.topic(), offset, code);
         parts.conditions.report(refused);
         self.careful_until = self.careful_until.max(self.next);
         self.blocked = Some((offset, Instant::now() + parts.retry));
@@ -187,11 +186,6 @@ impl RelayLane {
     /// Notes that the progress is stored.
     pub(super) fn note_written(&mut self) {
         self.written = self.progress;
-    }
-
-    /// True if records are in flight.
-    pub(super) fn is_waiting(&self) -> bool {
-        !self.in_flight.is_empty()
     }
 
     /// True if records wait in the client for so long that their time is outdated: they must be
@@ -271,7 +265,7 @@ mod tests {
         let producer = crate::kafka::produce::connect(&parts).unwrap();
         lane.in_flight.take(0);
         lane.in_flight.take(1);
-        lane.block(&parts, 1, Code::MessageSizeTooLarge, Refusing::Broker);
+        lane.block(&parts, 1, Code::MessageSizeTooLarge);
         lane.blocked = Some((1, Instant::now()));
         assert!(!lane.send(0, &parts, &reader, &producer));
         lane.delivered(&parts, 0);

@@ -18,10 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::lane::{RelayLane, UNREADABLE};
 use self::reports::{Reports, refusal};
-use super::health::advice::{Refusing, is_unknown_topic};
+use super::health::advice::is_unknown_topic;
 use super::health::condition::producer_fails;
 use super::health::conditions::Subject;
-use super::health::liveness::Liveness;
 use super::settings::describe;
 use super::{OUTBOX_PARTITIONS, Parts, client, pause};
 pub(crate) use crate::store::RELAY;
@@ -110,12 +109,11 @@ impl Relay {
     ) -> RelayEnd {
         let notify = self.parts.store.published().clone();
         let mut written = Instant::now();
-        let mut liveness = Liveness::new();
         let (mut drain_until, mut ended) = (None, None);
         loop {
             let seen = notify.count();
             let is_stopping = stop.is_cancelled();
-            if self.collect(producer) || self.must_be_rebuilt(producer, &mut liveness) {
+            if self.collect(producer) || self.is_stale() {
                 return RelayEnd::Broken;
             }
             if let Some((_, reason)) = producer.client().fatal_error() {
@@ -152,28 +150,12 @@ impl Relay {
         }
     }
 
-    /// True if the producer hears no broker, or keeps records for too long: it may be that of a
-    /// topic that was recreated, because librdkafka keeps the leaders and epochs of the first topic.
-    fn must_be_rebuilt(
-        &mut self,
-        producer: &ThreadedProducer<Reports>,
-        liveness: &mut Liveness,
-    ) -> bool {
-        let topics = &self.parts.topics;
-        // Brokers are only asked if records wait for them.
-        match self.lanes.iter().find(|lane| lane.is_waiting()) {
-            None => *liveness = Liveness::new(),
-            Some(lane) if !liveness.check(producer.client(), lane.topic(), topics) => {
-                tracing::warn!(
-                    "the relay's producer hears no broker any more, though there are some; it starts again"
-                );
-                return true;
-            }
-            Some(_) => {}
-        }
-        // A record carries the time at which it was handed to the client. If it waits there for
-        // longer than its topic's retention, it is deleted as soon as it is written.
-        let is_unreachable = topics.is_unreachable();
+    /// True if the producer keeps records for too long. It may hear no broker any more, or know a
+    /// topic that was recreated: librdkafka keeps the leaders and epochs of the first topic. And a
+    /// record carries the time at which it was handed to the client: if it waits there for longer
+    /// than its topic's retention, it is deleted as soon as it is written.
+    fn is_stale(&mut self) -> bool {
+        let is_unreachable = self.parts.topics.is_unreachable();
         let mut lanes = self.lanes.iter_mut();
         lanes.any(|lane| lane.is_stale(is_unreachable))
     }
@@ -226,7 +208,7 @@ impl Relay {
         if let Some((lane, offset, code)) = refusal
             && let Some(lane) = self.lanes.get_mut(lane)
         {
-            lane.block(&self.parts, offset, code, Refusing::Broker);
+            lane.block(&self.parts, offset, code);
             if is_unknown_topic(code) {
                 self.parts.topics.doubt_topic(lane.topic());
             }
