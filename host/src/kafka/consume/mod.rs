@@ -99,8 +99,6 @@ pub(crate) struct Consumer {
     partitions: BTreeMap<i32, Partition>,
     /// The partition that comes first in the next round of deliveries.
     first: i32,
-    /// The partition that comes first in the next round of stall detection.
-    first_look: i32,
     /// True if the group's members have not been checked since the last rebalance.
     has_rebalanced: bool,
     /// True if brokers were unreachable: their logs may be other ones now.
@@ -137,7 +135,6 @@ impl Consumer {
             identity: TopicIdentity::new(topic_id),
             partitions: BTreeMap::new(),
             first: 0,
-            first_look: 0,
             has_rebalanced: false,
             are_logs_doubtful: false,
             doubt_from: Instant::now(),

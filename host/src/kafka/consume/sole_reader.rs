@@ -35,7 +35,6 @@ impl Consumer {
                 empty_since = None;
             }
             let pause = match readers {
-                GroupReaders::NotTold => return Ok(true),
                 GroupReaders::OwnOnly => {
                     if empty_since.is_none() && !patience.is_zero() {
                         tracing::info!(
@@ -81,7 +80,7 @@ impl Consumer {
 
     fn readers(&self) -> GroupReaders {
         if self.parts.settings.allow_split_state {
-            return GroupReaders::NotTold;
+            return GroupReaders::OwnOnly;
         }
         let identity = self.parts.store.identity();
         group::readers(self.client.client(), &self.source, identity)

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::partition::PartitionState;
+use super::partition::{Partition, PartitionState};
 use super::reading::Reading;
-use super::{Consumer, QUESTION, ROUND, in_turn};
+use super::{Consumer, QUESTION, ROUND};
 use crate::kafka::health::condition::LogChange;
 use crate::kafka::health::probe::code_of;
 use crate::transport::WINDOW;
@@ -107,14 +107,19 @@ impl Consumer {
     pub(super) fn detect_stall(&mut self) -> bool {
         let until = Instant::now() + ROUND;
         let mut is_stalled = false;
-        for number in in_turn(&self.partitions, self.first_look) {
+        // The longest due comes first: one whose leader is away may take the whole round.
+        let due =
+            |(number, partition): (&i32, &Partition)| (partition.state.stall.look_from, *number);
+        let mut due: Vec<_> = self.partitions.iter().map(due).collect();
+        due.sort_unstable();
+        for (look_from, number) in due {
+            let now = Instant::now();
+            if now >= until || now < look_from {
+                break;
+            }
             if let Some(mut partition) = self.partitions.remove(&number) {
-                let state = &mut partition.state;
-                let now = Instant::now();
-                if now < until && now >= state.stall.look_from && self.is_silent(state) {
-                    // One whose leader is away may take the whole round.
-                    self.first_look = number.saturating_add(1);
-                    is_stalled |= self.look_at(number, state);
+                if self.is_silent(&partition.state) {
+                    is_stalled |= self.look_at(number, &mut partition.state);
                 }
                 self.partitions.insert(number, partition);
             }

@@ -33,11 +33,10 @@ pub(super) fn brokers_advice(code: Code, settings: &KafkaSettings) -> &'static s
             "check `bootstrap`, that the broker runs, that this is its port for TLS, and that it takes this host's \
              certificate (`certificate_file` in `[kafka.tls]`), if it wants one"
         }
-        _ if settings.sasl.is_none() && settings.properties.is_empty() => {
+        _ => {
             "check `bootstrap` and that the broker runs; if it wants encryption or a login, give `[kafka.tls]` or \
              `[kafka.sasl]`"
         }
-        _ => "check `bootstrap` and that the broker runs",
     }
 }
 

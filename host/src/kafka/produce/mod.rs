@@ -41,7 +41,6 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// The relay, run by its own thread.
 pub(crate) struct Relay {
-    producer: Option<ThreadedProducer<Reports>>,
     parts: Parts,
     reader: Reader,
     /// Append-only: reports refer to a lane by its index.
@@ -61,13 +60,9 @@ enum RelayEnd {
 }
 
 impl Relay {
-    pub(crate) fn new(parts: Parts) -> anyhow::Result<Self> {
-        let producer = connect(&parts).map_err(|error| {
-            anyhow::anyhow!("kafka producer of the relay: {}", describe(&error))
-        })?;
+    pub(crate) fn new(parts: Parts) -> StoreResult<Self> {
         let reader = parts.store.reader()?;
         Ok(Self {
-            producer: Some(producer),
             parts,
             reader,
             lanes: Vec::new(),
@@ -78,8 +73,7 @@ impl Relay {
     /// Publishes until `stop`.
     pub(crate) fn run(mut self, stop: &CancellationToken) {
         loop {
-            let made = self.producer.take();
-            let end = match made.map_or_else(|| connect(&self.parts), Ok) {
+            let end = match connect(&self.parts) {
                 Ok(producer) => {
                     let end = self.publish(&producer, stop);
                     client::close(producer);
