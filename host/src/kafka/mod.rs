@@ -210,8 +210,8 @@ impl Transport for Kafka {
     }
 
     fn obstacle(&self, source: &Source, extent: &Extent) -> Option<String> {
-        let (offset, settings) = (extent.transaction?, &self.0.settings);
-        let topic = &source.topic;
+        let (offset, topic) = (extent.transaction?, &source.topic);
+        let settings = &self.0.settings;
         Some(advice::open_transaction(
             settings,
             topic,

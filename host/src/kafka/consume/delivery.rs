@@ -81,11 +81,11 @@ impl Consumer {
         if Instant::now() < at {
             return;
         }
-        state.reading = Reading::begins_after(RETRY, fallback);
-        let start = self.start(partition, fallback);
         // Without an offset, nothing was taken since the assignment.
-        if (start.from).is_none_or(|from| self.seek(partition, from, state)) {
-            (state.reading, state.log) = (start.reading, start.log);
+        if let Some(from) = self.begin(partition, fallback, state)
+            && !self.seek(partition, from, state)
+        {
+            state.reading = Reading::begins_after(RETRY, fallback);
         }
     }
 

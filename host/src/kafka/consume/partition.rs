@@ -5,7 +5,7 @@
 //! The queue of a partition is split off before its assignment is answered. Later, its first
 //! records would already be in the common queue, and a slow partition would hold up the others.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -42,20 +42,12 @@ pub(super) struct PartitionState {
     pub(super) looked: Option<Instant>,
 }
 
-/// The start of a partition.
-pub(super) struct PartitionStart {
-    /// The offset to fetch from. Without one, the client starts at the group's.
-    pub(super) from: Option<Offset>,
-    /// The reading that awaits the first record.
-    pub(super) reading: Reading,
-    pub(super) log: Option<String>,
-}
-
 impl PartitionState {
-    pub(super) fn new(reading: Reading, log: Option<String>) -> Self {
+    /// A partition that has not begun.
+    pub(super) fn new() -> Self {
         Self {
-            reading,
-            log,
+            reading: Reading::begins_after(Duration::ZERO, None),
+            log: None,
             stall: Stall::new(),
             position: ClientPosition::default(),
             is_halt_reported: false,
@@ -76,34 +68,33 @@ impl Consumer {
         self.reader.place(name, row, partition)
     }
 
-    /// The start of a partition: the stored offset, or else `fallback`; another attempt if the
-    /// store can't be read.
-    pub(super) fn start(&self, partition: i32, fallback: Option<i64>) -> PartitionStart {
+    /// Begins the reading of a partition at the stored offset, or else at `fallback`; later, if the
+    /// store can't be read. Returns the offset to fetch from; without one, the client starts at the
+    /// group's.
+    pub(super) fn begin(
+        &self,
+        partition: i32,
+        fallback: Option<i64>,
+        state: &mut PartitionState,
+    ) -> Option<Offset> {
         let place = match self.stored(partition) {
             Ok(place) => place,
             Err(error) => {
                 let condition = self.parts.store.condition();
                 condition.report("where to read on can't be read from the store", &error);
-                return PartitionStart {
-                    from: None,
-                    reading: Reading::begins_after(RETRY, fallback),
-                    log: None,
-                };
+                state.reading = Reading::begins_after(RETRY, fallback);
+                return None;
             }
         };
         let next = place.as_ref().map(|place| place.next).or(fallback);
         let last = place.as_ref().and_then(|place| place.last);
-        let from = match next {
+        state.reading = Reading::Awaits { next, last };
+        state.log = place.and_then(|place| place.log);
+        match next {
             // The last record is read again first.
             Some(next) => Some(Offset::Offset(next - i64::from(last.is_some()))),
             // The partition was added later, or belongs to a recreated topic.
-            None if self.identity.is_known() => Some(Offset::Beginning),
-            None => None,
-        };
-        PartitionStart {
-            from,
-            reading: Reading::Awaits { next, last },
-            log: place.and_then(|place| place.log),
+            None => self.identity.is_known().then_some(Offset::Beginning),
         }
     }
 
@@ -121,8 +112,8 @@ impl Consumer {
         }
         for mut element in list.elements() {
             let number = element.partition();
-            let start = self.start(number, None);
-            if let Some(from) = start.from {
+            let mut state = PartitionState::new();
+            if let Some(from) = self.begin(number, None, &mut state) {
                 // Only an invalid offset is refused.
                 let _ = element.set_offset(from);
             }
@@ -132,7 +123,6 @@ impl Consumer {
             };
             let notify = client.context().notify.clone();
             queue.set_nonempty_callback(move || notify.notify());
-            let state = PartitionState::new(start.reading, start.log);
             self.partitions.insert(number, Partition { queue, state });
         }
         if let Err(error) = follow_assignment(&client, list) {

@@ -33,12 +33,12 @@ const BEHIND: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) struct Stall {
     look_from: Instant,
-    found: Found,
+    found: StallFinding,
 }
 
 /// The finding of the last look at a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum StallFinding {
     /// None so far, or brokers did not answer.
     Unknown,
     /// Nothing is missing.
@@ -54,25 +54,25 @@ impl Stall {
     pub(super) fn new() -> Self {
         Self {
             look_from: Instant::now(),
-            found: Found::Unknown,
+            found: StallFinding::Unknown,
         }
     }
 
     /// True if nothing is missing according to the brokers.
     pub(super) fn is_fine(&self) -> bool {
-        self.found == Found::Fine
+        self.found == StallFinding::Fine
     }
 
     /// Records have arrived, or there are none beyond those that were read.
     pub(super) fn note_fine(&mut self) {
-        self.note(Found::Fine, SILENT);
+        self.note(StallFinding::Fine, SILENT);
     }
 
     /// Brokers were unreachable: the log may be another one. The client has time anew to hear of
     /// records, but a log that ended too early is confirmed by the next look.
     pub(super) fn doubt(&mut self) {
-        if self.found != Found::Short {
-            self.found = Found::Unknown;
+        if self.found != StallFinding::Short {
+            self.found = StallFinding::Unknown;
         }
         self.look_from = self.look_from.min(Instant::now() + SHORTLY);
     }
@@ -84,18 +84,18 @@ impl Stall {
             self.note_fine();
             return false;
         }
-        let before = self.note(Found::Behind(known), BEHIND);
-        before == Found::Behind(known)
+        let before = self.note(StallFinding::Behind(known), BEHIND);
+        before == StallFinding::Behind(known)
     }
 
     /// Takes a look at a log that ends before the expected offset; true if it did at the last look
     /// too. A new leader may not know its high watermark yet.
     fn is_still_short(&mut self) -> bool {
-        self.note(Found::Short, SHORTLY) == Found::Short
+        self.note(StallFinding::Short, SHORTLY) == StallFinding::Short
     }
 
     /// Notes a finding, and the time until the next look; returns the finding before.
-    fn note(&mut self, found: Found, pause: Duration) -> Found {
+    fn note(&mut self, found: StallFinding, pause: Duration) -> StallFinding {
         self.look_from = Instant::now() + pause;
         std::mem::replace(&mut self.found, found)
     }
@@ -151,7 +151,7 @@ impl Consumer {
             }
             Err(error) => {
                 tracing::debug!(%topic, partition, %error, "where the partition ends is not known");
-                state.stall.note(Found::Unknown, SHORTLY);
+                state.stall.note(StallFinding::Unknown, SHORTLY);
                 return false;
             }
         };
@@ -175,7 +175,7 @@ impl Consumer {
         }
         // Without statistics, nothing is known of the client.
         let Some(known) = state.position.end else {
-            state.stall.note(Found::Unknown, SHORTLY);
+            state.stall.note(StallFinding::Unknown, SHORTLY);
             return false;
         };
         let has_more = end > expected.max(begin).max(known);

@@ -29,7 +29,7 @@ fn a_partition_that_cannot_be_fetched_from_its_offset_is_reported_after_a_while(
     rig.store.write_offset(name, row, 0, 7).unwrap();
     let consumer = Consumer::new(parts.clone(), rig.source.clone(), Arc::new(NoSink)).unwrap();
     // This partition was never assigned.
-    let mut state = PartitionState::new(Reading::begins_after(Duration::ZERO, None), None);
+    let mut state = PartitionState::new();
     consumer.begin_if_due(0, &mut state);
     assert!(state.unsought.is_some() && parts.conditions.text().is_none());
     state.unsought = Instant::now().checked_sub(Duration::from_secs(6));
@@ -48,7 +48,7 @@ fn a_partition_begins_where_the_store_says_and_in_a_known_topic_never_where_the_
     let (rig, parts) = nobody();
     let start = |fallback| {
         let consumer = Consumer::new(parts.clone(), rig.source.clone(), Arc::new(NoSink)).unwrap();
-        consumer.start(0, fallback).from
+        consumer.begin(0, fallback, &mut PartitionState::new())
     };
     let (name, row) = (&rig.source.consumer, rig.source.topic_row);
     assert_eq!(start(None), None);
@@ -80,7 +80,7 @@ fn missing_rights_that_an_earlier_client_reported_are_over_when_records_come() {
 
 #[test]
 fn a_halted_partition_keeps_no_condition_of_the_others() {
-    let mut state = PartitionState::new(Reading::begins_after(Duration::ZERO, None), None);
+    let mut state = PartitionState::new();
     assert!(!state.is_fine(), "nothing has come yet");
     state.reading.halt(LogChange::Short { expected: 5 });
     assert!(state.is_fine());

@@ -44,8 +44,6 @@ pub(super) struct RelayLane {
     next: i64,
     /// All records below it are acknowledged.
     progress: i64,
-    /// The value of `progress` in the store.
-    written: i64,
     in_flight: Window,
     /// Since when records are in flight, none of which was acknowledged.
     waits_since: Option<Instant>,
@@ -80,7 +78,6 @@ impl RelayLane {
             partition,
             next: progress,
             progress,
-            written: progress,
             in_flight: Window::new(progress, IN_FLIGHT),
             waits_since: None,
             patience: STALE,
@@ -178,14 +175,9 @@ impl RelayLane {
         self.blocked = Some((offset, Instant::now() + parts.retry));
     }
 
-    /// Progress that is not stored yet: row of the topic, partition, offset.
-    pub(super) fn unwritten(&self) -> Option<(i64, i32, i64)> {
-        (self.progress != self.written).then_some((self.topic.0, self.partition, self.progress))
-    }
-
-    /// Notes that the progress is stored.
-    pub(super) fn note_written(&mut self) {
-        self.written = self.progress;
+    /// Row of the topic, partition, progress.
+    pub(super) fn progress(&self) -> (i64, i32, i64) {
+        (self.topic.0, self.partition, self.progress)
     }
 
     /// True if records wait in the client for so long that their time is outdated: they must be

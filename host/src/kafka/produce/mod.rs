@@ -47,6 +47,8 @@ pub(crate) struct Relay {
     lanes: Vec<RelayLane>,
     /// Number of published topics that have their lanes.
     taken_up: usize,
+    /// The progress of the lanes that is stored.
+    written: Vec<(i64, i32, i64)>,
 }
 
 /// The way in which a producer ended.
@@ -67,6 +69,7 @@ impl Relay {
             reader,
             lanes: Vec::new(),
             taken_up: 0,
+            written: Vec::new(),
         })
     }
 
@@ -230,13 +233,13 @@ impl Relay {
     /// Stores new progress. The store reports a failed write; publishing goes on, because records
     /// repeated after a crash are deduplicated by their ids.
     fn write_progress(&mut self) {
-        let progress: Vec<_> = self.lanes.iter().filter_map(RelayLane::unwritten).collect();
-        if progress.is_empty() {
+        let progress: Vec<_> = self.lanes.iter().map(RelayLane::progress).collect();
+        if progress == self.written {
             return;
         }
-        let result = self.parts.store.hand_in_offsets(RELAY, progress);
+        let result = (self.parts.store).hand_in_offsets(RELAY, progress.clone());
         if matches!(result.recv_timeout(DRAIN), Ok(Ok(()))) {
-            self.lanes.iter_mut().for_each(RelayLane::note_written);
+            self.written = progress;
         }
     }
 }

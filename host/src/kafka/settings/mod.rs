@@ -265,10 +265,8 @@ impl KafkaSettings {
     /// Combines the host's defaults, then the operator's properties, then fixed ones.
     fn config(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set_log_level(match self.wants_debug_lines() {
-            true => RDKafkaLogLevel::Debug,
-            false => RDKafkaLogLevel::Info,
-        });
+        // The property `debug` says which lines there are.
+        config.set_log_level(RDKafkaLogLevel::Debug);
         for (name, value) in DEFAULTS.iter().chain(defaults) {
             config.set(*name, *value);
         }
@@ -292,11 +290,10 @@ impl KafkaSettings {
 
     /// Events of a client that are served at once. Each line of its log is one.
     pub(crate) fn events_at_once(&self) -> usize {
-        if self.wants_debug_lines() { 512 } else { 8 }
-    }
-
-    fn wants_debug_lines(&self) -> bool {
-        self.properties.contains_key("debug")
+        match self.properties.contains_key("debug") {
+            true => 512,
+            false => 8,
+        }
     }
 
     /// True if the connections are encrypted by `[kafka.tls]`.
