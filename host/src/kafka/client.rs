@@ -45,7 +45,6 @@ pub(crate) fn log(level: Level, facility: &str, line: &str) {
     }
 }
 
-/// Closes a client.
 pub(crate) fn close<T: Send + 'static>(client: T) {
     finish(move || drop(client));
 }

@@ -46,7 +46,6 @@ fn store_of(client: &str) -> Option<&str> {
     Some(identity)
 }
 
-/// Asks the brokers for the readers of a group.
 pub(crate) fn readers<C: ClientContext>(
     client: &Client<C>,
     source: &Source,

@@ -15,7 +15,6 @@ use crate::base::notify::Notify;
 use crate::kafka::client;
 use crate::kafka::health::probe::code_of;
 
-/// An event of a client.
 pub(super) enum ClientEvent {
     /// These partitions wait for their start offsets.
     Assigned(TopicPartitionList),
@@ -37,7 +36,6 @@ pub(super) struct ClientEvents {
 }
 
 impl ClientEvents {
-    /// The next event.
     pub(super) fn next(&self) -> Option<ClientEvent> {
         let mut events = self.events.lock();
         events.pop_front()
@@ -109,7 +107,6 @@ impl ConsumerContext for ClientEvents {
     }
 }
 
-/// Answers an assignment.
 pub(super) fn follow_assignment(
     client: &BaseConsumer<ClientEvents>,
     list: &TopicPartitionList,

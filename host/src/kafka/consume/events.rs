@@ -78,7 +78,6 @@ impl Consumer {
         }
     }
 
-    /// Ends a condition.
     pub(super) fn clear(&self, partition: Option<i32>, aspect: Aspect) {
         let subject = Subject::of(&self.source, partition, aspect);
         self.parts.conditions.clear(&subject);

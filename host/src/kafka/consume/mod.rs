@@ -307,7 +307,6 @@ impl Consumer {
     }
 }
 
-/// Commits offsets to Kafka.
 fn commit(client: &BaseConsumer<ClientEvents>, offsets: &TopicPartitionList, mode: CommitMode) {
     if offsets.count() > 0
         && let Err(error) = client.commit(offsets, mode)

@@ -20,7 +20,6 @@ use super::stall::Stall;
 use crate::kafka::health::conditions::{Aspect, Subject};
 use crate::store::{StoreResult, StoredPlace};
 
-/// An assigned partition.
 pub(super) struct Partition {
     pub(super) queue: PartitionQueue<ClientEvents>,
     pub(super) state: PartitionState,

@@ -68,7 +68,6 @@ impl PartitionState {
 }
 
 impl Consumer {
-    /// Takes librdkafka's statistics.
     pub(super) fn take_statistics(&mut self, statistics: &Statistics) {
         let topic = statistics.topics.get(&*self.source.topic);
         let told = topic

@@ -36,7 +36,6 @@ const LOOK: Duration = Duration::from_millis(700);
 /// Consecutive look-ups that may fail while the supervisor is answered.
 const TRIES: u32 = 4;
 
-/// The state of the topic's identity.
 pub(super) struct TopicIdentity {
     id: Option<String>,
     /// True if the topic may be another one by now: nothing may be delivered.
@@ -61,7 +60,6 @@ impl TopicIdentity {
         }
     }
 
-    /// True if the topic's id is known.
     pub(super) fn is_known(&self) -> bool {
         self.id.is_some()
     }
@@ -71,7 +69,6 @@ impl TopicIdentity {
         self.is_doubtful
     }
 
-    /// Marks the topic as doubtful.
     pub(super) fn doubt(&mut self) {
         if !self.is_doubtful {
             self.is_doubtful = true;
@@ -79,18 +76,15 @@ impl TopicIdentity {
         }
     }
 
-    /// True if it is time for a look-up.
     pub(super) fn is_due(&self) -> bool {
         Instant::now() >= self.next
     }
 
-    /// Notes the result of a look-up.
     fn looked(&mut self, is_doubtful: bool) {
         self.is_doubtful = is_doubtful;
         self.next = Instant::now() + if is_doubtful { SOON } else { OFTEN };
     }
 
-    /// Notes the topic's id.
     fn found(&mut self, id: String) {
         self.id = Some(id);
         self.failed = 0;

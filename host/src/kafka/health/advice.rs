@@ -11,7 +11,6 @@ use crate::kafka::settings::security::SaslSettings;
 pub(super) const UNPACK: &str = "they may unpack to more than this host takes at once (100 MB): raise \
      `\"receive.message.max.bytes\"` in `[kafka.properties]` to three times what they unpack to, and start the host again";
 
-/// The remedy for unreachable brokers.
 pub(super) fn brokers_advice(code: Code, settings: &KafkaSettings) -> &'static str {
     match code {
         Code::SSL => {
@@ -40,7 +39,6 @@ pub(super) fn brokers_advice(code: Code, settings: &KafkaSettings) -> &'static s
     }
 }
 
-/// The remedy for a refused record.
 pub(super) fn refusal_advice(code: Code) -> &'static str {
     match code {
         Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::QueueFull => {
@@ -110,7 +108,6 @@ pub(crate) fn lacks_rights(code: Code) -> bool {
     )
 }
 
-/// True if this code stands for a refused login.
 fn is_login(code: Code) -> bool {
     use Code::{Authentication, SaslAuthenticationFailed, UnsupportedSASLMechanism};
     matches!(
@@ -124,7 +121,6 @@ pub(super) fn is_for_operator(code: Code) -> bool {
     is_login(code) || code == Code::SSL
 }
 
-/// True if this code stands for an unknown topic.
 pub(crate) fn is_unknown_topic(code: Code) -> bool {
     use Code::{UnknownPartition, UnknownTopic, UnknownTopicId, UnknownTopicOrPartition};
     matches!(

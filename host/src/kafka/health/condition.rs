@@ -56,7 +56,6 @@ pub(crate) enum LogChange {
     Short { expected: i64 },
 }
 
-/// No broker answers.
 pub(super) fn brokers_unreachable(settings: &Settings, code: Code, reason: &str) -> KafkaCondition {
     let (at, reason) = (&settings.bootstrap, brief(reason));
     let advice = brokers_advice(code, settings);

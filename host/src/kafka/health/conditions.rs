@@ -87,7 +87,6 @@ impl Conditions {
         }
     }
 
-    /// Ends a subject's condition.
     pub(crate) fn clear(&self, subject: &Subject) {
         if self.0.lock().remove(subject).is_some() {
             tracing::info!(part = subject.to_string(), "works again");

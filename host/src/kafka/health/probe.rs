@@ -37,7 +37,6 @@ impl Probe {
         }
     }
 
-    /// Asks a question.
     pub(crate) fn ask<T>(
         &mut self,
         question: impl FnOnce(&Client<LastError>) -> Result<T, Code>,

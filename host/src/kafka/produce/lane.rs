@@ -35,7 +35,6 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// A failed read of where a lane begins.
 pub(super) const UNREADABLE: &str = "where to publish on can't be read from the store";
 
-/// A partition of the outbox.
 pub(super) struct RelayLane {
     /// Row and name of the topic.
     topic: (i64, Arc<str>),
@@ -87,7 +86,6 @@ impl RelayLane {
         })
     }
 
-    /// The topic's name.
     pub(super) fn topic(&self) -> &Arc<str> {
         &self.topic.1
     }

@@ -73,7 +73,6 @@ impl Relay {
         })
     }
 
-    /// Publishes until `stop`.
     pub(crate) fn run(mut self, stop: &CancellationToken) {
         loop {
             let end = match connect(&self.parts) {
@@ -157,7 +156,6 @@ impl Relay {
         lanes.any(|lane| lane.is_stale(is_unreachable))
     }
 
-    /// Makes lanes for new topics.
     fn take_up_topics(&mut self) -> StoreResult<()> {
         for (name, row) in self.parts.published_after(self.taken_up) {
             // The store may have served an embedded log with more partitions.

@@ -257,7 +257,6 @@ impl KafkaSettings {
         config
     }
 
-    /// Configuration of the relay's producer.
     pub(crate) fn producer_config(&self) -> ClientConfig {
         self.config(&OF_PRODUCERS, &FIXED_OF_PRODUCERS)
     }

@@ -46,7 +46,6 @@ impl TopicAdmin {
         }
     }
 
-    /// Asks for the settings of a topic.
     pub(crate) fn config(&mut self, topic: &str) -> Result<TopicConfig, Code> {
         let resource = [ResourceSpecifier::Topic(topic)];
         let options = AdminOptions::new().request_timeout(Some(QUESTION));
@@ -74,7 +73,6 @@ impl TopicAdmin {
         results.into_iter().next().ok_or(Code::Fail)
     }
 
-    /// Drops the client.
     pub(crate) fn close(&mut self) {
         if let Some(client) = self.client.take() {
             client::close(client);

@@ -95,7 +95,6 @@ pub(crate) struct Topics {
 }
 
 impl Topics {
-    /// Adds a use of a topic.
     pub(crate) fn need(&self, topic: &Arc<str>, what_for: Use) {
         {
             let mut needed = self.needed.lock();
@@ -159,7 +158,6 @@ impl Topics {
         self.needed.lock().get_mut(topic).map(what)
     }
 
-    /// True if a topic is known to exist.
     pub(crate) fn exists(&self, topic: &str) -> bool {
         self.with(topic, |topic| topic.state) == Some(State::Exists)
     }
@@ -176,7 +174,6 @@ impl Topics {
         self.is_unreachable.store(!is_answered, Ordering::Relaxed);
     }
 
-    /// Number of answers to the supervisor.
     pub(crate) fn answers(&self) -> u64 {
         self.answers.load(Ordering::Relaxed)
     }
