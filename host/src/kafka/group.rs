@@ -26,8 +26,10 @@ pub(crate) const AGAIN: Duration = Duration::from_millis(250);
 /// The readers of a group.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum GroupReaders {
-    /// No readers with another store, as far as these brokers can tell.
+    /// No readers with another store.
     OwnOnly,
+    /// The brokers don't support the question.
+    NotTold,
     /// The readers with other stores.
     Others(Vec<Member>),
     /// The brokers did not answer.
@@ -62,9 +64,9 @@ pub(crate) fn readers<C: ClientContext>(
 fn sort_out(answer: Result<Group, Code>, identity: &str) -> GroupReaders {
     let mut group = match answer {
         Ok(group) => group,
-        // Brokers report an unknown group in one of two ways, depending on their version. Old ones
-        // don't support the question.
-        Err(Code::GroupIdNotFound | Code::UnsupportedFeature) => return GroupReaders::OwnOnly,
+        Err(Code::UnsupportedFeature) => return GroupReaders::NotTold,
+        // Brokers report an unknown group in one of two ways, depending on their version.
+        Err(Code::GroupIdNotFound) => return GroupReaders::OwnOnly,
         Err(code) => return GroupReaders::Unknown(code),
     };
     let has_any = !group.members.is_empty();
@@ -104,7 +106,7 @@ pub(crate) fn wait_until_own(
     loop {
         let found = probe.ask(|client| Ok(readers(client, source, identity)));
         let others = match found.unwrap_or_else(GroupReaders::Unknown) {
-            GroupReaders::OwnOnly => return Ok(true),
+            GroupReaders::OwnOnly | GroupReaders::NotTold => return Ok(true),
             GroupReaders::Unknown(code) => {
                 tracing::debug!(group, %code, "the brokers did not say who reads");
                 return Ok(false);
@@ -170,8 +172,11 @@ mod tests {
             sort_out(of(vec![member("consumer-order-1")], false), "b"),
             GroupReaders::Others(vec![member("consumer-order-1")])
         );
-        for code in [Code::GroupIdNotFound, Code::UnsupportedFeature] {
-            assert_eq!(sort_out(said(code), "b"), GroupReaders::OwnOnly, "{code}");
+        for (code, readers) in [
+            (Code::GroupIdNotFound, GroupReaders::OwnOnly),
+            (Code::UnsupportedFeature, GroupReaders::NotTold),
+        ] {
+            assert_eq!(sort_out(said(code), "b"), readers, "{code}");
         }
     }
 

@@ -35,6 +35,7 @@ impl Consumer {
                 empty_since = None;
             }
             let pause = match readers {
+                GroupReaders::NotTold => return Ok(true),
                 GroupReaders::OwnOnly => {
                     if empty_since.is_none() && !patience.is_zero() {
                         tracing::info!(
@@ -80,7 +81,7 @@ impl Consumer {
 
     fn readers(&self) -> GroupReaders {
         if self.parts.settings.allow_split_state {
-            return GroupReaders::OwnOnly;
+            return GroupReaders::NotTold;
         }
         let identity = self.parts.store.identity();
         group::readers(self.client.client(), &self.source, identity)

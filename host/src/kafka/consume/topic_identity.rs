@@ -14,13 +14,14 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaResult;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{ConsumeEnd, Consumer};
+use super::{ConsumeEnd, Consumer, QUESTION};
 use crate::kafka::health::advice::is_unknown_topic;
 use crate::kafka::health::condition::topic_recreated;
+use crate::kafka::health::probe::code_of;
 use crate::kafka::native::{is_unanswered, topic_id};
 
 /// Longest wait for brokers to tell the group's offsets.
@@ -30,11 +31,13 @@ const OFFSETS: Duration = Duration::from_secs(2);
 const OFTEN: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_millis(250);
 
-/// Longest wait for the answer to a look-up.
-const LOOK: Duration = Duration::from_millis(700);
-
-/// Consecutive look-ups that may fail while the supervisor is answered.
+/// Consecutive look-ups that may fail while the supervisor is answered, before records are read
+/// anyway, and the wait before the next one then.
 const TRIES: u32 = 4;
+const LATER: Duration = Duration::from_secs(60);
+
+/// Longest wait for an answer to a client that got none to its look-ups.
+const LAST: Duration = Duration::from_millis(700);
 
 pub(super) struct TopicIdentity {
     id: Option<String>,
@@ -42,6 +45,8 @@ pub(super) struct TopicIdentity {
     is_doubtful: bool,
     /// Earliest time of the next look-up.
     next: Instant,
+    /// Earliest time of the next question to brokers.
+    ask_from: Instant,
     /// Consecutive failed look-ups.
     failed: u32,
     /// Answers that the supervisor had got by the last of them.
@@ -51,10 +56,12 @@ pub(super) struct TopicIdentity {
 impl TopicIdentity {
     /// The identity of a topic, with the id in the store.
     pub(super) fn new(id: Option<String>) -> Self {
+        let now = Instant::now();
         Self {
             id,
             is_doubtful: true,
-            next: Instant::now(),
+            next: now,
+            ask_from: now,
             failed: 0,
             answers: 0,
         }
@@ -92,23 +99,25 @@ impl TopicIdentity {
     }
 
     /// Notes a failed look-up; `answers` is the number of answers to the supervisor. True if the
-    /// client hears no broker though brokers answer the supervisor: librdkafka forgets a broker that
-    /// is not in the cluster's list, and that of a cluster whose only broker was just stopped for a
-    /// while is empty for a moment. A client that asks in that moment has no broker left to ask.
+    /// client may hear no broker any more.
     fn failed(&mut self, code: Code, answers: u64) -> bool {
-        // A deleted topic may be back, as another one, at the next look-up.
+        self.looked(true);
+        // A deleted topic may be back, as another one, at the next look-up. Other errors last if
+        // brokers answer other questions, and each attempt costs time.
         if is_unknown_topic(code) {
-            self.looked(true);
             return false;
         }
         if self.failed == 0 || answers > self.answers {
             self.failed += 1;
         }
         self.answers = answers;
-        let is_over = self.failed >= TRIES;
-        // Other errors last: records are read anyway.
-        self.looked(code != Code::UnsupportedFeature && !is_over);
-        is_over && is_unanswered(code)
+        if code != Code::UnsupportedFeature && self.failed < TRIES {
+            return false;
+        }
+        self.failed = 0;
+        self.ask_from = Instant::now() + LATER;
+        self.looked(false);
+        is_unanswered(code)
     }
 }
 
@@ -116,16 +125,31 @@ impl Consumer {
     /// Checks that the topic is the one that was read before. If that is unknown, nothing is
     /// delivered.
     pub(super) fn check_topic(&mut self) -> Result<(), ConsumeEnd> {
-        self.look_up()?;
+        if Instant::now() < self.identity.ask_from {
+            self.identity.looked(false);
+        } else {
+            self.look_up()?;
+        }
         if !self.identity.is_doubtful() {
             self.report_replaced_logs();
         }
         Ok(())
     }
 
+    /// Ends the client if it hears no broker though brokers answer the supervisor. librdkafka
+    /// forgets a broker that is not in the cluster's list, and that of a cluster whose only broker
+    /// was just stopped for a while is empty for a moment. A client that asks in that moment has no
+    /// broker left to ask.
+    fn check_client(&self) -> Result<(), ConsumeEnd> {
+        match self.client.fetch_metadata(Some(&self.source.topic), LAST) {
+            Err(error) if is_unanswered(code_of(&error)) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     fn look_up(&mut self) -> Result<(), ConsumeEnd> {
         let (topic, known) = (self.source.topic.clone(), self.identity.id.clone());
-        let answer = topic_id(self.client.client(), &topic, LOOK);
+        let answer = topic_id(self.client.client(), &topic, QUESTION);
         let answers = self.parts.topics.answers();
         let id = match answer {
             Ok(id) => id,
@@ -133,7 +157,7 @@ impl Consumer {
                 tracing::debug!(%topic, %code, "the topic's id is not known");
                 self.parts.topics.ask_now();
                 return match self.identity.failed(code, answers) {
-                    true => Err(KafkaError::Global(Code::BrokerTransportFailure).into()),
+                    true => self.check_client(),
                     false => Ok(()),
                 };
             }
@@ -227,6 +251,8 @@ fn start(
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::error::KafkaError;
+
     use super::*;
 
     #[test]
@@ -257,8 +283,8 @@ mod tests {
     }
 
     #[test]
-    fn a_question_that_only_this_client_gets_no_answer_to_ends_it_or_is_done_without() {
-        for (code, is_given_up) in [
+    fn a_question_that_is_never_answered_holds_records_back_for_a_few_tries_only() {
+        for (code, is_silent) in [
             (Code::OperationTimedOut, true),
             (Code::TopicAuthorizationFailed, false),
         ] {
@@ -267,8 +293,9 @@ mod tests {
                 assert!(!identity.failed(code, answers), "{code}");
                 assert!(identity.is_doubtful(), "{code}");
             }
-            assert_eq!(identity.failed(code, 9), is_given_up, "{code}");
+            assert_eq!(identity.failed(code, 9), is_silent, "{code}");
             assert!(!identity.is_doubtful(), "{code}");
+            assert!(identity.ask_from > Instant::now());
         }
         let mut identity = TopicIdentity::new(None);
         assert!(!identity.failed(Code::UnsupportedFeature, 1));
