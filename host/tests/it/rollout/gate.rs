@@ -158,7 +158,7 @@ fn a_candidate_that_decides_the_same_passes_and_its_class_is_told() {
     let data = data.path();
     let host = counted(data, &[("a", 3)]);
     let more = limited(5).with(json!({
-        "publications": [{"event_type": "changed"}, {"event_type": "more"}],
+        "publications": [{"event_type": "changed", "topic": "changedTopic"}, {"event_type": "more", "topic": "chameleonTopic"}],
     }));
     let path = written(data, "more.wasm", &more);
     let tried = ["apply", "chameleon", &path, "--dry-run"];
