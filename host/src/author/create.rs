@@ -192,7 +192,7 @@ fn is_sdk(language: Language, folder: &Path) -> bool {
             name.and_then(toml::Value::as_str).map(str::to_owned)
         }
         Language::TypeScript => {
-            let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap_or_default();
+            let manifest = saga_contract::json::parse(&manifest).unwrap_or_default();
             let name = manifest.get("name");
             name.and_then(serde_json::Value::as_str).map(str::to_owned)
         }

@@ -153,6 +153,9 @@ Examples:
         settings: RuleSettingsArguments,
         #[command(flatten)]
         allowed: OverrideArguments,
+        /// Take it though it changes recorded decisions: exactly this change set, which its refusal names
+        #[arg(long, value_name = "HASH", value_parser = change_set)]
+        acknowledge: Option<String>,
         /// Do all checks, print what they show, and change nothing
         #[arg(long)]
         dry_run: bool,
@@ -615,6 +618,7 @@ impl Cli {
                 path,
                 settings,
                 allowed,
+                acknowledge,
                 dry_run,
                 target,
             } => target.operation(OperatorCommand::Apply {
@@ -622,6 +626,7 @@ impl Cli {
                 path,
                 settings: settings.change()?,
                 flags: allowed.flags(dry_run),
+                acknowledged: acknowledge,
             }),
             CliCommand::Verify {
                 path,
@@ -701,6 +706,16 @@ impl HostArguments {
             json: self.json,
         })
     }
+}
+
+/// Checks a change set: 64 hexadecimal digits.
+fn change_set(text: &str) -> Result<String, String> {
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(
+            "a change set has 64 hexadecimal digits; a refusal by the gate names it".into(),
+        );
+    }
+    Ok(text.to_ascii_lowercase())
 }
 
 /// Checks the name of a participant, which becomes part of a path.

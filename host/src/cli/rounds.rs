@@ -207,6 +207,7 @@ impl Rounds {
             origin: path.display().to_string(),
             way: Way::File,
             flags: self.session.flags,
+            acknowledged: None,
             settings,
             file: None,
         })
