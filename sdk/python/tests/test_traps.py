@@ -115,7 +115,7 @@ def test_recursion_of_2000_levels():
     assert reply("deep", amount="2000") == 2000
     with pytest.raises(RecursionError) as raised:
         asked("deep", amount="6000")
-    assert "and 4" in report(raised.value)
+    assert report(raised.value).endswith("and more places")
 
 
 @pytest.mark.parametrize("what", ["random", "shuffle", "uuid4", "urandom", "secrets"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import sys
 import traceback
+from collections import deque
 from types import TracebackType
 
 from ._purity import is_authors, is_authors_file
@@ -13,6 +14,9 @@ from .rules import Fault, place
 
 #: Places that a report names.
 _PLACES = 6
+
+#: Innermost frames that are looked at: to look at those of an endless recursion would use up the fuel.
+_LOOKED_AT = 100
 
 
 def remember_sources() -> None:
@@ -41,7 +45,7 @@ def report(error: BaseException) -> str:
         where = f"{place(frame.filename)}:{frame.lineno}, in {frame.name}"
         lines.append(f"{'at' if number == 0 else 'called at'} {where}{f': {_shortened(source, 100)}' if source else ''}")
     if len(shown) > _PLACES:
-        lines.append(f"and {len(shown) - _PLACES} more places")
+        lines.append("and more places")
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None:
         lines.append(f"while this was raised: {type(cause).__name__}: {_shortened(str(cause))}")
@@ -49,11 +53,10 @@ def report(error: BaseException) -> str:
 
 
 def _frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
-    frames = []
-    for frame, line in traceback.walk_tb(trace):
-        code = frame.f_code
-        frames.append(traceback.FrameSummary(code.co_filename, line, code.co_name, lookup_line=False))
-    return frames
+    innermost = deque(((frame.f_code, line) for frame, line in traceback.walk_tb(trace)), maxlen=_LOOKED_AT)
+    return [
+        traceback.FrameSummary(code.co_filename, line, code.co_name, lookup_line=False) for code, line in innermost
+    ]
 
 
 def _shortened(text: str, length: int = 400) -> str:
