@@ -63,10 +63,15 @@ fixtures: wasm-target
 	$(WASM) -p customer -p order -p customer-cautious -p customer-faulty $(FULFILMENT) -p booking -p mischief -p chameleon -p veteran
 
 # Where one is missing, its tests say so; on CI they fail.
-languages: ## Install what the SDKs of other languages need (TypeScript: Node.js 20 with npm)
+languages: ## Install what the SDKs of other languages need (TypeScript: Node.js 20 with npm; Python: 3.10 with venv)
 	@if command -v node >/dev/null && command -v npm >/dev/null; then \
 		cd sdk/typescript && { test node_modules/.package-lock.json -nt package-lock.json || npm ci --no-audit --no-fund; }; \
 	else echo "Rules in TypeScript are left out: there is no Node.js with npm."; fi
+	@if python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then \
+		cd sdk/python && { test .venv/.saga-installed -nt pyproject.toml || { \
+			python3 -m venv .venv && .venv/bin/python -m pip --disable-pip-version-check install --quiet -e '.[build,test]' && \
+			touch .venv/.saga-installed; }; }; \
+	else echo "Rules in Python are left out: there is no Python 3.10 with venv."; fi
 
 lint: tools ## Check the formatting, and run clippy with warnings as errors
 	cargo fmt --all --check

@@ -19,19 +19,26 @@ const PARTS: [&str; 4] = ["LICENSE", "README.md", "src", "wit"];
 
 /// The SDKs of other languages: the name of the table, the folder in this checkout, and what of it is embedded, as
 /// `saga-sdk`.
-const OTHERS: [(&str, &str, &[&str]); 1] = [(
-    "TYPESCRIPT",
-    "../sdk/typescript",
-    &[
-        "LICENSE",
-        "README.md",
-        "bin",
-        "package.json",
-        "src",
-        "tools",
-        "wit",
-    ],
-)];
+const OTHERS: [(&str, &str, &[&str]); 2] = [
+    (
+        "TYPESCRIPT",
+        "../sdk/typescript",
+        &[
+            "LICENSE",
+            "README.md",
+            "bin",
+            "package.json",
+            "src",
+            "tools",
+            "wit",
+        ],
+    ),
+    (
+        "PYTHON",
+        "../sdk/python",
+        &["LICENSE", "README.md", "pyproject.toml", "src"],
+    ),
+];
 
 /// Direct dependencies of a new project, whose versions the lock file names.
 const LOCKED: [&str; 3] = ["saga-sdk", "schemars", "serde"];
@@ -97,6 +104,12 @@ fn read_table(path: &Path) -> Result<Table, Box<dyn Error>> {
     Ok(text.parse()?)
 }
 
+/// True for what Python and pip write beside sources.
+fn is_written(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name == "__pycache__" || name.ends_with(".egg-info")
+}
+
 /// All files at this path, in order.
 fn files(path: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     if !path.is_dir() {
@@ -105,6 +118,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut entries: Vec<PathBuf> = fs::read_dir(path)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
+    entries.retain(|entry| !is_written(entry));
     entries.sort();
     let found: Vec<_> = entries
         .iter()

@@ -141,9 +141,21 @@ fn dependency(language: Language, source: &SdkSource) -> Result<String, String> 
     let named = |rust: &str, npm: &str, value: &str| match language {
         Language::Rust => format!("{{ {rust} = {} }}", toml::Value::from(value)),
         Language::TypeScript => serde_json::Value::from(format!("{npm}{value}")).to_string(),
+        // A line of requirements.txt, with what builds and tests need.
+        Language::Python if rust == "git" => {
+            format!("saga-sdk[build,test] @ git+{value}#subdirectory=sdk/python")
+        }
+        Language::Python => format!("-e {value}[build,test]"),
     };
     match source {
-        SdkSource::Embedded => Ok(named("path", "file:", "vendor/saga-sdk")),
+        SdkSource::Embedded => Ok(named(
+            "path",
+            "file:",
+            match language {
+                Language::Python => "./vendor/saga-sdk",
+                _ => "vendor/saga-sdk",
+            },
+        )),
         SdkSource::Git(url) => Ok(named("git", "git+", url)),
         SdkSource::Path(path) => {
             let below = language.sdk_folder();
@@ -170,9 +182,12 @@ fn dependency(language: Language, source: &SdkSource) -> Result<String, String> 
 fn is_sdk(language: Language, folder: &Path) -> bool {
     let manifest = std::fs::read_to_string(folder.join(language.manifest())).unwrap_or_default();
     let name = match language {
-        Language::Rust => {
+        Language::Rust | Language::Python => {
             let manifest: toml::Table = manifest.parse().unwrap_or_default();
-            let package = manifest.get("package");
+            let package = manifest.get(match language {
+                Language::Python => "project",
+                _ => "package",
+            });
             let name = package.and_then(|package| package.get("name"));
             name.and_then(toml::Value::as_str).map(str::to_owned)
         }

@@ -18,7 +18,7 @@ pub(super) fn lock(language: Language) -> Option<&'static str> {
     match language {
         Language::Rust => Some(include_str!(concat!(env!("OUT_DIR"), "/sdk.lock"))),
         // The SDK names the versions of the packages that it needs.
-        Language::TypeScript => None,
+        Language::TypeScript | Language::Python => None,
     }
 }
 
@@ -29,6 +29,7 @@ pub fn files(language: Language) -> &'static [(&'static str, &'static [u8])] {
     match language {
         Language::Rust => embedded::RUST,
         Language::TypeScript => embedded::TYPESCRIPT,
+        Language::Python => embedded::PYTHON,
     }
 }
 

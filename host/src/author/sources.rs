@@ -236,12 +236,15 @@ fn outside(project: &Project) -> BTreeSet<PathBuf> {
         .collect()
 }
 
-/// True for hidden files, backups of editors, what cargo builds, and what npm installs.
+/// True for hidden files, backups of editors, what cargo builds, what npm installs, and what Python and pip
+/// write beside sources.
 fn is_passed_over(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.starts_with('.')
         || name.ends_with('~')
         || name == "node_modules"
+        || name == "__pycache__"
+        || name.ends_with(".egg-info")
         || (name == "target" && path.join("CACHEDIR.TAG").exists())
 }
 
@@ -314,8 +317,17 @@ mod tests {
         let project = project(folder.path());
         let mut sources = Sources::new(&project, &[]).unwrap();
         let source = folder.path().join("src/lib.rs");
-        fs::create_dir(folder.path().join("target")).unwrap();
-        for name in ["target/x", ".hidden.rs", "src/lib.rs~", "dev.log"] {
+        for made in ["target", "src/__pycache__", "src/x.egg-info"] {
+            fs::create_dir(folder.path().join(made)).unwrap();
+        }
+        for name in [
+            "target/x",
+            ".hidden.rs",
+            "src/lib.rs~",
+            "dev.log",
+            "src/__pycache__/x",
+            "src/x.egg-info/x",
+        ] {
             fs::write(folder.path().join(name), "x").unwrap();
         }
         fs::write(&source, "one").unwrap();

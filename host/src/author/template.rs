@@ -36,11 +36,23 @@ const TYPESCRIPT: &[File] = files! { "typescript":
     "tsconfig.json" = "tsconfig.json",
 };
 
+const PYTHON: &[File] = files! { "python":
+    ".gitignore" = "gitignore",
+    "README.md" = "README.md",
+    "pyproject.toml" = "pyproject.toml",
+    "requirements.txt" = "requirements.txt",
+    "saga.toml" = "saga.toml",
+    "src/messages.py" = "src/messages.py",
+    "src/rules.py" = "src/rules.py",
+    "tests/test_rules.py" = "tests/test_rules.py",
+};
+
 /// The files of a project in this language.
 fn templates(language: Language) -> &'static [File] {
     match language {
         Language::Rust => RUST,
         Language::TypeScript => TYPESCRIPT,
+        Language::Python => PYTHON,
     }
 }
 

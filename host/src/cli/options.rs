@@ -42,12 +42,13 @@ pub(crate) struct Cli {
 enum CliCommand {
     /// Make a folder with a participant to start from: rules, a timer, a compensation, tests
     #[command(after_help = "\
-The project holds the SDK of this program in its folder vendor, so it needs crates.io only (or npm), and that only
-until its dependencies are downloaded.
+The project holds the SDK of this program in its folder vendor, so it needs crates.io only (or npm, or PyPI), and that
+only until its dependencies are downloaded.
 
 Examples:
   saga new loan
   saga new loan --lang typescript
+  saga new loan --lang python
   saga new services/seat-reservation
   saga new loan --sdk ../saga/sdk
   saga new loan --sdk https://git.example/saga.git")]

@@ -9,6 +9,7 @@
 //! # Layout
 //!
 //! - `components`: a component, called without a host; the vectors that rules in every language run
+//! - `python`: tests of rules in Python, most of which are in `sdk/python`
 //! - `typescript`: tests of rules in TypeScript; what they run is in the folder beside it
 
 #![allow(
@@ -43,6 +44,7 @@ mod support;
 use saga_testkit::expect;
 
 mod components;
+mod python;
 mod typescript;
 
 use std::process::ExitCode;
@@ -69,7 +71,7 @@ type Tests = Result<&'static [Test], String>;
 /// A language: its name, and its tests.
 type Language = (&'static str, fn() -> Tests);
 
-const LANGUAGES: &[Language] = &[("typescript", typescript::tests)];
+const LANGUAGES: &[Language] = &[("typescript", typescript::tests), ("python", python::tests)];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

@@ -3,6 +3,7 @@
 //! All else is the same for all of them. A further language is a variant, a file beside this one, a
 //! folder of `template/` and an SDK in `build/sdk.rs`.
 
+mod python;
 mod rust;
 mod typescript;
 
@@ -19,11 +20,13 @@ pub enum Language {
     Rust,
     /// TypeScript, built with npm.
     TypeScript,
+    /// Python, built with componentize-py in a virtual environment.
+    Python,
 }
 
 impl Language {
     /// All languages; the first one is meant unless another is named.
-    pub const ALL: [Self; 2] = [Self::Rust, Self::TypeScript];
+    pub const ALL: [Self; 3] = [Self::Rust, Self::TypeScript, Self::Python];
 
     /// Its name on the command line.
     #[must_use]
@@ -31,6 +34,7 @@ impl Language {
         match self {
             Self::Rust => "rust",
             Self::TypeScript => "typescript",
+            Self::Python => "python",
         }
     }
 
@@ -56,6 +60,7 @@ impl Language {
         match self {
             Self::Rust => "Cargo.toml",
             Self::TypeScript => "package.json",
+            Self::Python => "pyproject.toml",
         }
     }
 
@@ -64,6 +69,7 @@ impl Language {
         match self {
             Self::Rust => "Cargo.lock",
             Self::TypeScript => "package-lock.json",
+            Self::Python => python::INSTALLED,
         }
     }
 
@@ -72,6 +78,7 @@ impl Language {
         match self {
             Self::Rust => "sdk",
             Self::TypeScript => "sdk/typescript",
+            Self::Python => "sdk/python",
         }
     }
 
@@ -80,6 +87,7 @@ impl Language {
         match self {
             Self::Rust => &["rs", "toml", "lock", "wit"],
             Self::TypeScript => &["ts", "mts", "js", "mjs", "json", "toml", "wit"],
+            Self::Python => &["py", "toml", "txt", "json", "jsonl", "wit"],
         }
     }
 
@@ -89,6 +97,7 @@ impl Language {
         match self {
             Self::Rust => vec![rust::command(step)],
             Self::TypeScript => typescript::commands(step, folder),
+            Self::Python => python::commands(step, folder),
         }
     }
 
@@ -98,6 +107,7 @@ impl Language {
         match self {
             Self::Rust => toolchain::check(folder),
             Self::TypeScript => typescript::check(folder),
+            Self::Python => python::check(folder),
         }
     }
 
@@ -106,6 +116,7 @@ impl Language {
         match self {
             Self::Rust => rust::find(folder),
             Self::TypeScript => typescript::find(folder),
+            Self::Python => python::find(folder),
         }
     }
 }

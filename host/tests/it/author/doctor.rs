@@ -81,6 +81,23 @@ fn the_toolchain_of_another_language_is_looked_at_where_its_project_is_or_it_is_
 }
 
 #[test]
+fn a_python_that_is_too_old_is_told() {
+    let old = programs(&[("python3", "Python 3.9.2")]);
+    let mut doctor = saga();
+    doctor.args(["doctor", "--lang", "python"]);
+    let (code, out, _) = call(doctor.env("PATH", old.path()));
+    assert_eq!(code, 69);
+    assert!(
+        out.contains("unfit  python3") && out.contains("3.9.2 is too old: at least 3.10 is needed"),
+        "{out}"
+    );
+    let none = programs(&[]);
+    let (code, out, _) = call(doctor.env("PATH", none.path()));
+    assert_eq!(code, 69);
+    assert!(out.contains("install Python 3.10 or later"), "{out}");
+}
+
+#[test]
 fn a_compiler_that_is_too_old_and_a_missing_target_are_told_apart() {
     let old = programs(&[("cargo", "cargo 1.80.0"), ("rustc", "release: 1.80.0")]);
     let (code, out, _) = call(saga().arg("doctor").env("PATH", old.path()));

@@ -50,6 +50,11 @@ fn the_sdk_has_the_present_contract() {
         wit("wit/participant.wit"),
         "sdk/typescript/wit/participant.wit should be a copy of wit/participant.wit"
     );
+    assert_eq!(
+        wit("sdk/python/src/saga_sdk/wit/participant.wit"),
+        wit("wit/participant.wit"),
+        "sdk/python/src/saga_sdk/wit/participant.wit should be a copy of wit/participant.wit"
+    );
 }
 
 #[test]
@@ -75,6 +80,27 @@ fn the_program_embeds_the_sources_of_the_sdk_for_typescript() {
         !lock.contains("\"resolved\""),
         "the lock file names a registry"
     );
+}
+
+#[test]
+fn the_program_embeds_the_sources_of_the_sdk_for_python() {
+    let embedded = sdk::files(Language::Python).iter();
+    let embedded: BTreeMap<_, _> = embedded
+        .map(|(name, content)| {
+            let name = name.strip_prefix("saga-sdk/").unwrap();
+            (name.to_owned(), content.to_vec())
+        })
+        .collect();
+    let parts = ["LICENSE", "README.md", "pyproject.toml", "src"];
+    let mut expected = files(&root().join("sdk/python"), &parts);
+    // What Python and pip write beside sources.
+    expected.retain(|name, _| !name.contains("__pycache__") && !name.contains(".egg-info"));
+    assert!(embedded == expected, "{:?}", embedded.keys());
+    let manifest = String::from_utf8(embedded["pyproject.toml"].clone()).unwrap();
+    let manifest = self::manifest(&manifest);
+    let project = &manifest["project"];
+    assert_eq!(project["version"].as_str(), Some(env!("CARGO_PKG_VERSION")));
+    assert_eq!(project["dependencies"].as_array().map(Vec::len), Some(0));
 }
 
 #[test]
