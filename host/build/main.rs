@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - `swagger`: the files of Swagger UI
-//! - `sdk`: the SDK, for the projects of authors
+//! - `sdk`: the SDK of each language, for the projects of authors
 
 mod sdk;
 mod swagger;

@@ -1,6 +1,6 @@
-//! Lists the packages of the SDK as they are embedded in the program, for `src/author/sdk.rs`.
+//! Lists the packages of the SDKs as they are embedded in the program, for `src/author/sdk.rs`.
 //!
-//! A package is what cargo would package of it, without the tests; its manifest inherits nothing
+//! A package of Rust is what cargo would package of it, without the tests; its manifest inherits nothing
 //! from the workspace. The lock file names the versions with which this program was built.
 
 use std::collections::BTreeSet;
@@ -17,38 +17,84 @@ const PACKAGES: [(&str, &str); 2] = [("saga-contract", "contract"), ("saga-sdk",
 /// Files and folders of a package besides its manifest.
 const PARTS: [&str; 4] = ["LICENSE", "README.md", "src", "wit"];
 
+/// The SDKs of other languages: the name of the table, the folder in this checkout, and what of it is embedded, as
+/// `saga-sdk`.
+const OTHERS: [(&str, &str, &[&str]); 2] = [
+    (
+        "TYPESCRIPT",
+        "../sdk/typescript",
+        &[
+            "LICENSE",
+            "README.md",
+            "bin",
+            "package.json",
+            "src",
+            "tools",
+            "wit",
+        ],
+    ),
+    (
+        "PYTHON",
+        "../sdk/python",
+        &["LICENSE", "README.md", "pyproject.toml", "src"],
+    ),
+];
+
 /// Direct dependencies of a new project, whose versions the lock file names.
 const LOCKED: [&str; 3] = ["saga-sdk", "schemars", "serde"];
 
 /// Writes `sdk.rs`, a table of all files, to this directory.
 pub(super) fn embed(directory: &Path) -> Result<(), Box<dyn Error>> {
     let workspace = read_table(Path::new("../Cargo.toml"))?;
-    let mut table = String::from("pub(super) const FILES: &[(&str, &[u8])] = &[\n");
-    let mut add = |name: String, path: &Path| -> Result<(), Box<dyn Error>> {
-        let path = fs::canonicalize(path)?;
-        writeln!(table, "    ({name:?}, include_bytes!({path:?})),")?;
-        Ok(())
-    };
+    let mut table = begun("RUST");
     for (package, folder) in PACKAGES {
         let folder = Path::new(folder);
         let manifest = inheriting_nothing(read_table(&folder.join("Cargo.toml"))?, &workspace)?;
         let path = directory.join(format!("{package}.toml"));
         fs::write(&path, manifest)?;
-        add(format!("{package}/Cargo.toml"), &path)?;
-        // A missing file would make this run each time.
-        let parts = PARTS.map(|part| folder.join(part)).into_iter();
-        for part in parts.filter(|part| part.exists()) {
-            println!("cargo::rerun-if-changed={}", part.display());
-            for file in files(&part)? {
-                let name = file.strip_prefix(folder)?.display();
-                add(format!("{package}/{name}"), &file)?;
-            }
-        }
+        add(&mut table, &format!("{package}/Cargo.toml"), &path)?;
+        add_parts(&mut table, package, folder, &PARTS)?;
     }
     table.push_str("];\n");
+    for (name, folder, parts) in OTHERS {
+        table.push_str(&begun(name));
+        add_parts(&mut table, "saga-sdk", Path::new(folder), parts)?;
+        table.push_str("];\n");
+    }
     fs::write(directory.join("sdk.rs"), table)?;
     let lock = read_table(Path::new("../Cargo.lock"))?;
     fs::write(directory.join("sdk.lock"), locked(&lock)?)?;
+    Ok(())
+}
+
+/// The beginning of a table of this name.
+fn begun(name: &str) -> String {
+    format!("pub(super) const {name}: &[(&str, &[u8])] = &[\n")
+}
+
+/// Adds a file under this name.
+fn add(table: &mut String, name: &str, path: &Path) -> Result<(), Box<dyn Error>> {
+    let path = fs::canonicalize(path)?;
+    writeln!(table, "    ({name:?}, include_bytes!({path:?})),")?;
+    Ok(())
+}
+
+/// Adds these files and folders of a package.
+fn add_parts(
+    table: &mut String,
+    package: &str,
+    folder: &Path,
+    parts: &[&str],
+) -> Result<(), Box<dyn Error>> {
+    // A missing file would make this run each time.
+    let parts = parts.iter().map(|part| folder.join(part));
+    for part in parts.filter(|part| part.exists()) {
+        println!("cargo::rerun-if-changed={}", part.display());
+        for file in files(&part)? {
+            let name = file.strip_prefix(folder)?.display();
+            add(table, &format!("{package}/{name}"), &file)?;
+        }
+    }
     Ok(())
 }
 
@@ -56,6 +102,12 @@ fn read_table(path: &Path) -> Result<Table, Box<dyn Error>> {
     println!("cargo::rerun-if-changed={}", path.display());
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(text.parse()?)
+}
+
+/// True for what Python and pip write beside sources.
+fn is_written(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name == "__pycache__" || name.ends_with(".egg-info")
 }
 
 /// All files at this path, in order.
@@ -66,6 +118,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut entries: Vec<PathBuf> = fs::read_dir(path)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
+    entries.retain(|entry| !is_written(entry));
     entries.sort();
     let found: Vec<_> = entries
         .iter()

@@ -212,6 +212,7 @@ mod tests {
             refused: Refused {
                 component: None,
                 allowed_by: Vec::new(),
+                gate: None,
                 check: Check::World,
                 reasons: vec!["no export".into()],
                 digest: None,
@@ -229,6 +230,7 @@ mod tests {
             is_active,
             since,
             way: Way::Start,
+            change: None,
             activations: 1,
             decisions: 0,
             refusals: 0,

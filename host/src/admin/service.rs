@@ -7,7 +7,8 @@
 //!                                         ?settings={"name": value} changes the settings of its rules too
 //! PATCH /participants/{name}/settings     changes the settings of its rules ({"name": value}, null for the default)
 //! POST /participants/{name}/rollback      goes back to a former generation ({"digest": "beginning of it"})
-//!                                         all three take ?drop-used=true, allow-breaking=true, dry-run=true
+//!                                         all three take ?drop-used=true, allow-breaking=true, dry-run=true;
+//!                                         the first two ?acknowledge=CHANGE-SET&by=WHO for the gate
 //! GET  /dead-letters                      records that could not be decided, of all participants
 //! GET  /participants/{name}/dead-letters  those of one
 //!                                         ?key=, reason=, older-than=SECONDS, ended=true, after=, limit=
@@ -38,6 +39,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode};
+use saga_contract::reason::shorten;
 use saga_core::commit::LetterRequest;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -66,6 +68,7 @@ use crate::http::{origin, paging, target};
 use crate::metrics::Format;
 use crate::metrics::requests::{Open, Requests};
 use crate::rollout::flags::{ALLOW_BREAKING, DROP_USED, DRY_RUN, Flags};
+use crate::rollout::gate::{ACKNOWLEDGE, Acknowledged};
 use crate::rollout::letter_trial::{LetterTrial, TryOnLetter};
 use crate::rollout::report::{NotApplied, SwapResult, Way};
 use crate::rollout::rule_settings::{CandidateSettings, SettingsChange};
@@ -372,15 +375,16 @@ impl Admin {
             }
             AdminPath::Generations(Some(name)) => self.generations(name).await,
             AdminPath::Component(name) => {
-                let (flags, settings) = swap_query(head.uri.query())?;
-                applied(self.apply(name, body, flags, settings).await?)
+                let query = SwapQuery::of(head.uri.query())?;
+                applied(self.apply(name, body, query).await?)
             }
             AdminPath::Settings(name) => {
-                let flags = flags(head.uri.query())?;
+                let query = SwapQuery::of(head.uri.query())?;
+                let acknowledged = query.without_settings()?;
                 let (bytes, _reserved) =
                     read_body(body, BODY_BYTES, BODY_TIME, &self.bodies).await?;
                 let change = settings_change(&bytes, "the body")?;
-                applied(self.reloader.configure(name, change, flags).await)
+                applied(self.reloader.configure(name, change, acknowledged).await)
             }
             AdminPath::Rollback(name) => {
                 let flags = flags(head.uri.query())?;
@@ -426,8 +430,10 @@ impl Admin {
                 answer(StatusCode::OK, &shown)
             }
             AdminPath::TryOnLetter(name, letter) => {
-                let (_, settings) = swap_query(head.uri.query())?;
-                let trial = self.try_on_letter((name, letter), body, settings).await?;
+                let query = SwapQuery::of(head.uri.query())?;
+                let trial = self
+                    .try_on_letter((name, letter), body, query.settings)
+                    .await?;
                 answer(StatusCode::OK, &trial)
             }
             AdminPath::RequestForLetter(name, letter, request) => {
@@ -507,8 +513,7 @@ impl Admin {
         &self,
         name: &str,
         body: Incoming,
-        flags: Flags,
-        settings: SettingsChange,
+        query: SwapQuery,
     ) -> Result<Result<SwapResult, NotApplied>, Problem> {
         // Held until the swap is over, as long as the component is in memory. The semaphore is
         // never closed.
@@ -520,8 +525,9 @@ impl Admin {
             bytes,
             origin: Apply::SENT.into(),
             way: Way::Apply,
-            flags,
-            settings: CandidateSettings::Changed(settings),
+            flags: query.flags,
+            acknowledged: query.acknowledged(),
+            settings: CandidateSettings::Changed(query.settings),
             file: None,
         };
         Ok(self.reloader.apply(apply).await)
@@ -582,21 +588,50 @@ fn flags(query: Option<&str>) -> Result<Flags, Problem> {
     Ok(flags)
 }
 
-/// The flags of a swap, and its changes of settings.
-fn swap_query(query: Option<&str>) -> Result<(Flags, SettingsChange), Problem> {
-    let (mut flags, mut change) = (Flags::default(), SettingsChange::default());
-    for (name, value) in paging::pairs(query.unwrap_or_default())? {
-        if name == "settings" {
-            if !change.is_empty() {
-                let detail = "the query has `settings` twice; give all of them in one";
-                return Err(Problem::new(Kind::BadQuery, detail));
+/// The query of a swap.
+#[derive(Default)]
+struct SwapQuery {
+    flags: Flags,
+    settings: SettingsChange,
+    /// The change set that is acknowledged, and by whom.
+    change_set: Option<String>,
+    by: Option<String>,
+}
+
+impl SwapQuery {
+    fn of(query: Option<&str>) -> Result<Self, Problem> {
+        let mut asked = Self::default();
+        for (name, value) in paging::pairs(query.unwrap_or_default())? {
+            match &*name {
+                "settings" if !asked.settings.is_empty() => {
+                    let detail = "the query has `settings` twice; give all of them in one";
+                    return Err(Problem::new(Kind::BadQuery, detail));
+                }
+                "settings" => {
+                    asked.settings = settings_change(value.as_bytes(), "the query `settings`")?;
+                }
+                ACKNOWLEDGE => asked.change_set = Some(value),
+                "by" => asked.by = Some(value),
+                _ => set_flag(&mut asked.flags, &name, &value)?,
             }
-            change = settings_change(value.as_bytes(), "the query `settings`")?;
-        } else {
-            set_flag(&mut flags, &name, &value)?;
         }
+        Ok(asked)
     }
-    Ok((flags, change))
+
+    /// The flags, and what is acknowledged, of a request whose settings are its body.
+    fn without_settings(self) -> Result<(Flags, Option<Acknowledged>), Problem> {
+        if !self.settings.is_empty() {
+            let detail = "the query `settings` is not known here; the body has the settings";
+            return Err(Problem::new(Kind::BadQuery, detail));
+        }
+        Ok((self.flags, self.acknowledged()))
+    }
+
+    fn acknowledged(&self) -> Option<Acknowledged> {
+        let change_set = self.change_set.clone()?;
+        let by = self.by.clone().map_or_else(|| "admin".into(), shorten);
+        Some(Acknowledged { change_set, by })
+    }
 }
 
 /// The key after which a migration goes on; empty for the first step.
@@ -615,7 +650,7 @@ fn migrates_after(query: Option<&str>) -> Result<String, Problem> {
 fn set_flag(flags: &mut Flags, name: &str, value: &str) -> Result<(), Problem> {
     let unknown = || {
         let detail = format!(
-            "the query `{name}={value}` is not known; there are {DROP_USED}=true, {ALLOW_BREAKING}=true and {DRY_RUN}=true"
+            "the query `{name}={value}` is not known; there are {DROP_USED}=true, {ALLOW_BREAKING}=true, {DRY_RUN}=true and {ACKNOWLEDGE}=CHANGE-SET"
         );
         Problem::new(Kind::BadQuery, detail)
     };

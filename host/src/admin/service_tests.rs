@@ -48,6 +48,7 @@ fn a_refusal_says_which_check_and_everything_that_is_wrong() {
         digest: Some("abc".into()),
         component: None,
         allowed_by: Vec::new(),
+        gate: None,
     }));
     let said: Value = serde_json::from_str(&problem.json("")).unwrap();
     assert_eq!(
@@ -122,12 +123,13 @@ fn a_body_with_two_members_of_one_name_is_refused() {
         said.starts_with("the body has two members named `a`"),
         "{said}"
     );
-    let said = detail(swap_query(Some("settings=%7B%22a%22:1,%22a%22:2%7D")).err());
+    let said = detail(SwapQuery::of(Some("settings=%7B%22a%22:1,%22a%22:2%7D")).err());
     assert!(
         said.starts_with("the query `settings` has two members named `a`"),
         "{said}"
     );
-    let said = detail(swap_query(Some("settings=%7B%22a%22:1%7D&settings=%7B%22b%22:2%7D")).err());
+    let said =
+        detail(SwapQuery::of(Some("settings=%7B%22a%22:1%7D&settings=%7B%22b%22:2%7D")).err());
     assert!(said.contains("`settings` twice"), "{said}");
 }
 

@@ -127,7 +127,7 @@ kinds! {
         "Send `Content-Type: application/json`; a `POST` without a body may have an `Idempotency-Key` instead.";
     ComponentRefused "component-refused" 422:
         "The component did not pass its checks; the rules that ran before go on.",
-        "Correct what `reasons` lists; `saga verify` does the same checks without a host. `allowed_by` names the flags that override this (`drop-used`, `allow-breaking`).";
+        "Correct what `reasons` lists; `saga verify` does the same checks without a host. `allowed_by` names the flags that override this (`drop-used`, `allow-breaking`, `acknowledge=HASH`).";
     DeadLetterRefused "dead-letter-refused" 422:
         "The active rules can't be offered the dead letter as it is; nothing was changed.",
         "Give a corrected value (`saga dead-letters redrive --edit FILE`), apply rules that take it, or discard it.";

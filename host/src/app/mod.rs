@@ -8,54 +8,44 @@
 //!
 //! # Layout
 //!
-//! - this file: the start and the drain
-//! - `prepare`: the preparation of each participant
-//! - `room`: limits of the process, checked before they bite
+//! - this file: the start
+//! - `drain`: the end, and the files that are read again meanwhile
+//! - `prepare`: the preparation of each participant; `participant`: its start
+//! - `operator`: the start of the admin interface
+//! - `process_limits`: limits of the process, checked before they bite
 //! - `observe`: values that are read on each scrape of the metrics
 //! - `stages`: the stages that readiness follows, sampled once a second
 
+mod drain;
 mod observe;
+mod operator;
+mod participant;
 mod prepare;
 mod process_limits;
 mod stages;
 
 use std::sync::Arc;
 use std::thread::JoinHandle as Thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Context as _;
-use parking_lot::Mutex;
 use saga_contract::description::Description;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;
 
-use self::observe::Observer;
 use self::prepare::{PreparedParticipant, activate};
-use crate::admin::readiness::Readiness;
-use crate::admin::service::{self as admin, Admin, RenderMetrics};
-use crate::admin::topics::Topics;
+use crate::admin::service as admin;
 use crate::base::budget::Budget;
 use crate::base::generation::CompiledRules;
-use crate::base::last_observed::LastObserved;
 use crate::base::machine::Machine;
 use crate::base::note::Note;
 use crate::config::Config;
-use crate::http::accept::Acceptor;
 use crate::http::auth::Auth;
-use crate::http::cors::Cors;
-use crate::http::listing::Lists;
-use crate::http::origin::ServedHosts;
-use crate::http::request::Bodies;
 use crate::http::routes::Routes;
-use crate::http::server::{self, ListenerBounds};
-use crate::http::service::{Service, Serving};
+use crate::http::server::ListenerBounds;
 use crate::http::tls::Tls;
-use crate::http::waiting::WaitBounds;
 use crate::kafka::Kafka;
 use crate::log::EmbeddedLog;
 use crate::metrics::Metrics;
-use crate::rollout::hosted::{HostedParticipant, Prepare};
 use crate::rollout::loader::Loader;
 use crate::rollout::neighbours::{self, StartingParticipant};
 use crate::rollout::topics;
@@ -63,7 +53,7 @@ use crate::rollout::{Reloader, ReloaderParts, watch};
 use crate::stages::{StageWatch, Stages};
 use crate::store::{OpenError, OutboxReaders, Store, open, standstill};
 use crate::transport::Transport;
-use crate::turn::{Participant, ParticipantParts, timers};
+use crate::turn::timers;
 
 /// The reason why the host did not start, by who has to act.
 #[derive(Debug, thiserror::Error)]
@@ -127,9 +117,6 @@ pub struct RunningHost {
     stop: StopTokens,
 }
 
-/// Time that the end of everything but the listeners gets in any case.
-const LAST: Duration = Duration::from_secs(2);
-
 /// Sends requests to re-read the components' files to the thread that watches them.
 type ComponentWatch = (crossbeam_channel::Sender<watch::Reread>, Thread<()>);
 
@@ -177,25 +164,14 @@ pub async fn start(
     rules: RuleSource,
 ) -> Result<RunningHost, StartError> {
     tokio::spawn(standstill::watch(Arc::downgrade(&store)));
-    let transport: Arc<dyn Transport> = match &config.kafka {
-        None => Arc::new(EmbeddedLog::new(store.clone(), config.embedded.partitions)),
-        Some(settings) => Arc::new(
-            Kafka::new(store.clone(), settings.clone())
-                .map_err(|error| StartError::Config(format!("{error:#}")))?,
-        ),
-    };
+    let transport = open_transport(config, &store)?;
     let machine = Machine::default();
-    let loader = match rules {
-        RuleSource::Components => Some(Loader::new(
-            &config.rollout(),
-            machine.clone(),
-            check_routes,
-        )?),
-        RuleSource::CompiledIn(_) => None,
-    };
-    let builds = match rules {
-        RuleSource::Components => Vec::new(),
-        RuleSource::CompiledIn(load) => load(config)?,
+    let (loader, builds) = match rules {
+        RuleSource::Components => {
+            let loader = Loader::new(&config.rollout(), machine.clone(), check_routes)?;
+            (Some(loader), Vec::new())
+        }
+        RuleSource::CompiledIn(load) => (None, load(config)?),
     };
     let around = prepare::PrepareParts {
         config: config.clone(),
@@ -204,21 +180,7 @@ pub async fn start(
         machine: machine.clone(),
     };
     let (loader, prepared) = prepare::prepare_all(around, loader, builds).await?;
-    topics::check_together(
-        (prepared.iter()).map(|participant| (&*participant.name, &*participant.fitted.sources)),
-    )
-    .map_err(StartError::Config)?;
-    let starting: Vec<_> = (prepared.iter())
-        .map(|participant| StartingParticipant {
-            description: participant.active.description(),
-            topics: &participant.own.topics,
-            replaced: participant
-                .replaced
-                .as_ref()
-                .map(|build| build.description()),
-        })
-        .collect();
-    neighbours::at_start(&starting).map_err(StartError::Component)?;
+    check_together(&prepared)?;
     let admin_listener = match config.admin.listen {
         Some(address) => Some(admin::bind(address).map_err(StartError::Listen)?),
         None => None,
@@ -227,11 +189,7 @@ pub async fn start(
     activate(&*store, &prepared)?;
 
     let stop = StopTokens::default();
-    let published = (prepared.iter()).flat_map(|participant| participant.fitted.published.clone());
-    // Topics of former rules may still have unpublished records.
-    let waiting = store.reader().and_then(|reader| reader.waiting_topics());
-    let published = published.chain(waiting.map_err(anyhow::Error::from)?);
-    let relay = transport.publish(published.collect(), stop.publishing.clone())?;
+    let relay = publish(&*transport, &*store, &prepared, &stop)?;
     let mut listening = Vec::new();
     let mut listeners = Vec::new();
     let mut hosted = Vec::new();
@@ -245,7 +203,7 @@ pub async fn start(
                 .clone()
                 .map(|tls| (participant.name.clone(), tls)),
         );
-        let (url, listener, one) = start_participant(
+        let (url, listener, one) = participant::start(
             config,
             (&store, transport.as_ref(), &metrics, &machine),
             participant,
@@ -289,7 +247,7 @@ pub async fn start(
         .map(|listener| {
             let around = (&store, transport, metrics, machine, known);
             let auth = auth.clone();
-            start_admin(config, listener, (&reloader, &build), around, (auth, &stop))
+            operator::start(config, listener, (&reloader, &build), around, (auth, &stop))
         })
         .transpose()?;
     let (admin, admin_listener) = admin.unzip();
@@ -317,96 +275,6 @@ impl RunningHost {
     pub fn reloader(&self) -> &Reloader {
         &self.reloader
     }
-
-    /// Re-reads the files: applies components that differ from the active ones, uses the present
-    /// certificates for new connections, and loads the keys that check tokens. Must be called within
-    /// a tokio runtime.
-    pub fn reread(&self) {
-        let certificates = self.certificates.clone();
-        tokio::task::spawn_blocking(move || {
-            for (name, tls) in certificates {
-                tls.reread(&name);
-            }
-        });
-        if let Some(auth) = &self.auth {
-            auth.reread();
-        }
-        if let Some((ask, _)) = &self.watch {
-            // A request that is queued already will read the present files.
-            let _ = ask.try_send(watch::Reread);
-        }
-    }
-
-    /// Finishes the work in flight and closes the store, within this time. Clients have half of it;
-    /// if the other half is shorter than [`LAST`], the rest has that long.
-    ///
-    /// # Errors
-    /// The step that was not done in time. End the process then: some of its threads may be stuck.
-    pub async fn drain(self, time: Duration) -> Result<(), &'static str> {
-        let began = Instant::now();
-        self.reloader.refuse();
-        self.stop.listening.cancel();
-        // No request in flight needs later records: requests that waited for a decision have
-        // stopped waiting.
-        self.stop.consuming.cancel();
-        self.store.published().notify();
-        self.store.timers().notify();
-        for listener in self.listeners {
-            if let Err(error) = listener.await {
-                tracing::error!(%error, "a listener broke");
-            }
-        }
-        let stop = self.stop.clone();
-        let step = Arc::new(Mutex::new("a free thread"));
-        let at = step.clone();
-        let rest = move || {
-            let at = |step| *at.lock() = step;
-            at("the swap in flight");
-            self.reloader.close();
-            if let Some((ask, thread)) = self.watch {
-                drop(ask);
-                join(thread, "the watch over the components' files");
-            }
-            at("the consumers");
-            for hosted in self.reloader.hosted() {
-                hosted.join_consumers();
-            }
-            at("the timers");
-            for thread in self.timers {
-                join(thread, "a timer thread");
-            }
-            at("the turns");
-            for hosted in self.reloader.hosted() {
-                hosted.participant.finish();
-            }
-            // Before the store is closed, since the stages read it.
-            self.stages.end();
-            at("the last commits");
-            self.store.settle_up();
-            at("the relay");
-            self.stop.publishing.cancel();
-            self.store.published().notify();
-            if let Some(relay) = self.relay {
-                join(relay, "the relay");
-            }
-            at("the store to be closed");
-            self.store.close();
-        };
-        let left = || time.saturating_sub(began.elapsed()).max(LAST);
-        match tokio::time::timeout(left(), tokio::task::spawn_blocking(rest)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the drain broke; the next start recovers"),
-            Err(_) => return Err(*step.lock()),
-        }
-        stop.admin.cancel();
-        if let Some(listener) = self.admin_listener {
-            // An operator's open connection must not delay the end.
-            if let Ok(Err(error)) = tokio::time::timeout(left(), listener).await {
-                tracing::error!(%error, "the admin listener broke");
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Checks that all routes of a description can be served below this path.
@@ -417,13 +285,41 @@ pub fn check_routes(description: &Description, base_path: &str) -> Result<(), St
     Routes::new(description, base_path).map(drop)
 }
 
-/// The preparation of routes and documents of further generations, for this service.
-fn prepare_by(service: Arc<Service>, base_path: String) -> Prepare {
-    Box::new(move |active, configured| {
-        let serving = Serving::new(active.clone(), &base_path, configured)?;
-        let service = service.clone();
-        Ok(Box::new(move || Box::new(service.swap(serving))))
+fn open_transport(config: &Config, store: &Arc<Store>) -> Result<Arc<dyn Transport>, StartError> {
+    let store = store.clone();
+    Ok(match &config.kafka {
+        None => Arc::new(EmbeddedLog::new(store, config.embedded.partitions)),
+        Some(settings) => {
+            let kafka = Kafka::new(store, settings.clone());
+            Arc::new(kafka.map_err(|error| StartError::Config(format!("{error:#}")))?)
+        }
     })
+}
+
+/// Checks that the participants fit each other.
+fn check_together(prepared: &[PreparedParticipant]) -> Result<(), StartError> {
+    let sources = (prepared.iter()).map(|one| (&*one.name, &*one.fitted.sources));
+    topics::check_together(sources).map_err(StartError::Config)?;
+    let starting = (prepared.iter()).map(|one| StartingParticipant {
+        description: one.active.description(),
+        topics: &one.own.topics,
+        replaced: one.replaced.as_ref().map(|build| build.description()),
+    });
+    neighbours::at_start(&starting.collect::<Vec<_>>()).map_err(StartError::Component)
+}
+
+/// Begins to publish what the participants write.
+fn publish(
+    transport: &dyn Transport,
+    store: &Store,
+    prepared: &[PreparedParticipant],
+    stop: &StopTokens,
+) -> Result<Option<Thread<()>>, StartError> {
+    let published = (prepared.iter()).flat_map(|participant| participant.fitted.published.clone());
+    // Topics of former rules may still have unpublished records.
+    let waiting = store.reader().and_then(|reader| reader.waiting_topics());
+    let published = published.chain(waiting.map_err(anyhow::Error::from)?);
+    Ok(transport.publish(published.collect(), stop.publishing.clone())?)
 }
 
 /// Makes sure that no other process consumes in the participants' groups.
@@ -438,106 +334,6 @@ async fn claim(
         .await
         .map_err(anyhow::Error::from)?
         .map_err(StartError::GroupTaken)
-}
-
-fn join(thread: Thread<()>, what: &str) {
-    if thread.join().is_err() {
-        tracing::error!("{what} panicked");
-    }
-}
-
-/// Starts a participant's workers, its listener and its consumers. Returns its URL and its listener
-/// too.
-fn start_participant(
-    config: &Config,
-    (store, transport, metrics, machine): (&Arc<Store>, &dyn Transport, &Metrics, &Machine),
-    prepared: PreparedParticipant,
-    (budget, auth): (&Budget, Option<&Arc<Auth>>),
-    stop: &StopTokens,
-) -> Result<(String, Task<()>, HostedParticipant), StartError> {
-    let settings = ParticipantParts {
-        row: prepared.row,
-        last_key: prepared.last_key,
-        limits: config.turn,
-        retry: (config.participants.get(&prepared.name))
-            .map_or(config.retry, |participant| participant.retry(config.retry)),
-        parked: config.parked,
-        turns: metrics.turns(&prepared.name),
-        passed: metrics.passed(&prepared.name),
-        instances: metrics.instances(&prepared.name),
-        machine: machine.clone(),
-        answer_time: Duration::from_secs(config.http.answer_seconds),
-    };
-    let participant = Arc::new(Participant::start(
-        settings,
-        prepared.active,
-        prepared.instances,
-        store.clone(),
-    )?);
-    let bounds = ListenerBounds {
-        connections: process_limits::connections(config),
-        // The other half is for the steps after the listeners.
-        drain: Duration::from_secs(config.drain_seconds) / 2,
-        ..bounds(config)
-    };
-    // If the limit of open files allows fewer connections than configured, watchers may take half
-    // of them.
-    let watchers = if bounds.connections < config.http.connections {
-        config.http.watchers.min((bounds.connections / 2).max(1))
-    } else {
-        config.http.watchers
-    };
-    let waiting = WaitBounds::new(
-        config.http.wait_seconds,
-        Duration::from_secs(config.http.heartbeat_seconds),
-        watchers,
-        stop.listening.clone(),
-    );
-    let address = prepared
-        .listener
-        .local_addr()
-        .context("the listener has no address")?;
-    let service = Arc::new(Service::new(
-        participant.clone(),
-        prepared.serving,
-        Bodies {
-            bytes: config.http.body_bytes,
-            budget: budget.clone(),
-            are_checked: config.http.check_bodies,
-        },
-        waiting,
-        (
-            ServedHosts::new(&config.http.hosts, address.ip()),
-            Cors::new(&config.http.cors_origins),
-            auth.cloned(),
-        ),
-        metrics.requests(&prepared.name),
-        Lists::new(store.clone(), config.http.page_items),
-    ));
-    let scheme = prepared.tls.as_ref().map_or("http", |_| "https");
-    let url = format!("{scheme}://{address}{}", prepared.base_path);
-    let listener = tokio::spawn(server::serve(
-        Acceptor::new(prepared.listener, machine.clone()),
-        prepared.tls,
-        service.clone(),
-        bounds,
-        stop.listening.clone(),
-    ));
-    let hosted = HostedParticipant::new(
-        prepared.own,
-        prepared.row,
-        participant,
-        prepare_by(service, prepared.base_path.clone()),
-        prepared.base_path,
-        prepared.file,
-    );
-    hosted
-        .read(&prepared.fitted.sources, transport, &stop.consuming)
-        .map_err(|problems| anyhow::anyhow!(problems))?;
-    hosted
-        .note_consumers(&**store)
-        .map_err(anyhow::Error::from)?;
-    Ok((url, listener, hosted))
 }
 
 /// Loads the keys that check callers' tokens, if callers show tokens.
@@ -568,79 +364,4 @@ fn start_watch(config: &Config, reloader: &Reloader) -> std::io::Result<Componen
         ms => Some(Duration::from_millis(ms)),
     };
     Ok((ask, watch::start(reloader.clone(), interval, asked)?))
-}
-
-fn start_admin(
-    config: &Config,
-    listener: TcpListener,
-    (reloader, build): (&Reloader, &Note),
-    (store, transport, metrics, machine, stages): (
-        &Arc<Store>,
-        Arc<dyn Transport>,
-        Arc<Metrics>,
-        Machine,
-        Stages,
-    ),
-    (auth, stop): (Option<Arc<Auth>>, &StopTokens),
-) -> Result<(String, Task<()>), StartError> {
-    let address = listener
-        .local_addr()
-        .context("the admin listener has no address")?;
-    let observer = Observer {
-        store: store.clone(),
-        transport: transport.clone(),
-        reloader: reloader.clone(),
-        readers: outbox_readers(config),
-        max_bytes: config.store.max_bytes,
-        machine: machine.clone(),
-        draining: stop.listening.clone(),
-        stages: stages.clone(),
-        looked: LastObserved::default(),
-    };
-    let observer = Arc::new(observer);
-    let requests = metrics.requests("admin");
-    let exposition: RenderMetrics = Arc::new(move |format| {
-        let (metrics, observer) = (metrics.clone(), observer.clone());
-        Box::pin(async move {
-            if !metrics.is_on() {
-                return None;
-            }
-            let observed = observer.observe().await;
-            metrics.text(&observed, format)
-        })
-    });
-    // The first overview is kept, for when the store stands still before any request.
-    let first = reloader.clone();
-    tokio::spawn(async move { first.overview(None).await });
-    let partitions = config.kafka.is_none().then_some(config.embedded.partitions);
-    let topics = Topics::new(store.clone(), reloader.clone(), partitions);
-    let store = store.clone();
-    let halted = transport.clone();
-    let build = build.clone();
-    let acceptor = Acceptor::new(listener, machine.clone()).with_spare();
-    let readiness = Readiness {
-        store: Box::new(move || store.condition().trouble()),
-        lack: Box::new(move || machine.shortage()),
-        trouble: Box::new(move || transport.trouble()),
-        callers: Box::new(move || auth.as_ref().and_then(|auth| auth.trouble())),
-        halted: Box::new(move || halted.halted()),
-        standing: Box::new(move || stages.standing()),
-        build: Box::new(move || build.get()),
-        draining: stop.listening.clone(),
-    };
-    let settings = &config.admin;
-    let admin = Admin::new(
-        settings.token.as_ref().map(|token| token.reveal()),
-        settings.component_bytes,
-        (reloader.clone(), topics),
-        readiness,
-        (exposition, requests),
-    );
-    let listener = tokio::spawn(admin::serve(
-        acceptor,
-        Arc::new(admin),
-        bounds(config),
-        stop.admin.clone(),
-    ));
-    Ok((format!("http://{address}"), listener))
 }

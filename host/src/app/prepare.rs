@@ -47,6 +47,8 @@ pub(super) struct PreparedParticipant {
     pub(super) file: Option<String>,
     /// The rules that were active before, if the start replaces them.
     pub(super) replaced: Option<Arc<dyn CompiledRules>>,
+    /// The change that it is, as the store keeps it.
+    pub(super) change: Option<String>,
     pub(super) listener: TcpListener,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) base_path: String,
@@ -122,6 +124,7 @@ fn prepare(
             bytes: None,
             file: None,
             replaced: None,
+            change: None,
         },
         (None, Some(loader)) => {
             let before = active.as_ref().map(|active| (row, active));
@@ -198,6 +201,7 @@ fn prepare(
         is_active,
         file: initial.file,
         replaced: initial.replaced,
+        change: initial.change,
         listener,
         tls,
         base_path,
@@ -243,6 +247,7 @@ pub(super) fn activate(store: &Store, prepared: &[PreparedParticipant]) -> Resul
             generation: participant.active.generation.id,
             way: Way::Start.word(),
             now: now_ms(),
+            change: participant.change.clone(),
             renamed: Vec::new(),
         })
         .collect();

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::language::Language;
 use super::name::ProjectName;
 use super::{sdk, template};
 
@@ -53,7 +54,12 @@ pub enum NotCreated {
 ///
 /// # Errors
 /// The reason; then nothing was changed.
-pub fn create(folder: &Path, name: &ProjectName, source: &SdkSource) -> Result<(), NotCreated> {
+pub fn create(
+    folder: &Path,
+    name: &ProjectName,
+    language: Language,
+    source: &SdkSource,
+) -> Result<(), NotCreated> {
     let refused = |error| NotCreated::Refused {
         path: folder.to_owned(),
         error,
@@ -68,7 +74,7 @@ pub fn create(folder: &Path, name: &ProjectName, source: &SdkSource) -> Result<(
     if !is_free {
         return Err(NotCreated::Occupied(folder.to_owned()));
     }
-    let dependency = dependency(source).map_err(NotCreated::Sdk)?;
+    let dependency = dependency(language, source).map_err(NotCreated::Sdk)?;
     let made_parents = match folder.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => make_parents(parent).map_err(refused)?,
         _ => Vec::new(),
@@ -76,7 +82,7 @@ pub fn create(folder: &Path, name: &ProjectName, source: &SdkSource) -> Result<(
     let own = format!(".{}.{}", name.as_str(), std::process::id());
     let unfinished = folder.with_file_name(own);
     let made = std::fs::create_dir(&unfinished).and_then(|()| {
-        let written = write(&unfinished, name, source, &dependency);
+        let written = write(&unfinished, name, language, source, &dependency);
         let made = written.and_then(|()| std::fs::rename(&unfinished, folder));
         // Best effort: what matters is the first error.
         made.inspect_err(|_| drop(std::fs::remove_dir_all(&unfinished)))
@@ -110,6 +116,7 @@ fn remove_empty(folders: &[PathBuf]) {
 fn write(
     folder: &Path,
     name: &ProjectName,
+    language: Language,
     source: &SdkSource,
     dependency: &str,
 ) -> io::Result<()> {
@@ -117,47 +124,80 @@ fn write(
     for part in ["src", "tests"] {
         std::fs::create_dir(folder.join(part))?;
     }
-    for (path, text) in template::files(name, dependency, is_vendored) {
+    for (path, text) in template::files(language, name, dependency, is_vendored) {
         std::fs::write(folder.join(path), text)?;
     }
-    std::fs::write(folder.join("Cargo.lock"), sdk::LOCK)?;
+    if let Some(lock) = sdk::lock(language) {
+        std::fs::write(folder.join(language.lock()), lock)?;
+    }
     if is_vendored {
-        sdk::write(&folder.join("vendor"))?;
+        sdk::write(language, &folder.join("vendor"))?;
     }
     Ok(())
 }
 
 /// The SDK as a dependency in a manifest.
-fn dependency(source: &SdkSource) -> Result<String, String> {
-    let table = |key: &str, value: &str| {
-        let value = toml::Value::from(value);
-        format!("{{ {key} = {value} }}")
+fn dependency(language: Language, source: &SdkSource) -> Result<String, String> {
+    let named = |rust: &str, npm: &str, value: &str| match language {
+        Language::Rust => format!("{{ {rust} = {} }}", toml::Value::from(value)),
+        Language::TypeScript => serde_json::Value::from(format!("{npm}{value}")).to_string(),
+        // A line of requirements.txt, with what builds and tests need.
+        Language::Python if rust == "git" => {
+            format!("saga-sdk[build,test] @ git+{value}#subdirectory=sdk/python")
+        }
+        Language::Python => format!("-e {value}[build,test]"),
     };
     match source {
-        SdkSource::Embedded => Ok(table("path", "vendor/saga-sdk")),
-        SdkSource::Git(url) => Ok(table("git", url)),
+        SdkSource::Embedded => Ok(named(
+            "path",
+            "file:",
+            match language {
+                Language::Python => "./vendor/saga-sdk",
+                _ => "vendor/saga-sdk",
+            },
+        )),
+        SdkSource::Git(url) => Ok(named("git", "git+", url)),
         SdkSource::Path(path) => {
-            let folders = [path.clone(), path.join("sdk")];
-            let folder = folders.iter().find(|folder| is_sdk(folder)).ok_or_else(|| {
-                format!("{}: has no crate `saga-sdk`, nor has its folder `sdk`; name the folder of the crate, or the URL of a Git repository that has it", path.display())
+            let below = language.sdk_folder();
+            let folders = [path.clone(), path.join(below)];
+            let folder = folders.iter().find(|folder| is_sdk(language, folder)).ok_or_else(|| {
+                format!(
+                    "{}: has no `saga-sdk` for {}, nor has its folder `{below}`; name the folder of the SDK, or the URL of a \
+                     Git repository that has it",
+                    path.display(),
+                    language.name()
+                )
             })?;
             let folder = folder.canonicalize();
             let folder = folder.map_err(|error| format!("{}: {error}", path.display()))?;
             let text = folder
                 .to_str()
                 .ok_or_else(|| format!("{}: is not UTF-8, as manifests are", path.display()))?;
-            Ok(table("path", text))
+            Ok(named("path", "file:", text))
         }
     }
 }
 
-fn is_sdk(folder: &Path) -> bool {
-    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
-    let manifest: toml::Table = manifest.parse().unwrap_or_default();
-    let name = manifest
-        .get("package")
-        .and_then(|package| package.get("name"));
-    name.and_then(toml::Value::as_str) == Some("saga-sdk")
+/// True for the folder of the package `saga-sdk` of this language.
+fn is_sdk(language: Language, folder: &Path) -> bool {
+    let manifest = std::fs::read_to_string(folder.join(language.manifest())).unwrap_or_default();
+    let name = match language {
+        Language::Rust | Language::Python => {
+            let manifest: toml::Table = manifest.parse().unwrap_or_default();
+            let package = manifest.get(match language {
+                Language::Python => "project",
+                _ => "package",
+            });
+            let name = package.and_then(|package| package.get("name"));
+            name.and_then(toml::Value::as_str).map(str::to_owned)
+        }
+        Language::TypeScript => {
+            let manifest = saga_contract::json::parse(&manifest).unwrap_or_default();
+            let name = manifest.get("name");
+            name.and_then(serde_json::Value::as_str).map(str::to_owned)
+        }
+    };
+    name.as_deref() == Some("saga-sdk")
 }
 
 #[cfg(test)]
@@ -171,7 +211,12 @@ mod tests {
         std::fs::create_dir(&other).unwrap();
         std::fs::write(other.join("mine"), "mine").unwrap();
         let name = ProjectName::parse("loan").unwrap();
-        let made = create(&parent.path().join("loan"), &name, &SdkSource::Embedded);
+        let made = create(
+            &parent.path().join("loan"),
+            &name,
+            Language::Rust,
+            &SdkSource::Embedded,
+        );
         assert!(matches!(made, Err(NotCreated::Refused { .. })));
         assert!(other.join("mine").exists());
     }

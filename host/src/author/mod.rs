@@ -4,13 +4,15 @@
 //!
 //! - [`name`]: the name of a new project; [`create`]: makes its folder
 //! - `template`: the files of a new project; [`sdk`]: the SDK, embedded in the program
-//! - [`project`]: the project in a folder, as cargo describes it; [`steps`]: builds and tests it
+//! - [`language`]: the languages of rules, each with what is its own
+//! - [`project`]: the project in a folder; [`steps`]: builds and tests it
 //! - [`sources`]: notices changes of its sources
 //! - [`toolchain`]: what an author's Rust toolchain lacks, and how to get it
 //!
 //! Must not know: hosts, components, the command line.
 
 pub mod create;
+pub mod language;
 pub mod name;
 pub mod project;
 pub mod sdk;

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use super::language::Language;
 use super::project::Project;
 use crate::base::notify::Notify;
 use crate::base::stop::NotifiedAtStop;
@@ -23,12 +24,6 @@ const INTERVAL: Duration = Duration::from_millis(150);
 /// Most files that are watched.
 const FILES: usize = 10_000;
 
-/// Cargo writes it while it builds.
-const LOCK: &str = "Cargo.lock";
-
-/// It makes a folder a package, or a workspace.
-const MANIFEST: &str = "Cargo.toml";
-
 /// The files with their times and sizes.
 type Stamps = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
 
@@ -38,12 +33,10 @@ type Contents = BTreeMap<PathBuf, [u8; 32]>;
 /// Folders of a project in which every file is a source: tests read further ones.
 const FOLDERS: [&str; 2] = ["src", "tests"];
 
-/// The ends of names of sources in other folders.
-const ENDS: [&str; 4] = ["rs", "toml", "lock", "wit"];
-
-/// The sources of a project: its Rust sources, manifests and tests, those of the packages that it or
+/// The sources of a project: its sources, manifests and tests, those of the packages that it or
 /// its tests depend on by path, and all files from which the component was built, wherever they are.
 pub struct Sources {
+    language: Language,
     folder: PathBuf,
     target: PathBuf,
     /// Names the files from which the component was built.
@@ -63,9 +56,12 @@ impl Sources {
     /// # Errors
     /// They can't be read, or are too many.
     pub fn new(project: &Project, further: &[PathBuf]) -> Result<Self, String> {
-        let workspace = [MANIFEST, LOCK].map(|name| project.workspace.join(name));
+        let language = project.language;
+        let workspace = [language.manifest(), language.lock()];
+        let workspace = workspace.map(|name| project.workspace.join(name));
         let further = further.iter().map(|path| project.folder.join(path));
         let mut sources = Self {
+            language,
             folder: project.folder.clone(),
             target: project.target.clone(),
             dependencies: project.component.with_extension("d"),
@@ -99,7 +95,7 @@ impl Sources {
         Ok(())
     }
 
-    /// Takes note of what cargo wrote by itself, and of further files that it read.
+    /// Takes note of what the toolchain wrote by itself, and of further files that it read.
     ///
     /// # Errors
     /// As [`Sources::new`].
@@ -108,8 +104,10 @@ impl Sources {
         let was_there = |path: &Path| self.stamps.contains_key(path);
         let is_news = |path: &Path| {
             let is_looked_for = self.further.iter().any(|one| one == path)
-                || self.root(path).is_some_and(|root| is_source(root, path));
-            path.ends_with(LOCK) || !was_there(path) && !is_looked_for
+                || self
+                    .root(path)
+                    .is_some_and(|root| self.is_source(root, path));
+            path.ends_with(self.language.lock()) || !was_there(path) && !is_looked_for
         };
         let news: Stamps = stamps
             .iter()
@@ -177,11 +175,12 @@ impl Sources {
                     continue;
                 };
                 // Another package in the folder of one is not part of it.
-                let is_other = |path: &Path| root != self.folder && path.join(MANIFEST).exists();
+                let manifest = self.language.manifest();
+                let is_other = |path: &Path| root != self.folder && path.join(manifest).exists();
                 match entry.file_type() {
                     Ok(kind) if kind.is_dir() && is_other(&path) => {}
                     Ok(kind) if kind.is_dir() => folders.push(path),
-                    _ if is_source(root, &path) => note(&mut stamps, path)?,
+                    _ if self.is_source(root, &path) => note(&mut stamps, path)?,
                     _ => {}
                 }
             }
@@ -199,6 +198,14 @@ impl Sources {
         above
             .max_by_key(|root| root.components().count())
             .map(PathBuf::as_path)
+    }
+
+    /// True for a source of the package in the folder `root`.
+    fn is_source(&self, root: &Path, path: &Path) -> bool {
+        let end = path.extension().unwrap_or_default();
+        let own = path.strip_prefix(root).unwrap_or(path);
+        let mut ends = self.language.ends().iter();
+        ends.any(|one| end == *one) || FOLDERS.iter().any(|one| own.starts_with(one))
     }
 
     /// Files from which the component was built, as the compiler noted them.
@@ -229,18 +236,15 @@ fn outside(project: &Project) -> BTreeSet<PathBuf> {
         .collect()
 }
 
-/// True for a source of the package in the folder `root`.
-fn is_source(root: &Path, path: &Path) -> bool {
-    let end = path.extension().unwrap_or_default();
-    let own = path.strip_prefix(root).unwrap_or(path);
-    ENDS.iter().any(|one| end == *one) || FOLDERS.iter().any(|one| own.starts_with(one))
-}
-
-/// True for hidden files, backups of editors, and what cargo builds.
+/// True for hidden files, backups of editors, what cargo builds, what npm installs, and what Python and pip
+/// write beside sources.
 fn is_passed_over(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.starts_with('.')
         || name.ends_with('~')
+        || name == "node_modules"
+        || name == "__pycache__"
+        || name.ends_with(".egg-info")
         || (name == "target" && path.join("CACHEDIR.TAG").exists())
 }
 
@@ -258,7 +262,7 @@ fn note(stamps: &mut Stamps, path: PathBuf) -> Result<(), String> {
     Ok(())
 }
 
-/// A file that can't be read is taken for an empty one: cargo will say what is wrong with it.
+/// A file that can't be read is taken for an empty one: the toolchain will say what is wrong with it.
 fn contents(stamps: &Stamps) -> Contents {
     let hash = |path: &PathBuf| Sha256::digest(std::fs::read(path).unwrap_or_default()).into();
     stamps
@@ -284,6 +288,7 @@ mod tests {
         fs::create_dir_all(folder.join("src")).unwrap();
         fs::write(folder.join("src/lib.rs"), "one").unwrap();
         Project {
+            language: Language::Rust,
             folder: folder.to_owned(),
             package: "p".into(),
             component: folder.join("target/p.wasm"),
@@ -312,8 +317,17 @@ mod tests {
         let project = project(folder.path());
         let mut sources = Sources::new(&project, &[]).unwrap();
         let source = folder.path().join("src/lib.rs");
-        fs::create_dir(folder.path().join("target")).unwrap();
-        for name in ["target/x", ".hidden.rs", "src/lib.rs~", "dev.log"] {
+        for made in ["target", "src/__pycache__", "src/x.egg-info"] {
+            fs::create_dir(folder.path().join(made)).unwrap();
+        }
+        for name in [
+            "target/x",
+            ".hidden.rs",
+            "src/lib.rs~",
+            "dev.log",
+            "src/__pycache__/x",
+            "src/x.egg-info/x",
+        ] {
             fs::write(folder.path().join(name), "x").unwrap();
         }
         fs::write(&source, "one").unwrap();
@@ -335,11 +349,11 @@ mod tests {
     fn what_cargo_wrote_by_itself_is_no_change() {
         let folder = tempfile::tempdir().unwrap();
         let mut sources = Sources::new(&project(folder.path()), &[]).unwrap();
-        fs::write(folder.path().join(LOCK), "locked").unwrap();
+        fs::write(folder.path().join("Cargo.lock"), "locked").unwrap();
         sources.note_built().unwrap();
         assert_eq!(soon(&mut sources), None);
-        fs::write(folder.path().join(LOCK), "updated").unwrap();
-        assert_eq!(soon(&mut sources), Some(folder.path().join(LOCK)));
+        fs::write(folder.path().join("Cargo.lock"), "updated").unwrap();
+        assert_eq!(soon(&mut sources), Some(folder.path().join("Cargo.lock")));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Builds and tests a project with cargo, whose output goes to the terminal.
+//! Builds and tests a project with the toolchain of its language, whose output goes to the terminal.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,7 +8,6 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio_util::sync::CancellationToken;
 
 use super::project::Project;
-use super::toolchain::TARGET;
 use crate::base::notify::Notify;
 use crate::base::stop::NotifiedAtStop;
 
@@ -23,34 +22,25 @@ const LAST: Duration = Duration::from_secs(3);
 pub enum Step {
     /// Build the component.
     Build,
-    /// Run the native tests.
+    /// Run the tests.
     Test,
 }
 
 /// The reason why a step did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StepFailed {
-    /// The step failed; cargo has said why.
+    /// The step failed; its program has said why.
     #[error("{0}")]
     Failed(&'static str),
-    /// Cargo can't be started.
+    /// Its program can't be started.
     #[error("{0}")]
-    NoCargo(String),
+    NoProgram(String),
     /// The stop was asked for.
     #[error("stopped")]
     Stopped,
 }
 
 impl Step {
-    /// The arguments of cargo.
-    #[must_use]
-    pub fn arguments(self) -> &'static [&'static str] {
-        match self {
-            Self::Build => &["build", "--release", "--target", TARGET],
-            Self::Test => &["test"],
-        }
-    }
-
     fn failure(self) -> StepFailed {
         StepFailed::Failed(match self {
             Self::Build => "the component does not build",
@@ -59,32 +49,36 @@ impl Step {
     }
 }
 
-/// How cargo is called.
+/// How the programs of a toolchain are called.
 #[derive(Debug, Clone, Default)]
-pub struct Cargo {
+pub struct Toolchain {
     /// The mask of the modes of its files, if it is not that of this process.
     pub umask: Option<u32>,
     /// Ends a step in progress.
     pub stop: CancellationToken,
     /// True for a process group of its own, so that a stop ends its compilers and tests too. Then
-    /// the caller handles signals, of which a terminal sends cargo none.
+    /// the caller handles signals, of which a terminal sends it none.
     pub has_own_group: bool,
 }
 
-impl Cargo {
-    /// Runs a step to its end, or until the stop.
+impl Toolchain {
+    /// Runs a command of a step to its end, or until the stop.
     ///
     /// # Errors
     /// The reason why it did not succeed.
-    pub fn run(&self, step: Step, project: &Project) -> Result<(), StepFailed> {
-        let mut cargo = self.command();
-        cargo.args(step.arguments()).current_dir(&project.folder);
+    pub fn run(&self, step: Step, words: &[&str], project: &Project) -> Result<(), StepFailed> {
+        let [program, arguments @ ..] = words else {
+            return Ok(());
+        };
+        let mut command = self.command(program);
+        command.args(arguments).current_dir(&project.folder);
         if self.has_own_group {
-            cargo.process_group(0);
+            command.process_group(0);
         }
-        let child = cargo.stdin(Stdio::null()).spawn();
-        let mut child = child
-            .map_err(|error| StepFailed::NoCargo(format!("cargo can't be started: {error}")))?;
+        let child = command.stdin(Stdio::null()).spawn();
+        let mut child = child.map_err(|error| {
+            StepFailed::NoProgram(format!("{program} can't be started: {error}"))
+        })?;
         let status = ended(&mut child, &self.stop);
         if self.stop.is_cancelled() {
             return Err(StepFailed::Stopped);
@@ -95,13 +89,13 @@ impl Cargo {
         }
     }
 
-    fn command(&self) -> Command {
+    fn command(&self, program: &str) -> Command {
         let Some(umask) = self.umask else {
-            return Command::new("cargo");
+            return Command::new(program);
         };
         let mut shell = Command::new("sh");
-        shell.args(["-c", "umask \"$0\" && exec cargo \"$@\""]);
-        shell.arg(format!("{umask:04o}"));
+        shell.args(["-c", "umask \"$0\" && exec \"$@\""]);
+        shell.args([&format!("{umask:04o}"), program]);
         shell
     }
 }

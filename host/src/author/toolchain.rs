@@ -37,7 +37,7 @@ const MESSAGE: usize = 2_000;
 /// One part of a toolchain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The part: `cargo`, `rustc`, `linker`, `wasm32-wasip2`.
+    /// The part: `cargo`, `rustc`, `linker`, `wasm32-wasip2`; `node`, `npm`.
     pub part: &'static str,
     /// True if it is there and works.
     pub is_fit: bool,
@@ -52,7 +52,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn fit(part: &'static str, found: impl Into<String>) -> Self {
+    pub(super) fn fit(part: &'static str, found: impl Into<String>) -> Self {
         Self {
             part,
             is_fit: true,
@@ -62,7 +62,11 @@ impl Finding {
         }
     }
 
-    fn unfit(part: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(super) fn unfit(
+        part: &'static str,
+        found: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self {
             part,
             is_fit: false,
@@ -202,7 +206,7 @@ fn trial(folder: &Path, program: &str, arguments: &[&str]) -> Result<(), String>
 }
 
 /// Standard output of a command that succeeds, or the reason.
-fn output(command: &mut Command) -> Result<String, String> {
+pub(super) fn output(command: &mut Command) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output();
     let Output {

@@ -1,16 +1,18 @@
 //! `saga new`, `saga test` and `saga doctor`: a project of an author, and the toolchain for it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 
 use super::arguments::load;
 use super::reply::json_line;
 use super::{complain, exit, say, table, verify};
 use crate::author::create::{self, NotCreated, SdkSource};
+use crate::author::language::Language;
 use crate::author::name::ProjectName;
 use crate::author::project::Project;
-use crate::author::steps::{Cargo, Step, StepFailed};
+use crate::author::steps::{Step, StepFailed, Toolchain};
 use crate::author::toolchain::{self, Finding};
 use crate::base::printable::Lines;
 use crate::logging;
@@ -25,10 +27,26 @@ pub(crate) struct NewProject {
     /// Name of the participant, its crate and its folder; a path makes the folder there
     #[arg(value_name = "NAME")]
     folder: PathBuf,
-    /// Another SDK: the folder of the crate or of a checkout, or the URL of a Git repository
+    /// The language of the rules
+    #[arg(long, value_name = "LANGUAGE", default_value = LANGUAGE, value_parser = languages())]
+    lang: String,
+    /// Another SDK: the folder of it or of a checkout, or the URL of a Git repository
     /// [default: the one of this program, as vendor/saga-sdk]
     #[arg(long, value_name = "PATH|URL")]
     sdk: Option<String>,
+}
+
+/// The language that is meant unless another is named.
+const LANGUAGE: &str = "rust";
+
+/// Reads the name of a language.
+pub(super) fn languages() -> PossibleValuesParser {
+    PossibleValuesParser::new(Language::ALL.map(Language::name))
+}
+
+/// The language of this name, which was checked.
+fn language(name: &str) -> Language {
+    Language::named(name).unwrap_or(Language::Rust)
 }
 
 /// Makes a project; gives the exit code.
@@ -42,11 +60,12 @@ pub(super) fn new(request: &NewProject) -> u8 {
             return exit::USAGE;
         }
     };
+    let language = language(&request.lang);
     let sdk = request
         .sdk
         .as_deref()
         .map_or(SdkSource::Embedded, SdkSource::of);
-    if let Err(error) = create::create(&request.folder, &name, &sdk) {
+    if let Err(error) = create::create(&request.folder, &name, language, &sdk) {
         complain(&error.to_string());
         return match error {
             NotCreated::Sdk(_) => exit::USAGE,
@@ -60,7 +79,7 @@ pub(super) fn new(request: &NewProject) -> u8 {
     ));
     text.add(format_args!("next: cd {folder} && saga dev"));
     say(&text.text());
-    for finding in toolchain::check(&request.folder) {
+    for finding in language.check(&request.folder) {
         if let Some(line) = lack(&finding) {
             complain(&line);
         }
@@ -82,8 +101,8 @@ pub(super) fn test(config: Option<PathBuf>) -> u8 {
             return exit::USAGE;
         }
     };
-    let cargo = Cargo::default();
-    if let Err(error) = run(Step::Build, &project, &cargo) {
+    let toolchain = Toolchain::default();
+    if let Err(error) = run(Step::Build, &project, &toolchain) {
         complain(&error.to_string());
         return code(&error);
     }
@@ -96,7 +115,7 @@ pub(super) fn test(config: Option<PathBuf>) -> u8 {
         Ok(verified) => verified,
         Err(error) => return verify::refuse(error, false),
     };
-    if let Err(error) = run(Step::Test, &project, &cargo) {
+    if let Err(error) = run(Step::Test, &project, &toolchain) {
         complain(&error.to_string());
         return code(&error);
     }
@@ -104,19 +123,22 @@ pub(super) fn test(config: Option<PathBuf>) -> u8 {
     exit::DONE
 }
 
-/// Runs a step, after its command line.
-pub(super) fn run(step: Step, project: &Project, cargo: &Cargo) -> Result<(), StepFailed> {
-    say(&format!("$ cargo {}\n", step.arguments().join(" ")));
-    // What was said before stands before what cargo says.
-    logging::flush();
-    cargo.run(step, project)
+/// Runs a step, each command after its command line.
+pub(super) fn run(step: Step, project: &Project, toolchain: &Toolchain) -> Result<(), StepFailed> {
+    for words in project.language.commands(step, &project.folder) {
+        say(&format!("$ {}\n", words.join(" ")));
+        // What was said before stands before what the program says.
+        logging::flush();
+        toolchain.run(step, &words, project)?;
+    }
+    Ok(())
 }
 
 /// The exit code after a failed step.
 pub(super) fn code(error: &StepFailed) -> u8 {
     match error {
         StepFailed::Failed(_) => exit::COMPONENT,
-        StepFailed::NoCargo(_) => exit::UNAVAILABLE,
+        StepFailed::NoProgram(_) => exit::UNAVAILABLE,
         StepFailed::Stopped => exit::DONE,
     }
 }
@@ -127,7 +149,8 @@ pub(super) fn project() -> Result<Project, u8> {
         complain(&format!("the present folder can't be found: {error}"));
         exit::USAGE
     })?;
-    let lacks: Vec<_> = toolchain::check(&folder).iter().filter_map(lack).collect();
+    let findings = Language::of(&folder).check(&folder);
+    let lacks: Vec<_> = findings.iter().filter_map(lack).collect();
     if !lacks.is_empty() {
         lacks.iter().for_each(|lack| complain(lack));
         return Err(exit::UNAVAILABLE);
@@ -155,16 +178,19 @@ pub(super) fn settings_file(project: &Project) -> Option<PathBuf> {
         .then(|| SETTINGS.into())
 }
 
-/// Looks at the toolchain; gives the exit code.
-pub(super) fn doctor(fix: bool, json: bool) -> u8 {
-    let folder = Path::new(".");
-    let mut findings = toolchain::check(folder);
+/// Looks at the toolchain of this language, or of the project of the present folder; gives the exit code.
+pub(super) fn doctor(named: Option<&str>, fix: bool, json: bool) -> u8 {
+    // Absolute, so that the folders above it are known.
+    let folder = std::env::current_dir().unwrap_or_else(|_| ".".into());
+    let folder = folder.as_path();
+    let language = named.map_or_else(|| Language::of(folder), language);
+    let mut findings = language.check(folder);
     let is_fixable = |finding: &Finding| finding.part == toolchain::TARGET && !finding.is_fit;
     if fix && findings.iter().any(is_fixable) {
         if let Err(reason) = toolchain::install_target(folder) {
             complain(&reason);
         }
-        findings = toolchain::check(folder);
+        findings = language.check(folder);
     }
     let printed = match json {
         true => json_line(&findings),

@@ -1,6 +1,6 @@
 //! `saga dev`: a host on the participant of the present folder, whose rules follow its sources.
 //!
-//! The host reads no file by itself: what cargo has built may not have passed its tests. `rounds`
+//! The host reads no file by itself: what was built may not have passed its tests. `rounds`
 //! swaps the rules, at the start and at each change.
 
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use super::{admin_file, author, complain, exit, reply, say, table};
 use crate::app::{self, RuleSource, RunningHost};
 use crate::author::project::Project;
 use crate::author::sources::Sources;
-use crate::author::steps::{Cargo, Step, StepFailed};
+use crate::author::steps::{Step, StepFailed, Toolchain};
 use crate::base::printable::{Lines, escaped};
 use crate::config::{Config, ConfigError};
 use crate::logging;
@@ -47,7 +47,7 @@ pub(crate) struct DevArguments {
 }
 
 /// Runs the project of the present folder until SIGINT or SIGTERM; gives the exit code. `usual` is
-/// the user's own umask, for what cargo builds.
+/// the user's own umask, for what the toolchain builds.
 pub(super) fn dev(request: DevArguments, rules: RuleSource, usual: Mode) -> u8 {
     let project = match author::project() {
         Ok(project) => project,
@@ -63,10 +63,10 @@ pub(super) fn dev(request: DevArguments, rules: RuleSource, usual: Mode) -> u8 {
     let session = Session {
         settings: request.settings.of_project(settings, DATA),
         flags: request.allowed.flags(false),
-        cargo: Cargo {
+        toolchain: Toolchain {
             umask: Some(usual.bits()),
             has_own_group: true,
-            ..Cargo::default()
+            ..Toolchain::default()
         },
     };
     match session.run(project, rules) {
@@ -98,7 +98,7 @@ pub(super) struct Session {
     settings: SettingsArguments,
     /// The checks that are overridden in each swap.
     pub(super) flags: Flags,
-    pub(super) cargo: Cargo,
+    pub(super) toolchain: Toolchain,
 }
 
 impl Session {
@@ -122,28 +122,28 @@ impl Session {
             let built = tokio::select! {
                 built = &mut build => built,
                 _ = signals.next() => {
-                    self.cargo.stop.cancel();
+                    self.toolchain.stop.cancel();
                     build.await
                 }
             };
             built.unwrap_or(Err(exit::INTERNAL))
         })?;
         // A stop may come while the component is checked, too.
-        let Some(first) = first.filter(|_| !self.cargo.stop.is_cancelled()) else {
+        let Some(first) = first.filter(|_| !self.toolchain.stop.is_cancelled()) else {
             return Ok(());
         };
         let config = self.config(Some(&first.own)).map_err(misconfigured)?;
         let rounds = Mutex::new(None);
         let beside = Beside {
             ready: &|running| *rounds.lock() = self.follow(running, &config, &first),
-            stopping: &|| self.cargo.stop.cancel(),
+            stopping: &|| self.toolchain.stop.cancel(),
             ends_at_hangup: true,
         };
         let served = runtime.block_on(run::serve(&config, rules, &beside));
-        self.cargo.stop.cancel();
+        self.toolchain.stop.cancel();
         let rounds = rounds.lock().take();
         if let Some(rounds) = rounds {
-            // It has ended cargo by then.
+            // It has ended the build by then.
             let _ = rounds.join();
         }
         runtime.shutdown_background();
@@ -221,13 +221,13 @@ impl Session {
                         sources: Mutex::new(Some(sources)),
                     }));
                 }
-                Err(_) if self.cargo.stop.is_cancelled() => return Ok(None),
+                Err(_) if self.toolchain.stop.is_cancelled() => return Ok(None),
                 Err(lines) => lines,
             };
             problem.iter().for_each(|line| complain(line));
             complain("nothing runs yet; the next change is built");
             loop {
-                if wait(&mut sources, &self.cargo.stop).is_empty() {
+                if wait(&mut sources, &self.toolchain.stop).is_empty() {
                     return Ok(None);
                 }
                 match Project::find(&project.folder) {
@@ -242,14 +242,14 @@ impl Session {
     fn first_round(&self, project: &Project, sources: &mut Sources) -> Result<String, Vec<String>> {
         // They may be what has changed.
         let config = self.config(None).map_err(|error| error.0)?;
-        build(project, sources, &self.cargo)?;
+        build(project, sources, &self.toolchain)?;
         // Before the tests: a contract that is wrong fails each of them.
         let request = Verify {
             path: project.component.clone(),
             ..Verify::default()
         };
         let verified = verified(&config, &request)?;
-        test(project, &self.cargo)?;
+        test(project, &self.toolchain)?;
         say(&table::verified(&verified));
         Ok(verified.participant)
     }
@@ -298,10 +298,10 @@ pub(super) fn wait(sources: &mut Sources, stop: &CancellationToken) -> Vec<PathB
 pub(super) fn build(
     project: &Project,
     sources: &mut Sources,
-    cargo: &Cargo,
+    toolchain: &Toolchain,
 ) -> Result<(), Vec<String>> {
     let followed = sources.follow(project);
-    let built = author::run(Step::Build, project, cargo);
+    let built = author::run(Step::Build, project, toolchain);
     // A build that fails may have written the lock file.
     for reason in [followed, sources.note_built()]
         .into_iter()
@@ -313,8 +313,8 @@ pub(super) fn build(
 }
 
 /// Tests the project; fails with the reason.
-pub(super) fn test(project: &Project, cargo: &Cargo) -> Result<(), Vec<String>> {
-    author::run(Step::Test, project, cargo).map_err(failed)
+pub(super) fn test(project: &Project, toolchain: &Toolchain) -> Result<(), Vec<String>> {
+    author::run(Step::Test, project, toolchain).map_err(failed)
 }
 
 fn failed(error: StepFailed) -> Vec<String> {

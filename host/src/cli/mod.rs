@@ -123,7 +123,9 @@ fn command(rules: RuleSource, usual: Mode) -> ExitCode {
         options::CliAction::Run(config) => run::run(&config, rules),
         options::CliAction::New(request) => as_author(usual, || author::new(&request)),
         options::CliAction::Test { config } => as_author(usual, || author::test(config)),
-        options::CliAction::Doctor { fix, json } => as_author(usual, || author::doctor(fix, json)),
+        options::CliAction::Doctor { lang, fix, json } => {
+            as_author(usual, || author::doctor(lang.as_deref(), fix, json))
+        }
         options::CliAction::Dev(request) => dev::dev(request, rules, usual).into(),
         options::CliAction::Seek(request) => seek::run(&request).into(),
         options::CliAction::Operate(operation) => operate::operate(&operation).into(),

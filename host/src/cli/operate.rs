@@ -12,6 +12,7 @@ use hyper::Method;
 use serde_json::json;
 
 use super::client::{AdminClient, AdminClientError, AdminReply};
+use super::dead_letters::user;
 use super::reply::{CommandFailure, json_line, ready, shown, understand};
 use super::terminal::ProgressLine;
 use super::{admin_file, dev, exit, named_file, say, stopped, table};
@@ -20,6 +21,7 @@ use crate::base::printable::Lines;
 use crate::config::{Config, Token};
 use crate::rollout;
 use crate::rollout::flags::Flags;
+use crate::rollout::gate::ACKNOWLEDGE;
 use crate::rollout::report::{NotApplied, Overview, ParticipantOverview};
 use crate::rollout::rule_settings::SettingsChange;
 use crate::rollout::stopped::has_store;
@@ -61,6 +63,8 @@ pub(crate) enum OperatorCommand {
         path: Option<PathBuf>,
         settings: SettingsChange,
         flags: Flags,
+        /// The change set of recorded decisions that the operator takes.
+        acknowledged: Option<String>,
     },
     Rollback {
         participant: String,
@@ -115,7 +119,9 @@ fn ask(operation: &Operation) -> Result<String, CommandFailure> {
             path,
             settings,
             flags,
+            acknowledged,
         } => {
+            let acknowledged = acknowledged.as_deref();
             let component = path.as_deref().map(read_component).transpose()?;
             let client = find(&operation.host, token)?;
             // Look first: a host that refuses the token or doesn't know the participant answers
@@ -128,14 +134,14 @@ fn ask(operation: &Operation) -> Result<String, CommandFailure> {
                     let size = format!("{} KiB are checked", bytes.len() >> 10);
                     (
                         Method::PUT,
-                        format!("component{}", query(*flags, settings)),
+                        format!("component{}", query(*flags, settings, acknowledged)),
                         bytes,
                         size,
                     )
                 }
                 None => {
                     let patch = json!(settings.to_patch()).to_string();
-                    let query = query(*flags, &SettingsChange::default());
+                    let query = query(*flags, &SettingsChange::default(), acknowledged);
                     let checked = "the settings are checked".to_owned();
                     (
                         Method::PATCH,
@@ -173,7 +179,7 @@ fn ask(operation: &Operation) -> Result<String, CommandFailure> {
             };
             let path = format!(
                 "/participants/{participant}/rollback{}",
-                query(*flags, &SettingsChange::default())
+                query(*flags, &SettingsChange::default(), None)
             );
             let body = match digest {
                 Some(digest) => json!({"digest": digest}).to_string(),
@@ -202,12 +208,17 @@ fn ask(operation: &Operation) -> Result<String, CommandFailure> {
     }
 }
 
-/// The query of the admin interface for these flags and settings.
-fn query(flags: Flags, settings: &SettingsChange) -> String {
+/// The query of the admin interface for these flags and settings, and the change set that is
+/// acknowledged.
+fn query(flags: Flags, settings: &SettingsChange, acknowledged: Option<&str>) -> String {
     let mut query: Vec<_> = flags.names().map(|name| format!("{name}=true")).collect();
     if !settings.is_empty() {
         let patch = json!(settings.to_patch()).to_string();
         query.push(format!("settings={}", percent_encode(&patch)));
+    }
+    if let Some(change_set) = acknowledged {
+        query.push(format!("{ACKNOWLEDGE}={}", percent_encode(change_set)));
+        query.push(format!("by={}", percent_encode(&user())));
     }
     if query.is_empty() {
         return String::new();

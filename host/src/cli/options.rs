@@ -42,11 +42,13 @@ pub(crate) struct Cli {
 enum CliCommand {
     /// Make a folder with a participant to start from: rules, a timer, a compensation, tests
     #[command(after_help = "\
-The project holds the SDK of this program in its folder vendor, so it needs crates.io only, and that only until its
-dependencies are downloaded.
+The project holds the SDK of this program in its folder vendor, so it needs crates.io only (or npm, or PyPI), and that
+only until its dependencies are downloaded.
 
 Examples:
   saga new loan
+  saga new loan --lang typescript
+  saga new loan --lang python
   saga new services/seat-reservation
   saga new loan --sdk ../saga/sdk
   saga new loan --sdk https://git.example/saga.git")]
@@ -80,7 +82,7 @@ Examples:
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Say what the Rust toolchain lacks to build components, and how to get it
+    /// Say what the toolchain of the project lacks to build components, and how to get it
     #[command(after_help = "\
 It ends with 69 if something is missing: cargo, rustc, a linker for programs of this machine (macros and build scripts
 are such), the target of components. --json has all that the compiler said. --fix installs the target wasm32-wasip2: with rustup or, where its server can't be
@@ -89,8 +91,12 @@ reached, from Debian packages.
 Examples:
   saga doctor
   saga doctor --fix
+  saga doctor --lang typescript
   saga doctor --json")]
     Doctor {
+        /// The language of the rules [default: that of the project of this folder]
+        #[arg(long, value_name = "LANGUAGE", value_parser = super::author::languages())]
+        lang: Option<String>,
         /// Install the target of components if it is missing
         #[arg(long)]
         fix: bool,
@@ -147,6 +153,9 @@ Examples:
         settings: RuleSettingsArguments,
         #[command(flatten)]
         allowed: OverrideArguments,
+        /// Take it though it changes recorded decisions: exactly this change set, which its refusal names
+        #[arg(long, value_name = "HASH", value_parser = change_set)]
+        acknowledge: Option<String>,
         /// Do all checks, print what they show, and change nothing
         #[arg(long)]
         dry_run: bool,
@@ -513,6 +522,7 @@ pub(crate) enum CliAction {
         config: Option<PathBuf>,
     },
     Doctor {
+        lang: Option<String>,
         fix: bool,
         json: bool,
     },
@@ -557,7 +567,7 @@ impl Cli {
             CliCommand::New(request) => CliAction::New(request),
             CliCommand::Dev(request) => CliAction::Dev(request),
             CliCommand::Test { config } => CliAction::Test { config },
-            CliCommand::Doctor { fix, json } => CliAction::Doctor { fix, json },
+            CliCommand::Doctor { lang, fix, json } => CliAction::Doctor { lang, fix, json },
             CliCommand::Run(RunArguments { settings, apply }) => {
                 let apply =
                     apply.then(|| setting(&["reload", "apply_at_start"], "true", "--apply"));
@@ -608,6 +618,7 @@ impl Cli {
                 path,
                 settings,
                 allowed,
+                acknowledge,
                 dry_run,
                 target,
             } => target.operation(OperatorCommand::Apply {
@@ -615,6 +626,7 @@ impl Cli {
                 path,
                 settings: settings.change()?,
                 flags: allowed.flags(dry_run),
+                acknowledged: acknowledge,
             }),
             CliCommand::Verify {
                 path,
@@ -694,6 +706,16 @@ impl HostArguments {
             json: self.json,
         })
     }
+}
+
+/// Checks a change set: 64 hexadecimal digits.
+fn change_set(text: &str) -> Result<String, String> {
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(
+            "a change set has 64 hexadecimal digits; a refusal by the gate names it".into(),
+        );
+    }
+    Ok(text.to_ascii_lowercase())
 }
 
 /// Checks the name of a participant, which becomes part of a path.

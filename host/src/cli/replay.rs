@@ -172,6 +172,7 @@ pub(super) fn not_replayed(error: NotReplayed, json: bool) -> u8 {
             exit::USAGE
         }
         NotReplayed::NoInstance(_) => exit::INTERNAL,
+        NotReplayed::Over => exit::TRY_AGAIN,
     };
     complain(&said);
     code

@@ -125,15 +125,7 @@ pub(super) fn fuel(fuel: FuelCounts) -> Option<String> {
 
 /// What changed, and how often.
 pub(super) fn change(group: &ChangeGroup) -> (String, u64) {
-    let place = match group.pointer.as_str() {
-        "" => group.what.clone(),
-        pointer => format!("{} {pointer}", group.what),
-    };
-    let what = match (&group.from, &group.to) {
-        (Some(from), Some(to)) => format!("{place}: {from} -> {to}"),
-        _ => format!("{place}: many values"),
-    };
-    (what, group.count)
+    (group.in_words(), group.count)
 }
 
 /// The kind of a fault, and how often.

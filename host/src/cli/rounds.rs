@@ -69,7 +69,7 @@ impl Rounds {
         // The host has come up with the rules of an earlier run, if there was one.
         self.swap(self.names(), self.names());
         self.tell();
-        if self.session.cargo.stop.is_cancelled() {
+        if self.session.toolchain.stop.is_cancelled() {
             return;
         }
         let rules = match self.behind.is_empty() {
@@ -80,13 +80,13 @@ impl Rounds {
             "{places}ready{rules}: the sources are watched; Ctrl-C ends\n"
         ));
         loop {
-            let changed = wait(&mut sources, &self.session.cargo.stop);
+            let changed = wait(&mut sources, &self.session.toolchain.stop);
             if changed.is_empty() {
                 return;
             }
             let began = Instant::now();
             self.round(&mut sources, &changed);
-            if self.session.cargo.stop.is_cancelled() {
+            if self.session.toolchain.stop.is_cancelled() {
                 return;
             }
             self.tell();
@@ -112,7 +112,7 @@ impl Rounds {
             }
             quiet = due.iter().filter(|name| **name != own).cloned().collect();
         }
-        if !self.session.cargo.stop.is_cancelled() {
+        if !self.session.toolchain.stop.is_cancelled() {
             self.swap(due, quiet);
         }
     }
@@ -125,7 +125,7 @@ impl Rounds {
     /// Reads the settings, builds and tests.
     fn prepare(&mut self, sources: &mut Sources) -> Result<(), Vec<String>> {
         self.is_built = false;
-        let cargo = &self.session.cargo;
+        let toolchain = &self.session.toolchain;
         self.own.project =
             Project::find(&self.own.project.folder).map_err(|reason| vec![reason])?;
         let config = self
@@ -139,13 +139,13 @@ impl Rounds {
             );
         }
         self.rules = rules(&config);
-        build(&self.own.project, sources, cargo)?;
+        build(&self.own.project, sources, toolchain)?;
         let component = self.own.project.component.clone();
         let apply = self.candidate(&self.own.participant, &component)?;
         // Before the tests: a contract that is wrong fails each of them.
         let loaded = self.reloader.load_blocking(&apply);
         loaded.map_err(|error| self.reasons(&self.own.participant, error))?;
-        let tested = test(&self.own.project, cargo);
+        let tested = test(&self.own.project, toolchain);
         if tested.is_err() {
             self.reloader.forget(&apply);
         }
@@ -207,6 +207,7 @@ impl Rounds {
             origin: path.display().to_string(),
             way: Way::File,
             flags: self.session.flags,
+            acknowledged: None,
             settings,
             file: None,
         })
@@ -243,7 +244,7 @@ impl Rounds {
 
     /// Prints why rules are not those of the files, and notes it for `/readyz`.
     fn tell(&self) {
-        if self.session.cargo.stop.is_cancelled() {
+        if self.session.toolchain.stop.is_cancelled() {
             return;
         }
         if self.behind.is_empty() {

@@ -3,11 +3,14 @@
 //! Pure: values in, text out. `--json` has everything; here digests are shortened and times are to
 //! the second.
 
+use std::fmt::Write as _;
+
 use super::probe_report;
 use crate::admin::readiness::{ReadinessReport, ReadyParticipant};
 use crate::base::clock::rfc3339_seconds;
 use crate::base::generation::short;
 use crate::base::printable::{Lines, escaped};
+use crate::rollout::gate::report::GateReport;
 use crate::rollout::report::{
     ComponentFile, DeadLetterOverview, GenerationOverview, Overview, ParticipantOverview,
     QuarantineOverview, Refused, RefusedOverview, SwapResult, Verified,
@@ -48,11 +51,38 @@ pub(crate) fn applied(applied: &SwapResult) -> String {
         ));
     }
     if is_news {
+        if let Some(class) = applied.class {
+            text.add(format_args!("change: {class}"));
+        }
+        if let Some(gate) = &applied.gate {
+            text.add(format_args!("{}", gated(gate)));
+        }
         settings_that_go(&mut text, applied);
         text.append(&probe_report::differences(&applied.probe));
     }
     notes(&mut text, &applied.notes);
     text.text()
+}
+
+/// What the gate found, on one line.
+fn gated(gate: &GateReport) -> String {
+    let mut line = gate.in_words();
+    if let Some(by) = &gate.acknowledged_by {
+        let _ = write!(
+            line,
+            "; acknowledged by {}: change set {}",
+            escaped(by),
+            gate.change_set
+        );
+    }
+    if let Some(later) = gate.later {
+        let _ = write!(
+            line,
+            "; of {} later ones {} change in the same ways, {} fail",
+            later.replayed, later.changed, later.faults
+        );
+    }
+    line
 }
 
 /// The settings that had another value before, which the line of the swap does not tell.
@@ -188,6 +218,20 @@ fn participant(text: &mut Lines, participant: &ParticipantOverview, at: &str) {
                 short(&generation.digest),
                 rule_settings::told(settings)
             ));
+        }
+    }
+    for generation in &participant.generations {
+        let Some(change) = &generation.change else {
+            continue;
+        };
+        let digest = short(&generation.digest);
+        text.add(format_args!("  change to {digest}: {}", change.class));
+        if let Some(gate) = &change.gate {
+            text.add(format_args!("    {}", gated(gate)));
+        }
+        let ways = change.gate.iter().flat_map(|gate| &gate.changes);
+        for way in ways {
+            text.add(format_args!("    {}: {}", way.what, way.count));
         }
     }
     if let Some(line) = participant
@@ -351,6 +395,7 @@ fn duration(us: u64) -> String {
 mod tests {
     use super::*;
     use crate::base::printable::is_escaped;
+    use crate::rollout::gate::report::{Count, LaterDecisions};
     use crate::rollout::report::{
         Check, Difference, DifferingPart, ParkedOverview, ParkedTimerOverview, ProbeReport,
         QuarantinedOverview, Way,
@@ -371,6 +416,7 @@ mod tests {
             is_active,
             since: 1_767_323_045_678,
             way: if is_active { Way::Rollback } else { Way::Start },
+            change: None,
             activations: 1,
             decisions,
             refusals: 7,
@@ -396,6 +442,7 @@ mod tests {
                     digest: Some(digest('d')),
                     component: None,
                     allowed_by: Vec::new(),
+                    gate: None,
                 },
             }],
             quarantine: QuarantineOverview {
@@ -487,6 +534,7 @@ booking
                     digest: None,
                     component: None,
                     allowed_by: Vec::new(),
+                    gate: None,
                 },
             }],
             quarantine: QuarantineOverview {
@@ -569,6 +617,8 @@ booking
                 states_not_read: 2,
                 ..ProbeReport::default()
             },
+            class: None,
+            gate: None,
             notes: vec!["a timer is gone".into()],
             checked_us: 1_234_567,
             swapped_us: 890,
@@ -611,6 +661,34 @@ booking
         assert_eq!(
             applied(&swap),
             "booking 0.2.0 aaaaaaaaaaaa was active already\n"
+        );
+    }
+
+    #[test]
+    fn a_change_of_decisions_is_told_with_who_acknowledged_it() {
+        let gate = GateReport {
+            replayed: 400,
+            changed: 37,
+            change_set: digest('c'),
+            acknowledged_by: Some("ann".into()),
+            later: Some(LaterDecisions {
+                replayed: 5,
+                changed: 1,
+                faults: 0,
+            }),
+            no_baseline: vec![Count {
+                what: "not readable".into(),
+                count: 2,
+            }],
+            ..GateReport::default()
+        };
+        assert_eq!(
+            gated(&gate),
+            format!(
+                "400 recorded decisions were replayed: 37 change, 0 fail; 2 have no baseline (not readable: 2); \
+                 acknowledged by ann: change set {}; of 5 later ones 1 change in the same ways, 0 fail",
+                digest('c')
+            )
         );
     }
 

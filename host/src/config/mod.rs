@@ -37,7 +37,9 @@ use serde::{Deserialize, Serialize};
 use crate::kafka::KafkaSettings;
 use crate::plugin::{CompileLimits, GuestLimits};
 use crate::rollout::rule_settings::{self, RuleSettings};
-use crate::rollout::settings::{ParticipantSettings, ReloadSettings, RolloutSettings};
+use crate::rollout::settings::{
+    GateSettings, ParticipantSettings, ReloadSettings, RolloutSettings,
+};
 use crate::stages::ProgressSettings;
 use crate::store::{ParkedLimits, StoreSettings};
 pub use http::HttpSettings;
@@ -63,6 +65,8 @@ pub struct Config {
     pub admin: AdminSettings,
     /// The swap of rules.
     pub reload: ReloadSettings,
+    /// What a change of rules must show first.
+    pub rollout: GateSettings,
     /// The metrics.
     pub metrics: MetricsSettings,
     /// Seconds that the oldest message of a stage may wait before the host becomes unready; 0 for
@@ -176,6 +180,7 @@ impl Config {
             page_items: self.http.page_items,
             security: self.http.auth.security(),
             reload: self.reload,
+            gate: self.rollout,
             retention_hours: self.store.retention_hours,
             turn: self.turn,
             guest: self.guest,
@@ -240,6 +245,7 @@ fn read(reader: &mut SettingsReader) -> Config {
         http: http::read_http(reader),
         admin: operator::read_admin(reader),
         reload: operator::read_reload(reader),
+        rollout: section(reader, &["rollout"], GateSettings::default()),
         metrics: section(reader, &["metrics"], MetricsSettings { enabled: true }),
         progress: section(reader, &["progress"], ProgressSettings::default()),
         store: section(reader, &["store"], StoreSettings::default()),

@@ -111,7 +111,7 @@ mod tests {
     use crate::http::auth::settings::AuthSettings;
     use crate::kafka::KafkaSettings;
     use crate::plugin::{CompileLimits, GuestLimits};
-    use crate::rollout::settings::ReloadSettings;
+    use crate::rollout::settings::{GateSettings, ReloadSettings};
     use crate::stages::ProgressSettings;
     use crate::store::{ParkedLimits, StoreSettings};
     use saga_core::limits::TurnLimits;
@@ -139,6 +139,7 @@ mod tests {
             unbounded::<AuthSettings>(),
             unbounded::<CompileLimits>(),
             unbounded::<EmbeddedSettings>(),
+            unbounded::<GateSettings>(),
             unbounded::<GuestLimits>(),
             unbounded::<HttpSettings>(),
             unbounded::<KafkaSettings>(),

@@ -282,6 +282,20 @@ impl Service {
                 return Err(Problem::new(Kind::BadPath, detail));
             }
         };
+        let asked = (route, parameters);
+        self.perform(serving, asked, head, body, claim).await
+    }
+
+    /// Performs the command of a route under the rules of one generation; `None` if the rules are of
+    /// another by now.
+    async fn perform(
+        &self,
+        serving: &Serving,
+        (route, parameters): (&Route, Vec<(String, String)>),
+        head: &Parts,
+        body: &mut Body,
+        claim: &mut Option<Arc<Claim>>,
+    ) -> Result<Option<Answered>, Problem> {
         // Before the body is read, and again under each generation of the rules.
         let caller = RequestCaller::of(self.auth.as_ref(), head).await?;
         caller.permit(route.reads, &route.requires)?;
@@ -320,7 +334,8 @@ impl Service {
         if let Some(key) = &key
             && events::are_wanted(&head.method, &head.headers)
         {
-            let Some(reading) = self.reading((head, &caller), path.to_owned(), key) else {
+            let path = head.uri.path().to_owned();
+            let Some(reading) = self.reading((head, &caller), path, key) else {
                 return Err(too_many_wait());
             };
             let (heartbeat, budget) = (self.waiting.heartbeat, self.bodies.budget.clone());

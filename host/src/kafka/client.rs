@@ -10,7 +10,7 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-/// Longest wait for a client to close its connections.
+/// Longest wait for the last actions of a client.
 const CLOSING: Duration = Duration::from_millis(600);
 
 /// Kinds of log lines that librdkafka repeats with each attempt, or that the host reports itself,
@@ -45,19 +45,22 @@ pub(crate) fn log(level: Level, facility: &str, line: &str) {
     }
 }
 
-/// Closes a client. If that takes long (a name server that does not answer, a broker that is gone),
-/// closing continues in the background.
 pub(crate) fn close<T: Send + 'static>(client: T) {
-    let (done, closed) = crossbeam_channel::bounded::<()>(1);
-    let closing = std::thread::Builder::new()
-        .name("kafka-close".into())
-        .spawn(move || {
-            drop(client);
-            drop(done);
-        });
-    // If no thread could be started, the client was dropped right here.
-    if closing.is_ok() {
-        let _ = closed.recv_timeout(CLOSING);
+    finish(move || drop(client));
+}
+
+/// Performs a client's last actions. If they take long (a name server that does not answer, a
+/// broker that is gone), they continue in the background.
+pub(crate) fn finish(last: impl FnOnce() + Send + 'static) {
+    let (done, ended) = crossbeam_channel::bounded::<()>(1);
+    let thread = std::thread::Builder::new().name("kafka-close".into());
+    let last = move || {
+        last();
+        drop(done);
+    };
+    // If no thread can be started, the client is dropped right here.
+    if thread.spawn(last).is_ok() {
+        let _ = ended.recv_timeout(CLOSING);
     }
 }
 

@@ -48,7 +48,6 @@ fn store_of(client: &str) -> Option<&str> {
     Some(identity)
 }
 
-/// Asks the brokers for the readers of a group.
 pub(crate) fn readers<C: ClientContext>(
     client: &Client<C>,
     source: &Source,
@@ -96,7 +95,7 @@ pub(crate) fn stays(identity: &str, others: &[Member]) -> bool {
 /// Waits until a group has no members of other stores, at most `patience`. True if that is known:
 /// brokers that don't answer are no error.
 pub(crate) fn wait_until_own(
-    probe: &Probe,
+    probe: &mut Probe,
     source: &Source,
     identity: &str,
     patience: Duration,
@@ -173,14 +172,12 @@ mod tests {
             sort_out(of(vec![member("consumer-order-1")], false), "b"),
             GroupReaders::Others(vec![member("consumer-order-1")])
         );
-        assert_eq!(
-            sort_out(said(Code::GroupIdNotFound), "b"),
-            GroupReaders::OwnOnly
-        );
-        assert_eq!(
-            sort_out(said(Code::UnsupportedFeature), "b"),
-            GroupReaders::NotTold
-        );
+        for (code, readers) in [
+            (Code::GroupIdNotFound, GroupReaders::OwnOnly),
+            (Code::UnsupportedFeature, GroupReaders::NotTold),
+        ] {
+            assert_eq!(sort_out(said(code), "b"), readers, "{code}");
+        }
     }
 
     #[test]

@@ -66,7 +66,6 @@ pub(crate) fn read(headers: Option<&BorrowedHeaders>) -> (Attributes, Option<u64
     })
 }
 
-/// The headers of a record to publish.
 pub(crate) fn write(record: &Record) -> OwnedHeaders {
     let attributes = &record.attributes;
     let time = rfc3339(record.timestamp);

@@ -35,10 +35,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use settings::KafkaSettings;
 
+use crate::base::notify::Notify;
+use crate::base::stop::NotifiedAtStop;
 use crate::store::{ReadStore, Store, StoreResult};
 use crate::transport::{Extent, Missed, Sink, Source, Transport};
 use consume::Consumer;
@@ -70,8 +72,7 @@ struct Parts {
     settings: KafkaSettings,
     topics: Arc<Topics>,
     /// Ends the supervisor when the last part is dropped.
-    _stop: Arc<SupervisorStop>,
-    probe: Arc<Probe>,
+    _stop: Arc<DropGuard>,
     /// The published topics (name and row), in the order in which they were added. Their number
     /// only grows: the outbox of a topic is published even if the rules that wrote it are gone.
     published: Arc<Mutex<Vec<PublishedTopic>>>,
@@ -84,17 +85,14 @@ struct Parts {
     retry: Duration,
 }
 
-/// Ends the supervisor at once when it is dropped.
-struct SupervisorStop {
-    stop: CancellationToken,
-    topics: Arc<Topics>,
-}
-
-impl Drop for SupervisorStop {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        self.topics.ask_now();
+/// Waits for this time; false if `stop` came first.
+fn pause(stop: &CancellationToken, time: Duration) -> bool {
+    let notify = Notify::default();
+    let _notified = NotifiedAtStop::new(stop, &notify);
+    if !stop.is_cancelled() {
+        notify.wait(0, time);
     }
+    !stop.is_cancelled()
 }
 
 impl Parts {
@@ -117,25 +115,18 @@ impl Kafka {
         for open in settings.open_secrets() {
             tracing::warn!("{open}");
         }
-        let conditions = Arc::<Conditions>::default();
         let (topics, stop) = (Arc::<Topics>::default(), CancellationToken::new());
         let hours = store.retention_hours();
-        let (own, told) = (topics.clone(), conditions.clone());
-        supervisor::start(&settings, hours, own, told, stop.clone())?;
-        let stop = SupervisorStop {
-            stop,
-            topics: topics.clone(),
-        };
+        supervisor::start(&settings, hours, topics.clone(), stop.clone())?;
         Ok(Self(Parts {
             store,
-            probe: Arc::new(Probe::new(settings.clone())),
             settings,
+            conditions: topics.conditions.clone(),
             topics,
-            _stop: Arc::new(stop),
+            _stop: Arc::new(stop.drop_guard()),
             published: Arc::default(),
             extents: Arc::default(),
             missed: Arc::default(),
-            conditions,
             is_claimed: Arc::default(),
             retry: RETRY,
         }))
@@ -157,20 +148,16 @@ impl Transport for Kafka {
 
     fn claim(&self, sources: &[Arc<Source>]) -> Result<(), String> {
         let Parts {
-            settings,
-            probe,
-            store,
-            ..
+            settings, store, ..
         } = &self.0;
         if settings.allow_split_state || sources.is_empty() {
             return Ok(());
         }
         let (patience, mut is_known) = (settings.group_patience(), true);
+        let mut probe = Probe::new(settings.clone());
         for source in sources {
-            let claimed = group::wait_until_own(probe, source, store.identity(), patience);
-            is_known &= claimed.map_err(|others| {
-                condition::group_shared(&source.group, &group::names(&others)).text
-            })?;
+            let claimed = group::wait_until_own(&mut probe, source, store.identity(), patience);
+            is_known &= claimed.map_err(|others| condition::group_shared(source, &others).text)?;
             if !is_known {
                 break;
             }
@@ -223,8 +210,8 @@ impl Transport for Kafka {
     }
 
     fn obstacle(&self, source: &Source, extent: &Extent) -> Option<String> {
-        let (offset, settings) = (extent.transaction?, &self.0.settings);
-        let topic = &source.topic;
+        let (offset, topic) = (extent.transaction?, &source.topic);
+        let settings = &self.0.settings;
         Some(advice::open_transaction(
             settings,
             topic,

@@ -156,14 +156,13 @@ fn producer(cluster: &Cluster) -> BaseProducer {
 }
 
 #[test]
-fn the_supervisor_is_woken_when_it_has_to_end() {
-    let (topics, stop) = (Arc::<Topics>::default(), CancellationToken::new());
-    let seen = topics.asked.count();
-    drop(SupervisorStop {
-        stop: stop.clone(),
-        topics: topics.clone(),
-    });
-    assert!(stop.is_cancelled() && topics.asked.count() != seen);
+fn a_pause_ends_when_the_thread_has_to_end() {
+    let stop = CancellationToken::new();
+    assert!(pause(&stop, Duration::ZERO));
+    let ends = stop.clone();
+    let thread = std::thread::spawn(move || pause(&ends, DEADLINE));
+    stop.cancel();
+    assert!(!thread.join().unwrap() && !pause(&stop, DEADLINE));
 }
 
 #[test]

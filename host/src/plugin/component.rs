@@ -18,6 +18,7 @@ use super::compiler::CompileError;
 use super::engine::Runtime;
 use super::instance::{Instance, InstanceUse, Prepared};
 use super::overflow;
+use super::ungranted;
 use super::world::{self, Misfit};
 use crate::base::generation::{CompiledRules, RuleSettings};
 use saga_contract::values::outputs::DeclaredOutputs;
@@ -160,6 +161,10 @@ impl LoadedComponent {
             origin: origin(),
             reason: format!("does not compile: {reason}"),
         };
+        // Before a process is started that looks at all of it.
+        if let Err(Misfit::World(reason)) = world::check_imports(bytes) {
+            return Err(wrong_world(reason));
+        }
         let compiled = cache.compile(runtime.engine(), bytes, digest);
         let component = compiled.map_err(|error| match error {
             CompileError::World(reason) => wrong_world(reason),
@@ -182,9 +187,8 @@ impl LoadedComponent {
             Misfit::Invalid(reason) => not_a_component(reason),
             Misfit::World(reason) => wrong_world(reason),
         })?;
-        let pre = runtime
-            .linker()
-            .instantiate_pre(&component)
+        let pre = ungranted::refusing(runtime.linker(), &component)
+            .and_then(|linker| linker.instantiate_pre(&component))
             .and_then(|pre| ParticipantPre::new(version, pre))
             .map_err(|error| wrong_world(format!("{error:#}")))?;
         let pooled = runtime.pool().map(|pool| pool.prepare(&component, version));

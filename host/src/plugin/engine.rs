@@ -21,8 +21,14 @@ use crate::base::machine::Machine;
 /// Interval of the epoch: the resolution of the wall-clock backstop.
 const EPOCH_TICK: Duration = Duration::from_millis(10);
 
-/// Guest stack in bytes. Deep recursion traps long before the thread's own stack ends.
-const GUEST_STACK_BYTES: usize = 512 << 10;
+/// Default stack of a guest in bytes: some 2,500 levels of calls in QuickJS, which takes most.
+const GUEST_STACK_BYTES: usize = 2 << 20;
+
+/// Largest stack of a guest in bytes. The threads that call guests have [`panics::STACK_BYTES`], a
+/// megabyte more than this, so that deep recursion traps long before their own stack ends.
+///
+/// [`panics::STACK_BYTES`]: crate::base::panics::STACK_BYTES
+pub const MOST_STACK_BYTES: usize = 3 << 20;
 
 /// Limits of one guest call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +42,9 @@ pub struct GuestLimits {
     /// Bytes of linear memory of one instance.
     #[schemars(range(min = 1 << 16, max = 4_i64 << 30))]
     pub memory_bytes: usize,
+    /// Bytes of stack of one call. Deeper recursion is a fault.
+    #[schemars(range(min = 64 << 10, max = MOST_STACK_BYTES))]
+    pub stack_bytes: usize,
     /// Bytes of one answer, all strings and lists together, when it is copied out of the guest.
     #[schemars(range(min = 1 << 10, max = 1 << 30))]
     pub answer_bytes: usize,
@@ -48,6 +57,7 @@ impl Default for GuestLimits {
             fuel: 200_000_000,
             deadline_ms: 2_000,
             memory_bytes: 64 << 20,
+            stack_bytes: GUEST_STACK_BYTES,
             answer_bytes: 4 << 20,
         }
     }
@@ -73,13 +83,15 @@ pub(super) fn engine(
     reservation: Reservation,
 ) -> wasmtime::Result<wasmtime::Engine> {
     let on_demand = InstanceAllocationStrategy::OnDemand;
-    engine_with(on_demand, memory_bytes, reservation)
+    engine_with(on_demand, memory_bytes, GUEST_STACK_BYTES, reservation)
 }
 
-/// The same, whose instances get their memory this way.
+/// The same, whose instances get their memory this way, and whose calls have this stack. The stack
+/// does not affect compiled code.
 pub(super) fn engine_with(
     strategy: InstanceAllocationStrategy,
     memory_bytes: usize,
+    stack_bytes: usize,
     reservation: Reservation,
 ) -> wasmtime::Result<wasmtime::Engine> {
     let mut config = wasmtime::Config::new();
@@ -89,7 +101,9 @@ pub(super) fn engine_with(
         .epoch_interruption(true)
         .cranelift_nan_canonicalization(true)
         .wasm_relaxed_simd(false)
-        .max_wasm_stack(GUEST_STACK_BYTES)
+        .max_wasm_stack(stack_bytes)
+        // Calls run on the stack of their thread; wasmtime only checks that this is not less.
+        .async_stack_size(MOST_STACK_BYTES)
         .allocation_strategy(strategy);
     reservation.configure(&mut config, memory_bytes);
     wasmtime::Engine::new(&config)
@@ -114,7 +128,13 @@ impl Runtime {
         reservation: Reservation,
         machine: Machine,
     ) -> wasmtime::Result<Self> {
-        let engine = engine(limits.memory_bytes, reservation)?;
+        let on_demand = InstanceAllocationStrategy::OnDemand;
+        let engine = engine_with(
+            on_demand,
+            limits.memory_bytes,
+            limits.stack_bytes,
+            reservation,
+        )?;
         let linker = Arc::new(sandbox::linker(&engine)?);
         let ticker = Arc::new(Ticker::start(&engine)?);
         Ok(Self {
@@ -133,7 +153,7 @@ impl Runtime {
     #[must_use]
     pub fn pooled(self, instances: usize) -> Self {
         let instances = u32::try_from(instances).unwrap_or(u32::MAX);
-        let pool = Pool::new(instances, self.limits.memory_bytes, self.reservation);
+        let pool = Pool::new(instances, &self.limits, self.reservation);
         let pool = pool.inspect_err(|error| {
             tracing::warn!(
                 instances,

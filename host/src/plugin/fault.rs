@@ -29,15 +29,14 @@ pub(super) fn of(error: &wasmtime::Error, store: &Store<Sandbox>, limits: &Guest
             FaultKind::Deadline,
             format!("took longer than {} ms", limits.deadline_ms),
         ),
-        Some(trap) => {
-            // Rust rules that panic print the reason to standard error and then trap on
-            // `unreachable`.
-            let words = store.data().stderr.text();
-            Fault::new(
-                FaultKind::Trap,
-                words.map_or_else(|| trap.to_string(), |words| format!("{trap}: {words}")),
-            )
-        }
+        Some(Trap::StackOverflow) => Fault::new(
+            FaultKind::Trap,
+            format!(
+                "used up its {} bytes of stack (`guest.stack_bytes`): it recurses too deeply",
+                limits.stack_bytes
+            ),
+        ),
+        Some(trap) => trapped(&trap.to_string(), store),
         None if is_full_of_handles(error) => Fault::new(
             FaultKind::OutOfMemory,
             format!("wanted more than its {HANDLES} handles"),
@@ -48,8 +47,18 @@ pub(super) fn of(error: &wasmtime::Error, store: &Store<Sandbox>, limits: &Guest
             format!("answered more than {} bytes", limits.answer_bytes),
         ),
         // The root has the reason; its contexts are a guest backtrace with mangled names.
-        None => Fault::new(FaultKind::Trap, error.root_cause().to_string()),
+        None => trapped(&error.root_cause().to_string(), store),
     }
+}
+
+/// The fault of a guest that trapped. What it wrote to standard error says why: Rust rules that panic
+/// print the reason and then trap on `unreachable`. What the SDK of another language says is the whole
+/// reason.
+fn trapped(cause: &str, store: &Store<Sandbox>) -> Fault {
+    let stderr = &store.data().stderr;
+    let told = stderr.told_by_sdk();
+    let told = told.or_else(|| Some(format!("{cause}: {}", stderr.text()?)));
+    Fault::new(FaultKind::Trap, told.unwrap_or_else(|| cause.to_owned()))
 }
 
 /// The fault of a guest that exceeded its memory limit.

@@ -5,6 +5,7 @@
 //! - [`engine`]: the wasmtime engine and its settings; the epoch ticker
 //! - [`sandbox`]: the host's side of an instance, which grants nothing
 //! - `fault`: classification of faults
+//! - `ungranted`: functions that trap in place of interfaces that are imported and not granted
 //! - `guest_stderr`: the standard error of a guest; `turn_input`: its clocks and random source
 //! - [`compile`]: bytes → compiled code, cached by digest; `signed_code`: its file format, with a
 //!   proof of origin; `private_files`: files that only the host's user can write
@@ -40,6 +41,7 @@ pub mod reservation;
 pub mod sandbox;
 mod signed_code;
 mod turn_input;
+mod ungranted;
 pub mod world;
 
 pub use compile::CodeCache;

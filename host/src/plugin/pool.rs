@@ -12,9 +12,10 @@ use wasmtime::component::{Component, Linker};
 use wasmtime::{InstanceAllocationStrategy, PoolConcurrencyLimitError, PoolingAllocationConfig};
 
 use super::bindings::{ContractVersion, ParticipantPre};
-use super::engine::{self, Ticker};
+use super::engine::{self, GuestLimits, Ticker};
 use super::reservation::Reservation;
 use super::sandbox::{self, CORE_INSTANCES, MEMORIES, Sandbox, TABLE_ENTRIES, TABLES};
+use super::ungranted;
 
 /// Bytes of a memory that stay mapped after a call, if the call wrote there. More are unmapped.
 const KEPT_BYTES: usize = 4 << 20;
@@ -31,13 +32,13 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// A pool for this number of instances at a time, each with this memory limit.
+    /// A pool for this number of instances at a time, each with these limits.
     ///
     /// # Errors
     /// If the address space for them can't be reserved.
     pub(super) fn new(
         instances: u32,
-        memory_bytes: usize,
+        limits: &GuestLimits,
         reservation: Reservation,
     ) -> wasmtime::Result<Self> {
         let mut pool = PoolingAllocationConfig::new();
@@ -53,11 +54,16 @@ impl Pool {
             .max_memories_per_module(MEMORIES as u32)
             .max_tables_per_module(TABLES as u32)
             .table_elements(TABLE_ENTRIES)
-            .max_memory_size(memory_bytes)
+            .max_memory_size(limits.memory_bytes)
             .linear_memory_keep_resident(KEPT_BYTES)
             .table_keep_resident(KEPT_TABLE_BYTES);
         let strategy = InstanceAllocationStrategy::Pooling(pool);
-        let engine = engine::engine_with(strategy, memory_bytes, reservation)?;
+        let engine = engine::engine_with(
+            strategy,
+            limits.memory_bytes,
+            limits.stack_bytes,
+            reservation,
+        )?;
         Ok(Self {
             linker: Arc::new(sandbox::linker(&engine)?),
             _ticker: Arc::new(Ticker::start(&engine)?),
@@ -79,8 +85,8 @@ impl Pool {
         version: ContractVersion,
     ) -> wasmtime::Result<ParticipantPre> {
         let component = super::compile::moved(component, &self.engine)?;
-        let pre = self.linker.instantiate_pre(&component)?;
-        ParticipantPre::new(version, pre)
+        let linker = ungranted::refusing(&self.linker, &component)?;
+        ParticipantPre::new(version, linker.instantiate_pre(&component)?)
     }
 }
 

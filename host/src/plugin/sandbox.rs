@@ -5,6 +5,10 @@
 //! error is kept for the text of a fault and goes nowhere else. The clocks show the time of the
 //! turn, and random numbers follow from its message ([`super::turn_input`]). The seed of hash maps
 //! is constant, so that a hash map iterates in the same order on every machine. Waiting traps.
+//!
+//! Toolchains of other languages link more of WASI (sockets, HTTP), whether the rules use it or
+//! not. Sockets are provided with every address denied; a function of any other WASI interface
+//! traps with its name ([`super::ungranted`]).
 
 use saga_core::message::Message;
 use wasmtime::component::{Linker, Resource, ResourceTable};
@@ -140,7 +144,7 @@ pub(super) const TABLE_ENTRIES: usize = 100_000;
 /// Most modules, memories and tables of one instance. Adapters in a component may add a memory to
 /// that of the rules; each is bounded by itself.
 pub(super) const CORE_INSTANCES: usize = 64;
-pub(super) const MEMORIES: usize = 2;
+pub(super) const MEMORIES: usize = 4;
 pub(super) const TABLES: usize = 16;
 
 impl MemoryLimit {

@@ -9,12 +9,15 @@ use saga_contract::shapes::ShapeFinding;
 use saga_contract::values;
 
 use super::check::{self, CandidateComparison, Present};
+use super::gate::report::{ContractClass, GateReport, GenerationChange};
+use super::gate::{self, GateCheck, Stopped};
 use super::given_settings::GivenSettings;
 use super::hosted::{HostedParticipant, ServeRoutes};
 use super::neighbours;
 use super::probe::Terms;
 use super::reloader::{Apply, ReloaderState};
-use super::report::{Check, NotApplied, ProbeReport, Refused};
+use super::report::{Check, NotApplied, ProbeReport, Refused, Way};
+use super::settings::Gate;
 use super::topics::{self, GenerationTopics, TopicsError};
 use super::verify;
 use crate::base::clock::now_ms;
@@ -32,6 +35,7 @@ pub(super) struct ReadyCandidate {
     pub(super) published: Vec<(Arc<str>, i64)>,
     pub(super) probe: ProbeReport,
     pub(super) compared: CandidateComparison,
+    pub(super) change: GenerationChange,
     pub(super) shapes: Arc<ShapeFinding>,
 }
 
@@ -40,6 +44,7 @@ pub(super) struct CheckedCandidate {
     pub(super) build: Arc<dyn CompiledRules>,
     pub(super) probe: ProbeReport,
     pub(super) compared: CandidateComparison,
+    pub(super) change: GenerationChange,
     shapes: Arc<ShapeFinding>,
 }
 
@@ -155,11 +160,65 @@ impl ReloaderState {
         self.check_open()?;
         let mut probe = probe.map_err(|refused| self.refused_or_lacking(refused))?;
         compared.notes.append(&mut probe.notes);
+        let moves = check::moves(&hosted.own, hosted.base_path(), &*build);
+        let breaks = compared.breaks || moves;
+        let contract = gate::contract(described, build.description(), breaks);
+        let change = self.gate(hosted, apply, &build, contract)?;
+        if apply.way == Way::Rollback && settings.gate.gate == Gate::Replay {
+            compared.notes.push(gate::ROLLBACK_PASSES.to_owned());
+        }
         Ok(CheckedCandidate {
             build,
             probe,
             compared,
+            change,
             shapes,
+        })
+    }
+
+    /// Replays recorded decisions, if there is a gate, beside the turns: with a reader of its own, in
+    /// pages. A rollback passes: it must be possible at once, to rules that were active before.
+    fn gate(
+        &self,
+        hosted: &HostedParticipant,
+        apply: &Apply,
+        build: &Arc<dyn CompiledRules>,
+        contract: ContractClass,
+    ) -> Result<GenerationChange, NotApplied> {
+        let settings = &self.around.settings;
+        let found = match settings.gate.gate {
+            Gate::Replay if apply.way != Way::Rollback => {
+                Some(self.gate_report(hosted, apply, build)?)
+            }
+            Gate::Replay | Gate::None => None,
+        };
+        Ok(GenerationChange::of(contract, found))
+    }
+
+    fn gate_report(
+        &self,
+        hosted: &HostedParticipant,
+        apply: &Apply,
+        build: &Arc<dyn CompiledRules>,
+    ) -> Result<GateReport, NotApplied> {
+        let settings = &self.around.settings;
+        let check = GateCheck {
+            participant: (hosted.participant.name(), hosted.row),
+            candidate: build,
+            data: &settings.data_dir,
+            settings: &settings.gate,
+            limits: &settings.turn,
+            now: self.around.store.trusted_now(),
+            acknowledged: apply.acknowledged.as_ref(),
+            is_over: &|| self.check_open().is_err(),
+        };
+        let reader = (self.around.store.reader()).map_err(|fault| store_failed(&fault))?;
+        check.check(&*reader).map_err(|stopped| match stopped {
+            Stopped::Refused(refused) => self.refused_or_lacking(refused),
+            Stopped::Over => NotApplied::Busy("the host is stopping".into()),
+            Stopped::Failed(reason) => NotApplied::Failed(format!(
+                "recorded decisions can't be replayed: {reason}; nothing was changed, try again"
+            )),
         })
     }
 
@@ -174,6 +233,7 @@ impl ReloaderState {
             build,
             probe,
             compared,
+            change,
             shapes,
         } = passed;
         let digest = build.digest().to_owned();
@@ -198,6 +258,7 @@ impl ReloaderState {
             published: fitted.published,
             probe,
             compared,
+            change,
             shapes,
         })
     }

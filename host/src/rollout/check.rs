@@ -46,6 +46,8 @@ pub struct CandidateComparison {
     /// True if the candidate drops anything, so that its first turn must not begin before the last
     /// turn of the active generation has ended.
     pub lacks: bool,
+    /// True if the candidate drops or breaks anything, whether that is in use or not.
+    pub breaks: bool,
     /// Notes for the operator.
     pub notes: Vec<String>,
 }
@@ -90,8 +92,15 @@ pub fn compare(
         .weigh(flags, candidate.digest())
         .map(|allowed| CandidateComparison {
             lacks: !lacks.is_empty() || may_come,
+            breaks: !lacks.is_empty() || !present.shapes.breaks.is_empty(),
             notes: notes.into_iter().chain(allowed).collect(),
         }))
+}
+
+/// True if the routes of a candidate would move from this path at the next start.
+#[must_use]
+pub fn moves(own: &ParticipantSettings, base_path: &str, candidate: &dyn CompiledRules) -> bool {
+    own.base_path.is_none() && candidate.description().endpoint.base_path != base_path
 }
 
 /// Compares a candidate's endpoint with the active one, which would change only at the next start.
@@ -107,7 +116,7 @@ pub fn endpoint(
     flags: Flags,
 ) -> Result<Option<String>, Refused> {
     let declared = &candidate.description().endpoint;
-    if own.base_path.is_none() && declared.base_path != base_path {
+    if moves(own, base_path, candidate) {
         let moves = format!(
             "its base path is `{}`, not `{base_path}`: from the next start on, all routes would be elsewhere; set \
              base_path to keep them, or to move them",

@@ -9,6 +9,7 @@ use saga_contract::shapes::ShapeFinding;
 
 use super::candidate::{ReadyCandidate, store_failed};
 use super::check::{self, Present};
+use super::flags::Flags;
 use super::hosted::HostedParticipant;
 use super::reloader::{Apply, ReloaderState};
 use super::report::{NotApplied, Way};
@@ -30,10 +31,15 @@ impl ReloaderState {
         let transport = self.around.transport.as_ref();
         transport.publish_too(candidate.published);
         let next = candidate.successor.active().clone();
+        let activation = Activation {
+            change: candidate.change.to_text(),
+            ..activation(hosted, &active, &next, apply.way)
+        };
         let retired = if candidate.compared.lacks {
             // Use must not begin between the check and the swap.
             let held = hosted.participant.swap_held(candidate.successor, || {
-                self.activate_checked(hosted, &active, &next, apply, candidate.shapes)?;
+                let given = (apply.flags, candidate.shapes);
+                self.activate_checked(hosted, &active, activation, &next, given)?;
                 cancel_admitted_otherwise(hosted, &active, &next);
                 Ok(())
             });
@@ -42,7 +48,9 @@ impl ReloaderState {
                 SwapError::Busy | SwapError::Stopping => NotApplied::Busy(error.to_string()),
             })?
         } else {
-            self.activate(hosted, &active, &next, apply.way)?;
+            // It drops nothing, so it can read every state that was written since its check.
+            let activated = self.around.store.activate(&[activation], &[]);
+            activated.map_err(|fault| store_failed(&fault))?;
             // The swap is recorded already: if the host is stopping, the next start comes up with
             // it.
             hosted
@@ -96,32 +104,16 @@ impl ReloaderState {
         }
     }
 
-    /// Activates a generation that drops nothing: it can read every state that was written since
-    /// its check.
-    fn activate(
-        &self,
-        hosted: &HostedParticipant,
-        active: &Active,
-        next: &Active,
-        way: Way,
-    ) -> Result<(), NotApplied> {
-        let activation = activation(hosted, active, next, way);
-        let activated = self.around.store.activate(&[activation], &[]);
-        activated.map_err(|fault| store_failed(&fault))
-    }
-
     /// Activates a generation that drops something, unless that has come into use since its check.
     fn activate_checked(
         &self,
         hosted: &HostedParticipant,
         active: &Active,
+        activation: Activation,
         next: &Active,
-        apply: &Apply,
-        shapes: Arc<ShapeFinding>,
+        (flags, shapes): (Flags, Arc<ShapeFinding>),
     ) -> Result<(), NotApplied> {
-        let activation = activation(hosted, active, next, apply.way);
         let (before, generation) = (active.generation.build.clone(), next.generation.clone());
-        let flags = apply.flags;
         let Present {
             participant,
             sources,
@@ -163,6 +155,7 @@ fn activation(hosted: &HostedParticipant, active: &Active, next: &Active, way: W
         generation: next.generation.id,
         way: way.word(),
         now: now_ms(),
+        change: None,
         renamed: (renamed.into_iter())
             .map(|(old, new)| (old.to_owned(), new.to_owned()))
             .collect(),

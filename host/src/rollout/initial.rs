@@ -10,11 +10,13 @@ use saga_contract::values;
 
 use super::check::{self, Present};
 use super::flags::Flags;
+use super::gate::report::{ContractClass, GateReport, GenerationChange};
+use super::gate::{self, GateCheck, Stopped};
 use super::given_settings::GivenSettings;
 use super::loader::{Loader, refused};
 use super::probe::{Terms, Tolerance};
 use super::report::{Check, ProbeReport, Refused};
-use super::settings::{ParticipantSettings, RolloutSettings};
+use super::settings::{Gate, ParticipantSettings, RolloutSettings};
 use super::{neighbours, rule_settings, verify};
 use crate::base::generation::CompiledRules;
 use crate::plugin::{compile, component};
@@ -31,6 +33,8 @@ pub struct InitialGeneration {
     pub file: Option<String>,
     /// The rules that were active before, if the start replaces them and they can still be loaded.
     pub replaced: Option<Arc<dyn CompiledRules>>,
+    /// The change that it is, as the store keeps it; None if it replaces nothing.
+    pub change: Option<String>,
 }
 
 /// Chooses and loads the generation that a participant starts with. `active` was active before;
@@ -61,6 +65,7 @@ pub fn choose(
         let bytes = file.map_err(|error| refused(&error, None))?;
         let candidate = loader.load(&bytes, &path, GivenSettings::configured(own.rules.clone()))?;
         warn(&*candidate, &path, settings);
+        let mut change = None;
         let replaced = match active {
             Some(active) => {
                 let flags = Flags::default();
@@ -76,12 +81,16 @@ pub fn choose(
                 for note in &replaced.notes {
                     tracing::warn!(participant = name, %note, "the start replaces what was active");
                 }
+                let now = (reading, now);
+                let found = replayed(settings, name, active, &candidate, now)?;
+                change = GenerationChange::of(replaced.contract, found).to_text();
                 replaced.kept
             }
             None => None,
         };
         return Ok(InitialGeneration {
             replaced,
+            change,
             build: candidate,
             bytes: Some(bytes),
             file: digest_of_file,
@@ -129,7 +138,45 @@ pub fn choose(
         bytes: Some(kept),
         file: digest_of_file,
         replaced: None,
+        change: None,
     })
+}
+
+/// Replays recorded decisions before a start replaces the active rules, if there is a gate.
+fn replayed(
+    settings: &RolloutSettings,
+    name: &str,
+    (participant, active): (i64, &GenerationRow),
+    candidate: &Arc<dyn CompiledRules>,
+    (reading, now): (&dyn ReadStore, u64),
+) -> Result<Option<GateReport>, Refused> {
+    if settings.gate.gate == Gate::None || active.digest == candidate.digest() {
+        return Ok(None);
+    }
+    let check = GateCheck {
+        participant: (name, participant),
+        candidate,
+        data: &settings.data_dir,
+        settings: &settings.gate,
+        limits: &settings.turn,
+        now,
+        acknowledged: None,
+        is_over: &|| false,
+    };
+    let unknown = |reason: String| {
+        let reason = format!("recorded decisions can't be replayed: {reason}");
+        Refused::new(
+            Check::Replay,
+            vec![reason],
+            Some(candidate.digest().to_owned()),
+        )
+    };
+    match check.check(reading) {
+        Ok(found) => Ok(Some(found)),
+        Err(Stopped::Refused(refused)) => Err(refused),
+        Err(Stopped::Failed(reason)) => Err(unknown(reason)),
+        Err(Stopped::Over) => Err(unknown("the host ends".into())),
+    }
 }
 
 /// Adds the advice for a host that can't start with its active generation.
@@ -165,6 +212,8 @@ pub(super) struct Replacement {
     pub(super) notes: Vec<String>,
     /// The report of the probe.
     pub(super) probe: ProbeReport,
+    /// The class of its contract.
+    pub(super) contract: ContractClass,
 }
 
 /// Checks that a candidate may replace the active generation, as a swap would. The start compares
@@ -220,6 +269,8 @@ pub(super) fn replace(
     let sources = verify::sources(reading, settings, Some(own), candidate).map_err(failed)?;
     let inputs =
         check::inputs(reading, participant, &sources, candidate, limits, most).map_err(failed)?;
+    let breaks = compared.breaks || check::moves(own, base_path, candidate);
+    let contract = gate::contract(described, description, breaks);
     let allowed = match kept {
         None if !flags.allow_breaking => Tolerance::AllButStates,
         _ => flags.allowed(),
@@ -246,5 +297,10 @@ pub(super) fn replace(
     let notes = notes
         .chain(neighbours::one_way(active, candidate))
         .collect();
-    Ok(Replacement { kept, notes, probe })
+    Ok(Replacement {
+        kept,
+        notes,
+        probe,
+        contract,
+    })
 }

@@ -15,6 +15,7 @@
 //! - [`loader`], [`archive`]: from bytes to a component; the host's own copies
 //! - [`check`], [`usage`], [`probe`]: reasons against a candidate; [`neighbours`]: comparison with
 //!   the other participants; [`flags`]: the operator's overrides
+//! - [`gate`]: what a candidate changes of recorded decisions, and who acknowledged it
 //! - [`rule_settings`]: the operator's settings of the rules; [`given_settings`]: where they stand
 //! - [`topics`]: topics and sources of a generation
 //! - [`initial`]: the generation that a host starts with
@@ -39,6 +40,7 @@ pub mod cases;
 pub mod check;
 pub mod component_file;
 pub mod flags;
+pub mod gate;
 pub mod given_settings;
 mod handover;
 pub mod hosted;

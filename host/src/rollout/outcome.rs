@@ -129,6 +129,8 @@ pub(super) fn applied(build: &dyn CompiledRules, previous: &str, changed: bool) 
         previous: previous.to_owned(),
         changed,
         probe: ProbeReport::default(),
+        class: None,
+        gate: None,
         notes: Vec::new(),
         checked_us: 0,
         swapped_us: 0,

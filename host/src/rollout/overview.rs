@@ -42,6 +42,7 @@ pub fn of_participant(
             state_version: past.generation.state_version,
             since: past.since,
             way: Way::from_word(&past.way),
+            change: (past.change.as_deref()).and_then(|text| serde_json::from_str(text).ok()),
             activations: past.activations,
             decisions: past.decisions,
             refusals: past.refusals,

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::candidate::CandidateCheck;
 use super::component_file::FileStamp;
 use super::flags::Flags;
+use super::gate::Acknowledged;
 use super::given_settings::GivenSettings;
 use super::hosted::HostedParticipant;
 use super::loader::Loader;
@@ -49,6 +50,8 @@ pub struct Apply {
     pub way: Way,
     /// The operator's flags.
     pub flags: Flags,
+    /// The changes of recorded decisions that an operator takes.
+    pub acknowledged: Option<Acknowledged>,
     /// The settings of the rules.
     pub settings: CandidateSettings,
     /// The stamp of the file when it was read, if it is the participant's own.
@@ -201,10 +204,11 @@ impl Reloader {
         &self,
         participant: &str,
         change: SettingsChange,
-        flags: Flags,
+        (flags, acknowledged): (Flags, Option<Acknowledged>),
     ) -> Result<SwapResult, NotApplied> {
         let participant = participant.to_owned();
-        self.blocking(move |inner| inner.configure(&participant, change, flags))
+        let terms = (flags, acknowledged);
+        self.blocking(move |inner| inner.configure(&participant, change, terms))
             .await
     }
 
@@ -340,6 +344,7 @@ impl ReloaderState {
             origin: format!("{} (kept by the host)", target.digest),
             way: Way::Rollback,
             flags,
+            acknowledged: None,
             settings: CandidateSettings::Exactly(target.given()),
             file: None,
         };
@@ -350,7 +355,7 @@ impl ReloaderState {
         &self,
         participant: &str,
         change: SettingsChange,
-        flags: Flags,
+        (flags, acknowledged): (Flags, Option<Acknowledged>),
     ) -> Result<SwapResult, NotApplied> {
         let hosted = self.of(participant)?;
         let _turn = self.one_at_a_time.lock();
@@ -361,6 +366,7 @@ impl ReloaderState {
             origin: format!("{component} (kept by the host)"),
             way: Way::Apply,
             flags,
+            acknowledged,
             settings: CandidateSettings::Changed(change),
             file: None,
         };
@@ -430,6 +436,8 @@ impl ReloaderState {
                 return Ok(SwapResult {
                     previous_settings: active.generation.build.settings().cloned(),
                     probe: passed.probe,
+                    class: Some(passed.change.class),
+                    gate: passed.change.gate,
                     notes: passed.compared.notes,
                     checked_us,
                     dry_run: true,
@@ -442,6 +450,8 @@ impl ReloaderState {
         let mut report = SwapResult {
             previous_settings: active.generation.build.settings().cloned(),
             probe: candidate.probe.clone(),
+            class: Some(candidate.change.class),
+            gate: candidate.change.gate.clone(),
             notes: candidate.compared.notes.clone(),
             checked_us,
             ..applied(

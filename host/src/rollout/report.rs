@@ -3,6 +3,7 @@
 //! Plain values, serialized by the admin interface and parsed by the command line. Times are
 //! milliseconds since the Unix epoch; digests are SHA-256 in hexadecimal.
 
+use super::gate::report::{ChangeClass, GateReport, GenerationChange};
 use super::rule_settings::RuleSettings;
 use saga_contract::reason::shorten;
 use serde::{Deserialize, Serialize};
@@ -63,6 +64,8 @@ pub enum Check {
     Compatibility,
     /// It fails on recorded, stored or waiting inputs on which the active generation succeeds.
     Probe,
+    /// It changes recorded decisions, and nobody has acknowledged that.
+    Replay,
 }
 
 impl Check {
@@ -76,6 +79,7 @@ impl Check {
             Self::Settings => "settings",
             Self::Compatibility => "compatibility",
             Self::Probe => "probe",
+            Self::Replay => "replay",
         }
     }
 }
@@ -187,6 +191,12 @@ pub struct SwapResult {
     pub dry_run: bool,
     /// Report of the probe.
     pub probe: ProbeReport,
+    /// The class of the change; None if nothing changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<ChangeClass>,
+    /// What the gate found; None if there is no gate, or it was passed without a replay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateReport>,
     /// Notes for the operator that are no reason to refuse it.
     pub notes: Vec<String>,
     /// Duration of the checks, compilation included, in microseconds.
@@ -210,6 +220,9 @@ pub struct Refused {
     /// The flags that would override the refusal; empty if none would.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_by: Vec<String>,
+    /// What the gate found, if it refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Box<GateReport>>,
 }
 
 /// Most reasons in a report.
@@ -237,6 +250,7 @@ impl Refused {
             digest,
             component: None,
             allowed_by: Vec::new(),
+            gate: None,
         }
     }
 }
@@ -389,6 +403,9 @@ pub struct GenerationOverview {
     pub since: u64,
     /// The way of its latest activation.
     pub way: Way,
+    /// The change that its latest activation was; None if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<GenerationChange>,
     /// Number of activations.
     pub activations: u64,
     /// Messages that it decided, refusals included.

@@ -138,6 +138,7 @@ mod tests {
             },
             since: 0,
             way: "start".into(),
+            change: None,
             activations: 1,
             decisions: 0,
             refusals: 0,

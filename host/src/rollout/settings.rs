@@ -27,6 +27,8 @@ pub struct RolloutSettings {
     pub security: Security,
     /// Settings of swaps.
     pub reload: ReloadSettings,
+    /// What a change of rules must show first.
+    pub gate: GateSettings,
     /// Hours after which published events, identities and recorded decisions may be deleted.
     pub retention_hours: u64,
     /// Limits of a turn.
@@ -65,6 +67,42 @@ impl Default for ReloadSettings {
             probe_inputs: 64,
             keep: 10,
             apply_at_start: false,
+        }
+    }
+}
+
+/// What a candidate must pass besides its checks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gate {
+    /// Nothing.
+    #[default]
+    None,
+    /// It decides recorded decisions as they were decided, or an operator acknowledges the changes.
+    Replay,
+}
+
+/// What a change of rules must show first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GateSettings {
+    /// `replay` to refuse rules that change recorded decisions, unless an operator acknowledges the
+    /// changes; a rollback passes. `none` to not replay.
+    pub gate: Gate,
+    /// Most recorded decisions of a participant that the gate replays: the latest ones.
+    #[schemars(range(min = 1, max = i64::MAX))]
+    pub gate_decisions: u64,
+    /// Hours back for which the gate replays recorded decisions. If these are fewer than the store keeps
+    /// them, changes can be acknowledged for the rest of that time.
+    #[schemars(range(min = 1, max = 876_000))]
+    pub gate_hours: u64,
+}
+
+impl Default for GateSettings {
+    fn default() -> Self {
+        Self {
+            gate: Gate::None,
+            gate_decisions: 100_000,
+            gate_hours: 120,
         }
     }
 }

@@ -9,12 +9,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::flags::Flags;
+use super::gate::ROLLBACK_PASSES;
+use super::gate::report::GenerationChange;
 use super::initial::{self, Replacement};
 use super::loader::{CheckRoutes, Loader};
 use super::outcome::applied;
 use super::report::{Check, NotApplied, Refused, SwapResult, Way};
 use super::rollback_target;
-use super::settings::{ParticipantSettings, RolloutSettings};
+use super::settings::{Gate, ParticipantSettings, RolloutSettings};
 use super::usage;
 use crate::base::clock::now_ms;
 use crate::base::machine::Machine;
@@ -64,7 +66,12 @@ pub fn rollback(
     let own = own.cloned().unwrap_or_else(ParticipantSettings::default);
     // What was used is not out of use by a clock that leapt.
     let present = (reading, reading.trusted_now(now_ms()).map_err(unusable)?);
-    let Replacement { notes, probe, .. } = initial::replace(
+    let Replacement {
+        mut notes,
+        probe,
+        contract,
+        ..
+    } = initial::replace(
         &loader,
         settings,
         &own,
@@ -83,6 +90,10 @@ pub fn rollback(
             digest,
         )));
     }
+    let change = GenerationChange::of(contract, None);
+    if settings.gate.gate == Gate::Replay {
+        notes.push(ROLLBACK_PASSES.to_owned());
+    }
     let is_new = active.generation.digest != target.generation.digest;
     if is_new && !flags.dry_run {
         let activation = Activation {
@@ -90,6 +101,7 @@ pub fn rollback(
             generation: target.generation.id,
             way: Way::Rollback.word(),
             now: now_ms(),
+            change: change.to_text(),
             renamed: Vec::new(),
         };
         store.activate(&activation).map_err(unusable)?;
@@ -97,6 +109,7 @@ pub fn rollback(
     Ok(SwapResult {
         previous_settings: active.generation.settings.clone(),
         probe,
+        class: is_new.then_some(change.class),
         notes,
         dry_run: flags.dry_run,
         checked_us: began.elapsed().as_micros() as u64,

@@ -119,6 +119,7 @@ impl FileWatch {
             origin: self.path.display().to_string(),
             way,
             flags: Flags::default(),
+            acknowledged: None,
             settings: CandidateSettings::default(),
             file: mark,
         };

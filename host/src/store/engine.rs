@@ -88,6 +88,8 @@ pub struct Activation {
     pub way: &'static str,
     /// Time, in milliseconds since the Unix epoch.
     pub now: u64,
+    /// The change that it is, a text for later readers; None if that is not known.
+    pub change: Option<String>,
     /// Renamed commands, old and new name: the last use of the old name counts for the new one.
     pub renamed: Vec<(String, String)>,
 }

@@ -48,6 +48,8 @@ pub struct PastGeneration {
     pub since: u64,
     /// The trigger of its last activation.
     pub way: String,
+    /// The change that its last activation was, as it was given: a text of the caller.
+    pub change: Option<String>,
     /// Number of its activations.
     pub activations: u64,
     /// Messages that it decided.

@@ -28,6 +28,7 @@ use super::worker::{Offered, Thread, WorkerPlace};
 use crate::base::changes::ChangeWatch;
 use crate::base::clock::{now_ms, random_tail};
 use crate::base::machine::Machine;
+use crate::base::panics;
 use crate::metrics::instances::Instances;
 use crate::metrics::passed::PassedCounters;
 use crate::metrics::turns::Turns;
@@ -145,6 +146,7 @@ impl Participant {
             threads.push(
                 std::thread::Builder::new()
                     .name(name)
+                    .stack_size(panics::STACK_BYTES)
                     .spawn(move || worker.run())?,
             );
             workers.push(Line {

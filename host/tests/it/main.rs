@@ -42,6 +42,8 @@ mod component_bytes;
 mod crashes;
 #[path = "../support/decider.rs"]
 mod decider;
+#[path = "../support/dev.rs"]
+mod dev;
 #[path = "../support/mock_kafka.rs"]
 mod mock_kafka;
 #[path = "../support/orders.rs"]

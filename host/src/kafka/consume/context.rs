@@ -15,14 +15,11 @@ use crate::base::notify::Notify;
 use crate::kafka::client;
 use crate::kafka::health::probe::code_of;
 
-/// An event of a client.
 pub(super) enum ClientEvent {
     /// These partitions wait for their start offsets.
     Assigned(TopicPartitionList),
     /// These partitions were taken away.
     Revoked(TopicPartitionList),
-    /// Kafka was asked to take these offsets; those without an error are taken.
-    Committed(TopicPartitionList),
     /// An error, with librdkafka's text.
     Failed(Code, String),
     Statistics(Box<Statistics>),
@@ -39,7 +36,6 @@ pub(super) struct ClientEvents {
 }
 
 impl ClientEvents {
-    /// The next event.
     pub(super) fn next(&self) -> Option<ClientEvent> {
         let mut events = self.events.lock();
         events.pop_front()
@@ -109,16 +105,8 @@ impl ConsumerContext for ClientEvents {
         }
         self.add(ClientEvent::Revoked(list.clone()));
     }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        match result {
-            Ok(()) => self.add(ClientEvent::Committed(offsets.clone())),
-            Err(error) => tracing::debug!(%error, "offsets were not committed to Kafka"),
-        }
-    }
 }
 
-/// Answers an assignment.
 pub(super) fn follow_assignment(
     client: &BaseConsumer<ClientEvents>,
     list: &TopicPartitionList,

@@ -14,8 +14,9 @@ use super::reading::{LogCheck, OffsetStep, Reading};
 use super::record_proof::{incarnation, proof};
 use super::{Consumer, QUESTION, ROUND, in_turn};
 use crate::kafka::headers;
-use crate::kafka::health::condition::unseekable;
+use crate::kafka::health::condition::unreadable;
 use crate::kafka::health::conditions::Aspect;
+use crate::kafka::health::probe::code_of;
 use crate::transport::{Delivery, Proof, Session, WINDOW};
 
 /// Records of one partition that are delivered before the next partition's turn.
@@ -80,18 +81,11 @@ impl Consumer {
         if Instant::now() < at {
             return;
         }
-        state.reading = Reading::begins_after(RETRY, fallback);
-        match self.start(partition, fallback) {
-            Ok(start) => {
-                // Without an offset, nothing was taken since the assignment.
-                if (start.from).is_none_or(|from| self.seek(partition, from, state)) {
-                    (state.reading, state.log) = (start.reading, start.log);
-                }
-            }
-            Err(error) => {
-                let condition = self.parts.store.condition();
-                condition.report("where to read on can't be read from the store", &error);
-            }
+        // Without an offset, nothing was taken since the assignment.
+        if let Some(from) = self.begin(partition, fallback, state)
+            && !self.seek(partition, from, state)
+        {
+            state.reading = Reading::begins_after(RETRY, fallback);
         }
     }
 
@@ -104,8 +98,11 @@ impl Consumer {
         };
         tracing::debug!(%topic, partition, ?from, %error, "the partition can't be sought; it is tried again");
         if state.unsought.get_or_insert_with(Instant::now).elapsed() >= UNSOUGHT {
-            let unseekable = unseekable(&self.source, partition, from, &error);
-            self.report(Some(partition), Aspect::Reading, unseekable);
+            let from = from.to_raw().unwrap_or_default();
+            let reason = format!("no fetch from offset {from} on: {error}");
+            let (settings, code) = (&self.parts.settings, code_of(&error));
+            let unreadable = unreadable(settings, &self.source, Some(partition), code, &reason);
+            self.parts.conditions.report(unreadable);
         }
         false
     }

@@ -1,6 +1,5 @@
 //! The events of a consumer's client, and the conditions that follow from them.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
@@ -11,7 +10,7 @@ use super::Consumer;
 use super::context::ClientEvent;
 use super::partition::PartitionState;
 use crate::kafka::health::advice::lacks_rights;
-use crate::kafka::health::condition::{self, KafkaCondition};
+use crate::kafka::health::condition::unreadable;
 use crate::kafka::health::conditions::{Aspect, Subject};
 
 /// Silence after which an error that Kafka reported counts as over.
@@ -38,14 +37,9 @@ impl Consumer {
             match event {
                 ClientEvent::Assigned(list) => self.assigned(&list),
                 ClientEvent::Revoked(list) => self.revoked(&list),
-                ClientEvent::Committed(offsets) => self.committed(&offsets),
                 ClientEvent::Failed(code, reason) => self.failed(polled, code, &reason),
-                ClientEvent::Statistics(statistics) => {
-                    self.take_statistics(&statistics);
-                    continue;
-                }
+                ClientEvent::Statistics(statistics) => self.take_statistics(&statistics),
             }
-            self.has_come.store(true, Ordering::Relaxed);
         }
     }
 
@@ -73,26 +67,17 @@ impl Consumer {
                 "the rules took longer than max.poll.interval.ms for a record; the partitions are read again when they are done"
             ),
             code => {
-                let (settings, source) = (&self.parts.settings, &self.source);
-                let unreadable = condition::unreadable(settings, source, partition, code, reason);
                 if lacks_rights(code) {
                     self.lacks_rights = true;
                     topics.doubt_topic(&self.source.topic);
-                    return self.report(None, Aspect::Rights, unreadable);
                 }
-                let aspect = partition.map_or(Aspect::Client, |_| Aspect::Reading);
-                self.report(partition, aspect, unreadable);
+                let (settings, source) = (&self.parts.settings, &self.source);
+                let unreadable = unreadable(settings, source, partition, code, reason);
+                self.parts.conditions.report(unreadable);
             }
         }
     }
 
-    /// Reports a condition of the consumer or of one of its partitions.
-    pub(super) fn report(&self, partition: Option<i32>, aspect: Aspect, condition: KafkaCondition) {
-        let subject = Subject::of(&self.source, partition, aspect);
-        self.parts.conditions.report(subject, condition);
-    }
-
-    /// Ends a condition.
     pub(super) fn clear(&self, partition: Option<i32>, aspect: Aspect) {
         let subject = Subject::of(&self.source, partition, aspect);
         self.parts.conditions.clear(&subject);

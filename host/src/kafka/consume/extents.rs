@@ -24,7 +24,6 @@ impl Extents {
         };
     }
 
-    /// The known extents of a source's partitions.
     pub(crate) fn of(&self, source: &Source) -> Vec<Extent> {
         let key = (source.consumer.clone(), source.topic_row);
         let known = self.0.lock();
@@ -46,7 +45,6 @@ pub(crate) struct MissedRecords(Mutex<BTreeMap<MissedKey, u64>>);
 type MissedKey = (Arc<str>, Arc<str>, &'static str);
 
 impl MissedRecords {
-    /// Adds records that the host never received.
     pub(super) fn add(&self, source: &Source, why: &'static str, records: i64) {
         let mut missed = self.0.lock();
         let key = (source.topic.clone(), source.group.clone(), why);

@@ -34,12 +34,11 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio_util::sync::CancellationToken;
 
 use self::context::ClientEvents;
@@ -47,11 +46,9 @@ use self::events::OVER;
 use self::partition::Partition;
 use self::topic_identity::TopicIdentity;
 use super::health::condition;
-use super::health::conditions::Aspect;
-use super::health::liveness::Liveness;
 use super::settings::describe;
 use super::topics::Use;
-use super::{Parts, client};
+use super::{Parts, client, pause};
 use crate::store::Reader;
 use crate::transport::{Sink, Source};
 
@@ -76,17 +73,13 @@ const DOUBT: Duration = Duration::from_secs(5);
 const DRAIN_STANDS: Duration = Duration::from_millis(750);
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Longest wait for Kafka to take the offsets then.
-const TOLD: Duration = Duration::from_millis(500);
-
 /// The reason for which a client can't be used any more.
 enum ConsumeEnd {
     /// A fatal error: the client's last one.
     Fatal(KafkaError),
-    /// The client has met a recreated topic.
-    RecreatedTopic,
-    /// The client receives no records although there are some.
-    Stalled,
+    /// The client has met a recreated topic, or receives no records although there are some. This
+    /// was reported.
+    Outdated,
 }
 
 impl From<KafkaError> for ConsumeEnd {
@@ -106,10 +99,6 @@ pub(crate) struct Consumer {
     partitions: BTreeMap<i32, Partition>,
     /// The partition that comes first in the next round of deliveries.
     first: i32,
-    /// The partition that comes first in the next round of stall detection.
-    first_look: i32,
-    /// True if records, an error or a rebalance came since the topic's id was looked up.
-    has_come: Arc<AtomicBool>,
     /// True if the group's members have not been checked since the last rebalance.
     has_rebalanced: bool,
     /// True if brokers were unreachable: their logs may be other ones now.
@@ -128,21 +117,12 @@ impl Consumer {
     ) -> anyhow::Result<Self> {
         let reader = parts.store.reader()?;
         let topic_id = reader.topic_id(&source.consumer, source.topic_row)?;
-        let (name, identity) = (
-            format!("{}-{}", source.consumer, source.topic),
-            parts.store.identity(),
-        );
-        let member = name.replace([':', '/', ' '], "-");
-        let config = parts
-            .settings
-            .consumer_config(&source.group, &member, identity);
+        let (group, topic, identity) = (&source.group, &source.topic, parts.store.identity());
+        let member = format!("{}-{topic}", source.consumer).replace([':', '/', ' '], "-");
+        let config = parts.settings.consumer_config(group, &member, identity);
         let client = config.create_with_context(ClientEvents::default());
         let mut client: BaseConsumer<ClientEvents> = client.map_err(|error| {
-            anyhow::anyhow!(
-                "kafka consumer of topic {}: {}",
-                source.topic,
-                describe(&error)
-            )
+            anyhow::anyhow!("kafka consumer of topic {topic}: {}", describe(&error))
         })?;
         let notify = client.context().notify.clone();
         client.set_nonempty_callback(move || notify.notify());
@@ -155,8 +135,6 @@ impl Consumer {
             identity: TopicIdentity::new(topic_id),
             partitions: BTreeMap::new(),
             first: 0,
-            first_look: 0,
-            has_come: Arc::default(),
             has_rebalanced: false,
             are_logs_doubtful: false,
             doubt_from: Instant::now(),
@@ -179,22 +157,15 @@ impl Consumer {
         self.release();
         // Conditions must not outlast their source.
         self.parts.conditions.forget_consumer(&self.source);
-        (self.parts.topics).read_no_more(&self.source.topic, &self.parts.conditions);
+        self.parts.topics.read_no_more(&self.source.topic);
         close(self.client);
     }
 
     /// Reports that the client has ended; returns the wait before the next one. `ended` is the time
     /// of the last fatal end.
     fn report_end(&self, end: &ConsumeEnd, ended: &mut Option<Instant>) -> Duration {
-        let error = match end {
-            // This was reported already.
-            ConsumeEnd::RecreatedTopic => return Duration::ZERO,
-            ConsumeEnd::Stalled => {
-                let stalled = condition::consumer_stalled(&self.source);
-                self.report(None, Aspect::Client, stalled);
-                return Duration::ZERO;
-            }
-            ConsumeEnd::Fatal(error) => error,
+        let ConsumeEnd::Fatal(error) = end else {
+            return Duration::ZERO;
         };
         let before = ended.replace(Instant::now());
         let ended = condition::consumer_ended(&self.source, &describe(error));
@@ -205,22 +176,14 @@ impl Consumer {
             tracing::warn!("{}", ended.text);
             return Duration::ZERO;
         }
-        self.report(None, Aspect::Client, ended);
+        self.parts.conditions.report(ended);
         self.parts.retry
     }
 
     /// Makes a new client after a pause; false if `stop` came first.
-    fn begin_again(&mut self, mut pause: Duration, stop: &CancellationToken) -> bool {
+    fn begin_again(&mut self, mut wait: Duration, stop: &CancellationToken) -> bool {
         self.release();
-        loop {
-            let until = Instant::now() + pause;
-            pause = self.parts.retry;
-            while Instant::now() < until {
-                if stop.is_cancelled() {
-                    return false;
-                }
-                std::thread::sleep(PATIENCE.min(pause));
-            }
+        while pause(stop, wait) {
             match Self::new(self.parts.clone(), self.source.clone(), self.sink.clone()) {
                 Ok(next) => {
                     close(std::mem::replace(self, next).client);
@@ -230,7 +193,9 @@ impl Consumer {
                     tracing::error!(topic = %self.source.topic, %error, "the consumer can't start; it is tried again");
                 }
             }
+            wait = self.parts.retry;
         }
+        false
     }
 
     /// Waits until the topic exists; false if `stop` came first.
@@ -265,36 +230,29 @@ impl Consumer {
         let notify = self.client.context().notify.clone();
         self.client.subscribe(&[&self.source.topic])?;
         let mut committed = Instant::now();
-        let mut liveness = Liveness::new();
         while !stop.is_cancelled() {
             let seen = notify.count();
             self.serve_events()?;
-            if !liveness.check(self.client.client(), &self.source.topic, &self.parts.topics) {
-                return Err(KafkaError::Global(Code::BrokerTransportFailure).into());
-            }
             if self.has_rebalanced && !self.may_go_on() {
                 break;
             }
             self.has_rebalanced = false;
             self.doubt_logs();
-            let is_round = committed.elapsed() >= COMMIT;
-            // Checked before records are delivered: after a pause, they may be from another topic.
-            if is_round || self.identity.is_due(self.has_come.load(Ordering::Relaxed)) {
-                self.has_come.store(false, Ordering::Relaxed);
+            if self.identity.is_due() {
                 self.check_topic()?;
             }
             let is_doubtful = self.identity.is_doubtful();
-            if is_round {
+            if committed.elapsed() >= COMMIT {
                 committed = Instant::now();
-                self.commit();
+                commit(&self.client, &self.offsets_to_commit(), CommitMode::Async);
                 if !is_doubtful && self.detect_stall() {
-                    return Err(ConsumeEnd::Stalled);
+                    let stalled = condition::consumer_stalled(&self.source);
+                    self.parts.conditions.report(stalled);
+                    return Err(ConsumeEnd::Outdated);
                 }
                 self.clear_old_conditions();
             }
-            if !is_doubtful && self.deliver(stop) {
-                self.has_come.store(true, Ordering::Relaxed);
-            } else {
+            if is_doubtful || !self.deliver(stop) {
                 notify.wait(seen, PATIENCE);
             }
         }
@@ -343,31 +301,17 @@ impl Consumer {
             self.serve_events()?;
             notify.wait(seen, PATIENCE);
         }
-        let begun = Instant::now();
-        while begun.elapsed() < TOLD && self.commit() {
-            let seen = notify.count();
-            self.serve_events()?;
-            notify.wait(seen, PATIENCE);
-            self.serve_events()?;
-        }
+        let (client, offsets) = (self.client.clone(), self.offsets_to_commit());
+        client::finish(move || commit(&client, &offsets, CommitMode::Sync));
         Ok(())
     }
+}
 
-    /// Commits the stored offsets to Kafka; true if Kafka has not taken some of them yet.
-    fn commit(&self) -> bool {
-        // A commit sent during an outage would arrive after it, from a member id that the group no
-        // longer knows.
-        if self.parts.topics.is_unreachable() {
-            return false;
-        }
-        let offsets = self.offsets_to_commit();
-        if offsets.count() == 0 {
-            return false;
-        }
-        if let Err(error) = self.client.commit(&offsets, CommitMode::Async) {
-            tracing::debug!(topic = %self.source.topic, %error, "offsets were not committed to Kafka");
-        }
-        true
+fn commit(client: &BaseConsumer<ClientEvents>, offsets: &TopicPartitionList, mode: CommitMode) {
+    if offsets.count() > 0
+        && let Err(error) = client.commit(offsets, mode)
+    {
+        tracing::debug!(%error, "offsets were not committed to Kafka");
     }
 }
 

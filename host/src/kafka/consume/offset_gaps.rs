@@ -8,8 +8,7 @@ use super::extents::{BEFORE_FIRST, COMPACTED, DELETED};
 use super::partition::Partition;
 use super::reading::Reading;
 use super::{Consumer, QUESTION};
-use crate::kafka::health::condition::{log_replaced, records_compacted, records_deleted};
-use crate::kafka::health::conditions::{Aspect, Subject};
+use crate::kafka::health::condition::{log_replaced, records_missing};
 
 /// Time for finding out that the topic was recreated, before a log is held to be replaced.
 const CONFIRM: Duration = Duration::from_secs(1);
@@ -34,16 +33,15 @@ impl Consumer {
     /// is reported until the host is restarted.
     pub(super) fn records_deleted(&self, partition: i32, from: i64, to: i64) {
         self.miss(DELETED, to - from);
-        let deleted = records_deleted(&self.source, partition, (from, to));
-        self.report(Some(partition), Aspect::Deleted, deleted);
+        let deleted = records_missing(&self.source, partition, (from, to), false);
+        self.parts.conditions.report(deleted);
     }
 
     /// Reports that offsets of a compacted topic are missing.
     fn records_compacted(&self, partition: i32, from: i64, to: i64) {
         self.miss(COMPACTED, to - from);
-        let compacted = Subject::of(&self.source, Some(partition), Aspect::Compacted);
-        let condition = records_compacted(&self.source, partition, (from, to));
-        self.parts.conditions.report_first(compacted, condition);
+        let compacted = records_missing(&self.source, partition, (from, to), true);
+        self.parts.conditions.report_first(compacted);
     }
 
     fn is_compacted(&self) -> bool {
@@ -63,7 +61,7 @@ impl Consumer {
         let topic = &self.source.topic;
         // If the topic is known, this was logged when the start offset was stored.
         if first > 0 && !self.identity.is_known() {
-            self.begins_late(partition, first, true);
+            self.begins_late(partition, first);
         }
         if self.is_compacted()
             && let Ok((begin, _)) = self.client.fetch_watermarks(topic, partition, QUESTION)
@@ -73,14 +71,14 @@ impl Consumer {
         }
     }
 
-    /// Logs that a partition that is read for the first time does not start with its first record.
-    /// `is_group` is true if that may be due to the group's offset.
-    pub(super) fn begins_late(&self, partition: i32, first: i64, is_group: bool) {
+    /// Logs that a partition that is read for the first time does not start with its first record:
+    /// the group was further, or earlier records were deleted.
+    pub(super) fn begins_late(&self, partition: i32, first: i64) {
         let (topic, group) = (&self.source.topic, &self.source.group);
-        // Earlier records may be deleted by now.
         let begin = self.client.fetch_watermarks(topic, partition, QUESTION);
-        let begin = begin.map_or(0, |(begin, _)| begin);
-        if is_group && begin < first {
+        if let Ok((begin, _)) = begin
+            && begin < first
+        {
             self.miss(BEFORE_FIRST, first - begin);
             tracing::warn!(
                 "topic {topic}, partition {partition}, is read by this host for the first time, from offset {first} on, \
@@ -115,7 +113,7 @@ impl Consumer {
         for (number, change, extent) in replaced {
             let is_topic_known = self.identity.is_known();
             let condition = log_replaced(&self.source, number, change, extent, is_topic_known);
-            self.report(Some(number), Aspect::Log, condition);
+            self.parts.conditions.report(condition);
         }
     }
 }

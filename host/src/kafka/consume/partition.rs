@@ -5,8 +5,7 @@
 //! The queue of a partition is split off before its assignment is answered. Later, its first
 //! records would already be in the common queue, and a slow partition would hold up the others.
 
-use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -21,7 +20,6 @@ use super::stall::Stall;
 use crate::kafka::health::conditions::{Aspect, Subject};
 use crate::store::{StoreResult, StoredPlace};
 
-/// An assigned partition.
 pub(super) struct Partition {
     pub(super) queue: PartitionQueue<ClientEvents>,
     pub(super) state: PartitionState,
@@ -41,36 +39,25 @@ pub(super) struct PartitionState {
     pub(super) unsought: Option<Instant>,
     /// Time of the last look-up of missing offsets.
     pub(super) looked: Option<Instant>,
-    /// The last offset that Kafka has taken.
-    committed: Option<i64>,
-}
-
-/// The start of a partition.
-pub(super) struct PartitionStart {
-    /// The offset to fetch from. Without one, the client starts at the group's.
-    pub(super) from: Option<Offset>,
-    /// The reading that awaits the first record.
-    pub(super) reading: Reading,
-    pub(super) log: Option<String>,
 }
 
 impl PartitionState {
-    pub(super) fn new(reading: Reading, log: Option<String>) -> Self {
+    /// A partition that has not begun.
+    pub(super) fn new() -> Self {
         Self {
-            reading,
-            log,
+            reading: Reading::begins_after(Duration::ZERO, None),
+            log: None,
             stall: Stall::new(),
             position: ClientPosition::default(),
             is_halt_reported: false,
             unsought: None,
             looked: None,
-            committed: None,
         }
     }
 
     /// True if no record is missing as far as is known. A halted partition awaits none.
     pub(super) fn is_fine(&self) -> bool {
-        self.stall.is_fine || matches!(self.reading, Reading::Halted { .. })
+        self.stall.is_fine() || matches!(self.reading, Reading::Halted { .. })
     }
 }
 
@@ -80,27 +67,34 @@ impl Consumer {
         self.reader.place(name, row, partition)
     }
 
-    /// The start of a partition: the stored offset, or else `fallback`.
-    pub(super) fn start(
+    /// Begins the reading of a partition at the stored offset, or else at `fallback`; later, if the
+    /// store can't be read. Returns the offset to fetch from; without one, the client starts at the
+    /// group's.
+    pub(super) fn begin(
         &self,
         partition: i32,
         fallback: Option<i64>,
-    ) -> StoreResult<PartitionStart> {
-        let place = self.stored(partition)?;
+        state: &mut PartitionState,
+    ) -> Option<Offset> {
+        let place = match self.stored(partition) {
+            Ok(place) => place,
+            Err(error) => {
+                let condition = self.parts.store.condition();
+                condition.report("where to read on can't be read from the store", &error);
+                state.reading = Reading::begins_after(RETRY, fallback);
+                return None;
+            }
+        };
         let next = place.as_ref().map(|place| place.next).or(fallback);
         let last = place.as_ref().and_then(|place| place.last);
-        let from = match next {
+        state.reading = Reading::Awaits { next, last };
+        state.log = place.and_then(|place| place.log);
+        match next {
             // The last record is read again first.
             Some(next) => Some(Offset::Offset(next - i64::from(last.is_some()))),
             // The partition was added later, or belongs to a recreated topic.
-            None if self.identity.is_known() => Some(Offset::Beginning),
-            None => None,
-        };
-        Ok(PartitionStart {
-            from,
-            reading: Reading::Awaits { next, last },
-            log: place.and_then(|place| place.log),
-        })
+            None => self.identity.is_known().then_some(Offset::Beginning),
+        }
     }
 
     /// Takes assigned partitions. Logs the assignment even if no partition is new, because that
@@ -117,17 +111,8 @@ impl Consumer {
         }
         for mut element in list.elements() {
             let number = element.partition();
-            let start = self.start(number, None).unwrap_or_else(|error| {
-                let condition = self.parts.store.condition();
-                condition.report("where to read on can't be read from the store", &error);
-                let reading = Reading::begins_after(RETRY, None);
-                PartitionStart {
-                    from: None,
-                    reading,
-                    log: None,
-                }
-            });
-            if let Some(from) = start.from {
+            let mut state = PartitionState::new();
+            if let Some(from) = self.begin(number, None, &mut state) {
                 // Only an invalid offset is refused.
                 let _ = element.set_offset(from);
             }
@@ -135,12 +120,8 @@ impl Consumer {
                 tracing::error!(%topic, partition = number, "the partition has no queue, and is not read");
                 continue;
             };
-            let (notify, has_come) = (client.context().notify.clone(), self.has_come.clone());
-            queue.set_nonempty_callback(move || {
-                has_come.store(true, Ordering::Relaxed);
-                notify.notify();
-            });
-            let state = PartitionState::new(start.reading, start.log);
+            let notify = client.context().notify.clone();
+            queue.set_nonempty_callback(move || notify.notify());
             self.partitions.insert(number, Partition { queue, state });
         }
         if let Err(error) = follow_assignment(&client, list) {
@@ -164,7 +145,7 @@ impl Consumer {
 
     fn report_revoked(&self, partitions: &[i32]) {
         for number in partitions {
-            for aspect in [Aspect::Reading, Aspect::Log, Aspect::Transaction] {
+            for aspect in [Aspect::Reading, Aspect::Log] {
                 let subject = Subject::of(&self.source, Some(*number), aspect);
                 self.parts.conditions.forget(&subject);
             }
@@ -175,33 +156,22 @@ impl Consumer {
         }
     }
 
-    /// The stored offsets that Kafka has not taken yet.
+    /// The stored offsets. During an outage there are none to commit: they would arrive after it,
+    /// from a member id that the group no longer knows.
     pub(super) fn offsets_to_commit(&self) -> TopicPartitionList {
         let mut offsets = TopicPartitionList::new();
+        if self.parts.topics.is_unreachable() {
+            return offsets;
+        }
         for (number, Partition { state, .. }) in &self.partitions {
             let Ok(Some(stored)) = self.stored(*number) else {
                 continue;
             };
-            let next = state.settled(stored.next);
-            if state.committed != Some(next) {
-                let next = Offset::Offset(next);
-                // Only an invalid partition number is refused, and this one came from the client.
-                let _ = offsets.add_partition_offset(&self.source.topic, *number, next);
-            }
+            let next = Offset::Offset(state.settled(stored.next));
+            // Only an invalid partition number is refused, and this one came from the client.
+            let _ = offsets.add_partition_offset(&self.source.topic, *number, next);
         }
         offsets
-    }
-
-    /// Notes the offsets that Kafka has taken: all without an error.
-    pub(super) fn committed(&mut self, offsets: &TopicPartitionList) {
-        for element in offsets.elements() {
-            if element.error().is_ok()
-                && let Offset::Offset(offset) = element.offset()
-                && let Some(partition) = self.partitions.get_mut(&element.partition())
-            {
-                partition.state.committed = Some(offset);
-            }
-        }
     }
 }
 

@@ -6,8 +6,6 @@
 //! partition that ends with a marker would have a lag for ever. They also show where partitions
 //! begin and end, and that one has stopped at an open transaction.
 
-use std::time::{Duration, Instant};
-
 use rdkafka::Statistics;
 use rdkafka::statistics::Partition as Told;
 
@@ -15,12 +13,6 @@ use super::Consumer;
 use super::partition::{Partition, PartitionState};
 use super::reading::Reading;
 use crate::base::session::Extent;
-use crate::kafka::health::condition::transaction_open;
-use crate::kafka::health::conditions::Aspect;
-
-/// Time before an open transaction is reported. Writers end theirs within 60 s unless they change
-/// the default time-out.
-const OPEN: Duration = Duration::from_secs(60);
 
 /// The position of the client in one partition.
 #[derive(Debug, Default)]
@@ -33,8 +25,8 @@ pub(super) struct ClientPosition {
     /// The same, if it was reported twice in a row: statistics may be older than an assignment or a
     /// seek.
     confirmed: Option<(i64, Option<i64>)>,
-    /// The open transaction at which the client has stopped, and since when.
-    pub(super) transaction: Option<(i64, Instant)>,
+    /// The open transaction at which the client has stopped.
+    transaction: Option<i64>,
 }
 
 impl ClientPosition {
@@ -48,10 +40,9 @@ impl ClientPosition {
         let is_open = is_known && told.ls_offset < told.hi_offset;
         // A client that reads some records again (after a broker was away, for example) still
         // counts as stopped at a transaction that is still open.
-        let known =
-            (self.transaction).filter(|(at, _)| !is_known || is_open && *at == told.ls_offset);
+        let known = (self.transaction).filter(|at| !is_known || is_open && *at == told.ls_offset);
         let stands = is_open && self.confirmed.is_some_and(|(at, _)| at == told.ls_offset);
-        self.transaction = known.or_else(|| stands.then(|| (told.ls_offset, Instant::now())));
+        self.transaction = known.or_else(|| stands.then_some(told.ls_offset));
     }
 
     /// The offset below which everything is settled. `None` unless the reading is still at
@@ -77,7 +68,6 @@ impl PartitionState {
 }
 
 impl Consumer {
-    /// Takes librdkafka's statistics.
     pub(super) fn take_statistics(&mut self, statistics: &Statistics) {
         let topic = statistics.topics.get(&*self.source.topic);
         let told = topic
@@ -89,24 +79,10 @@ impl Consumer {
                 state.position.note(told, state.reading.expected());
             }
             if let Some(Partition { state, .. }) = self.partitions.get(&told.partition) {
-                self.report_transaction(told.partition, state);
                 extents.extend(self.extent(told, state));
             }
         }
         self.parts.extents.note(&self.source, extents);
-    }
-
-    /// Reports an open transaction before which a partition stands, and its end.
-    pub(super) fn report_transaction(&self, partition: i32, state: &PartitionState) {
-        let (number, settings) = (Some(partition), &self.parts.settings);
-        match state.position.transaction {
-            Some((offset, since)) if since.elapsed() >= OPEN => {
-                let open = transaction_open(settings, &self.source, partition, offset);
-                self.report(number, Aspect::Transaction, open);
-            }
-            Some(_) => {}
-            None => self.clear(number, Aspect::Transaction),
-        }
     }
 
     /// The extent of a partition; `None` if the client has not heard of it yet.
@@ -118,7 +94,7 @@ impl Consumer {
         let begin = (told.lo_offset >= 0).then_some(told.lo_offset);
         let begin = (state.reading.first().or(begin)).or((told.hi_offset == 0).then_some(0))?;
         let mut extent = Extent::new(told.partition, begin, told.hi_offset);
-        extent.transaction = state.position.transaction.map(|(at, _)| at);
+        extent.transaction = state.position.transaction;
         // The store is read only if the position is beyond the next expected offset.
         if let Some((at, expected)) = state.position.confirmed
             && expected.is_none_or(|expected| at > expected)

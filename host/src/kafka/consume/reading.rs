@@ -19,7 +19,6 @@ use std::time::{Duration, Instant};
 use crate::kafka::health::condition::LogChange;
 use crate::transport::{Proof, Session};
 
-/// The reading of a partition.
 pub(super) enum Reading {
     /// Begins at the stored offset, not before the time `at`; without a stored offset, at
     /// `fallback`.

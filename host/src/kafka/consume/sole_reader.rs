@@ -56,8 +56,8 @@ impl Consumer {
                     group::AGAIN
                 }
                 GroupReaders::Others(others) => {
-                    let shared = group_shared(&group, &group::names(&others));
-                    self.report(None, Aspect::Client, shared);
+                    let shared = group_shared(&self.source, &others);
+                    self.parts.conditions.report(shared);
                     self.parts.retry
                 }
             };

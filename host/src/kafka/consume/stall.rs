@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::partition::PartitionState;
+use super::partition::{Partition, PartitionState};
 use super::reading::Reading;
-use super::{Consumer, QUESTION, ROUND, in_turn};
+use super::{Consumer, QUESTION, ROUND};
 use crate::kafka::health::condition::LogChange;
 use crate::kafka::health::probe::code_of;
 use crate::transport::WINDOW;
@@ -33,12 +33,20 @@ const BEHIND: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) struct Stall {
     look_from: Instant,
-    /// The end that the client knew at the last look, if the partition went beyond it.
-    behind: Option<i64>,
-    /// True if the log ended before the expected offset at the last look.
-    is_short: bool,
-    /// True if nothing is missing according to the brokers.
-    pub(super) is_fine: bool,
+    found: StallFinding,
+}
+
+/// The finding of the last look at a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StallFinding {
+    /// None so far, or brokers did not answer.
+    Unknown,
+    /// Nothing is missing.
+    Fine,
+    /// The partition goes beyond this end, which is the one that the client knew.
+    Behind(i64),
+    /// The log ends before the expected offset.
+    Short,
 }
 
 impl Stall {
@@ -46,22 +54,26 @@ impl Stall {
     pub(super) fn new() -> Self {
         Self {
             look_from: Instant::now(),
-            behind: None,
-            is_short: false,
-            is_fine: false,
+            found: StallFinding::Unknown,
         }
+    }
+
+    /// True if nothing is missing according to the brokers.
+    pub(super) fn is_fine(&self) -> bool {
+        self.found == StallFinding::Fine
     }
 
     /// Records have arrived, or there are none beyond those that were read.
     pub(super) fn note_fine(&mut self) {
-        self.note(None, SILENT);
-        self.is_fine = true;
+        self.note(StallFinding::Fine, SILENT);
     }
 
     /// Brokers were unreachable: the log may be another one. The client has time anew to hear of
     /// records, but a log that ended too early is confirmed by the next look.
     pub(super) fn doubt(&mut self) {
-        (self.behind, self.is_fine) = (None, false);
+        if self.found != StallFinding::Short {
+            self.found = StallFinding::Unknown;
+        }
         self.look_from = self.look_from.min(Instant::now() + SHORTLY);
     }
 
@@ -72,24 +84,20 @@ impl Stall {
             self.note_fine();
             return false;
         }
-        let is_stalled = self.behind == Some(known);
-        self.note(Some(known), BEHIND);
-        is_stalled
+        let before = self.note(StallFinding::Behind(known), BEHIND);
+        before == StallFinding::Behind(known)
     }
 
     /// Takes a look at a log that ends before the expected offset; true if it did at the last look
     /// too. A new leader may not know its high watermark yet.
     fn is_still_short(&mut self) -> bool {
-        let was_short = self.is_short;
-        self.note(None, SHORTLY);
-        self.is_short = true;
-        was_short
+        self.note(StallFinding::Short, SHORTLY) == StallFinding::Short
     }
 
-    fn note(&mut self, behind: Option<i64>, pause: Duration) {
-        (self.is_short, self.is_fine) = (false, false);
-        self.behind = behind;
+    /// Notes a finding, and the time until the next look; returns the finding before.
+    fn note(&mut self, found: StallFinding, pause: Duration) -> StallFinding {
         self.look_from = Instant::now() + pause;
+        std::mem::replace(&mut self.found, found)
     }
 }
 
@@ -99,14 +107,19 @@ impl Consumer {
     pub(super) fn detect_stall(&mut self) -> bool {
         let until = Instant::now() + ROUND;
         let mut is_stalled = false;
-        for number in in_turn(&self.partitions, self.first_look) {
+        // The longest due comes first: one whose leader is away may take the whole round.
+        let due =
+            |(number, partition): (&i32, &Partition)| (partition.state.stall.look_from, *number);
+        let mut due: Vec<_> = self.partitions.iter().map(due).collect();
+        due.sort_unstable();
+        for (look_from, number) in due {
+            let now = Instant::now();
+            if now >= until || now < look_from {
+                break;
+            }
             if let Some(mut partition) = self.partitions.remove(&number) {
-                let state = &mut partition.state;
-                let now = Instant::now();
-                if now < until && now >= state.stall.look_from && self.is_silent(state) {
-                    // One whose leader is away may take the whole round.
-                    self.first_look = number.saturating_add(1);
-                    is_stalled |= self.look_at(number, state);
+                if self.is_silent(&partition.state) {
+                    is_stalled |= self.look_at(number, &mut partition.state);
                 }
                 self.partitions.insert(number, partition);
             }
@@ -138,7 +151,7 @@ impl Consumer {
             }
             Err(error) => {
                 tracing::debug!(%topic, partition, %error, "where the partition ends is not known");
-                state.stall.note(None, SHORTLY);
+                state.stall.note(StallFinding::Unknown, SHORTLY);
                 return false;
             }
         };
@@ -162,7 +175,7 @@ impl Consumer {
         }
         // Without statistics, nothing is known of the client.
         let Some(known) = state.position.end else {
-            state.stall.note(None, SHORTLY);
+            state.stall.note(StallFinding::Unknown, SHORTLY);
             return false;
         };
         let has_more = end > expected.max(begin).max(known);
@@ -194,13 +207,13 @@ mod tests {
     #[test]
     fn a_log_that_ends_too_early_counts_at_the_second_look() {
         let mut stall = Stall::new();
-        assert!(!stall.is_still_short() && !stall.is_fine);
+        assert!(!stall.is_still_short() && !stall.is_fine());
         stall.doubt();
         assert!(
             stall.is_still_short(),
             "an outage of other brokers changes nothing"
         );
         stall.note_fine();
-        assert!(stall.is_fine && !stall.is_still_short());
+        assert!(stall.is_fine() && !stall.is_still_short());
     }
 }

@@ -13,7 +13,6 @@ use super::partition::PartitionState;
 use super::reading::Reading;
 use super::{Consumer, in_turn};
 use crate::kafka::health::condition::{LogChange, unreadable};
-use crate::kafka::health::conditions::Aspect;
 use crate::kafka::tests::nobody;
 use crate::transport::{Delivery, Proof, Sink};
 
@@ -30,14 +29,17 @@ fn a_partition_that_cannot_be_fetched_from_its_offset_is_reported_after_a_while(
     rig.store.write_offset(name, row, 0, 7).unwrap();
     let consumer = Consumer::new(parts.clone(), rig.source.clone(), Arc::new(NoSink)).unwrap();
     // This partition was never assigned.
-    let mut state = PartitionState::new(Reading::begins_after(Duration::ZERO, None), None);
+    let mut state = PartitionState::new();
     consumer.begin_if_due(0, &mut state);
     assert!(state.unsought.is_some() && parts.conditions.text().is_none());
     state.unsought = Instant::now().checked_sub(Duration::from_secs(6));
     state.reading = Reading::begins_after(Duration::ZERO, None);
     consumer.begin_if_due(0, &mut state);
     let said = parts.conditions.text().unwrap();
-    assert!(said.contains("can't be fetched from offset 7 on"), "{said}");
+    assert!(
+        said.contains("can't be read in group group: no fetch from offset 7 on"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -46,7 +48,7 @@ fn a_partition_begins_where_the_store_says_and_in_a_known_topic_never_where_the_
     let (rig, parts) = nobody();
     let start = |fallback| {
         let consumer = Consumer::new(parts.clone(), rig.source.clone(), Arc::new(NoSink)).unwrap();
-        consumer.start(0, fallback).unwrap().from
+        consumer.begin(0, fallback, &mut PartitionState::new())
     };
     let (name, row) = (&rig.source.consumer, rig.source.topic_row);
     assert_eq!(start(None), None);
@@ -65,39 +67,12 @@ fn a_partition_begins_where_the_store_says_and_in_a_known_topic_never_where_the_
 }
 
 #[test]
-fn a_transaction_that_stays_open_is_reported_after_a_minute_until_it_is_over() {
-    let (rig, parts) = nobody();
-    let consumer = Consumer::new(parts.clone(), rig.source.clone(), Arc::new(NoSink)).unwrap();
-    let mut state = PartitionState::new(Reading::begins_after(Duration::ZERO, None), None);
-    let since = |seconds| {
-        let since = Instant::now().checked_sub(Duration::from_secs(seconds));
-        Some((5, since.unwrap()))
-    };
-    state.position.transaction = since(59);
-    consumer.report_transaction(3, &state);
-    assert_eq!(parts.conditions.text(), None);
-    state.position.transaction = since(60);
-    consumer.report_transaction(3, &state);
-    let said = parts.conditions.text().unwrap();
-    for expected in [
-        "topic t, partition 3, is not read on in group",
-        "a transaction of a writer is open from offset 5 on",
-        "abort --topic t --partition 3 --start-offset 5`",
-    ] {
-        assert!(said.contains(expected), "{said}");
-    }
-    state.position.transaction = None;
-    consumer.report_transaction(3, &state);
-    assert_eq!(parts.conditions.text(), None);
-}
-
-#[test]
 fn missing_rights_that_an_earlier_client_reported_are_over_when_records_come() {
     let (rig, parts) = nobody();
     let consumer = || Consumer::new(parts.clone(), rig.source.clone(), Arc::new(NoSink)).unwrap();
     let code = Code::GroupAuthorizationFailed;
     let refused = unreadable(&parts.settings, &rig.source, None, code, "no");
-    consumer().report(None, Aspect::Rights, refused);
+    parts.conditions.report(refused);
     assert!(parts.conditions.text().is_some());
     consumer().rights_granted();
     assert_eq!(parts.conditions.text(), None);
@@ -105,7 +80,7 @@ fn missing_rights_that_an_earlier_client_reported_are_over_when_records_come() {
 
 #[test]
 fn a_halted_partition_keeps_no_condition_of_the_others() {
-    let mut state = PartitionState::new(Reading::begins_after(Duration::ZERO, None), None);
+    let mut state = PartitionState::new();
     assert!(!state.is_fine(), "nothing has come yet");
     state.reading.halt(LogChange::Short { expected: 5 });
     assert!(state.is_fine());

@@ -6,21 +6,11 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::settings::security::SaslSettings;
 
-/// The side that refuses a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusing {
-    /// The client, before sending.
-    Client,
-    /// The broker.
-    Broker,
-}
-
 /// Advice on records that can't be decompressed: this property bounds their decompressed size, and
 /// the buffer grows threefold.
 pub(super) const UNPACK: &str = "they may unpack to more than this host takes at once (100 MB): raise \
      `\"receive.message.max.bytes\"` in `[kafka.properties]` to three times what they unpack to, and start the host again";
 
-/// The remedy for unreachable brokers.
 pub(super) fn brokers_advice(code: Code, settings: &KafkaSettings) -> &'static str {
     match code {
         Code::SSL => {
@@ -42,24 +32,19 @@ pub(super) fn brokers_advice(code: Code, settings: &KafkaSettings) -> &'static s
             "check `bootstrap`, that the broker runs, that this is its port for TLS, and that it takes this host's \
              certificate (`certificate_file` in `[kafka.tls]`), if it wants one"
         }
-        _ if settings.sasl.is_none() && settings.properties.is_empty() => {
+        _ => {
             "check `bootstrap` and that the broker runs; if it wants encryption or a login, give `[kafka.tls]` or \
              `[kafka.sasl]`"
         }
-        _ => "check `bootstrap` and that the broker runs",
     }
 }
 
-/// The remedy for a refused record.
-pub(super) fn refusal_advice(code: Code, by: Refusing) -> &'static str {
+pub(super) fn refusal_advice(code: Code) -> &'static str {
     match code {
-        Code::MessageSizeTooLarge | Code::InvalidMessageSize if by == Refusing::Broker => {
-            "it is too large for the topic: raise `max.message.bytes` of the topic on the broker; it then goes through by \
-             itself"
-        }
         Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::QueueFull => {
-            "it is too large: raise the property `message.max.bytes` here and `max.message.bytes` of the topic on the \
-             broker, and start this process again"
+            "it is too large: raise `max.message.bytes` of the topic on the broker; it then goes through by itself, unless \
+             it is too large for this host as well: then raise the property `message.max.bytes` here, and start this process \
+             again"
         }
         Code::InvalidTimestamp => {
             "its time, which is that of sending, is not one that the topic takes: set the clocks of this machine and of the \
@@ -123,7 +108,6 @@ pub(crate) fn lacks_rights(code: Code) -> bool {
     )
 }
 
-/// True if this code stands for a refused login.
 fn is_login(code: Code) -> bool {
     use Code::{Authentication, SaslAuthenticationFailed, UnsupportedSASLMechanism};
     matches!(
@@ -137,7 +121,6 @@ pub(super) fn is_for_operator(code: Code) -> bool {
     is_login(code) || code == Code::SSL
 }
 
-/// True if this code stands for an unknown topic.
 pub(crate) fn is_unknown_topic(code: Code) -> bool {
     use Code::{UnknownPartition, UnknownTopic, UnknownTopicId, UnknownTopicOrPartition};
     matches!(

@@ -19,7 +19,6 @@ pub(crate) enum Subject {
     DeletedTopic(Arc<str>),
     Outbox(Arc<str>),
     Producer,
-    Progress,
     /// Topic and group of a consumer, its partition if the condition has one, and the aspect.
     Consumer(Arc<str>, Arc<str>, Option<i32>, Aspect),
 }
@@ -34,7 +33,6 @@ pub(crate) enum Aspect {
     Deleted,
     Compacted,
     Log,
-    Transaction,
 }
 
 impl Subject {
@@ -50,7 +48,6 @@ impl Display for Subject {
         match self {
             Self::Brokers => f.write_str("brokers"),
             Self::Producer => f.write_str("the relay's producer"),
-            Self::Progress => f.write_str("the relay's progress"),
             Self::Topic(topic) => write!(f, "topic {topic}"),
             Self::DeletedTopic(topic) => write!(f, "topic {topic}, deleted"),
             Self::Outbox(topic) => write!(f, "outbox of {topic}"),
@@ -69,28 +66,27 @@ impl Display for Subject {
 pub(crate) struct Conditions(Mutex<BTreeMap<Subject, (KafkaCondition, Instant)>>);
 
 impl Conditions {
-    /// Sets a subject's condition, and logs it unless it is unchanged.
-    pub(crate) fn report(&self, subject: Subject, condition: KafkaCondition) {
+    /// Sets the condition of its subject, and logs it unless it is unchanged.
+    pub(crate) fn report(&self, condition: KafkaCondition) {
         let mut lasting = self.0.lock();
-        let before = lasting.get(&subject);
+        let before = lasting.get(&condition.subject);
         if before.is_none_or(|(before, _)| *before != condition) {
-            let (part, text) = (subject.to_string(), &condition.text);
+            let (part, text) = (condition.subject.to_string(), &condition.text);
             match condition.end {
                 ConditionEnd::Passes => tracing::warn!(part, "{text}"),
                 ConditionEnd::Operator | ConditionEnd::Halt => tracing::error!(part, "{text}"),
             }
         }
-        lasting.insert(subject, (condition, Instant::now()));
+        lasting.insert(condition.subject.clone(), (condition, Instant::now()));
     }
 
-    /// Sets a subject's condition unless it has one.
-    pub(crate) fn report_first(&self, subject: Subject, condition: KafkaCondition) {
-        if !self.0.lock().contains_key(&subject) {
-            self.report(subject, condition);
+    /// Sets the condition of its subject unless that has one.
+    pub(crate) fn report_first(&self, condition: KafkaCondition) {
+        if !self.0.lock().contains_key(&condition.subject) {
+            self.report(condition);
         }
     }
 
-    /// Ends a subject's condition.
     pub(crate) fn clear(&self, subject: &Subject) {
         if self.0.lock().remove(subject).is_some() {
             tracing::info!(part = subject.to_string(), "works again");
@@ -141,22 +137,24 @@ impl Conditions {
 
 #[cfg(test)]
 mod tests {
-    use super::super::condition::{LogChange, log_replaced, store_fails, topic_recreated};
+    use super::super::condition::{LogChange, log_replaced, record_refused, topic_recreated};
     use super::*;
     use crate::kafka::tests::source;
 
     #[test]
     fn conditions_last_until_they_are_cleared() {
         let conditions = Conditions::default();
-        let [a, b] = ["a", "b"].map(|topic| Subject::Outbox(topic.into()));
+        let [a, b] = ["a", "b"].map(Arc::<str>::from);
         assert_eq!(conditions.text(), None);
-        let fails = |reason: &str| store_fails("t", &reason);
-        conditions.report(a.clone(), fails("before"));
-        conditions.report(a.clone(), fails("first"));
-        conditions.report(b.clone(), fails("second"));
-        conditions.report_first(b.clone(), fails("third"));
-        let (first, second) = (fails("first").text, fails("second").text);
+        let code = rdkafka::types::RDKafkaErrorCode::Fail;
+        let refused = |topic, offset| record_refused(&Default::default(), topic, offset, code);
+        conditions.report(refused(&a, 1));
+        conditions.report(refused(&a, 2));
+        conditions.report(refused(&b, 3));
+        conditions.report_first(refused(&b, 4));
+        let (first, second) = (refused(&a, 2).text, refused(&b, 3).text);
         assert_eq!(conditions.text(), Some(format!("{first}; {second}")));
+        let [a, b] = [a, b].map(Subject::Outbox);
         conditions.clear(&a);
         conditions.clear_after(&b, Duration::from_secs(3_600));
         assert_eq!(conditions.text(), Some(second));
@@ -168,18 +166,15 @@ mod tests {
     fn what_halts_is_told_apart_and_a_consumer_that_is_gone_takes_its_conditions_with_it() {
         let conditions = Conditions::default();
         let [one, other] = ["g", "gg"].map(|group| source("t", group));
-        let [log, of_other] =
-            [&one, &other].map(|source| Subject::of(source, Some(3), Aspect::Log));
         let short = LogChange::Short { expected: 7 };
         let halt = |source| log_replaced(source, 3, short, None, true);
-        let recreated = Subject::of(&one, None, Aspect::Recreated);
-        conditions.report(recreated, topic_recreated(&one));
-        conditions.report(log.clone(), halt(&one));
+        conditions.report(topic_recreated(&one));
+        conditions.report(halt(&one));
         assert_eq!(conditions.halted(), Some(halt(&one).text));
-        conditions.forget(&log);
+        conditions.forget(&halt(&one).subject);
         assert_eq!(conditions.halted(), None);
-        conditions.report(log, halt(&one));
-        conditions.report(of_other, halt(&other));
+        conditions.report(halt(&one));
+        conditions.report(halt(&other));
         conditions.forget_consumer(&one);
         assert_eq!(conditions.text(), Some(halt(&other).text));
     }

@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - `supervisor`: asks whether brokers answer and topics exist, and creates missing topics
-//! - `probe`: a client for questions; `liveness`: detects clients that no longer hear brokers
+//! - `probe`: a client for questions
 //! - `condition`, `advice`: kinds of problems, with their texts; remedies
 //! - `conditions`: the current problems, by subject
 //!
@@ -12,6 +12,5 @@
 pub(crate) mod advice;
 pub(crate) mod condition;
 pub(crate) mod conditions;
-pub(crate) mod liveness;
 pub(crate) mod probe;
 pub(crate) mod supervisor;

@@ -1,11 +1,10 @@
 //! A client for questions only, on connections of its own.
 //!
 //! A broker answers the requests of a connection one after the other: behind a fetch that waits for
-//! records, a question would wait as long. Calls may come from any thread.
+//! records, a question would wait as long.
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -19,35 +18,30 @@ use crate::kafka::settings::KafkaSettings;
 const GIVEN_UP: u32 = 6;
 
 /// A client for questions. It is made when first needed, and made again if it gets no answer: it
-/// may be a client that hears no broker (see `liveness`).
+/// may have no broker left to ask.
 pub(crate) struct Probe {
     settings: KafkaSettings,
-    asking: Mutex<ProbeQuestion>,
-}
-
-#[derive(Default)]
-struct ProbeQuestion {
     client: Option<BaseConsumer<LastError>>,
     unanswered: u32,
-    reason: Option<(Code, String)>,
+    /// The reason for which the last question was not answered: librdkafka's text, if it gave one.
+    pub(crate) reason: Option<(Code, String)>,
 }
 
 impl Probe {
     pub(crate) fn new(settings: KafkaSettings) -> Self {
         Self {
             settings,
-            asking: Mutex::default(),
+            client: None,
+            unanswered: 0,
+            reason: None,
         }
     }
 
-    /// Asks a question. Takes as long as the question, plus as long for each question that others
-    /// are asking in vain.
     pub(crate) fn ask<T>(
-        &self,
+        &mut self,
         question: impl FnOnce(&Client<LastError>) -> Result<T, Code>,
     ) -> Result<T, Code> {
-        let mut asking = self.asking.lock();
-        let client = match asking.client.take() {
+        let client = match self.client.take() {
             Some(client) => client,
             None => (self.settings.probe_config())
                 .create_with_context(LastError::default())
@@ -59,29 +53,23 @@ impl Probe {
             drop(client.poll(Duration::ZERO));
         }
         // After an answer this reason is outdated, and must not explain the next outage.
-        asking.reason = client.context().take();
+        self.reason = client.context().take();
         match &answer {
-            Err(code) if is_unanswered(*code) => asking.unanswered += 1,
-            _ => asking.unanswered = 0,
+            Err(code) if is_unanswered(*code) => self.unanswered += 1,
+            _ => self.unanswered = 0,
         }
-        if asking.unanswered % GIVEN_UP == 1 {
-            drop(asking);
+        if self.unanswered % GIVEN_UP == 1 {
             client::close(client);
         } else {
-            asking.client = Some(client);
+            self.client = Some(client);
         }
         answer
-    }
-
-    /// The reason for which the last question was not answered: librdkafka's text, if it gave one.
-    pub(crate) fn reason(&self) -> Option<(Code, String)> {
-        self.asking.lock().reason.take()
     }
 }
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        if let Some(client) = self.asking.lock().client.take() {
+        if let Some(client) = self.client.take() {
             client::close(client);
         }
     }

@@ -2,8 +2,7 @@
 //! missing topics.
 //!
 //! One thread asks for all consumers, so that an unreachable broker is reported once. Its answers
-//! are the measure for all clients: one that stalls while the supervisor is answered is rebuilt
-//! (`liveness`).
+//! are the measure for all clients: one that gets none while the supervisor is answered is rebuilt.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +14,15 @@ use super::advice::*;
 use super::condition::*;
 use super::conditions::{Conditions, Subject};
 use super::probe::{Probe, code_of};
-use crate::kafka::native::{is_unanswered, topic_id};
+use crate::base::stop::NotifiedAtStop;
+use crate::kafka::native::is_unanswered;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::topics::admin::TopicAdmin;
 use crate::kafka::topics::config::TopicConfig;
-use crate::kafka::topics::{State, Topic, Topics};
+use crate::kafka::topics::{State, Topics};
 
-/// Longest wait for an answer, and for a topic's id.
+/// Longest wait for an answer.
 const QUESTION: Duration = Duration::from_millis(700);
-const ID: Duration = Duration::from_millis(300);
 
 /// Intervals between questions while all is well, and while something is missing.
 const CALM: Duration = Duration::from_secs(5);
@@ -39,16 +38,15 @@ pub(crate) fn start(
     settings: &KafkaSettings,
     retention_hours: u64,
     topics: Arc<Topics>,
-    conditions: Arc<Conditions>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let supervisor = Supervisor {
         probe: Probe::new(settings.clone()),
-        admin: TopicAdmin::new(settings.clone(), stop.clone()),
+        admin: TopicAdmin::new(settings.clone()),
         settings: settings.clone(),
         retention_hours,
+        conditions: topics.conditions.clone(),
         topics,
-        conditions,
         unanswered: 0,
         reported: None,
     };
@@ -80,26 +78,19 @@ impl Supervisor {
     /// Asks until `stop`: for the missing topics, or for each topic once all exist, which also
     /// shows if brokers still answer.
     fn run(mut self, stop: &CancellationToken) {
+        let _notified = NotifiedAtStop::new(stop, &self.topics.asked);
         while !stop.is_cancelled() {
             let seen = self.topics.asked.count();
-            let missing = self.topics.missing();
-            let is_complete = missing.is_empty();
-            let topics = if is_complete {
-                self.topics.names()
-            } else {
-                missing
-            };
-            let answered = |topic| !stop.is_cancelled() && self.look_at(topic);
-            let all_answered = topics.iter().all(answered);
-            let pause = match all_answered && is_complete {
-                _ if self.topics.missing().is_empty() != is_complete => Duration::ZERO,
-                true => CALM,
-                false => SOON,
-            };
-            if is_complete {
+            let mut topics = self.topics.missing();
+            if topics.is_empty() {
                 self.admin.close();
+                topics = self.topics.names();
             }
-            self.topics.asked.wait(seen, pause);
+            let answered = |topic| !stop.is_cancelled() && self.look_at(topic);
+            let is_well = topics.iter().all(answered) && self.topics.missing().is_empty();
+            self.topics
+                .asked
+                .wait(seen, if is_well { CALM } else { SOON });
         }
         self.admin.close();
     }
@@ -116,7 +107,6 @@ impl Supervisor {
                 if !existed {
                     tracing::info!(%topic, "topic is there");
                 }
-                self.look_up_id(topic);
                 // Done before the topic's first record is delivered.
                 self.check_config(topic);
                 Ok(State::Exists)
@@ -132,36 +122,20 @@ impl Supervisor {
                 Err(topic_refused(&self.settings, topic, code, &rights))
             }
         };
-        self.topics.note(topic, state, &self.conditions);
+        self.topics.note(topic, state);
         true
     }
 
     fn create(&mut self, topic: &Arc<str>, brokers: usize) -> Result<State, KafkaCondition> {
-        let is_created = self.admin.create(topic);
-        let is_created =
-            is_created.map_err(|code| topic_missing(&self.settings, topic, code, brokers))?;
-        let was_there = |topic: &mut Topic| {
-            topic.config = None;
-            std::mem::take(&mut topic.was_there)
-        };
-        if is_created && self.topics.with(topic, was_there) == Some(true) {
+        let missing = |code| topic_missing(&self.settings, topic, code, brokers);
+        let is_created = self.admin.create(topic).map_err(missing)?;
+        // Its settings are asked for again.
+        let settings = self.topics.with(topic, |topic| topic.config.take());
+        if is_created && settings.flatten().is_some() {
             // The topic is back, but its records are lost: reported until the next start.
-            let deleted = Subject::DeletedTopic(topic.clone());
-            self.conditions.report(deleted, topic_deleted(topic));
+            self.conditions.report(topic_deleted(topic));
         }
         Ok(State::Unknown)
-    }
-
-    /// Looks up the id of a topic that the relay writes: a producer that knew an earlier topic of
-    /// this name may not find the leaders. Consumers look up ids themselves.
-    fn look_up_id(&self, topic: &str) {
-        if self.topics.with(topic, |topic| topic.is_written) != Some(true) {
-            return;
-        }
-        match self.probe.ask(|client| topic_id(client, topic, ID)) {
-            Ok(id) => self.topics.note_id(topic, id),
-            Err(code) => tracing::debug!(topic, %code, "the topic's id is not known"),
-        }
     }
 
     /// Asks once for a topic's settings, and warns if they differ from the host's needs.
@@ -170,8 +144,7 @@ impl Supervisor {
             return;
         }
         let config = match self.admin.config(topic) {
-            Ok(Some(config)) => config,
-            Ok(None) => return,
+            Ok(config) => config,
             // The question is repeated.
             Err(code) if is_unanswered(code) => return,
             Err(Code::TopicAuthorizationFailed) => {
@@ -230,7 +203,7 @@ impl Supervisor {
 
     fn no_answer(&mut self, code: Code) {
         self.unanswered = self.unanswered.saturating_add(1);
-        let reason = self.probe.reason();
+        let reason = self.probe.reason.take();
         let (code, reason) = reason.unwrap_or_else(|| (code, code.to_string()));
         if self.unanswered < UNANSWERED {
             return;
@@ -243,9 +216,9 @@ impl Supervisor {
             is_for_operator(code) && advice(before) != advice(code)
         });
         if is_news {
-            let unreachable = brokers_unreachable(&self.settings, code, &reason);
-            self.conditions.report(Subject::Brokers, unreachable);
             self.reported = Some(code);
+            let unreachable = brokers_unreachable(&self.settings, code, &reason);
+            self.conditions.report(unreachable);
         }
     }
 }

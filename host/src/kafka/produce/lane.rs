@@ -11,8 +11,7 @@ use saga_core::window::Window;
 
 use super::RELAY;
 use super::reports::{Reports, Ticket};
-use crate::kafka::health::advice::Refusing;
-use crate::kafka::health::condition::{KafkaCondition, record_refused, store_fails};
+use crate::kafka::health::condition::record_refused;
 use crate::kafka::health::conditions::Subject;
 use crate::kafka::health::probe::code_of;
 use crate::kafka::{Parts, headers};
@@ -36,10 +35,6 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// A failed read of where a lane begins.
 pub(super) const UNREADABLE: &str = "where to publish on can't be read from the store";
 
-/// Progress of a lane: row of the topic, partition, offset.
-pub(super) type LaneProgress = (i64, i32, i64);
-
-/// A partition of the outbox.
 pub(super) struct RelayLane {
     /// Row and name of the topic.
     topic: (i64, Arc<str>),
@@ -48,8 +43,6 @@ pub(super) struct RelayLane {
     next: i64,
     /// All records below it are acknowledged.
     progress: i64,
-    /// The value of `progress` in the store.
-    written: i64,
     in_flight: Window,
     /// Since when records are in flight, none of which was acknowledged.
     waits_since: Option<Instant>,
@@ -62,8 +55,6 @@ pub(super) struct RelayLane {
     /// Records below it are sent one by one: they shared a request with a refused one, and Kafka
     /// refuses whole requests.
     careful_until: i64,
-    /// True if a condition was reported.
-    is_reported: bool,
 }
 
 impl RelayLane {
@@ -86,37 +77,17 @@ impl RelayLane {
             partition,
             next: progress,
             progress,
-            written: progress,
             in_flight: Window::new(progress, IN_FLIGHT),
             waits_since: None,
             patience: STALE,
             is_at_end: false,
             blocked: None,
             careful_until: 0,
-            is_reported: false,
         })
     }
 
-    /// The topic's name.
     pub(super) fn topic(&self) -> &Arc<str> {
         &self.topic.1
-    }
-
-    fn subject(&self) -> Subject {
-        Subject::Outbox(self.topic.1.clone())
-    }
-
-    /// Ends the reported condition, unless Kafka refuses a record.
-    fn clear_unless_blocked(&mut self, parts: &Parts) {
-        if self.blocked.is_none() && std::mem::take(&mut self.is_reported) {
-            parts.conditions.clear(&self.subject());
-        }
-    }
-
-    /// Reports a condition, which is over when a record goes through, or the store can be read.
-    fn report(&mut self, parts: &Parts, condition: KafkaCondition) {
-        self.is_reported = true;
-        parts.conditions.report(self.subject(), condition);
     }
 
     /// Forgets the records in flight, which are sent again.
@@ -151,11 +122,9 @@ impl RelayLane {
             Ok(records) => records,
             Err(error) => {
                 reader.report("the outbox can't be read from the store", &error);
-                self.report(parts, store_fails(self.topic(), &error));
                 return false;
             }
         };
-        self.clear_unless_blocked(parts);
         self.is_at_end = records.is_empty();
         let first = self.next;
         for record in records {
@@ -172,7 +141,7 @@ impl RelayLane {
                 // The end of the producer is reported.
                 Err(Code::Fatal) => break,
                 Err(code) => {
-                    self.block(parts, offset, code, Refusing::Client);
+                    self.block(parts, offset, code);
                     break;
                 }
             }
@@ -187,34 +156,26 @@ impl RelayLane {
         if self.progress > before {
             self.waits_since = (!self.in_flight.is_empty()).then(Instant::now);
             self.patience = STALE;
-            self.blocked = (self.blocked).filter(|(offset, _)| *offset >= self.progress);
-            self.clear_unless_blocked(parts);
+            let is_over = |(blocked, _): &mut (i64, Instant)| *blocked < self.progress;
+            if self.blocked.take_if(is_over).is_some() {
+                parts
+                    .conditions
+                    .clear(&Subject::Outbox(self.topic.1.clone()));
+            }
         }
     }
 
     /// Notes that Kafka refuses a record: nothing after it is sent until it goes through.
-    pub(super) fn block(&mut self, parts: &Parts, offset: i64, code: Code, by: Refusing) {
-        let refused = record_refused(&parts.settings, self.topic(), offset, code, by);
-        self.report(parts, refused);
+    pub(super) fn block(&mut self, parts: &Parts, offset: i64, code: Code) {
+        let refused = record_refused(&parts.settings, self.topic(), offset, code);
+        parts.conditions.report(refused);
         self.careful_until = self.careful_until.max(self.next);
         self.blocked = Some((offset, Instant::now() + parts.retry));
     }
 
-    /// Progress that is not stored yet.
-    pub(super) fn unwritten(&self) -> Option<LaneProgress> {
-        (self.progress != self.written).then_some((self.topic.0, self.partition, self.progress))
-    }
-
-    /// Notes that this progress is stored.
-    pub(super) fn written(&mut self, progress: &[LaneProgress]) {
-        let lane = (self.topic.0, self.partition);
-        let own = (progress.iter()).find(|(topic, partition, _)| (*topic, *partition) == lane);
-        self.written = own.map_or(self.written, |(_, _, next)| *next);
-    }
-
-    /// True if records are in flight.
-    pub(super) fn is_waiting(&self) -> bool {
-        !self.in_flight.is_empty()
+    /// Row of the topic, partition, progress.
+    pub(super) fn progress(&self) -> (i64, i32, i64) {
+        (self.topic.0, self.partition, self.progress)
     }
 
     /// True if records wait in the client for so long that their time is outdated: they must be
@@ -289,16 +250,17 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_read_is_over_at_the_next_one_even_without_records_and_a_refusal_is_not() {
+    fn a_refusal_is_over_when_its_record_goes_through_and_not_before() {
         let (_rig, parts, reader, mut lane) = lane();
         let producer = crate::kafka::produce::connect(&parts).unwrap();
-        lane.report(&parts, store_fails("t", &"away"));
-        assert!(parts.conditions.text().is_some());
+        lane.in_flight.take(0);
+        lane.in_flight.take(1);
+        lane.block(&parts, 1, Code::MessageSizeTooLarge);
+        lane.blocked = Some((1, Instant::now()));
         assert!(!lane.send(0, &parts, &reader, &producer));
+        lane.delivered(&parts, 0);
+        assert!(parts.conditions.text().is_some());
+        lane.delivered(&parts, 1);
         assert_eq!(parts.conditions.text(), None);
-        lane.block(&parts, 0, Code::MessageSizeTooLarge, Refusing::Broker);
-        lane.blocked = Some((0, Instant::now()));
-        assert!(!lane.send(0, &parts, &reader, &producer));
-        assert!(parts.conditions.text().is_some());
     }
 }

@@ -12,21 +12,19 @@ mod reports;
 
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rdkafka::error::KafkaResult;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
 use tokio_util::sync::CancellationToken;
 
-use self::lane::{LaneProgress, RelayLane, UNREADABLE};
+use self::lane::{RelayLane, UNREADABLE};
 use self::reports::{Reports, refusal};
-use super::health::advice::{Refusing, is_unknown_topic};
-use super::health::condition::{producer_fails, store_fails};
+use super::health::advice::is_unknown_topic;
+use super::health::condition::producer_fails;
 use super::health::conditions::Subject;
-use super::health::liveness::Liveness;
 use super::settings::describe;
-use super::{OUTBOX_PARTITIONS, Parts, client};
+use super::{OUTBOX_PARTITIONS, Parts, client, pause};
 pub(crate) use crate::store::RELAY;
-use crate::store::{Reader, StoreFault, StoreResult};
+use crate::store::{Reader, StoreResult};
 
 /// Interval at which progress is stored. More often would cost turns commits; records repeated
 /// after a crash are deduplicated by their ids.
@@ -34,10 +32,6 @@ const PROGRESS: Duration = Duration::from_millis(200);
 
 /// Longest sleep. Bounds the delay after a missed notification, and after `stop`.
 const PATIENCE: Duration = Duration::from_millis(200);
-
-/// Longest time for which a new producer gets no records because no broker answers questions: they
-/// would only wait there. Brokers may fail to answer only the questions.
-const HELD: Duration = Duration::from_secs(30);
 
 /// Longest wait for the report of the record that ended a producer; it arrives just after the end.
 const LAST_REPORT: Duration = Duration::from_millis(500);
@@ -47,23 +41,14 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// The relay, run by its own thread.
 pub(crate) struct Relay {
-    producer: Option<ThreadedProducer<Reports>>,
     parts: Parts,
     reader: Reader,
     /// Append-only: reports refer to a lane by its index.
     lanes: Vec<RelayLane>,
     /// Number of published topics that have their lanes.
     taken_up: usize,
-    /// While no broker answers, records wait in the store until then.
-    held_until: Instant,
-    /// Progress that was handed to the store and is not written yet.
-    being_written: Option<BeingWritten>,
-}
-
-/// Progress of lanes that is being stored.
-struct BeingWritten {
-    progress: Vec<LaneProgress>,
-    result: Receiver<Result<(), StoreFault>>,
+    /// The progress of the lanes that is stored.
+    written: Vec<(i64, i32, i64)>,
 }
 
 /// The way in which a producer ended.
@@ -77,33 +62,22 @@ enum RelayEnd {
 }
 
 impl Relay {
-    pub(crate) fn new(parts: Parts) -> anyhow::Result<Self> {
-        let producer = connect(&parts).map_err(|error| {
-            anyhow::anyhow!("kafka producer of the relay: {}", describe(&error))
-        })?;
+    pub(crate) fn new(parts: Parts) -> StoreResult<Self> {
         let reader = parts.store.reader()?;
         Ok(Self {
-            producer: Some(producer),
             parts,
             reader,
             lanes: Vec::new(),
             taken_up: 0,
-            held_until: Instant::now(),
-            being_written: None,
+            written: Vec::new(),
         })
     }
 
-    /// Publishes until `stop`.
     pub(crate) fn run(mut self, stop: &CancellationToken) {
         loop {
-            let recreations = self.parts.topics.recreations();
-            let made = self
-                .producer
-                .take()
-                .map_or_else(|| connect(&self.parts), Ok);
-            let end = match made {
+            let end = match connect(&self.parts) {
                 Ok(producer) => {
-                    let end = self.publish(&producer, recreations, stop);
+                    let end = self.publish(&producer, stop);
                     client::close(producer);
                     end
                 }
@@ -113,14 +87,9 @@ impl Relay {
                 RelayEnd::Stopped => return,
                 RelayEnd::Broken => {}
                 RelayEnd::Fatal(reason) => {
-                    let fails = producer_fails(&reason);
-                    self.parts.conditions.report(Subject::Producer, fails);
-                    let until = Instant::now() + self.parts.retry;
-                    while Instant::now() < until {
-                        if stop.is_cancelled() {
-                            return;
-                        }
-                        std::thread::sleep(PATIENCE.min(self.parts.retry));
+                    self.parts.conditions.report(producer_fails(&reason));
+                    if !pause(stop, self.parts.retry) {
+                        return;
                     }
                 }
             }
@@ -128,22 +97,19 @@ impl Relay {
         }
     }
 
-    /// Publishes with a producer that was made after this number of recreations of topics.
+    /// Publishes with this producer until it ends, or until `stop`.
     fn publish(
         &mut self,
         producer: &ThreadedProducer<Reports>,
-        recreations: u64,
         stop: &CancellationToken,
     ) -> RelayEnd {
         let notify = self.parts.store.published().clone();
         let mut written = Instant::now();
-        let mut liveness = Liveness::new();
         let (mut drain_until, mut ended) = (None, None);
         loop {
             let seen = notify.count();
             let is_stopping = stop.is_cancelled();
-            if self.collect(producer) || self.must_be_rebuilt(producer, recreations, &mut liveness)
-            {
+            if self.collect(producer) || self.is_stale() {
                 return RelayEnd::Broken;
             }
             if let Some((_, reason)) = producer.client().fatal_error() {
@@ -155,12 +121,9 @@ impl Relay {
                 notify.wait(seen, LAST_REPORT);
                 continue;
             }
-            if let Err(error) = self.take_up_topics() {
-                let fails = store_fails("new topics", &error);
-                self.parts.conditions.report(Subject::Progress, fails);
-            }
+            // The store reports failed reads; they are tried again.
+            let _ = self.take_up_topics();
             let any = self.send(producer);
-            self.note_written(Duration::ZERO);
             if written.elapsed() >= PROGRESS {
                 written = Instant::now();
                 self.write_progress();
@@ -169,7 +132,7 @@ impl Relay {
                 let until = *drain_until.get_or_insert_with(|| Instant::now() + DRAIN);
                 let is_away = self.parts.topics.is_unreachable() || Instant::now() >= until;
                 if is_away || self.is_drained() {
-                    self.write_all_progress();
+                    self.write_progress();
                     self.report_rest();
                     return RelayEnd::Stopped;
                 }
@@ -183,44 +146,16 @@ impl Relay {
         }
     }
 
-    /// True if the producer hears no broker, keeps records for too long, or knows a topic that was
-    /// recreated.
-    fn must_be_rebuilt(
-        &mut self,
-        producer: &ThreadedProducer<Reports>,
-        recreations: u64,
-        liveness: &mut Liveness,
-    ) -> bool {
-        let topics = &self.parts.topics;
-        // Brokers are only asked if records wait for them.
-        match self.lanes.iter().find(|lane| lane.is_waiting()) {
-            None => *liveness = Liveness::new(),
-            Some(lane) if !liveness.check(producer.client(), lane.topic(), topics) => {
-                tracing::warn!(
-                    "the relay's producer hears no broker any more, though there are some; it starts again"
-                );
-                return true;
-            }
-            Some(_) => {}
-        }
-        // librdkafka keeps the leaders and epochs of the first topic, and so rejects those of the
-        // new one.
-        if topics.recreations() != recreations {
-            tracing::info!("a topic was recreated; the relay's producer starts again with it");
-            return true;
-        }
-        // A record carries the time at which it was handed to the client. If it waits there for
-        // longer than its topic's retention, it is deleted as soon as it is written.
-        let is_unreachable = topics.is_unreachable();
+    /// True if the producer keeps records for too long. It may hear no broker any more, or know a
+    /// topic that was recreated: librdkafka keeps the leaders and epochs of the first topic. And a
+    /// record carries the time at which it was handed to the client: if it waits there for longer
+    /// than its topic's retention, it is deleted as soon as it is written.
+    fn is_stale(&mut self) -> bool {
+        let is_unreachable = self.parts.topics.is_unreachable();
         let mut lanes = self.lanes.iter_mut();
-        let is_stale = lanes.any(|lane| lane.is_stale(is_unreachable));
-        if is_stale {
-            self.held_until = Instant::now() + HELD;
-        }
-        is_stale
+        lanes.any(|lane| lane.is_stale(is_unreachable))
     }
 
-    /// Makes lanes for new topics.
     fn take_up_topics(&mut self) -> StoreResult<()> {
         for (name, row) in self.parts.published_after(self.taken_up) {
             // The store may have served an embedded log with more partitions.
@@ -234,15 +169,15 @@ impl Relay {
             let lanes: StoreResult<Vec<_>> = (0..partitions).map(lane).collect();
             self.lanes.extend(lanes?);
             self.taken_up += 1;
-            self.parts.conditions.clear(&Subject::Progress);
         }
         Ok(())
     }
 
-    /// Sends records of all lanes whose topics exist; true if there were any.
+    /// Sends records of all lanes whose topics exist; true if there were any. While no broker
+    /// answers, they wait in the store.
     fn send(&mut self, producer: &ThreadedProducer<Reports>) -> bool {
         let mut any = false;
-        if self.parts.topics.is_unreachable() && Instant::now() < self.held_until {
+        if self.parts.topics.is_unreachable() {
             return any;
         }
         for (index, lane) in self.lanes.iter_mut().enumerate() {
@@ -268,7 +203,7 @@ impl Relay {
         if let Some((lane, offset, code)) = refusal
             && let Some(lane) = self.lanes.get_mut(lane)
         {
-            lane.block(&self.parts, offset, code, Refusing::Broker);
+            lane.block(&self.parts, offset, code);
             if is_unknown_topic(code) {
                 self.parts.topics.doubt_topic(lane.topic());
             }
@@ -293,42 +228,17 @@ impl Relay {
         }
     }
 
-    /// Hands new progress to the store, unless it still writes the previous one.
+    /// Stores new progress. The store reports a failed write; publishing goes on, because records
+    /// repeated after a crash are deduplicated by their ids.
     fn write_progress(&mut self) {
-        let progress: Vec<_> = self.lanes.iter().filter_map(RelayLane::unwritten).collect();
-        if self.being_written.is_none() && !progress.is_empty() {
-            let result = (self.parts.store).hand_in_offsets(RELAY, progress.clone());
-            self.being_written = Some(BeingWritten { progress, result });
-        }
-    }
-
-    /// Processes the result of the last write; waits for it at most `patience`.
-    fn note_written(&mut self, patience: Duration) {
-        let Some(given) = self.being_written.take() else {
+        let progress: Vec<_> = self.lanes.iter().map(RelayLane::progress).collect();
+        if progress == self.written {
             return;
-        };
-        match given.result.recv_timeout(patience) {
-            Ok(Ok(())) => {
-                for lane in &mut self.lanes {
-                    lane.written(&given.progress);
-                }
-                self.parts.conditions.clear(&Subject::Progress);
-            }
-            // Publishing goes on: records repeated after a crash are deduplicated by their ids.
-            Ok(Err(error)) => {
-                let fails = store_fails("its progress", &error);
-                self.parts.conditions.report(Subject::Progress, fails);
-            }
-            Err(RecvTimeoutError::Timeout) => self.being_written = Some(given),
-            Err(RecvTimeoutError::Disconnected) => {}
         }
-    }
-
-    /// Stores all progress before the end: the write in hand first, then the rest.
-    fn write_all_progress(&mut self) {
-        self.note_written(DRAIN);
-        self.write_progress();
-        self.note_written(DRAIN);
+        let result = (self.parts.store).hand_in_offsets(RELAY, progress.clone());
+        if matches!(result.recv_timeout(DRAIN), Ok(Ok(()))) {
+            self.written = progress;
+        }
     }
 }
 

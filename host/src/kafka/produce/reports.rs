@@ -15,7 +15,6 @@ use crate::kafka::client;
 use crate::kafka::health::probe::code_of;
 use crate::kafka::topics::Topics;
 
-/// The reports of one producer.
 pub(super) struct Reports {
     reports: Mutex<Vec<DeliveryReport>>,
     notify: Notify,
@@ -37,7 +36,6 @@ pub(super) struct DeliveryReport {
 }
 
 impl Reports {
-    /// Creates reports that notify `notify`.
     pub(super) fn new(notify: Notify, topics: Arc<Topics>) -> Self {
         Self {
             reports: Mutex::default(),

@@ -68,7 +68,9 @@ const OF_CONSUMERS: [(&str, &str); 10] = [
 ];
 
 /// Defaults of the relay's producer.
-const OF_PRODUCERS: [(&str, &str); 4] = [
+const OF_PRODUCERS: [(&str, &str); 5] = [
+    // Commits come in batches already, and more events gather while a request is in flight.
+    ("linger.ms", "1"),
     // A key goes to the same partition as with a Java producer.
     ("partitioner", "murmur2_random"),
     // Records in flight are bounded (invariant 9): 64 MiB.
@@ -104,11 +106,6 @@ pub struct KafkaSettings {
     /// Replication factor of topics that have to be created; -1 for the broker's default.
     #[schemars(range(min = -1, max = 100))]
     pub replication: i32,
-    /// Milliseconds for which the relay gathers events into one request. Commits come in batches
-    /// already, and more events gather while a request is in flight, so 1 is enough to keep
-    /// requests few under load.
-    #[schemars(range(min = 0, max = 900_000))]
-    pub relay_linger_ms: u64,
     /// Lets other processes, with stores of their own, read in the same groups. Each then knows
     /// only the aggregates of the partitions assigned to it.
     pub allow_split_state: bool,
@@ -130,7 +127,6 @@ impl Default for KafkaSettings {
             bootstrap: "localhost:9092".into(),
             partitions: 1,
             replication: 1,
-            relay_linger_ms: 1,
             allow_split_state: false,
             properties: BTreeMap::new(),
             tls: None,
@@ -261,20 +257,15 @@ impl KafkaSettings {
         config
     }
 
-    /// Configuration of the relay's producer.
     pub(crate) fn producer_config(&self) -> ClientConfig {
-        let linger = self.relay_linger_ms.to_string();
-        let defaults = [&[("linger.ms", &*linger)], &OF_PRODUCERS[..]].concat();
-        self.config(&defaults, &FIXED_OF_PRODUCERS)
+        self.config(&OF_PRODUCERS, &FIXED_OF_PRODUCERS)
     }
 
     /// Combines the host's defaults, then the operator's properties, then fixed ones.
     fn config(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set_log_level(match self.wants_debug_lines() {
-            true => RDKafkaLogLevel::Debug,
-            false => RDKafkaLogLevel::Info,
-        });
+        // The property `debug` says which lines there are.
+        config.set_log_level(RDKafkaLogLevel::Debug);
         for (name, value) in DEFAULTS.iter().chain(defaults) {
             config.set(*name, *value);
         }
@@ -298,11 +289,10 @@ impl KafkaSettings {
 
     /// Events of a client that are served at once. Each line of its log is one.
     pub(crate) fn events_at_once(&self) -> usize {
-        if self.wants_debug_lines() { 512 } else { 8 }
-    }
-
-    fn wants_debug_lines(&self) -> bool {
-        self.properties.contains_key("debug")
+        match self.properties.contains_key("debug") {
+            true => 512,
+            false => 8,
+        }
     }
 
     /// True if the connections are encrypted by `[kafka.tls]`.

@@ -54,15 +54,11 @@ pub(crate) enum State {
 #[derive(Default)]
 pub(crate) struct Topic {
     pub(crate) state: State,
-    /// True if the topic existed before.
-    pub(crate) was_there: bool,
     /// Number of consumers that read it.
     pub(crate) readers: usize,
     /// True if the relay writes it.
     pub(crate) is_written: bool,
-    /// Its id, if brokers have told it.
-    id: Option<String>,
-    /// Its settings; `None` until brokers were asked, the default if they don't tell.
+    /// Its settings; `None` until it exists and brokers were asked, the default if they don't tell.
     pub(crate) config: Option<TopicConfig>,
 }
 
@@ -88,6 +84,7 @@ pub(crate) enum Use {
 /// The state of all topics that are needed.
 #[derive(Default)]
 pub(crate) struct Topics {
+    pub(crate) conditions: Arc<Conditions>,
     needed: Mutex<BTreeMap<Arc<str>, Topic>>,
     /// Notified when there is a reason to ask now.
     pub(crate) asked: Notify,
@@ -95,11 +92,9 @@ pub(crate) struct Topics {
     pub(crate) found: Notify,
     is_unreachable: AtomicBool,
     answers: AtomicU64,
-    recreations: AtomicU64,
 }
 
 impl Topics {
-    /// Adds a use of a topic.
     pub(crate) fn need(&self, topic: &Arc<str>, what_for: Use) {
         {
             let mut needed = self.needed.lock();
@@ -113,13 +108,13 @@ impl Topics {
     }
 
     /// Removes a reader of a topic; after the last use, the topic's condition is removed too.
-    pub(crate) fn read_no_more(&self, name: &Arc<str>, conditions: &Conditions) {
+    pub(crate) fn read_no_more(&self, name: &Arc<str>) {
         let mut needed = self.needed.lock();
         if let Some(topic) = needed.get_mut(name) {
             topic.readers -= 1;
             if topic.readers == 0 && !topic.is_written {
                 needed.remove(name);
-                conditions.forget(&Subject::Topic(name.clone()));
+                self.conditions.forget(&Subject::Topic(name.clone()));
             }
         }
     }
@@ -137,12 +132,7 @@ impl Topics {
     }
 
     /// Keeps a finding about a topic, if it is still needed.
-    pub(crate) fn note(
-        &self,
-        name: &Arc<str>,
-        found: Result<State, KafkaCondition>,
-        conditions: &Conditions,
-    ) {
+    pub(crate) fn note(&self, name: &Arc<str>, found: Result<State, KafkaCondition>) {
         // Held during the report: the condition of a topic must not outlast its use.
         let mut needed = self.needed.lock();
         let Some(topic) = needed.get_mut(name) else {
@@ -152,23 +142,14 @@ impl Topics {
             Ok(state) => {
                 topic.state = state;
                 if state == State::Exists {
-                    topic.was_there = true;
-                    conditions.clear(&Subject::Topic(name.clone()));
+                    self.conditions.clear(&Subject::Topic(name.clone()));
                     self.found.notify();
                 }
             }
             Err(condition) => {
                 topic.state = State::Failing;
-                conditions.report(Subject::Topic(name.clone()), condition);
+                self.conditions.report(condition);
             }
-        }
-    }
-
-    /// Keeps a topic's id, and counts if it is another one than before.
-    pub(crate) fn note_id(&self, topic: &str, id: String) {
-        let before = self.with(topic, |topic| topic.id.replace(id.clone()));
-        if before.flatten().is_some_and(|before| before != id) {
-            self.recreations.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -177,7 +158,6 @@ impl Topics {
         self.needed.lock().get_mut(topic).map(what)
     }
 
-    /// True if a topic is known to exist.
     pub(crate) fn exists(&self, topic: &str) -> bool {
         self.with(topic, |topic| topic.state) == Some(State::Exists)
     }
@@ -187,11 +167,6 @@ impl Topics {
         self.with(topic, |topic| topic.state) == Some(State::Failing)
     }
 
-    /// Number of times that a written topic was found to be recreated.
-    pub(crate) fn recreations(&self) -> u64 {
-        self.recreations.load(Ordering::Relaxed)
-    }
-
     /// Notes that brokers have answered the supervisor, or have not for a while.
     pub(crate) fn note_answer(&self, is_answered: bool) {
         self.answers
@@ -199,7 +174,6 @@ impl Topics {
         self.is_unreachable.store(!is_answered, Ordering::Relaxed);
     }
 
-    /// Number of answers to the supervisor.
     pub(crate) fn answers(&self) -> u64 {
         self.answers.load(Ordering::Relaxed)
     }
@@ -227,18 +201,6 @@ impl Topics {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn another_id_under_the_same_name_is_another_topic() {
-        let topics = Topics::default();
-        let name = Arc::from("t");
-        topics.note_id("t", "a".into());
-        topics.need(&name, Use::Write);
-        for (id, recreations) in [("a", 0), ("a", 0), ("b", 1), ("b", 1), ("a", 2)] {
-            topics.note_id("t", id.into());
-            assert_eq!(topics.recreations(), recreations, "{id}");
-        }
-    }
 
     #[test]
     fn names_are_judged_by_kafkas_rules() {

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use saga_contract::compatibility::Lack;
+use saga_core::limits::TurnLimits;
 
 use self::builds::Builds;
 pub use self::given::{Redecided, RedecidedBy, redecide};
@@ -44,7 +45,7 @@ use super::settings::RolloutSettings;
 use super::verify::{self, NotVerified};
 use crate::base::generation::CompiledRules;
 use crate::plugin::component;
-use crate::store::ReadStore;
+use crate::store::{DecisionRange, JournalSpan, ReadStore};
 
 /// What is to be replayed, and by which rules.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,6 +122,9 @@ pub enum NotReplayed {
     /// No instance of the rules can be made.
     #[error("{0}")]
     NoInstance(String),
+    /// Nobody needs the result any more.
+    #[error("it was ended")]
+    Over,
 }
 
 impl From<Refused> for NotReplayed {
@@ -175,6 +179,8 @@ pub fn replay(
         mode,
         builds: &builds,
         data,
+        threads: run::all_cores(),
+        is_over: &|| false,
     };
     let tally = run::run(&*reading, &wanted, terms, progress)?;
     let range = ReplayedRange {
@@ -187,6 +193,54 @@ pub fn replay(
     let mut report = tally.report(&request.participant, mode, range);
     report.rules = builds.described();
     report.elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(report)
+}
+
+/// A part of the journal that a candidate decides again, each decision on the state that it was made
+/// on.
+#[derive(Clone, Copy)]
+pub(in crate::rollout) struct SpanReplay<'r> {
+    /// Name and row of the participant.
+    pub(in crate::rollout) participant: (&'r str, i64),
+    pub(in crate::rollout) candidate: &'r Arc<dyn CompiledRules>,
+    pub(in crate::rollout) limits: &'r TurnLimits,
+    pub(in crate::rollout) span: JournalSpan,
+    /// The data directory, for errors.
+    pub(in crate::rollout) data: &'r Path,
+    /// True once nobody needs the result.
+    pub(in crate::rollout) is_over: &'r (dyn Fn() -> bool + Sync),
+}
+
+/// Makes the decisions of a part of the journal again, with half of the cores: a host runs.
+///
+/// # Errors
+/// The reason why that is not possible.
+pub(in crate::rollout) fn replay_span(
+    reading: &dyn ReadStore,
+    asked: SpanReplay<'_>,
+) -> Result<ReplayReport, NotReplayed> {
+    let (name, participant) = asked.participant;
+    let builds = Builds::candidate(asked.candidate.clone());
+    let terms = run::Terms {
+        limits: asked.limits,
+        mode: ReplayMode::Recorded,
+        builds: &builds,
+        data: asked.data,
+        threads: run::all_cores() / 2,
+        is_over: asked.is_over,
+    };
+    let wanted = DecisionRange {
+        participant,
+        ..DecisionRange::default()
+    };
+    let tally = run::run_span(reading, &wanted, asked.span, terms, &mut |_| {})?;
+    let range = ReplayedRange {
+        first: tally.first(),
+        until: tally.until(),
+        ..ReplayedRange::default()
+    };
+    let mut report = tally.report(name, ReplayMode::Recorded, range);
+    report.rules = builds.described();
     Ok(report)
 }
 

@@ -145,6 +145,21 @@ pub struct ChangeGroup {
     pub examples: Vec<Example>,
 }
 
+impl ChangeGroup {
+    /// `state /state: "APPROVED" -> "REJECTED"`.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let place = match self.pointer.as_str() {
+            "" => self.what.clone(),
+            pointer => format!("{} {pointer}", self.what),
+        };
+        match (&self.from, &self.to) {
+            (Some(from), Some(to)) => format!("{place}: {from} -> {to}"),
+            _ => format!("{place}: many values"),
+        }
+    }
+}
+
 /// Decisions on which the rules failed in one way.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FaultGroup {

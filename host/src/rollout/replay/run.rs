@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,6 +21,7 @@ use super::diverged::{self, Diverged};
 use super::report::ReplayMode;
 use super::tally::Tally;
 use super::{NotReplayed, ReplayProgress};
+use crate::base::panics;
 use crate::rollout::probe::trial::TrialRun;
 use crate::rollout::verify;
 use crate::store::{DecisionRange, JournalRow, JournalSpan, ReadStore, StoreResult, decisions};
@@ -38,6 +40,15 @@ pub(super) struct Terms<'t> {
     pub(super) builds: &'t Builds,
     /// The data directory, for errors.
     pub(super) data: &'t Path,
+    /// Threads that call rules.
+    pub(super) threads: usize,
+    /// True once nobody needs the result.
+    pub(super) is_over: &'t (dyn Fn() -> bool + Sync),
+}
+
+/// As many threads as the machine has cores.
+pub(super) fn all_cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 type Batch = Vec<JournalRow>;
@@ -50,10 +61,24 @@ pub(super) fn run(
     progress: &mut dyn FnMut(ReplayProgress),
 ) -> Result<Tally, NotReplayed> {
     let unread = |error| NotReplayed::from(verify::unreadable(terms.data, &error));
-    let Some(span) = reading.decisions_span(wanted).map_err(unread)? else {
-        return Ok(Tally::default());
-    };
-    let threads = thread::available_parallelism().map_or(1, usize::from);
+    match reading.decisions_span(wanted).map_err(unread)? {
+        Some(span) => run_span(reading, wanted, span, terms, progress),
+        None => Ok(Tally::default()),
+    }
+}
+
+/// Makes the wanted decisions of a span again.
+pub(super) fn run_span(
+    reading: &dyn ReadStore,
+    wanted: &DecisionRange,
+    span: JournalSpan,
+    terms: Terms<'_>,
+    progress: &mut dyn FnMut(ReplayProgress),
+) -> Result<Tally, NotReplayed> {
+    let unread = |error| NotReplayed::from(verify::unreadable(terms.data, &error));
+    let threads = terms.threads.max(1);
+    // A panic reaches the thread that asks, which may catch it.
+    let is_caught = panics::is_caught_here();
     let shared = Shared::default();
     let is_by_key = terms.mode == ReplayMode::Counterfactual;
     thread::scope(|scope| {
@@ -64,11 +89,25 @@ pub(super) fn run(
                 (vec![lane], vec![end; threads])
             }
         };
-        let callers: Vec<_> = (ends.into_iter())
-            .map(|end| scope.spawn(|| Caller::new(terms, &shared).run(end)))
-            .collect();
-        let has_failed = &shared.has_failed;
-        let read = read(reading, wanted, span, &lanes, has_failed, progress).map_err(unread);
+        let mut callers = Vec::new();
+        for end in ends {
+            let caller = thread::Builder::new()
+                .name("replay".into())
+                .stack_size(panics::STACK_BYTES);
+            let shared = &shared;
+            let call = move || {
+                if is_caught {
+                    panics::are_caught_here();
+                }
+                Caller::new(terms, shared).run(end)
+            };
+            let started = caller.spawn_scoped(scope, call);
+            callers.push(started.map_err(|error| {
+                NotReplayed::Failed(format!("no thread can be started: {error}"))
+            })?);
+        }
+        let is_over = || shared.has_failed.load(Ordering::Relaxed) || (terms.is_over)();
+        let read = read(reading, wanted, span, &lanes, &is_over, progress).map_err(unread);
         drop(lanes);
         let mut tally = Tally::default();
         let mut failed = None;
@@ -81,6 +120,7 @@ pub(super) fn run(
         }
         match failed {
             Some(error) => Err(error),
+            None if (terms.is_over)() => Err(NotReplayed::Over),
             None => read.map(|()| tally),
         }
     })
@@ -92,7 +132,7 @@ fn read(
     wanted: &DecisionRange,
     span: JournalSpan,
     lanes: &[Sender<Batch>],
-    has_failed: &AtomicBool,
+    is_over: &dyn Fn() -> bool,
     progress: &mut dyn FnMut(ReplayProgress),
 ) -> StoreResult<()> {
     let all = span.numbers();
@@ -112,7 +152,7 @@ fn read(
         }
         for (lane, batch) in lanes.iter().zip(batches) {
             let is_sent = batch.is_empty() || lane.send(batch).is_ok();
-            if !is_sent || has_failed.load(Ordering::Relaxed) {
+            if !is_sent || is_over() {
                 // The caller that failed says why.
                 return ControlFlow::Break(());
             }
@@ -161,7 +201,7 @@ impl<'t> Caller<'t> {
     fn run(mut self, batches: Receiver<Batch>) -> Result<Tally, NotReplayed> {
         for batch in batches {
             for row in &batch {
-                if self.has_failed.load(Ordering::Relaxed) {
+                if self.has_failed.load(Ordering::Relaxed) || (self.terms.is_over)() {
                     return Ok(self.tally);
                 }
                 if let Err(error) = self.decide(row) {

@@ -17,6 +17,7 @@ impl Rig {
             generation,
             way,
             now: NOW,
+            change: None,
             renamed: Vec::new(),
         }
     }
@@ -76,6 +77,10 @@ pub(crate) fn activations_are_kept_in_their_order(rig: Rig) {
     rig.store.activate(&[first, next], &[]).unwrap();
     let active = reader.active(of).unwrap().unwrap();
     assert_eq!((&*active.digest, active.state_version), ("b", 2));
+    let back = Activation {
+        change: Some("a change".into()),
+        ..back
+    };
     rig.store.activate(&[back], &[]).unwrap();
     let ways: Vec<_> = reader.activations(of).unwrap();
     let expected = [
@@ -89,6 +94,8 @@ pub(crate) fn activations_are_kept_in_their_order(rig: Rig) {
         .map(|one| (&*one.generation.digest, &*one.way, one.activations))
         .collect();
     assert_eq!(told, [("a", "rollback", 2), ("b", "apply", 1)]);
+    let changes: Vec<_> = past.iter().map(|one| one.change.as_deref()).collect();
+    assert_eq!(changes, [Some("a change"), None], "that of the last one");
     for number in 0..30 {
         let why = number.to_string();
         rig.store

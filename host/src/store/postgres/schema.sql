@@ -197,7 +197,8 @@ CREATE TABLE activations (
     participant bigint NOT NULL,
     generation  bigint NOT NULL,
     time        bigint NOT NULL,
-    way         text NOT NULL         -- start, file, signal, apply, rollback
+    way         text NOT NULL,        -- start, file, signal, apply, rollback
+    change      text                  -- JSON: its class, and what the gate found; NULL if that is not known
 );
 CREATE INDEX activations_by_participant ON activations (participant, id);
 -- What each generation was asked, and what came of it, as counted by each host.

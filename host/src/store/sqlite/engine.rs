@@ -358,9 +358,11 @@ fn activate(sql: &Connection, activation: &Activation) -> rusqlite::Result<()> {
         generation,
         way,
         now,
+        change,
         renamed,
     } = activation;
-    history::activate(sql, *participant, *generation, way, *now)?;
+    let how = (*way, change.as_deref());
+    history::activate(sql, *participant, *generation, how, *now)?;
     // A route in use stays in use under another name.
     for (old, new) in renamed {
         history::carry_use(sql, *participant, *generation, Origin::Command, old, new)?;

@@ -44,13 +44,13 @@ pub(super) fn activate(
     sql: &Connection,
     participant: i64,
     generation: i64,
-    way: &str,
+    (way, change): (&str, Option<&str>),
     now: u64,
 ) -> rusqlite::Result<()> {
     sql.prepare_cached(
-        "INSERT INTO activations (participant, generation, time, way) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT INTO activations (participant, generation, time, way, change) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
-    .execute(params![participant, generation, now as i64, way])?;
+    .execute(params![participant, generation, now as i64, way, change])?;
     keep_latest(sql, "activations", participant, ACTIVATIONS)?;
     sql.prepare_cached(
         "DELETE FROM quarantine WHERE participant = ?1 AND key IN (
@@ -81,7 +81,7 @@ pub(super) fn generations(
     participant: i64,
 ) -> rusqlite::Result<Vec<PastGeneration>> {
     sql.prepare_cached(
-        "SELECT g.id, g.digest, g.component, g.settings, g.version, g.state_version, a.time, a.way, l.activations,
+        "SELECT g.id, g.digest, g.component, g.settings, g.version, g.state_version, a.time, a.way, a.change, l.activations,
                 coalesce(sum(t.decisions), 0), coalesce(sum(t.refusals), 0), coalesce(sum(t.faults), 0)
          FROM (SELECT generation, max(id) AS last, count(*) AS activations FROM activations
                WHERE participant = ?1 GROUP BY generation) l
@@ -95,10 +95,11 @@ pub(super) fn generations(
             generation: generation(row)?,
             since: row.get::<_, i64>(6)? as u64,
             way: row.get(7)?,
-            activations: row.get::<_, i64>(8)? as u64,
-            decisions: row.get::<_, i64>(9)? as u64,
-            refusals: row.get::<_, i64>(10)? as u64,
-            faults: row.get::<_, i64>(11)? as u64,
+            change: row.get(8)?,
+            activations: row.get::<_, i64>(9)? as u64,
+            decisions: row.get::<_, i64>(10)? as u64,
+            refusals: row.get::<_, i64>(11)? as u64,
+            faults: row.get::<_, i64>(12)? as u64,
         })
     })?
     .collect()

@@ -7,7 +7,7 @@
 use rusqlite::Connection;
 
 /// Version of the shape that this build reads and writes.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// Marks the file as a store (`PRAGMA application_id`): "SAGA" in ASCII.
 pub(super) const APPLICATION_ID: i64 = 0x5341_4741;
@@ -204,7 +204,8 @@ CREATE TABLE activations (
     participant INTEGER NOT NULL,
     generation  INTEGER NOT NULL,
     time        INTEGER NOT NULL,
-    way         TEXT NOT NULL         -- start, file, signal, apply, rollback
+    way         TEXT NOT NULL,        -- start, file, signal, apply, rollback
+    change      TEXT                  -- JSON: its class, and what the gate found; NULL if that is not known
 );
 CREATE INDEX activations_by_participant ON activations (participant, id);
 -- What each generation was asked, and what came of it.

@@ -67,6 +67,101 @@ fn a_new_project_is_named_throughout_and_has_the_sdk() {
 }
 
 #[test]
+fn a_new_project_in_typescript_is_named_throughout_and_has_the_sdk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, err) = new(folder.path(), &["seat-reservation", "--lang", "typescript"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("cd seat-reservation && saga dev"), "{out}");
+    let project = folder.path().join("seat-reservation");
+    let expected = [
+        ".gitignore",
+        "README.md",
+        "package.json",
+        "saga.toml",
+        "src",
+        "tests",
+        "tsconfig.json",
+        "vendor",
+    ];
+    assert_eq!(names(&project), expected);
+    assert_eq!(names(&project.join("vendor")), ["saga-sdk"]);
+    let text = |name: &str| fs::read_to_string(project.join(name)).unwrap();
+    for (file, expected) in [
+        ("package.json", "\"saga-sdk\": \"file:vendor/saga-sdk\""),
+        ("src/rules.ts", "participant(\"seat-reservation\", "),
+        ("saga.toml", "dist/seat-reservation.wasm"),
+        ("README.md", "8080/seat-reservation/swagger-ui/"),
+    ] {
+        assert!(text(file).contains(expected), "{file}:\n{}", text(file));
+    }
+    let (code, _, err) = new(folder.path(), &["other", "--lang", "cobol"]);
+    assert_eq!(code, 64, "{err}");
+    assert!(err.contains("rust, typescript, python"), "{err}");
+    // Another SDK: the one of this checkout.
+    let checkout = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let words = ["other", "--lang", "typescript", "--sdk", checkout];
+    assert_eq!(new(folder.path(), &words).0, 0);
+    let manifest = fs::read_to_string(folder.path().join("other/package.json")).unwrap();
+    assert!(manifest.contains("/sdk/typescript\""), "{manifest}");
+    let (code, _, err) = new(
+        folder.path(),
+        &["third", "--lang", "typescript", "--sdk", "/tmp"],
+    );
+    assert_eq!(code, 64);
+    assert!(err.contains("has no `saga-sdk` for typescript"), "{err}");
+}
+
+#[test]
+fn a_new_project_in_python_is_named_throughout_and_has_the_sdk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, err) = new(folder.path(), &["seat-reservation", "--lang", "python"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("cd seat-reservation && saga dev"), "{out}");
+    let project = folder.path().join("seat-reservation");
+    let expected = [
+        ".gitignore",
+        "README.md",
+        "pyproject.toml",
+        "requirements.txt",
+        "saga.toml",
+        "src",
+        "tests",
+        "vendor",
+    ];
+    assert_eq!(names(&project), expected);
+    assert_eq!(names(&project.join("vendor")), ["saga-sdk"]);
+    let text = |name: &str| fs::read_to_string(project.join(name)).unwrap();
+    for (file, expected) in [
+        ("requirements.txt", "\n-e ./vendor/saga-sdk[build,test]\n"),
+        ("pyproject.toml", "name = \"seat-reservation\""),
+        ("src/rules.py", "Contract(\"seat-reservation\", "),
+        ("saga.toml", "dist/seat-reservation.wasm"),
+        ("README.md", "8080/seat-reservation/swagger-ui/"),
+    ] {
+        assert!(text(file).contains(expected), "{file}:\n{}", text(file));
+    }
+    // Another SDK: the one of this checkout, and that of a repository.
+    let checkout = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    for (name, sdk, expected) in [
+        ("other", checkout, "/sdk/python[build,test]\n"),
+        (
+            "third",
+            "https://git.example/saga.git",
+            "saga-sdk[build,test] @ git+https://git.example/saga.git#subdirectory=sdk/python\n",
+        ),
+    ] {
+        let words = [name, "--lang", "python", "--sdk", sdk];
+        assert_eq!(new(folder.path(), &words).0, 0);
+        let text = fs::read_to_string(folder.path().join(name).join("requirements.txt")).unwrap();
+        assert!(text.ends_with(expected), "{text}");
+    }
+    let words = ["fourth", "--lang", "python", "--sdk", "/tmp"];
+    let (code, _, err) = new(folder.path(), &words);
+    assert_eq!(code, 64);
+    assert!(err.contains("has no `saga-sdk` for python"), "{err}");
+}
+
+#[test]
 fn a_name_that_is_none_makes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["Loan", "3d", "a_b", "fn", "saga-sdk", "..", "a b"] {
@@ -150,7 +245,7 @@ fn another_sdk_is_a_path_or_a_repository() {
     let (code, _, err) = new(folder.path(), &["of-none", "--sdk", "nowhere"]);
     assert_eq!(code, 64);
     assert!(
-        err.contains("--sdk nowhere: has no crate `saga-sdk`"),
+        err.contains("--sdk nowhere: has no `saga-sdk` for rust"),
         "{err}"
     );
     assert!(!folder.path().join("of-none").exists());

@@ -1,125 +1,16 @@
 //! `saga dev`: the rules that run follow the sources, and stay where a change is no good.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::project::Project;
 use crate::chameleon::Chameleon;
 use crate::commands::call;
-use crate::support::{Response, request, signal};
+use crate::dev::Dev;
+use crate::support::request;
 
-/// Longest wait: the first build compiles all dependencies.
-const PATIENCE: Duration = Duration::from_secs(600);
-
-/// A running `saga dev`. It is killed on drop.
-struct Dev {
-    child: Child,
-    said: Arc<Mutex<String>>,
-    reader: JoinHandle<()>,
-    read: usize,
-}
-
-impl Dev {
-    fn start(project: &Project, arguments: &[&str]) -> Self {
-        let dev = project.saga("dev");
-        // Both streams in one, in order.
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", "exec \"$0\" \"$@\" 2>&1"])
-            .arg(dev.get_program());
-        command.args(dev.get_args()).args(arguments);
-        command.args(["--listen", "loan=127.0.0.1:0"]);
-        command.current_dir(project.path());
-        for (name, value) in dev.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        command.env("SAGA__ADMIN__LISTEN", "127.0.0.1:0");
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let said = Arc::new(Mutex::new(String::new()));
-        let (out, all) = (child.stdout.take().unwrap(), said.clone());
-        let reader = std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                let mut said = all.lock();
-                said.push_str(&line);
-                said.push('\n');
-            }
-        });
-        Self {
-            child,
-            said,
-            reader,
-            read: 0,
-        }
-    }
-
-    /// Waits until it says this after what was awaited before; gives what it said until then.
-    fn until(&mut self, text: &str) -> String {
-        let start = Instant::now();
-        loop {
-            // Before the look at what it said, which is all then.
-            let is_over = self.reader.is_finished();
-            let said = self.said.lock().clone();
-            if let Some(at) = said[self.read..].find(text) {
-                let end = self.read + at + text.len();
-                let begin = std::mem::replace(&mut self.read, end);
-                return said[begin..end].to_owned();
-            }
-            let is_over = is_over || start.elapsed() > PATIENCE;
-            assert!(!is_over, "it does not say `{text}`:\n{said}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    /// The URL that follows a word on a line of its own.
-    fn url(&self, word: &str) -> String {
-        let said = self.said.lock();
-        let mut lines = said.lines().filter_map(|line| line.strip_prefix(word));
-        let url = lines.find_map(|rest| {
-            rest.trim()
-                .starts_with("http")
-                .then(|| rest.trim().to_owned())
-        });
-        url.unwrap_or_else(|| panic!("no URL of {word}:\n{said}"))
-    }
-
-    fn post(&self, path: &str, body: &Value) -> Response {
-        let headers = [("content-type", "application/json")];
-        request(
-            "POST",
-            &format!("{}{path}", self.url("loan ")),
-            &headers,
-            body.to_string().as_bytes(),
-        )
-    }
-
-    fn readiness(&self) -> Value {
-        let answer = request("GET", &format!("{}/readyz", self.url("admin ")), &[], b"");
-        assert_eq!(answer.status, 200);
-        answer.json()
-    }
-
-    /// Ends it by a signal, as Ctrl-C (INT) or the end of a terminal (HUP) does; gives its exit code.
-    fn end(mut self, name: &str) -> Option<i32> {
-        signal(self.child.id(), name);
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Dev {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Starts it in a project.
+fn started(project: &Project, arguments: &[&str]) -> Dev {
+    Dev::start(&project.saga("dev"), arguments)
 }
 
 const SOURCE: &str = "src/lib.rs";
@@ -129,7 +20,7 @@ const TIMEOUT_CHANGED: &str = "from_secs(60)";
 #[test]
 fn the_rules_that_run_follow_the_sources() {
     let project = Project::new();
-    let mut dev = Dev::start(&project, &[]);
+    let mut dev = started(&project, &[]);
     let said = dev.until("ready: the sources are watched");
     assert!(
         said.contains("a_payment_in_time_confirms_it ... ok"),
@@ -221,7 +112,7 @@ fn the_rules_that_run_follow_the_sources() {
 
     // What happened is kept until a reset.
     for (arguments, status) in [(&[][..], 200), (&["--reset"], 404)] {
-        let mut dev = Dev::start(&project, arguments);
+        let mut dev = started(&project, arguments);
         dev.until("ready: the sources are watched");
         let url = format!("{}/reservations/1", dev.url("loan "));
         assert_eq!(request("GET", &url, &[], b"").status, status);
@@ -233,7 +124,7 @@ fn the_rules_that_run_follow_the_sources() {
 fn a_first_build_that_fails_waits_for_the_next_change() {
     let project = Project::new();
     project.edit(SOURCE, "fn money(", "fn money(,");
-    let mut dev = Dev::start(&project, &[]);
+    let mut dev = started(&project, &[]);
     dev.until("the component does not build");
     dev.until("nothing runs yet");
     // Settings that are wrong are read again, too.
@@ -254,7 +145,7 @@ fn a_first_build_that_fails_waits_for_the_next_change() {
 
     // The end of the terminal while nothing runs, in the middle of a build.
     project.edit(SOURCE, "fn money(", "fn money(,");
-    let mut dev = Dev::start(&project, &[]);
+    let mut dev = started(&project, &[]);
     dev.until("$ cargo build");
     assert_eq!(dev.end("HUP"), Some(0));
 }
@@ -270,7 +161,7 @@ fn settings_of_rules_and_other_participants_follow_their_files() {
         "--listen",
         "chameleon=127.0.0.1:0",
     ];
-    let start = || Dev::start(&project, &arguments);
+    let start = || started(&project, &arguments);
     let version = |dev: &Dev| {
         let told = dev.readiness();
         let participants = told["participants"].as_array().unwrap().clone();
@@ -356,7 +247,7 @@ fn a_package_that_only_tests_use_reruns_them() {
     let test =
         "use invoice::PRICE;\n#[test]\nfn the_price_is_known() { assert_eq!(PRICE, 2500); }\n";
     std::fs::write(project.path().join("tests/price.rs"), test).unwrap();
-    let mut dev = Dev::start(&project, &[]);
+    let mut dev = started(&project, &[]);
     dev.until("ready: the sources are watched");
     write("src/lib.rs", "pub const PRICE: u64 = 9;\n");
     dev.until("invoice/src/lib.rs has changed");

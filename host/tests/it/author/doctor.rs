@@ -54,6 +54,50 @@ fn without_rust_it_says_how_to_get_it() {
 }
 
 #[test]
+fn the_toolchain_of_another_language_is_looked_at_where_its_project_is_or_it_is_named() {
+    let old = programs(&[("node", "v18.1.0"), ("npm", "9.0.0")]);
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, _) = call(
+        saga()
+            .args(["doctor", "--lang", "typescript"])
+            .env("PATH", old.path()),
+    );
+    assert_eq!(code, 69);
+    assert!(
+        out.contains("unfit  node") && out.contains("v18.1.0 is too old: at least 20 is needed"),
+        "{out}"
+    );
+    assert!(out.contains("ok     npm"), "{out}");
+    let new = programs(&[("node", "v22.0.0")]);
+    fs::write(folder.path().join("package.json"), "{}").unwrap();
+    let mut doctor = saga();
+    doctor.arg("doctor").current_dir(folder.path());
+    let (code, out, _) = call(doctor.env("PATH", new.path()));
+    assert_eq!(code, 69);
+    assert!(
+        out.contains("ok     node") && out.contains("install Node.js 20"),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_python_that_is_too_old_is_told() {
+    let old = programs(&[("python3", "Python 3.9.2")]);
+    let mut doctor = saga();
+    doctor.args(["doctor", "--lang", "python"]);
+    let (code, out, _) = call(doctor.env("PATH", old.path()));
+    assert_eq!(code, 69);
+    assert!(
+        out.contains("unfit  python3") && out.contains("3.9.2 is too old: at least 3.10 is needed"),
+        "{out}"
+    );
+    let none = programs(&[]);
+    let (code, out, _) = call(doctor.env("PATH", none.path()));
+    assert_eq!(code, 69);
+    assert!(out.contains("install Python 3.10 or later"), "{out}");
+}
+
+#[test]
 fn a_compiler_that_is_too_old_and_a_missing_target_are_told_apart() {
     let old = programs(&[("cargo", "cargo 1.80.0"), ("rustc", "release: 1.80.0")]);
     let (code, out, _) = call(saga().arg("doctor").env("PATH", old.path()));

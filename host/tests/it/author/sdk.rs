@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use saga_host::author::language::Language;
 use saga_host::author::sdk;
 
 /// The packages with their folders.
@@ -43,13 +44,70 @@ fn the_sdk_has_the_present_contract() {
         wit("wit/participant.wit"),
         "sdk/wit/participant.wit should be a link to ../../wit/participant.wit"
     );
+    // npm packs no links.
+    assert_eq!(
+        wit("sdk/typescript/wit/participant.wit"),
+        wit("wit/participant.wit"),
+        "sdk/typescript/wit/participant.wit should be a copy of wit/participant.wit"
+    );
+    assert_eq!(
+        wit("sdk/python/src/saga_sdk/wit/participant.wit"),
+        wit("wit/participant.wit"),
+        "sdk/python/src/saga_sdk/wit/participant.wit should be a copy of wit/participant.wit"
+    );
+}
+
+#[test]
+fn the_program_embeds_the_sources_of_the_sdk_for_typescript() {
+    let embedded = sdk::files(Language::TypeScript).iter();
+    let embedded: BTreeMap<_, _> = embedded
+        .map(|(name, content)| {
+            let name = name.strip_prefix("saga-sdk/").unwrap();
+            (name.to_owned(), content.to_vec())
+        })
+        .collect();
+    let manifest = root().join("sdk/typescript/package.json");
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
+    // What npm would publish of it, and the manifest.
+    let parts = manifest["files"].as_array().unwrap().iter();
+    let parts: Vec<_> = parts.map(|part| part.as_str().unwrap()).collect();
+    let parts = [parts.as_slice(), &["package.json"]].concat();
+    let expected = files(&root().join("sdk/typescript"), &parts);
+    assert!(embedded == expected, "{:?}", embedded.keys());
+    let lock = std::fs::read_to_string(root().join("sdk/typescript/package-lock.json")).unwrap();
+    assert!(
+        !lock.contains("\"resolved\""),
+        "the lock file names a registry"
+    );
+}
+
+#[test]
+fn the_program_embeds_the_sources_of_the_sdk_for_python() {
+    let embedded = sdk::files(Language::Python).iter();
+    let embedded: BTreeMap<_, _> = embedded
+        .map(|(name, content)| {
+            let name = name.strip_prefix("saga-sdk/").unwrap();
+            (name.to_owned(), content.to_vec())
+        })
+        .collect();
+    let parts = ["LICENSE", "README.md", "pyproject.toml", "src"];
+    let mut expected = files(&root().join("sdk/python"), &parts);
+    // What Python and pip write beside sources.
+    expected.retain(|name, _| !name.contains("__pycache__") && !name.contains(".egg-info"));
+    assert!(embedded == expected, "{:?}", embedded.keys());
+    let manifest = String::from_utf8(embedded["pyproject.toml"].clone()).unwrap();
+    let manifest = self::manifest(&manifest);
+    let project = &manifest["project"];
+    assert_eq!(project["version"].as_str(), Some(env!("CARGO_PKG_VERSION")));
+    assert_eq!(project["dependencies"].as_array().map(Vec::len), Some(0));
 }
 
 #[test]
 fn the_program_embeds_the_sources_of_the_sdk() {
     for (package, folder) in PACKAGES {
         let prefix = format!("{package}/");
-        let embedded = sdk::files().iter();
+        let embedded = sdk::files(Language::Rust).iter();
         let mut embedded: BTreeMap<_, _> = embedded
             .filter_map(|(name, content)| {
                 Some((name.strip_prefix(&prefix)?.to_owned(), content.to_vec()))
@@ -102,7 +160,10 @@ fn the_embedded_manifests_say_what_cargo_would_package() {
             .unwrap();
         let normal = manifest(&String::from_utf8(unpacked.stdout).unwrap());
         let name = format!("{package}/Cargo.toml");
-        let (_, own) = sdk::files().iter().find(|(file, _)| *file == name).unwrap();
+        let (_, own) = sdk::files(Language::Rust)
+            .iter()
+            .find(|(file, _)| *file == name)
+            .unwrap();
         let own = manifest(std::str::from_utf8(own).unwrap());
         for member in ["name", "version", "edition", "rust-version", "license"] {
             assert_eq!(

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::chameleon::Chameleon;
 use crate::commands::call;
-use crate::component_bytes::{COMPONENT, exporting, importing};
+use crate::component_bytes::{COMPONENT, exporting, importing, section};
 use crate::support::{component, output, saga};
 
 /// The name under which rules are exported.
@@ -120,10 +120,9 @@ fn the_refusal_of_another_world_names_the_expected_one() {
 #[test]
 fn a_component_that_asks_for_more_than_it_is_granted_is_refused() {
     for interface in [
-        "wasi:sockets/tcp@0.2.0",
-        "wasi:http/outgoing-handler@0.2.0",
-        "wasi:keyvalue/store@0.2.0",
         "vendor:shell/exec@1.0.0",
+        "wasi-like:sockets/tcp@0.2.0",
+        "saga:participant/store@0.2.0",
     ] {
         let said = refused_bytes(&importing(interface));
         assert!(
@@ -133,6 +132,38 @@ fn a_component_that_asks_for_more_than_it_is_granted_is_refused() {
             "{said}"
         );
     }
+}
+
+#[test]
+fn interfaces_of_wasi_may_be_imported_though_they_are_not_granted() {
+    for interface in [
+        "wasi:sockets/tcp@0.2.9",
+        "wasi:http/types@0.2.10",
+        "wasi:http/outgoing-handler@0.2.10",
+        "wasi:keyvalue/store@0.2.0-draft",
+    ] {
+        // What is wrong with it is another thing.
+        let said = refused_bytes(&importing(interface));
+        assert!(said.contains("does not export"), "{said}");
+    }
+}
+
+#[test]
+fn a_component_that_waits_is_told_the_option_of_its_toolchain() {
+    // `task.cancel`, which only components have whose functions are async.
+    let waiting = [COMPONENT, &section(8, &[1, 5])].concat();
+    let said = refused_bytes(&waiting);
+    assert!(
+        said.contains("needs component-model async")
+            && said.contains("componentize-qjs: with `--sync`"),
+        "{said}"
+    );
+    let by = [&[4][..], b"name", b"componentize_qjs_runtime"].concat();
+    let said = refused_bytes(&[waiting, section(0, &by)].concat());
+    assert!(
+        said.contains("run componentize-qjs with `--sync`"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod cut_short;
 mod decisions;
 mod dry_run;
 mod flags;
+mod gate;
 mod hostile;
 mod migration;
 mod neighbours;

@@ -181,9 +181,9 @@ fn a_component_that_can_not_be_loaded_is_refused() {
         ),
         (COMPONENT.to_vec(), "world", "does not export"),
         (
-            importing("wasi:sockets/tcp@0.2.0"),
+            importing("vendor:shell/exec@1.0.0"),
             "world",
-            "imports `wasi:sockets/tcp@0.2.0`, which rules are not granted",
+            "imports `vendor:shell/exec@1.0.0`, which rules are not granted",
         ),
         (describe("trap"), "description", "broke in `describe`: trap"),
         (

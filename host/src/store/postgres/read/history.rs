@@ -62,7 +62,7 @@ pub(super) fn activations(sql: &Sql, participant: i64) -> SqlResult<Vec<(i64, St
 /// The generations that were active, latest first. Each host has counted on its own.
 pub(super) fn generations(sql: &Sql, participant: i64) -> SqlResult<Vec<PastGeneration>> {
     let rows = sql.query(
-        "SELECT g.id, g.digest, g.component, g.settings, g.version, g.state_version, a.time, a.way, l.activations,
+        "SELECT g.id, g.digest, g.component, g.settings, g.version, g.state_version, a.time, a.way, a.change, l.activations,
              t.decisions, t.refusals, t.faults
          FROM (SELECT generation, max(id) AS last, count(*) AS activations FROM activations
                WHERE participant = $1 GROUP BY generation) l
@@ -80,10 +80,11 @@ pub(super) fn generations(sql: &Sql, participant: i64) -> SqlResult<Vec<PastGene
             generation: generation_of(row)?,
             since: unsigned(row, 6)?,
             way: get(row, 7)?,
-            activations: unsigned(row, 8)?,
-            decisions: unsigned(row, 9)?,
-            refusals: unsigned(row, 10)?,
-            faults: unsigned(row, 11)?,
+            change: get(row, 8)?,
+            activations: unsigned(row, 9)?,
+            decisions: unsigned(row, 10)?,
+            refusals: unsigned(row, 11)?,
+            faults: unsigned(row, 12)?,
         })
     };
     rows.iter().map(past).collect()

@@ -16,11 +16,12 @@ pub(in crate::store::postgres) fn activate(sql: &Sql, activation: &Activation) -
         generation,
         way,
         now,
+        change,
         renamed,
     } = activation;
     sql.execute(
-        "INSERT INTO activations (participant, generation, time, way) VALUES ($1, $2, $3, $4)",
-        &[participant, generation, &(*now as i64), way],
+        "INSERT INTO activations (participant, generation, time, way, change) VALUES ($1, $2, $3, $4, $5)",
+        &[participant, generation, &(*now as i64), way, change],
     )?;
     keep_latest(sql, "activations", *participant, ACTIVATIONS)?;
     sql.execute(

@@ -1,0 +1,2 @@
+// A module that is imported late.
+export const late = (): string => "late";

@@ -1,0 +1,30 @@
+// Components with StarlingMonkey, of componentize-js, which the project has beside this SDK.
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { Complaint } from "./complaint.mjs";
+
+const PACKAGE = "node_modules/@bytecodealliance/componentize-js";
+
+/** The package in a project, or in a folder above it. */
+async function loaded(folder) {
+  for (let at = folder; ; at = dirname(at)) {
+    const file = join(at, PACKAGE, "src/componentize.js");
+    if (existsSync(file)) return import(pathToFileURL(file).href);
+    if (at === dirname(at)) {
+      throw new Complaint("componentize-js is missing: npm install --save-dev @bytecodealliance/componentize-js@0.23.0");
+    }
+  }
+}
+
+/** The component of this JavaScript. The memory of the engine, which it has in it, differs from build to build. */
+export async function componentize(source, witPath, folder) {
+  const { componentize } = await loaded(folder);
+  const { component } = await componentize(source, {
+    witPath,
+    worldName: "participant",
+    sourceName: "component.js",
+    disableFeatures: ["http", "fetch-event"],
+  });
+  return { component: Buffer.from(component), isReproducible: false };
+}
