@@ -384,7 +384,7 @@ mod tests {
             .unwrap()
             .execute_batch(older)
             .unwrap();
-        let expected = "has schema version 1, of a build before the first release; this saga needs 2: choose another data directory";
+        let expected = "has schema version 1, of a build before the first release; this saga needs 3: choose another data directory";
         let opened = StoreFile::open(directory.path()).err().unwrap().to_string();
         assert!(opened.ends_with(expected), "{opened}");
         let looked = look(directory.path()).err().unwrap().to_string();

@@ -54,8 +54,15 @@ fn a_component_is_applied_listed_and_rolled_back() {
         lines[3].starts_with(&format!("   {}  1.0.0 ", &first[..12])),
         "{out}"
     );
+    assert_eq!(
+        lines[4],
+        format!(
+            "  change to {}: decisions not replayed, same contract",
+            &second[..12]
+        )
+    );
     assert!(
-        lines[4].contains("chameleon.wasm") && lines[4].contains("differs"),
+        lines[5].contains("chameleon.wasm") && lines[5].contains("differs"),
         "{out}"
     );
 

@@ -97,6 +97,7 @@ fn every_setting_that_is_printed_can_be_given_in_the_environment() {
                 toml::Value::String(text) if text == "text" => "json".to_owned(),
                 toml::Value::String(text) if text == "info" => "debug".to_owned(),
                 toml::Value::String(text) if text == "park" => "skip".to_owned(),
+                toml::Value::String(text) if text == "none" => "replay".to_owned(),
                 toml::Value::String(text) if text == "off" => "headers".to_owned(),
                 toml::Value::String(text) if text == "nothing" => "reads".to_owned(),
                 toml::Value::String(_) if path == "http.auth.keys_url" => {
