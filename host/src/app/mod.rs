@@ -51,7 +51,7 @@ use crate::rollout::neighbours::{self, StartingParticipant};
 use crate::rollout::topics;
 use crate::rollout::{Reloader, ReloaderParts, watch};
 use crate::stages::{StageWatch, Stages};
-use crate::store::{OpenError, OutboxReaders, Store, open, standstill};
+use crate::store::{OpenError, OutboxReaders, Store, standstill};
 use crate::transport::Transport;
 use crate::turn::timers;
 
@@ -131,14 +131,15 @@ struct StopTokens {
 
 pub use self::process_limits::allow_descriptors;
 
-/// Opens the store in the data directory.
+/// Opens the store.
 ///
 /// # Errors
 /// The reason why it can't be used.
 pub fn open_store(config: &Config, metrics: &Metrics) -> Result<Arc<Store>, StartError> {
     let (readers, commits) = (outbox_readers(config), metrics.commits());
-    let (data, idempotency) = (&config.data_dir, config.http.idempotency());
-    let store = open(data, config.store, idempotency, readers, commits);
+    let location = config.store.location(&config.data_dir);
+    let idempotency = config.http.idempotency();
+    let store = location.open(config.store.bounds, idempotency, readers, commits);
     store.map_err(|error| match error.downcast::<OpenError>() {
         Ok(error) => StartError::Store(error),
         Err(error) => StartError::Other(error),

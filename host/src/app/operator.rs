@@ -45,7 +45,7 @@ pub(super) fn start(
         transport: transport.clone(),
         reloader: reloader.clone(),
         readers: outbox_readers(config),
-        max_bytes: config.store.max_bytes,
+        max_bytes: config.store.bounds.max_bytes,
         machine: machine.clone(),
         draining: stop.listening.clone(),
         stages: stages.clone(),

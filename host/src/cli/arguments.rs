@@ -103,6 +103,10 @@ pub(super) struct SettingsArguments {
     /// Directory for the store and compiled code [default: saga-data]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
+    /// The PostgreSQL server with the store, postgres://USER@HOST:PORT/DATABASE [default: none, a
+    /// file in the data directory]
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
     /// Kafka bootstrap servers [default: none, the embedded log]
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
@@ -162,6 +166,11 @@ impl SettingsArguments {
             self.data
                 .as_ref()
                 .map(|data| setting(&["data_dir"], data, "--data")),
+        );
+        overrides.extend(
+            self.store
+                .as_ref()
+                .map(|url| setting(&["store", "url"], url, "--store")),
         );
         overrides.extend(
             self.kafka

@@ -22,8 +22,8 @@ use crate::admin::letter_report::{AllLetters, Letter, LetterDetail, LetterPage, 
 use crate::apidocs::problems::percent_encode;
 use crate::base::printable;
 use crate::rollout::letter_trial::LetterTrial;
-use crate::store::ReadStore;
 use crate::store::dead_letters::LetterFilter;
+use crate::store::{ReadStore, StoreLocation};
 
 /// Longest wait for an answer. A host tries a redrive for ten seconds before it answers.
 const TIME: Duration = Duration::from_secs(60);
@@ -156,7 +156,7 @@ fn run(operation: &LettersOperation) -> Result<u8, CommandFailure> {
                 None => shown(reply, json, letter_table::all),
             };
             let query = which.query(page, ended);
-            let of_store = |data: &Path| match participant {
+            let of_store = |data: &StoreLocation| match participant {
                 Some(participant) => stored_list(data, participant, &query, json),
                 None => stored_lists(data, &query, json),
             };
@@ -169,7 +169,7 @@ fn run(operation: &LettersOperation) -> Result<u8, CommandFailure> {
         } => {
             let path = letter_path(participant, *letter);
             let of_host = |reply| shown(reply, json, letter_table::detail);
-            let of_store = |data: &Path| stored_letter(data, participant, *letter, json);
+            let of_store = |data: &StoreLocation| stored_letter(data, participant, *letter, json);
             say(&ask_or_read((host, token), &path, of_host, of_store)?);
             Ok(exit::DONE)
         }
@@ -409,7 +409,7 @@ fn read_value(path: &Path) -> Result<String, CommandFailure> {
 }
 
 fn stored_list(
-    data: &Path,
+    data: &StoreLocation,
     participant: &str,
     query: &LetterQuery,
     json: bool,
@@ -423,7 +423,11 @@ fn stored_list(
 }
 
 /// The dead letters of all participants in a store.
-fn stored_lists(data: &Path, query: &LetterQuery, json: bool) -> Result<String, CommandFailure> {
+fn stored_lists(
+    data: &StoreLocation,
+    query: &LetterQuery,
+    json: bool,
+) -> Result<String, CommandFailure> {
     let reading = stored_at(data)?;
     let mut pages = Vec::new();
     for name in reading.participants().map_err(unreadable)? {
@@ -439,7 +443,7 @@ fn stored_lists(data: &Path, query: &LetterQuery, json: bool) -> Result<String, 
 }
 
 fn stored_letter(
-    data: &Path,
+    data: &StoreLocation,
     participant: &str,
     letter: i64,
     json: bool,
@@ -457,14 +461,14 @@ fn stored_letter(
 }
 
 /// The store of a data directory without a reachable host, and the row of the participant.
-fn stored(data: &Path, participant: &str) -> Result<(Box<dyn ReadStore>, i64), CommandFailure> {
+fn stored(
+    data: &StoreLocation,
+    participant: &str,
+) -> Result<(Box<dyn ReadStore>, i64), CommandFailure> {
     let reading = stored_at(data)?;
     let row = reading.participant(participant).map_err(unreadable)?;
     let row = row.ok_or_else(|| {
-        let said = format!(
-            "no participant `{participant}` has run on {}",
-            data.display()
-        );
+        let said = format!("no participant `{participant}` has run on {}", data);
         CommandFailure::new(exit::USAGE, said)
     })?;
     Ok((reading, row))

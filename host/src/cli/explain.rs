@@ -1,10 +1,11 @@
 //! `saga explain` and `saga stuck`: what a store knows of sagas, even while a host runs on it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
 
+use super::data_argument::DataArgument;
 use super::operate::DATA;
 use super::reply::{CommandFailure, json_line};
 use super::terminal::ProgressLine;
@@ -16,7 +17,7 @@ use crate::explain::other_rules::{OtherRules, other_rules};
 use crate::explain::read::{Explained, NotExplained, Question, find};
 use crate::explain::stuck::stuck;
 use crate::logging;
-use crate::store::{ReadStore, StoreResult, look};
+use crate::store::{ReadStore, StoreLocation, StoreResult};
 
 /// The saga to explain.
 #[derive(Debug, Args)]
@@ -40,9 +41,9 @@ pub(crate) struct ExplainArguments {
     /// Other rules: what they would have decided differently
     #[arg(long, value_name = "PATH")]
     with: Option<PathBuf>,
-    /// The data directory of the host
-    #[arg(long, value_name = "DIR", default_value = DATA)]
-    data: PathBuf,
+    /// The data directory of the host, or the postgres:// URL of its store
+    #[arg(long, value_name = "DIR|URL", default_value = DATA)]
+    data: DataArgument,
     /// Settings file (TOML), for the limits of --with
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -60,9 +61,9 @@ pub(crate) struct StuckArguments {
     /// Only those in which this participant has to go on
     #[arg(long, value_name = "NAME")]
     participant: Option<String>,
-    /// The data directory of the host
-    #[arg(long, value_name = "DIR", default_value = DATA)]
-    data: PathBuf,
+    /// The data directory of the host, or the postgres:// URL of its store
+    #[arg(long, value_name = "DIR|URL", default_value = DATA)]
+    data: DataArgument,
     /// Print everything, as JSON
     #[arg(long)]
     json: bool,
@@ -84,13 +85,14 @@ struct Answer<'a> {
 
 fn explained(asked: &ExplainArguments, config: &Config) -> Result<u8, CommandFailure> {
     logging::die_on_panic(exit::INTERNAL);
-    let reading = open(&asked.data)?;
+    let data = asked.data.location(asked.config.as_deref())?;
+    let reading = open(&data)?;
     let question = Question {
         aggregate: asked.participant.clone().zip(asked.key.clone()),
         correlation: asked.correlation.clone(),
         all: asked.all,
     };
-    let progress = ProgressLine::of(&format!("{} is read", asked.data.display()));
+    let progress = ProgressLine::of(&format!("{} is read", data));
     let found = find(&*reading, &question);
     drop(progress);
     let found = found.map_err(|error| {
@@ -103,7 +105,7 @@ fn explained(asked: &ExplainArguments, config: &Config) -> Result<u8, CommandFai
     let mut with = None;
     if let Some(path) = &asked.with {
         let _progress = ProgressLine::of(&format!("{} is tried", path.display()));
-        match other_rules(&config.rollout(), &asked.data, path, &found) {
+        match other_rules(&config.rollout(), &data, path, &found) {
             Ok(other) => with = Some(other),
             Err(error) => return Ok(refuse(error, asked.json)),
         }
@@ -126,7 +128,8 @@ pub(super) fn run_stuck(asked: &StuckArguments) -> u8 {
 
 fn listed(asked: &StuckArguments) -> Result<u8, CommandFailure> {
     logging::die_on_panic(exit::INTERNAL);
-    let reading = open(&asked.data)?;
+    let data = asked.data.location(None)?;
+    let reading = open(&data)?;
     let now = now_ms();
     if let Some(wanted) = &asked.participant {
         let names = reading.participants().map_err(super::operate::unreadable)?;
@@ -135,7 +138,7 @@ fn listed(asked: &StuckArguments) -> Result<u8, CommandFailure> {
             return Err(CommandFailure::new(exit::USAGE, error.to_string()));
         }
     }
-    let progress = ProgressLine::of(&format!("{} is read", asked.data.display()));
+    let progress = ProgressLine::of(&format!("{} is read", data));
     let before = now.saturating_sub(asked.older_than);
     let found: StoreResult<_> = stuck(&*reading, before, asked.participant.as_deref());
     drop(progress);
@@ -150,7 +153,8 @@ fn listed(asked: &StuckArguments) -> Result<u8, CommandFailure> {
     })
 }
 
-fn open(data: &Path) -> Result<Box<dyn ReadStore>, CommandFailure> {
-    let found = look(data).map_err(|error| CommandFailure::new(exit::STORE, error.to_string()))?;
+fn open(data: &StoreLocation) -> Result<Box<dyn ReadStore>, CommandFailure> {
+    let found =
+        (data.look()).map_err(|error| CommandFailure::new(exit::STORE, error.to_string()))?;
     found.ok_or_else(|| CommandFailure::no_store(data))
 }

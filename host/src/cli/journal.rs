@@ -1,14 +1,15 @@
 //! `saga journal export`: recorded decisions as a file, for tests of rules.
 
 use std::io::{BufWriter, Write as _};
-use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 use super::arguments::SelectionArguments;
+use super::data_argument::DataArgument;
 use super::operate::DATA;
 use super::options::participant;
 use super::replay::not_replayed;
+use super::reply::CommandFailure;
 use super::{complain, exit};
 use crate::logging;
 use crate::rollout::cases::{Export, export};
@@ -45,19 +46,20 @@ pub(super) struct ExportArguments {
     /// Replace the strings at this JSON pointer; * stands for any item of a list; may be repeated
     #[arg(long, value_name = "POINTER")]
     redact: Vec<String>,
-    /// The data directory of the host
-    #[arg(long, value_name = "DIR", default_value = DATA)]
-    data: PathBuf,
+    /// The data directory of the host, or the postgres:// URL of its store
+    #[arg(long, value_name = "DIR|URL", default_value = DATA)]
+    data: DataArgument,
 }
 
-impl From<JournalCommand> for Export {
-    fn from(JournalCommand::Export(arguments): JournalCommand) -> Self {
-        Self {
+impl JournalCommand {
+    pub(super) fn export(self) -> Result<Export, CommandFailure> {
+        let Self::Export(arguments) = self;
+        Ok(Export {
             participant: arguments.participant,
-            data: arguments.data,
+            data: arguments.data.location(None)?,
             selection: arguments.selection.into(),
             redact: arguments.redact,
-        }
+        })
     }
 }
 

@@ -34,6 +34,7 @@ mod arguments;
 mod author;
 mod backup;
 mod client;
+mod data_argument;
 mod dead_letters;
 mod dev;
 mod exit;

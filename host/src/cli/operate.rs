@@ -14,18 +14,19 @@ use serde_json::json;
 use super::client::{AdminClient, AdminClientError, AdminReply};
 use super::dead_letters::user;
 use super::reply::{CommandFailure, json_line, ready, shown, understand};
+use super::stopped::{self, StoppedHost};
 use super::terminal::ProgressLine;
-use super::{admin_file, dev, exit, named_file, say, stopped, table};
+use super::{admin_file, dev, exit, named_file, say, table};
 use crate::apidocs::problems::percent_encode;
 use crate::base::printable::Lines;
-use crate::config::{Config, Token};
+use crate::config::Token;
 use crate::rollout;
 use crate::rollout::flags::Flags;
 use crate::rollout::gate::ACKNOWLEDGE;
 use crate::rollout::report::{NotApplied, Overview, ParticipantOverview};
 use crate::rollout::rule_settings::SettingsChange;
 use crate::rollout::stopped::has_store;
-use crate::store::{self, ReadStore, StoreFault};
+use crate::store::{ReadStore, StoreFault, StoreLocation};
 
 /// Longest wait for an answer that takes no work.
 const LOOK_TIME: Duration = Duration::from_secs(30);
@@ -70,8 +71,8 @@ pub(crate) enum OperatorCommand {
         participant: String,
         digest: Option<String>,
         flags: Flags,
-        /// The settings of the host, for when none runs.
-        stopped: Box<Config>,
+        /// For when no host runs.
+        stopped: Box<StoppedHost>,
     },
     Generations {
         participant: Option<String>,
@@ -82,8 +83,8 @@ pub(crate) enum OperatorCommand {
 /// The way to find the host.
 #[derive(Debug)]
 pub(crate) enum HostAddress {
-    /// By the data directory on which it runs.
-    Data(PathBuf),
+    /// By its store: the data directory has the address of its host.
+    Data(StoreLocation),
     /// By the URL of its admin interface.
     Url(String),
 }
@@ -92,8 +93,9 @@ impl HostAddress {
     /// The arguments by which commands find the host, each after a space; empty for the default.
     fn arguments(&self) -> String {
         match self {
-            Self::Data(data) if data == Path::new(DATA) => String::new(),
-            Self::Data(data) => format!(" --data {}", data.display()),
+            Self::Data(StoreLocation::Directory(data)) if data == Path::new(DATA) => String::new(),
+            Self::Data(StoreLocation::Directory(data)) => format!(" --data {}", data.display()),
+            Self::Data(StoreLocation::Server(address)) => format!(" --data {}", address.url()),
             Self::Url(url) => format!(" --admin {url}"),
         }
     }
@@ -241,7 +243,7 @@ fn generations(
         true => shown(reply, json, |one| of_one(one, &host.arguments())),
         false => shown(reply, json, |all| table::overview(all, &host.arguments())),
     };
-    let of_store = |data: &Path| stored_generations(data, participant, json);
+    let of_store = |data: &StoreLocation| stored_generations(data, participant, json);
     ask_or_read((host, token), &path, of_host, of_store)
 }
 
@@ -251,7 +253,7 @@ pub(super) fn ask_or_read(
     (host, token): (&HostAddress, Option<Token>),
     path: &str,
     of_host: impl FnOnce(Result<AdminReply, AdminClientError>) -> Result<String, CommandFailure>,
-    of_store: impl FnOnce(&Path) -> Result<String, CommandFailure>,
+    of_store: impl FnOnce(&StoreLocation) -> Result<String, CommandFailure>,
 ) -> Result<String, CommandFailure> {
     let client = match (find(host, token), host) {
         (Err(failure), HostAddress::Data(data)) if failure.code == exit::UNAVAILABLE => {
@@ -268,16 +270,12 @@ pub(super) fn ask_or_read(
 }
 
 /// The store of a data directory on which no host can be asked.
-pub(super) fn stored_at(data: &Path) -> Result<Box<dyn ReadStore>, CommandFailure> {
+pub(super) fn stored_at(data: &StoreLocation) -> Result<Box<dyn ReadStore>, CommandFailure> {
     let unavailable = |reason: String| {
-        let said = format!(
-            "no host can be asked on {}; {reason}{}",
-            data.display(),
-            elsewhere(data)
-        );
+        let said = format!("no host can be asked on {data}; {reason}{}", beside(data));
         CommandFailure::new(exit::UNAVAILABLE, said)
     };
-    store::look(data)
+    (data.look())
         .map_err(|error| unavailable(error.to_string()))?
         .ok_or_else(|| unavailable("there is no store".into()))
 }
@@ -288,7 +286,7 @@ pub(super) fn unreadable(fault: StoreFault) -> CommandFailure {
 }
 
 fn stored_generations(
-    data: &Path,
+    data: &StoreLocation,
     participant: Option<&str>,
     json: bool,
 ) -> Result<String, CommandFailure> {
@@ -297,18 +295,13 @@ fn stored_generations(
             NotApplied::UnknownParticipant(..) => exit::USAGE,
             _ => exit::UNAVAILABLE,
         };
-        let said = format!(
-            "no host can be asked on {}; {error}{}",
-            data.display(),
-            elsewhere(data)
-        );
+        let said = format!("no host can be asked on {data}; {error}{}", beside(data));
         CommandFailure::new(code, said)
     })?;
     if !json {
         let mut lines = Lines::default();
         lines.add(format_args!(
-            "No host can be asked on {}; this is what is in its store.",
-            data.display()
+            "No host can be asked on {data}; this is what is in its store."
         ));
         lines.space();
         // Without a host no file is compared, so no command is named.
@@ -363,7 +356,13 @@ pub(super) fn find(
 ) -> Result<AdminClient, CommandFailure> {
     let url = match host {
         HostAddress::Url(url) => url.clone(),
-        HostAddress::Data(directory) => {
+        HostAddress::Data(StoreLocation::Server(address)) => {
+            let said = format!(
+                "which host runs on the store {address} is not known; name its admin interface with --admin URL"
+            );
+            return Err(CommandFailure::new(exit::UNAVAILABLE, said));
+        }
+        HostAddress::Data(StoreLocation::Directory(directory)) => {
             admin_file::read(directory)
                 .and_then(|file| file.ok_or_else(|| no_host(directory)))
                 .map_err(|reason| CommandFailure::new(exit::UNAVAILABLE, reason))?
@@ -371,6 +370,11 @@ pub(super) fn find(
         }
     };
     AdminClient::new(&url, token).map_err(|reason| CommandFailure::new(exit::USAGE, reason))
+}
+
+/// The same for a store.
+fn beside(data: &StoreLocation) -> String {
+    data.directory().map_or_else(String::new, elsewhere)
 }
 
 /// The host of another usual data directory here, if one runs: that of `saga dev`, or of `saga run`.

@@ -9,6 +9,7 @@ use super::arguments::{
     OverrideArguments, RuleSettingsArguments, SettingsArguments, load, setting,
 };
 use super::author::NewProject;
+use super::data_argument::DataArgument;
 use super::dead_letters::{LettersCommand, LettersOperation};
 use super::dev::DevArguments;
 use super::exit;
@@ -21,6 +22,7 @@ use super::replay::{ReplayArguments, ReplayOperation};
 use super::reply::CommandFailure;
 use super::seek::Seek;
 use super::states::{QuarantineCommand, StatesCommand, StatesOperation};
+use super::stopped::StoppedHost;
 use super::tail::{TailArguments, TailOperation};
 use crate::config::Config;
 use crate::rollout::cases::Export;
@@ -185,11 +187,11 @@ Examples:
         /// Another participant: each must understand the other's events; may be repeated
         #[arg(long, value_name = "PATH")]
         with: Vec<PathBuf>,
-        /// The data directory of a host: the component must drop nothing in use there and agree
+        /// The data directory of a host, or the postgres:// URL of its store: the component must drop nothing in use there and agree
         /// with the active participants, and is tried on recorded, stored and waiting messages and
         /// states
-        #[arg(long, value_name = "DIR")]
-        data: Option<PathBuf>,
+        #[arg(long, value_name = "DIR|URL")]
+        data: Option<DataArgument>,
         /// Exit with 65 if it decides more than N recorded inputs differently [default of N: 0]
         #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0",
             requires = "data")]
@@ -500,9 +502,9 @@ struct RunArguments {
 /// The host to ask, and the form of the output.
 #[derive(Debug, Args)]
 struct HostArguments {
-    /// The data directory of the host
-    #[arg(long, global = true, value_name = "DIR", default_value = DATA)]
-    data: PathBuf,
+    /// The data directory of the host, or the postgres:// URL of its store
+    #[arg(long, global = true, value_name = "DIR|URL", default_value = DATA)]
+    data: DataArgument,
     /// The URL of its admin interface, instead of its data directory
     #[arg(long, global = true, value_name = "URL", conflicts_with = "data")]
     admin: Option<String>,
@@ -580,7 +582,7 @@ impl Cli {
             CliCommand::DeadLetters { command, target } => {
                 CliAction::DeadLetters(LettersOperation {
                     command,
-                    host: target.address(),
+                    host: target.address()?,
                     token_file: target.token_file,
                     json: target.json,
                 })
@@ -588,9 +590,9 @@ impl Cli {
             CliCommand::Migrate {
                 participant,
                 target,
-            } => target.states(StatesCommand::Migrate(participant)),
+            } => target.states(StatesCommand::Migrate(participant))?,
             CliCommand::Quarantine { command, target } => {
-                target.states(StatesCommand::Quarantine(command))
+                target.states(StatesCommand::Quarantine(command))?
             }
             CliCommand::Explain(asked) => CliAction::Explain {
                 config: load(asked.config.as_deref(), Vec::new())?.into(),
@@ -599,17 +601,17 @@ impl Cli {
             CliCommand::Stuck(asked) => CliAction::Stuck(asked),
             CliCommand::Tail { asked, target } => CliAction::Tail(TailOperation {
                 asked,
-                host: target.address(),
+                host: target.address()?,
                 token_file: target.token_file,
                 json: target.json,
             }),
             CliCommand::Publish { record, target } => CliAction::Publish(PublishOperation {
                 record,
-                host: target.address(),
+                host: target.address()?,
                 token_file: target.token_file,
                 json: target.json,
             }),
-            CliCommand::Ready { target } => target.operation(OperatorCommand::Ready),
+            CliCommand::Ready { target } => target.operation(OperatorCommand::Ready)?,
             CliCommand::Seek(request) => CliAction::Seek(request),
             CliCommand::Backup { target, data, json } => CliAction::Backup { data, target, json },
             CliCommand::Completions { shell } => CliAction::Completions(shell),
@@ -627,7 +629,7 @@ impl Cli {
                 settings: settings.change()?,
                 flags: allowed.flags(dry_run),
                 acknowledged: acknowledge,
-            }),
+            })?,
             CliCommand::Verify {
                 path,
                 participant,
@@ -640,20 +642,20 @@ impl Cli {
                 config,
                 json,
             } => CliAction::Verify {
-                config: load(config.as_deref(), Vec::new())?.into(),
                 request: Verify {
                     path,
                     participant,
                     against,
                     with,
-                    data,
+                    data: (data.map(|data| data.given(config.as_deref()))).transpose()?,
                     flags: allowed.flags(false),
                     settings: rules.change()?,
                 },
+                config: load(config.as_deref(), Vec::new())?.into(),
                 may_change: fail_on_changed,
                 json,
             },
-            CliCommand::Journal { command } => CliAction::Export(command.into()),
+            CliCommand::Journal { command } => CliAction::Export(command.export()?),
             CliCommand::Repair(arguments) => CliAction::Repair(arguments.operation()?.into()),
             CliCommand::Replay(arguments) => CliAction::Replay(arguments.operation()?.into()),
             CliCommand::Rollback {
@@ -664,47 +666,49 @@ impl Cli {
                 config,
                 target,
             } => {
-                let mut config = load(config.as_deref(), Vec::new())?;
-                config.data_dir.clone_from(&target.data);
+                let stopped = StoppedHost {
+                    store: target.data.location(config.as_deref())?,
+                    config: load(config.as_deref(), Vec::new())?,
+                };
                 target.operation(OperatorCommand::Rollback {
                     participant,
                     digest,
                     flags: allowed.flags(dry_run),
-                    stopped: config.into(),
-                })
+                    stopped: stopped.into(),
+                })?
             }
             CliCommand::Generations {
                 participant,
                 target,
-            } => target.operation(OperatorCommand::Generations { participant }),
+            } => target.operation(OperatorCommand::Generations { participant })?,
         })
     }
 }
 
 impl HostArguments {
-    fn address(&self) -> HostAddress {
-        match &self.admin {
+    fn address(&self) -> Result<HostAddress, CommandFailure> {
+        Ok(match &self.admin {
             Some(url) => HostAddress::Url(url.clone()),
-            None => HostAddress::Data(self.data.clone()),
-        }
+            None => HostAddress::Data(self.data.given(None)?),
+        })
     }
 
-    fn states(self, command: StatesCommand) -> CliAction {
-        CliAction::States(StatesOperation {
+    fn states(self, command: StatesCommand) -> Result<CliAction, CommandFailure> {
+        Ok(CliAction::States(StatesOperation {
             command,
-            host: self.address(),
+            host: self.address()?,
             token_file: self.token_file,
             json: self.json,
-        })
+        }))
     }
 
-    fn operation(self, ask: OperatorCommand) -> CliAction {
-        CliAction::Operate(Operation {
+    fn operation(self, ask: OperatorCommand) -> Result<CliAction, CommandFailure> {
+        Ok(CliAction::Operate(Operation {
             ask,
-            host: self.address(),
+            host: self.address()?,
             token_file: self.token_file,
             json: self.json,
-        })
+        }))
     }
 }
 

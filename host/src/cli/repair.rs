@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::arguments::{RuleSettingsArguments, load};
+use super::data_argument::DataArgument;
 use super::operate::DATA;
 use super::options::participant;
 use super::replay::not_replayed;
@@ -35,9 +36,9 @@ pub(super) struct RepairArguments {
     with: PathBuf,
     #[command(flatten)]
     rules: RuleSettingsArguments,
-    /// The data directory of the host
-    #[arg(long, value_name = "DIR", default_value = DATA)]
-    data: PathBuf,
+    /// The data directory of the host, or the postgres:// URL of its store
+    #[arg(long, value_name = "DIR|URL", default_value = DATA)]
+    data: DataArgument,
     /// Settings file (TOML)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -59,7 +60,7 @@ impl RepairArguments {
             config: load(self.config.as_deref(), Vec::new())?,
             request: Repair {
                 participant: self.participant,
-                data: self.data,
+                data: self.data.location(self.config.as_deref())?,
                 generation: self.generation,
                 with: self.with,
                 settings: self.rules.change()?,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::arguments::{RuleSettingsArguments, SelectionArguments, load};
+use super::data_argument::DataArgument;
 use super::operate::DATA;
 use super::options::participant;
 use super::reply::CommandFailure;
@@ -45,9 +46,9 @@ pub(super) struct ReplayArguments {
     /// Write the report as a page (HTML) to this file too
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// The data directory of the host
-    #[arg(long, value_name = "DIR", default_value = DATA)]
-    data: PathBuf,
+    /// The data directory of the host, or the postgres:// URL of its store
+    #[arg(long, value_name = "DIR|URL", default_value = DATA)]
+    data: DataArgument,
     /// Settings file (TOML)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -78,7 +79,7 @@ impl ReplayArguments {
             config: load(self.config.as_deref(), Vec::new())?,
             request: Replay {
                 participant: self.participant,
-                data: self.data,
+                data: self.data.location(self.config.as_deref())?,
                 rules,
                 selection: self.selection.into(),
             },
@@ -131,8 +132,7 @@ fn replayed(operation: &ReplayOperation) -> Result<ReplayReport, NotReplayed> {
     let request = &operation.request;
     let what = format!(
         "decisions of {} in {} are made again",
-        request.participant,
-        request.data.display()
+        request.participant, request.data
     );
     let mut line = ProgressLine::of(&what);
     let mut told = Instant::now();

@@ -2,8 +2,6 @@
 //!
 //! Must not know: the request.
 
-use std::path::Path;
-
 use hyper::StatusCode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,6 +13,7 @@ use crate::admin::readiness::ReadinessReport;
 use crate::base::printable::{self, escaped};
 use crate::config::ConfigError;
 use crate::rollout::report::Check;
+use crate::store::StoreLocation;
 
 /// A failed command: the lines to print, and the exit code.
 pub(crate) struct CommandFailure {
@@ -30,9 +29,9 @@ impl CommandFailure {
         }
     }
 
-    /// The data directory that a command names has no store.
-    pub(crate) fn no_store(data: &Path) -> Self {
-        let said = format!("there is no store in {}; --data names it", data.display());
+    /// What a command names has no store.
+    pub(crate) fn no_store(data: &StoreLocation) -> Self {
+        let said = format!("there is no store in {data}; --data names it");
         Self::new(exit::USAGE, said)
     }
 

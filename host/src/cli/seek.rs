@@ -1,14 +1,14 @@
 //! `saga seek`: sets the offset at which a stopped host resumes a partition.
 
-use std::path::{Path, PathBuf};
-
 use clap::Args;
 
+use super::data_argument::DataArgument;
+use super::operate::DATA;
 use super::reply::CommandFailure;
 use super::{exit, say};
 use crate::base::clock::now_ms;
 use crate::base::printable::Lines;
-use crate::store::{ReadPartition, Stopped, own};
+use crate::store::{ReadPartition, Stopped, StoreLocation};
 
 /// The partition and its new offset.
 #[derive(Debug, Args)]
@@ -28,9 +28,9 @@ pub(crate) struct Seek {
     /// Records without a ce_id are new ones, even if they were read before
     #[arg(long)]
     as_new: bool,
-    /// The data directory of the host
-    #[arg(long, value_name = "DIR", default_value = "saga-data")]
-    data: PathBuf,
+    /// The data directory of the host, or the postgres:// URL of its store
+    #[arg(long, value_name = "DIR|URL", default_value = DATA)]
+    data: DataArgument,
 }
 
 /// Stores the offset, prints its effect and returns the exit code.
@@ -47,7 +47,7 @@ pub(super) fn run(request: &Seek) -> u8 {
 fn write(request: &Seek) -> Result<String, CommandFailure> {
     let unusable =
         |error: &dyn std::fmt::Display| CommandFailure::new(exit::STORE, error.to_string());
-    let mut store = open(&request.data)?;
+    let mut store = open(&request.data.location(None)?)?;
     let read = store.reading().read_partitions();
     let read = read.map_err(|error| unusable(&error))?;
     let chosen = choose(&read, request)?;
@@ -75,8 +75,9 @@ fn write(request: &Seek) -> Result<String, CommandFailure> {
 }
 
 /// Opens the store of this directory, which no host may be using.
-fn open(data: &Path) -> Result<Box<dyn Stopped>, CommandFailure> {
-    let found = own(data).map_err(|error| CommandFailure::new(exit::STORE, error.to_string()))?;
+fn open(data: &StoreLocation) -> Result<Box<dyn Stopped>, CommandFailure> {
+    let found =
+        (data.own()).map_err(|error| CommandFailure::new(exit::STORE, error.to_string()))?;
     found.ok_or_else(|| CommandFailure::no_store(data))
 }
 

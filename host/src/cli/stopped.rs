@@ -9,38 +9,46 @@ use crate::config::Config;
 use crate::logging;
 use crate::rollout::flags::Flags;
 use crate::rollout::report::{NotApplied, SwapResult};
+use crate::rollout::settings::RolloutSettings;
 use crate::rollout::stopped;
+use crate::store::StoreLocation;
+
+/// A host that does not run.
+#[derive(Debug)]
+pub(crate) struct StoppedHost {
+    /// Its store.
+    pub(crate) store: StoreLocation,
+    /// Its settings.
+    pub(crate) config: Config,
+}
 
 /// Goes back on the store of a stopped host; returns the text to print.
 pub(super) fn rollback(
-    config: &Config,
+    host: &StoppedHost,
     participant: &str,
     digest: Option<&str>,
     flags: Flags,
     json: bool,
 ) -> Result<String, CommandFailure> {
     logging::die_on_panic(exit::INTERNAL);
+    let settings = RolloutSettings {
+        store: host.store.clone(),
+        ..host.config.rollout()
+    };
     let progress = ProgressLine::of(&format!("{participant}: an earlier generation is checked"));
-    let result = stopped::rollback(
-        &config.rollout(),
-        participant,
-        digest,
-        flags,
-        app::check_routes,
-    );
+    let result = stopped::rollback(&settings, participant, digest, flags, app::check_routes);
     drop(progress);
     let applied = result.map_err(|error| failure(error, json))?;
     match json {
         true => json_line(&applied),
-        false => Ok(told(config, &applied)),
+        false => Ok(told(&host.store, &applied)),
     }
 }
 
-fn told(config: &Config, applied: &SwapResult) -> String {
+fn told(store: &StoreLocation, applied: &SwapResult) -> String {
     let mut stopped = Lines::default();
     stopped.add(format_args!(
-        "No host runs on {}; {}",
-        config.data_dir.display(),
+        "No host runs on {store}; {}",
         match applied.changed {
             true => "the next start is with this generation.",
             false => "nothing was changed.",

@@ -5,7 +5,6 @@
 //! waited for: the next page begins where the last one ended.
 
 use std::io::Write as _;
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,7 +22,7 @@ use crate::admin::topics::{self, RecordQuery, Start};
 use crate::apidocs::problems::percent_encode;
 use crate::base::clock::rfc3339;
 use crate::base::printable::Lines;
-use crate::store::{RELAY, ReadStore, StoreFault};
+use crate::store::{RELAY, ReadStore, StoreFault, StoreLocation};
 
 /// Longest wait for an answer.
 const TIME: Duration = Duration::from_secs(30);
@@ -145,7 +144,7 @@ fn again(operation: &TailOperation) -> Result<Option<Log>, CommandFailure> {
 fn open(operation: &TailOperation) -> Result<Log, CommandFailure> {
     let (host, asked) = (&operation.host, &operation.asked);
     let token = token(operation.token_file.as_deref())?;
-    let stored = |data: &Path| stored(data, &asked.topic).map(Log::Stored);
+    let stored = |data: &StoreLocation| stored(data, &asked.topic).map(Log::Stored);
     match (find(host, token), host) {
         // Only a host gets further records.
         (found, _) if asked.follow => found.map(Log::OfHost),
@@ -162,12 +161,12 @@ fn open(operation: &TailOperation) -> Result<Log, CommandFailure> {
     }
 }
 
-fn stored(data: &Path, topic: &str) -> Result<Box<dyn ReadStore>, CommandFailure> {
+fn stored(data: &StoreLocation, topic: &str) -> Result<Box<dyn ReadStore>, CommandFailure> {
     let reading = stored_at(data)?;
     if is_on_kafka(&*reading, topic).map_err(unreadable)? {
         let said = format!(
             "topic `{topic}` was published to Kafka from {}: use Kafka's own tools (kafka-console-consumer, kcat) to read it",
-            data.display()
+            data
         );
         return Err(CommandFailure::new(exit::UNAVAILABLE, said));
     }

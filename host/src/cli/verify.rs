@@ -46,7 +46,7 @@ pub(super) fn checked(config: &Config, request: &Verify) -> Result<Verified, Not
     let what = match &request.data {
         Some(data) => format!(
             "{shown} is checked, and tried on what is recorded, stored and in flight in {}",
-            data.display()
+            data
         ),
         None => format!("{shown} is checked"),
     };

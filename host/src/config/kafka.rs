@@ -217,7 +217,7 @@ fn read_token_login(reader: &mut SettingsReader, mechanism: &str) -> Option<Toke
 }
 
 /// A readable file.
-fn find_file(reader: &mut SettingsReader, path: &[&str]) -> Option<PathBuf> {
+pub(super) fn find_file(reader: &mut SettingsReader, path: &[&str]) -> Option<PathBuf> {
     let readable = |text: &String| {
         not_empty(text)?;
         std::fs::File::open(text)

@@ -9,7 +9,7 @@
 //! - this file: the settings and their defaults
 //! - [`http`]: the participants' listeners; `auth`: their callers
 //! - `memory`: available memory, from which some defaults follow
-//! - `kafka`: the connection to the brokers
+//! - `kafka`: the connection to the brokers; `store`: the store, and the server it is on
 //! - [`operator`]: the admin interface, and the swap of rules
 //! - `section`: reads a section as its struct declares it
 //! - [`reader`]: reads single settings and collects all problems
@@ -23,6 +23,7 @@ mod memory;
 pub mod operator;
 pub mod reader;
 mod section;
+pub mod store;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -41,11 +42,12 @@ use crate::rollout::settings::{
     GateSettings, ParticipantSettings, ReloadSettings, RolloutSettings,
 };
 use crate::stages::ProgressSettings;
-use crate::store::{ParkedLimits, StoreSettings};
+use crate::store::ParkedLimits;
 pub use http::HttpSettings;
 pub use operator::{AdminSettings, Token};
 use reader::{Override, Setting, SettingsReader};
 use section::{section, section_with};
+pub use store::StoreSection;
 
 /// The settings in effect.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -73,7 +75,7 @@ pub struct Config {
     /// no bound.
     pub progress: ProgressSettings,
     /// The store.
-    pub store: StoreSettings,
+    pub store: StoreSection,
     /// The embedded log.
     pub embedded: EmbeddedSettings,
     /// Bounds of a turn.
@@ -176,12 +178,13 @@ impl Config {
     pub fn rollout(&self) -> RolloutSettings {
         RolloutSettings {
             data_dir: self.data_dir.clone(),
+            store: self.store.location(&self.data_dir),
             instances: self.instances,
             page_items: self.http.page_items,
             security: self.http.auth.security(),
             reload: self.reload,
             gate: self.rollout,
-            retention_hours: self.store.retention_hours,
+            retention_hours: self.store.bounds.retention_hours,
             turn: self.turn,
             guest: self.guest,
             compile: self.compile,
@@ -248,7 +251,7 @@ fn read(reader: &mut SettingsReader) -> Config {
         rollout: section(reader, &["rollout"], GateSettings::default()),
         metrics: section(reader, &["metrics"], MetricsSettings { enabled: true }),
         progress: section(reader, &["progress"], ProgressSettings::default()),
-        store: section(reader, &["store"], StoreSettings::default()),
+        store: store::read_store(reader),
         embedded: section(reader, &["embedded"], EmbeddedSettings { partitions: 1 }),
         turn: section(reader, &["turn"], TurnLimits::default()),
         guest: section(reader, &["guest"], GuestLimits::default()),

@@ -40,7 +40,7 @@ fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
     .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let config = Config::load(Some(&path), vec![argument], environment.into_iter()).unwrap();
     assert_eq!(config.data_dir, Path::new("argument"));
-    assert_eq!(config.store.batch, 2);
+    assert_eq!(config.store.bounds.batch, 2);
     assert_eq!(config.http.connections, 1);
 }
 

@@ -10,6 +10,7 @@ use crate::rollout::replay::{self, Redecided, RedecidedBy};
 use crate::rollout::report::DifferingPart;
 use crate::rollout::settings::RolloutSettings;
 use crate::rollout::verify::NotVerified;
+use crate::store::StoreLocation;
 
 /// The decisions of other rules, beside the recorded ones.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -43,7 +44,7 @@ pub enum OtherDecision {
 /// It can't be loaded.
 pub fn other_rules(
     settings: &RolloutSettings,
-    data: &Path,
+    data: &StoreLocation,
     path: &Path,
     found: &Found,
 ) -> Result<OtherRules, NotVerified> {

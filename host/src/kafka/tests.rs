@@ -688,14 +688,14 @@ fn a_consumer_that_kafka_ends_starts_again() {
 #[test]
 fn wrong_settings_are_refused_all_at_once() {
     let directory = tempfile::tempdir().unwrap();
-    let store = crate::store::open(
-        directory.path(),
-        crate::store::StoreSettings::default(),
-        crate::store::IdempotencySettings::default(),
-        crate::store::OutboxReaders::Relay,
-        crate::metrics::Commits::default(),
-    )
-    .unwrap();
+    let store = crate::store::StoreLocation::Directory(directory.path().into())
+        .open(
+            crate::store::StoreSettings::default(),
+            crate::store::IdempotencySettings::default(),
+            crate::store::OutboxReaders::Relay,
+            crate::metrics::Commits::default(),
+        )
+        .unwrap();
     let properties = BTreeMap::from([
         ("acks".to_owned(), "0".to_owned()),
         ("no.such".to_owned(), "1".to_owned()),

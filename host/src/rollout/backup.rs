@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::archive::Archive;
 use crate::store::backup::BackupError;
-use crate::store::{ReadStore, StoreFault, StoreResult, copy};
+use crate::store::{ReadStore, StoreFault, StoreLocation, StoreResult};
 
 /// A finished backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -77,7 +77,7 @@ pub fn backup(data: &Path, target: &Path) -> Result<Backup, BackupError> {
 type Filled = (u64, Vec<String>, Vec<String>);
 
 fn fill(data: &Path, into: &Path) -> Result<Filled, BackupError> {
-    let reading = copy(data, into)?;
+    let reading = StoreLocation::Directory(data.to_owned()).copy(into)?;
     let unreadable = |error: StoreFault| BackupError::Copy {
         path: data.to_owned(),
         reason: error.to_string(),
@@ -86,7 +86,10 @@ fn fill(data: &Path, into: &Path) -> Result<Filled, BackupError> {
     drop(reading);
     // After the store, since a component is archived before its generation is recorded.
     let (from, to) = (Archive::new(data), Archive::new(into));
-    let components = from.digests();
+    let components = (from.digests()).map_err(|reason| BackupError::Copy {
+        path: data.to_owned(),
+        reason,
+    })?;
     let mut copied = Vec::new();
     for digest in &components {
         // Damaged or just removed copies are skipped; that matters only if they are active.

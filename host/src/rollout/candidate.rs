@@ -205,7 +205,7 @@ impl ReloaderState {
         let check = GateCheck {
             participant: (hosted.participant.name(), hosted.row),
             candidate: build,
-            data: &settings.data_dir,
+            data: &settings.store,
             settings: &settings.gate,
             limits: &settings.turn,
             now: self.around.store.trusted_now(),

@@ -156,7 +156,7 @@ fn replayed(
     let check = GateCheck {
         participant: (name, participant),
         candidate,
-        data: &settings.data_dir,
+        data: &settings.store,
         settings: &settings.gate,
         limits: &settings.turn,
         now,

@@ -19,6 +19,7 @@ use crate::base::machine::{self, Machine};
 use crate::plugin::{
     CodeCache, Compiler, InstanceUse, LoadError, LoadedComponent, Reservation, Runtime, compile,
 };
+use crate::store::StoreLocation;
 
 /// Components that stay loaded, which makes a rollback to one of them fast.
 const LOADED: NonZeroUsize = NonZeroUsize::new(4).unwrap();
@@ -83,19 +84,24 @@ impl Loader {
             runtime,
             cache: CodeCache::new(&settings.data_dir).compiled_by(compiler.clone()),
             compiler,
-            archive: Archive::new(&settings.data_dir),
+            archive: Archive::of_host(&settings.data_dir, &settings.store),
             check_routes,
             fresh,
             loaded: Mutex::new(LruCache::new(LOADED)),
         })
     }
 
-    /// A loader that does not cache compiled code.
+    /// A loader that does not cache compiled code, and has the archived components of this store.
     ///
     /// # Errors
     /// As [`Loader::new`].
-    pub fn offline(settings: &RolloutSettings, check_routes: CheckRoutes) -> anyhow::Result<Self> {
+    pub fn offline(
+        settings: &RolloutSettings,
+        store: &StoreLocation,
+        check_routes: CheckRoutes,
+    ) -> anyhow::Result<Self> {
         let mut loader = Self::new(settings, Machine::default(), check_routes)?;
+        loader.archive = Archive::of_store(store);
         loader.cache = CodeCache::none().compiled_by(loader.compiler.clone());
         Ok(loader)
     }

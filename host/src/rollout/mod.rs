@@ -65,25 +65,27 @@ pub mod usage;
 pub mod verify;
 pub mod watch;
 
-use std::path::Path;
-
 pub use reloader::{Apply, Reloader, ReloaderParts};
 
 use archive::Archive;
 use report::{NotApplied, Overview};
 
-use crate::store::{self, StoreResult};
+use crate::store::{StoreLocation, StoreResult};
 
 /// The overview of a store's participants, or of one, even while a host runs on it.
 ///
 /// # Errors
 /// If there is no such participant, or the store can't be read.
-pub fn offline_overview(data: &Path, participant: Option<&str>) -> Result<Overview, NotApplied> {
+pub fn offline_overview(
+    data: &StoreLocation,
+    participant: Option<&str>,
+) -> Result<Overview, NotApplied> {
     let failed = |reason: String| NotApplied::Failed(reason);
-    let reading = store::look(data)
+    let reading = data
+        .look()
         .map_err(|error| failed(error.to_string()))?
-        .ok_or_else(|| failed(format!("{}: there is no store", data.display())))?;
-    let archive = Archive::new(data);
+        .ok_or_else(|| failed(format!("{}: there is no store", data)))?;
+    let kept = Archive::of_store(data).digests().map_err(failed)?;
     let read = || -> StoreResult<(Vec<String>, Overview)> {
         let names = reading.participants()?;
         let mut participants = Vec::new();
@@ -92,9 +94,7 @@ pub fn offline_overview(data: &Path, participant: Option<&str>) -> Result<Overvi
             .filter(|name| participant.is_none_or(|wanted| wanted == **name))
         {
             if let Some(row) = reading.participant(name)? {
-                participants.push(overview::of_participant(
-                    &*reading, name, row, &archive, None,
-                )?);
+                participants.push(overview::of_participant(&*reading, name, row, &kept, None)?);
             }
         }
         Ok((names, Overview { participants }))

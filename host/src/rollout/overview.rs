@@ -1,6 +1,5 @@
 //! The overview of a participant's generations, from the store and the archive.
 
-use super::archive::Archive;
 use super::component_file::ConfiguredFile;
 use super::report::{
     ComponentFile, DeadLetterOverview, GenerationOverview, ParkedOverview, ParkedTimerOverview,
@@ -14,7 +13,7 @@ const DEAD_LETTERS: usize = 10_000;
 /// Most quarantined aggregates, and parked timers, in an overview.
 const QUARANTINED: usize = 20;
 
-/// The overview of one participant. `file` is the file that it is configured with.
+/// The overview of one participant. `kept` are the components of the archive; `file` is the file that it is configured with.
 ///
 /// # Errors
 /// An error of the store.
@@ -22,7 +21,7 @@ pub fn of_participant(
     reading: &dyn ReadStore,
     name: &str,
     row: i64,
-    archive: &Archive,
+    kept: &[String],
     file: Option<&ConfiguredFile>,
 ) -> StoreResult<ParticipantOverview> {
     let active = reading.active(row)?;
@@ -34,7 +33,7 @@ pub fn of_participant(
         .into_iter()
         .map(|past| GenerationOverview {
             is_active: past.generation.digest == active,
-            is_kept: archive.holds(&past.generation.component),
+            is_kept: kept.contains(&past.generation.component),
             component: past.generation.component,
             settings: past.generation.settings,
             digest: past.generation.digest,

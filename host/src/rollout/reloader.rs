@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::archive::Archive;
 use super::candidate::CandidateCheck;
 use super::component_file::FileStamp;
 use super::flags::Flags;
@@ -409,9 +410,10 @@ impl ReloaderState {
     }
 
     fn told(&self, name: &str, hosted: &HostedParticipant) -> Result<ParticipantOverview, String> {
-        let archive = super::archive::Archive::new(&self.around.settings.data_dir);
+        let settings = &self.around.settings;
+        let kept = Archive::of_host(&settings.data_dir, &settings.store).digests()?;
         let file = self.around.loader.as_ref().map(|_| hosted.file());
-        self.read(|reading| overview::of_participant(reading, name, hosted.row, &archive, file))
+        self.read(|reading| overview::of_participant(reading, name, hosted.row, &kept, file))
     }
 
     /// One swap, from bytes to turns.

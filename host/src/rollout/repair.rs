@@ -20,7 +20,7 @@ use crate::rollout::rollback_target::by_digest;
 use crate::rollout::rule_settings::SettingsChange;
 use crate::rollout::settings::RolloutSettings;
 use crate::rollout::verify;
-use crate::store::{DecisionRange, JournalRow, decisions};
+use crate::store::{DecisionRange, JournalRow, StoreLocation, decisions};
 
 /// Most decisions in a list, and most bytes of their JSON; more are counted (invariant 9).
 const LISTED: usize = 10_000;
@@ -35,7 +35,7 @@ pub struct Repair {
     /// The participant.
     pub participant: String,
     /// The data directory of its host.
-    pub data: PathBuf,
+    pub data: StoreLocation,
     /// Digest of the generation that decided, or its beginning.
     pub generation: String,
     /// The component of the fixed rules.

@@ -13,12 +13,15 @@ use super::rule_settings::RuleSettings;
 use crate::apidocs::security::Security;
 use crate::base::certificate::CertificateFiles;
 use crate::plugin::{CompileLimits, GuestLimits};
+use crate::store::StoreLocation;
 
 /// All settings of this module.
 #[derive(Debug, Clone)]
 pub struct RolloutSettings {
-    /// Directory with the store, the compiled code and the copies of components.
+    /// Directory with the compiled code and the copies of components, and the store if it is a file.
     pub data_dir: PathBuf,
+    /// The store.
+    pub store: StoreLocation,
     /// Instances of each participant.
     pub instances: usize,
     /// Most items on one page of a list.

@@ -5,7 +5,6 @@
 //! as the active generation can be loaded; otherwise the target must be able to read what is
 //! stored.
 
-use std::path::Path;
 use std::time::Instant;
 
 use super::flags::Flags;
@@ -21,13 +20,13 @@ use super::usage;
 use crate::base::clock::now_ms;
 use crate::base::machine::Machine;
 use crate::store::history::PastGeneration;
-use crate::store::{Activation, ReadStore, StoreFault, StoreResult, look, own};
+use crate::store::{Activation, ReadStore, StoreFault, StoreLocation, StoreResult};
 
-/// True if a data directory has a store.
+/// True if there is a store.
 #[must_use]
-pub fn has_store(data: &Path) -> bool {
+pub fn has_store(data: &StoreLocation) -> bool {
     // Opening the store reports its errors.
-    !matches!(look(data), Ok(None))
+    !matches!(data.look(), Ok(None))
 }
 
 /// Makes a former generation of a participant the one with which the host starts: the one of this
@@ -43,8 +42,8 @@ pub fn rollback(
     check_routes: CheckRoutes,
 ) -> Result<SwapResult, NotApplied> {
     let failed = |reason: String| NotApplied::Failed(reason);
-    let data = settings.data_dir.display();
-    let mut store = own(&settings.data_dir)
+    let data = &settings.store;
+    let mut store = (data.own())
         .map_err(|error| failed(error.to_string()))?
         .ok_or_else(|| failed(format!("{data}: there is no store")))?;
     let unusable = |error: StoreFault| NotApplied::Failed(format!("{data}: {error}"));

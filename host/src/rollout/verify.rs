@@ -24,7 +24,7 @@ use crate::base::clock::now_ms;
 use crate::base::generation::CompiledRules;
 use crate::plugin::component;
 use crate::store::history::GenerationRow;
-use crate::store::{self, ReadStore, StoreFault, StoreResult};
+use crate::store::{ReadStore, StoreFault, StoreLocation, StoreResult};
 use crate::transport::{Readings, Source};
 
 /// A component to check, and its references.
@@ -41,7 +41,7 @@ pub struct Verify {
     pub with: Vec<PathBuf>,
     /// The data directory of a host: the component must drop nothing in use there, and is tried on
     /// what is recorded there.
-    pub data: Option<PathBuf>,
+    pub data: Option<StoreLocation>,
     /// Overrides.
     pub flags: Flags,
     /// Changes of the settings of its rules.
@@ -74,14 +74,14 @@ pub fn verify(
     request: &Verify,
     check_routes: CheckRoutes,
 ) -> Result<Verified, NotVerified> {
-    let loader =
-        Loader::offline(settings, check_routes).map_err(|error| failed(error.to_string()))?;
+    let loader = Loader::offline(settings, &settings.store, check_routes)
+        .map_err(|error| failed(error.to_string()))?;
     let bytes = component::read(&request.path).map_err(|error| loader::refused(&error, None))?;
     let origin = request.path.display().to_string();
     let candidate = loader.load_with(&bytes, &origin, |description| {
         given(
             settings,
-            request.data.as_deref(),
+            request.data.as_ref(),
             &request.settings,
             &description.name,
         )
@@ -124,11 +124,7 @@ pub fn verify(
                 notes.extend(compared.notes);
                 probe = Some(compared.probe);
             }
-            None => notes.push(format!(
-                "{} never ran on {}",
-                description.name,
-                data.display()
-            )),
+            None => notes.push(format!("{} never ran on {}", description.name, data)),
         }
     }
     if is_alone {
@@ -183,7 +179,7 @@ impl Others {
             let topics = topics(name);
             builds.push((build, topics));
         }
-        for name in active_on(settings, request.data.as_deref())? {
+        for name in active_on(settings, request.data.as_ref())? {
             let is_known =
                 |(build, _): &(Arc<dyn CompiledRules>, _)| build.description().name == name;
             if name == participant || builds.iter().any(is_known) {
@@ -231,7 +227,10 @@ impl Others {
 }
 
 /// The participants in a store; with settings, only those that the settings name.
-fn active_on(settings: &RolloutSettings, data: Option<&Path>) -> Result<Vec<String>, NotVerified> {
+fn active_on(
+    settings: &RolloutSettings,
+    data: Option<&StoreLocation>,
+) -> Result<Vec<String>, NotVerified> {
     let Some(data) = data else {
         return Ok(Vec::new());
     };
@@ -305,7 +304,7 @@ fn load(
 /// else the configured ones; with the requested changes.
 pub(super) fn given(
     settings: &RolloutSettings,
-    data: Option<&Path>,
+    data: Option<&StoreLocation>,
     change: &SettingsChange,
     name: &str,
 ) -> Result<GivenSettings, NotVerified> {
@@ -328,27 +327,23 @@ struct StoreComparison {
 }
 
 /// The store in this data directory, to be read beside the host that may run on it.
-pub(super) fn open(data: &Path) -> Result<Box<dyn ReadStore>, NotVerified> {
-    store::look(data)
+pub(super) fn open(data: &StoreLocation) -> Result<Box<dyn ReadStore>, NotVerified> {
+    data.look()
         .map_err(|error| failed(error.to_string()))?
-        .ok_or_else(|| failed(format!("{}: there is no store", data.display())))
+        .ok_or_else(|| failed(format!("{data}: there is no store")))
 }
 
 /// A loader that has the copies of components in this data directory.
 pub(super) fn loader_of(
     settings: &RolloutSettings,
-    data: &Path,
+    data: &StoreLocation,
     check_routes: CheckRoutes,
 ) -> Result<Loader, NotVerified> {
-    let settings = RolloutSettings {
-        data_dir: data.to_owned(),
-        ..settings.clone()
-    };
-    Loader::offline(&settings, check_routes).map_err(|error| failed(error.to_string()))
+    Loader::offline(settings, data, check_routes).map_err(|error| failed(error.to_string()))
 }
 
 /// The rows of a participant and of its active generation; `None` if it never ran there.
-fn active(data: &Path, name: &str) -> Result<Option<(i64, GenerationRow)>, NotVerified> {
+fn active(data: &StoreLocation, name: &str) -> Result<Option<(i64, GenerationRow)>, NotVerified> {
     let reading = open(data)?;
     let read = || -> StoreResult<_> {
         let Some(row) = reading.participant(name)? else {
@@ -365,7 +360,7 @@ type Stored = (i64, Arc<dyn CompiledRules>);
 /// The active generation of a participant in a store; `None` if it never ran there.
 fn stored(
     settings: &RolloutSettings,
-    data: &Path,
+    data: &StoreLocation,
     name: &str,
 ) -> Result<Option<Stored>, NotVerified> {
     let Some((row, build)) = active(data, name)? else {
@@ -386,7 +381,7 @@ fn stored(
 fn against_store(
     settings: &RolloutSettings,
     own: Option<&ParticipantSettings>,
-    data: &Path,
+    data: &StoreLocation,
     candidate: &dyn CompiledRules,
     others: &Others,
     flags: Flags,
@@ -460,8 +455,8 @@ pub(super) fn sources(
     Ok(sources)
 }
 
-pub(super) fn unreadable(data: &Path, error: &StoreFault) -> NotVerified {
-    failed(format!("{}: {error}", data.display()))
+pub(super) fn unreadable(data: &StoreLocation, error: &StoreFault) -> NotVerified {
+    failed(format!("{data}: {error}"))
 }
 
 fn failed(reason: String) -> NotVerified {

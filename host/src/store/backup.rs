@@ -31,6 +31,11 @@ pub enum BackupError {
         /// The engine's message.
         reason: String,
     },
+    /// The store is on a server.
+    #[error(
+        "the store is on a server, {0}; back it up there, with pg_dump or the server's own backups"
+    )]
+    Server(String),
     /// The copy can't be written.
     #[error("{path}: {reason}")]
     Target {

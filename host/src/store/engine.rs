@@ -19,7 +19,7 @@
 //! everything that was handed over before them, and block until they are committed, unless stated
 //! otherwise. Nothing is retried here.
 //!
-//! There is one engine, `sqlite`; `conformance` states what any engine must do.
+//! The engines are `sqlite` and `postgres`; `conformance` states what any engine must do.
 
 use std::sync::Arc;
 

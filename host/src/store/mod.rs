@@ -2,6 +2,7 @@
 //!
 //! # Layout
 //!
+//! - [`location`]: where a store is, and opening it
 //! - [`engine`]: the interface of an engine; the writing side. [`read`]: the reading side, whose
 //!   queries are declared next to their rows: [`streams`] (outbox, offsets), [`parked`],
 //!   [`dead_letters`] (dead letters), [`history`] (participants, generations), [`decisions`] (the
@@ -16,9 +17,9 @@
 //!   errors of opening and of copying the store
 //! - `writing`: what the writers of engines share
 //! - `conformance`: the suite that any engine must pass
-//! - `sqlite`: the engine: one file
+//! - `sqlite`: the engine on one file; `postgres`: the one on a PostgreSQL server
 //!
-//! Must not know: components, Kafka, HTTP, the purpose of a participant; and outside `sqlite`, SQL.
+//! Must not know: components, Kafka, HTTP, the purpose of a participant; and outside `sqlite` and `postgres`, SQL.
 //! Invariants 1, 2, 3 and 10 live here: a turn is one entry, an entry is committed whole or not at
 //! all, and nobody is notified before the commit is durable.
 
@@ -36,6 +37,7 @@ pub mod history;
 pub mod idempotency;
 pub mod index;
 pub mod list_changes;
+pub mod location;
 pub mod open_error;
 pub mod parked;
 pub mod parked_room;
@@ -60,12 +62,13 @@ pub use fingerprint::Fingerprint;
 pub use idempotency::{Claim, FirstReply, IdempotencySettings, Known};
 pub use index::{Index, Page, Wanted};
 pub use list_changes::{ChangedItem, ChangesWanted, JournalPosition, ListChanges};
+pub use location::{Components, StoreLocation};
 pub use open_error::OpenError;
 pub use parked_room::{ParkedLimits, ParkedRoom};
+pub use postgres::{SERVER_SCHEMES, ServerAddress};
 pub use read::{ReadStore, StoreResult};
 pub use readers::Reader;
 pub use saga_core::commit::{DeadLetter, Entry, FiredTimer, OutboxRow};
-pub use settings::StoreSettings;
-pub use sqlite::{copy, look, open, own};
+pub use settings::{ServerSettings, StoreSettings};
 pub use streams::{OutboxReaders, RELAY, ReadPartition, StoredPlace};
 pub use tally::{Tally, Verdict};

@@ -1,7 +1,11 @@
 //! Settings of a store, with any engine.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::base::secret::Secret;
 
 /// Settings of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -35,4 +39,18 @@ impl Default for StoreSettings {
             standstill_seconds: 5,
         }
     }
+}
+
+/// Where a store on PostgreSQL is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with parameters of libpq after `?`.
+    pub url: Secret,
+    /// The password, if it is not in the URL.
+    pub password: Option<Secret>,
+    /// A file with the certificates (PEM) of the authorities that may have issued the server's;
+    /// without it, those of the machine.
+    pub ca_file: Option<PathBuf>,
+    /// The PostgreSQL schema of its tables.
+    pub schema: String,
 }

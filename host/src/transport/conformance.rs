@@ -119,14 +119,14 @@ impl TransportRig {
         broker: impl std::any::Any,
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = crate::store::open(
-            directory.path(),
-            StoreSettings::default(),
-            IdempotencySettings::default(),
-            readers,
-            Commits::default(),
-        )
-        .unwrap();
+        let store = crate::store::StoreLocation::Directory(directory.path().into())
+            .open(
+                StoreSettings::default(),
+                IdempotencySettings::default(),
+                readers,
+                Commits::default(),
+            )
+            .unwrap();
         let (participant, _) = store.register_participant("order").unwrap();
         let generation = NewGeneration {
             digest: "digest".into(),

@@ -16,7 +16,6 @@ mod redaction;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use saga_contract::cases::{self, Case, Generation, Header};
 
@@ -24,7 +23,7 @@ use self::redaction::Redaction;
 use super::replay::{self, NotReplayed};
 use super::selection::Selection;
 use super::verify;
-use crate::store::{JournalRow, decisions};
+use crate::store::{JournalRow, StoreLocation, decisions};
 
 /// The decisions that are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +31,7 @@ pub struct Export {
     /// The participant that decided.
     pub participant: String,
     /// The data directory of its host.
-    pub data: PathBuf,
+    pub data: StoreLocation,
     /// Which of its decisions.
     pub selection: Selection,
     /// JSON pointers to values that are replaced.

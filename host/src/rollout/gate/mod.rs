@@ -16,7 +16,6 @@
 pub mod report;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use saga_contract::description::Description;
@@ -28,7 +27,7 @@ use super::replay::{self, NotReplayed, SpanReplay};
 use super::report::{Check, Refused};
 use super::settings::GateSettings;
 use crate::base::generation::CompiledRules;
-use crate::store::{DecisionRange, JournalSpan, ReadStore, StoreFault};
+use crate::store::{DecisionRange, JournalSpan, ReadStore, StoreFault, StoreLocation};
 
 /// The option that acknowledges a change set, as on the command line and in the admin interface.
 pub const ACKNOWLEDGE: &str = "acknowledge";
@@ -52,7 +51,7 @@ pub(super) struct GateCheck<'g> {
     pub(super) participant: (&'g str, i64),
     pub(super) candidate: &'g Arc<dyn CompiledRules>,
     /// The data directory, for errors.
-    pub(super) data: &'g Path,
+    pub(super) data: &'g StoreLocation,
     pub(super) settings: &'g GateSettings,
     pub(super) limits: &'g TurnLimits,
     /// Trusted time, in milliseconds since the Unix epoch.

@@ -9,6 +9,7 @@ use crate::rollout::report::DifferingPart;
 use crate::rollout::rule_settings::SettingsChange;
 use crate::rollout::settings::RolloutSettings;
 use crate::rollout::verify::{self, NotVerified};
+use crate::store::StoreLocation;
 use crate::store::sample::Recorded;
 
 /// Decisions, made again.
@@ -43,7 +44,7 @@ pub enum Redecided {
 /// The component can't be loaded, or the store can't be read.
 pub fn redecide<'r>(
     settings: &RolloutSettings,
-    data: &Path,
+    data: &StoreLocation,
     path: &Path,
     recorded: impl FnOnce(&str) -> Vec<(i64, &'r Recorded)>,
 ) -> Result<RedecidedBy, NotVerified> {

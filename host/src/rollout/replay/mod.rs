@@ -45,7 +45,7 @@ use super::settings::RolloutSettings;
 use super::verify::{self, NotVerified};
 use crate::base::generation::CompiledRules;
 use crate::plugin::component;
-use crate::store::{DecisionRange, JournalSpan, ReadStore};
+use crate::store::{DecisionRange, JournalSpan, ReadStore, StoreLocation};
 
 /// What is to be replayed, and by which rules.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +53,7 @@ pub struct Replay {
     /// The participant whose decisions are replayed.
     pub participant: String,
     /// The data directory of its host.
-    pub data: PathBuf,
+    pub data: StoreLocation,
     /// The rules.
     pub rules: ReplayedRules,
     /// Which of them.
@@ -206,7 +206,7 @@ pub(in crate::rollout) struct SpanReplay<'r> {
     pub(in crate::rollout) limits: &'r TurnLimits,
     pub(in crate::rollout) span: JournalSpan,
     /// The data directory, for errors.
-    pub(in crate::rollout) data: &'r Path,
+    pub(in crate::rollout) data: &'r StoreLocation,
     /// True once nobody needs the result.
     pub(in crate::rollout) is_over: &'r (dyn Fn() -> bool + Sync),
 }
@@ -248,7 +248,7 @@ pub(in crate::rollout) fn replay_span(
 pub(in crate::rollout) fn participant(
     reading: &dyn ReadStore,
     name: &str,
-    data: &Path,
+    data: &StoreLocation,
 ) -> Result<i64, NotReplayed> {
     let unread = |error| NotReplayed::from(verify::unreadable(data, &error));
     if let Some(row) = reading.participant(name).map_err(unread)? {
@@ -257,7 +257,7 @@ pub(in crate::rollout) fn participant(
     let known = reading.participants().map_err(unread)?;
     Err(NotReplayed::UnknownParticipant(format!(
         "there is no participant `{name}` in {}; there are: {}",
-        data.display(),
+        data,
         known.join(", ")
     )))
 }
@@ -268,7 +268,7 @@ pub(in crate::rollout) fn candidate(
     settings: &RolloutSettings,
     loader: &Loader,
     participant: &str,
-    data: &Path,
+    data: &StoreLocation,
     given: (&Path, &SettingsChange),
 ) -> Result<Arc<dyn CompiledRules>, NotReplayed> {
     let build = loaded(settings, loader, data, given)?;
@@ -289,7 +289,7 @@ pub(in crate::rollout) fn candidate(
 fn loaded(
     settings: &RolloutSettings,
     loader: &Loader,
-    data: &Path,
+    data: &StoreLocation,
     (path, change): (&Path, &SettingsChange),
 ) -> Result<Arc<dyn CompiledRules>, NotVerified> {
     let bytes = component::read(path).map_err(|error| super::loader::refused(&error, None))?;

@@ -8,7 +8,6 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::num::NonZero;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
@@ -24,7 +23,9 @@ use super::{NotReplayed, ReplayProgress};
 use crate::base::panics;
 use crate::rollout::probe::trial::TrialRun;
 use crate::rollout::verify;
-use crate::store::{DecisionRange, JournalRow, JournalSpan, ReadStore, StoreResult, decisions};
+use crate::store::{
+    DecisionRange, JournalRow, JournalSpan, ReadStore, StoreLocation, StoreResult, decisions,
+};
 
 /// Pages that wait for each thread.
 const WAITING: usize = 2;
@@ -39,7 +40,7 @@ pub(super) struct Terms<'t> {
     pub(super) mode: ReplayMode,
     pub(super) builds: &'t Builds,
     /// The data directory, for errors.
-    pub(super) data: &'t Path,
+    pub(super) data: &'t StoreLocation,
     /// Threads that call rules.
     pub(super) threads: usize,
     /// True once nobody needs the result.

@@ -1,7 +1,7 @@
 //! Where a store on PostgreSQL is: the server, the credentials, TLS, the schema.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,10 @@ use super::driver::Driver;
 use super::error::SqlResult;
 use super::session::Sql;
 use crate::base::secret::Secret;
+use crate::store::settings::ServerSettings;
+
+/// What the URL of a server starts with.
+pub const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
 
 /// Longest wait for a connection, if the URL has no `connect_timeout`.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -32,53 +36,34 @@ const SESSION: &str = "SET plan_cache_mode = force_generic_plan; SET jit = off; 
 
 /// The address of a store on PostgreSQL. Clones use the same thread for their connections.
 #[derive(Clone)]
-pub struct Address {
+pub struct ServerAddress {
     config: Config,
     tls: Option<Arc<ClientConfig>>,
     schema: String,
     driver: Arc<Driver>,
 }
 
-/// The settings of an address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AddressSettings {
-    /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with parameters of libpq after `?`.
-    pub url: Secret,
-    /// A file with the password, instead of one in the URL.
-    pub password_file: Option<PathBuf>,
-    /// A file with the certificates (PEM) of the authorities that may have issued the server's;
-    /// without it, those of the machine.
-    pub ca_file: Option<PathBuf>,
-    /// The schema of the tables.
-    pub schema: String,
-}
+impl ServerAddress {
+    /// Checks a URL.
+    ///
+    /// # Errors
+    /// What is wrong with it, as text that follows the name of the setting; without secrets.
+    pub fn check(url: &Secret) -> Result<(), String> {
+        parse(url).map(drop)
+    }
 
-impl Address {
-    /// Reads the settings.
+    /// The address with these settings.
     ///
     /// # Errors
     /// What is wrong with them, without secrets.
-    pub fn new(settings: &AddressSettings) -> Result<Self, String> {
-        let (url, is_verified) = without_verify(settings.url.reveal())?;
-        let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
-            let why = std::error::Error::source(&error).map(ToString::to_string);
-            format!(
-                "store.url is no URL of PostgreSQL ({}); it has the form postgres://USER@HOST:5432/DATABASE",
-                why.unwrap_or_else(|| error.to_string())
-            )
-        })?;
-        if config.get_hosts().is_empty() {
-            return Err(
-                "store.url names no host; it has the form postgres://USER@HOST:5432/DATABASE"
-                    .into(),
-            );
-        }
-        if is_verified {
-            config.ssl_mode(SslMode::Require);
-        }
-        if let Some(file) = &settings.password_file {
-            let password =
-                Secret::read(file).map_err(|why| format!("store.password_file: {why}"))?;
+    pub fn new(settings: &ServerSettings) -> Result<Self, String> {
+        let mut config = parse(&settings.url).map_err(|why| format!("store.url: {why}"))?;
+        if let Some(password) = &settings.password {
+            if config.get_password().is_some() {
+                return Err(
+                    "store.url: has a password, and store.password_file is given too; give one of them".into(),
+                );
+            }
             config.password(password.reveal());
         }
         if config.get_connect_timeout().is_none() {
@@ -98,6 +83,21 @@ impl Address {
             schema: settings.schema.clone(),
             driver: Arc::new(Driver::default()),
         })
+    }
+
+    /// The URL without the password and without parameters.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let hosts = self.config.get_hosts().iter();
+        let hosts: Vec<_> = hosts
+            .map(|host| match host {
+                Host::Tcp(name) => name.clone(),
+                Host::Unix(path) => path.display().to_string(),
+            })
+            .collect();
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        let (user, database) = (self.user(), self.database());
+        format!("postgres://{user}@{}:{port}/{database}", hosts.join(","))
     }
 
     /// The schema of the tables.
@@ -131,6 +131,26 @@ impl Address {
     }
 }
 
+fn parse(url: &Secret) -> Result<Config, String> {
+    let (url, is_verified) = without_verify(url.reveal())?;
+    let form = "it has the form postgres://USER@HOST:5432/DATABASE";
+    if !SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(format!("is no URL of PostgreSQL; {form}"));
+    }
+    let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
+        let why = std::error::Error::source(&error).map(ToString::to_string);
+        let why = why.unwrap_or_else(|| error.to_string());
+        format!("is no URL of PostgreSQL ({why}); {form}")
+    })?;
+    if config.get_hosts().is_empty() {
+        return Err(format!("names no host; {form}"));
+    }
+    if is_verified {
+        config.ssl_mode(SslMode::Require);
+    }
+    Ok(config)
+}
+
 /// The URL without `sslmode=verify-full` and `verify-ca`, which the driver does not know; true if
 /// it had one. Certificates are always verified.
 fn without_verify(url: &str) -> Result<(String, bool), String> {
@@ -143,7 +163,7 @@ fn without_verify(url: &str) -> Result<(String, bool), String> {
         match parameter {
             "sslmode=verify-full" | "sslmode=verify-ca" => is_verified = true,
             _ if parameter.starts_with("sslrootcert=") => {
-                return Err("store.url: give the authorities' certificates as store.ca_file, not as sslrootcert".into());
+                return Err("names sslrootcert; give the authorities' certificates as store.ca_file instead".into());
             }
             _ => kept.push(parameter),
         }
@@ -184,24 +204,22 @@ pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Without the password.
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts = self.config.get_hosts().iter();
-        let hosts: Vec<_> = hosts
-            .map(|host| match host {
-                Host::Tcp(name) => name.clone(),
-                Host::Unix(path) => path.display().to_string(),
-            })
-            .collect();
-        let port = self.config.get_ports().first().copied().unwrap_or(5432);
-        let (user, database) = (self.user(), self.database());
-        write!(f, "postgres://{user}@{}:{port}/{database}", hosts.join(","))?;
-        write!(f, " (schema {})", self.schema)
+impl PartialEq for ServerAddress {
+    fn eq(&self, other: &Self) -> bool {
+        self.config == other.config && self.schema == other.schema
     }
 }
 
-impl fmt::Debug for Address {
+impl Eq for ServerAddress {}
+
+/// Without the password.
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (schema {})", self.url(), self.schema)
+    }
+}
+
+impl fmt::Debug for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }

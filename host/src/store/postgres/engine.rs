@@ -9,7 +9,7 @@ use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
 use saga_core::commit::{Chains, Link, OutboxRow};
 
-use super::address::Address;
+use super::address::ServerAddress;
 use super::error::SqlResult;
 use super::ownership;
 use super::prune::Pruner;
@@ -48,7 +48,7 @@ use crate::store::writing::tallies::Tallies;
 /// # Errors
 /// An [`OpenError`] if the store can't be used; or the system's error.
 pub(in crate::store) fn open(
-    address: Address,
+    address: ServerAddress,
     settings: StoreSettings,
     idempotency: IdempotencySettings,
     readers: OutboxReaders,
@@ -394,15 +394,15 @@ mod tests {
     use super::*;
     use crate::base::secret::Secret;
     use crate::store::conformance::{self, Rig};
-    use crate::store::postgres::address::AddressSettings;
+    use crate::store::settings::ServerSettings;
 
     /// A rig in a schema of its own, in the server that all tests share.
     fn rig() -> Rig {
         static SCHEMAS: AtomicU32 = AtomicU32::new(0);
         let number = SCHEMAS.fetch_add(1, Ordering::Relaxed);
-        let address = Address::new(&AddressSettings {
+        let address = ServerAddress::new(&ServerSettings {
             url: Secret::new(&postgres::url()),
-            password_file: None,
+            password: None,
             ca_file: None,
             schema: format!("conformance_{}_{number}", std::process::id()),
         });

@@ -2,7 +2,9 @@
 //!
 //! # Layout
 //!
-//! - `engine`: [`Engine`](super::Engine) and [`Stopped`](super::Stopped), each call as SQL
+//! - `engine`: [`Engine`](super::Engine), each call as SQL; `stopped`: [`Stopped`](super::Stopped),
+//!   and a look beside a host
+//! - `components`: the components of all hosts
 //! - `address`: server, credentials, TLS; `driver`: the thread of the connections; `session`: one
 //!   of them, with blocking calls; `error`: its errors
 //! - `tables`, `schema.sql`: the tables; `ownership`: the host that owns them
@@ -14,9 +16,8 @@
 //! Nothing else in the host names tokio-postgres. Invariants 1, 2, 3 and 10 are kept by `write` and
 //! `writer`.
 
-#![allow(dead_code, reason = "not all parts of the engine are there")]
-
 mod address;
+mod components;
 mod driver;
 mod engine;
 mod error;
@@ -25,6 +26,12 @@ mod ownership;
 mod prune;
 mod read;
 mod session;
+mod stopped;
 mod tables;
 mod write;
 mod writer;
+
+pub use address::{SCHEMES as SERVER_SCHEMES, ServerAddress};
+pub(super) use components::components;
+pub(super) use engine::open;
+pub(super) use stopped::{look, own};

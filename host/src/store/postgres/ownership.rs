@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::address::Address;
+use super::address::ServerAddress;
 use super::error::{SqlError, SqlResult};
 use super::session::Sql;
 use super::tables::remedy;
@@ -26,7 +26,7 @@ pub(super) const HOST: i64 = 1;
 ///
 /// # Errors
 /// Another host is there, or the server's error.
-pub(super) fn take(sql: &Sql, address: &Address) -> Result<i64, OpenError> {
+pub(super) fn take(sql: &Sql, address: &ServerAddress) -> Result<i64, OpenError> {
     let refused = |reason: String| OpenError::Server {
         store: address.to_string(),
         reason,

@@ -31,6 +31,12 @@ CREATE TABLE generations (
     since         bigint NOT NULL,
     UNIQUE (participant, digest)
 );
+-- The components of these generations, for all hosts.
+CREATE TABLE components (
+    digest text COLLATE "C" PRIMARY KEY, -- SHA-256, hexadecimal
+    bytes  bytea NOT NULL
+);
+ALTER TABLE components ALTER COLUMN bytes SET STORAGE EXTERNAL; -- not compressed: they are read rarely, and whole
 CREATE TABLE topics (
     id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text COLLATE "C" NOT NULL UNIQUE

@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
-use super::address::{Address, quoted};
+use super::address::{ServerAddress, quoted};
 use super::error::{SqlError, SqlResult};
 use super::session::Sql;
 use crate::store::open_error::OpenError;
@@ -21,7 +21,7 @@ const COMMIT: &str = include_str!("write/commit.sql");
 ///
 /// # Errors
 /// The reason why it can't be used, with the remedy.
-pub(super) fn open(address: &Address, may_create: bool) -> Result<Option<Sql>, OpenError> {
+pub(super) fn open(address: &ServerAddress, may_create: bool) -> Result<Option<Sql>, OpenError> {
     let refused = |reason: String| OpenError::Server {
         store: address.to_string(),
         reason,
@@ -53,7 +53,7 @@ pub(super) fn identity(sql: &Sql) -> SqlResult<String> {
 }
 
 /// The version of the tables; None if there are none.
-fn version(sql: &Sql, address: &Address) -> SqlResult<Option<i32>> {
+fn version(sql: &Sql, address: &ServerAddress) -> SqlResult<Option<i32>> {
     let table = format!("{}.store", quoted(address.schema()));
     let row = sql.one("SELECT to_regclass($1) IS NOT NULL", &[&table])?;
     if !row.try_get::<_, bool>(0)? {
@@ -62,7 +62,7 @@ fn version(sql: &Sql, address: &Address) -> SqlResult<Option<i32>> {
     Ok(Some(sql.one("SELECT version FROM store", &[])?.try_get(0)?))
 }
 
-fn create(sql: &Sql, address: &Address) -> SqlResult<()> {
+fn create(sql: &Sql, address: &ServerAddress) -> SqlResult<()> {
     let schema = quoted(address.schema());
     let created = sql.run(&format!(
         "BEGIN; CREATE SCHEMA IF NOT EXISTS {schema}; {TABLES} {COMMIT} COMMIT"
@@ -154,7 +154,7 @@ fn is_one_session(sql: &Sql) -> SqlResult<bool> {
 }
 
 /// What went wrong, and what to do.
-pub(super) fn remedy(address: &Address, error: &SqlError) -> String {
+pub(super) fn remedy(address: &ServerAddress, error: &SqlError) -> String {
     let (user, database) = (address.user(), address.database());
     let what = match error.code() {
         Some(code) if *code == SqlState::INVALID_PASSWORD => {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use saga_core::commit::{Batch, Chains, CommitOutcome, Ended, Entry, Fate, Write};
 
-use super::address::Address;
+use super::address::ServerAddress;
 use super::error::{Refusal, SqlError, SqlResult};
 use super::ownership::{self, HOST, SIGN_OF_LIFE};
 use super::prune::Pruner;
@@ -48,7 +48,7 @@ type Item = BatchItem<Sql>;
 
 /// The writer of a store that this process owns.
 pub(super) struct Writer {
-    pub(super) address: Address,
+    pub(super) address: ServerAddress,
     /// None while the connection is lost.
     pub(super) sql: Option<Sql>,
     pub(super) incarnation: i64,

@@ -39,7 +39,7 @@ use crate::store::tally::Tally;
 ///
 /// # Errors
 /// An [`OpenError`] if the store can't be used; or the system's error.
-pub fn open(
+pub(in crate::store) fn open(
     directory: &Path,
     settings: StoreSettings,
     idempotency: IdempotencySettings,
@@ -61,7 +61,7 @@ pub fn open(
 ///
 /// # Errors
 /// An [`OpenError`] with the file, the reason and the remedy.
-pub fn own(directory: &Path) -> Result<Option<Box<dyn Stopped>>, OpenError> {
+pub(in crate::store) fn own(directory: &Path) -> Result<Option<Box<dyn Stopped>>, OpenError> {
     if matches!(super::look(directory), Ok(None)) {
         return Ok(None);
     }

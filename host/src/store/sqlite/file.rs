@@ -67,7 +67,7 @@ pub(super) struct StoreFile {
 ///
 /// # Errors
 /// An [`OpenError`] with the file, the reason and the remedy.
-pub fn look(directory: &Path) -> Result<Option<Box<dyn ReadStore>>, OpenError> {
+pub(in crate::store) fn look(directory: &Path) -> Result<Option<Box<dyn ReadStore>>, OpenError> {
     let found = connect(directory)?;
     Ok(found.map(|sql| Box::new(SqliteReader::new(sql, Arc::default())) as Box<dyn ReadStore>))
 }

@@ -70,6 +70,6 @@ mod trusted_time;
 mod waiting;
 mod writer;
 
-pub use backup::copy;
-pub use engine::{open, own};
-pub use file::look;
+pub(super) use backup::copy;
+pub(super) use engine::{open, own};
+pub(super) use file::look;

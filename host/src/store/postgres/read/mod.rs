@@ -63,7 +63,8 @@ impl<C: Borrow<Sql>> PostgresReader<C> {
         }
     }
 
-    fn session(&self) -> &Sql {
+    /// Its session.
+    pub(super) fn session(&self) -> &Sql {
         self.sql.borrow()
     }
 }

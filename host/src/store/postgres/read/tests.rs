@@ -23,10 +23,11 @@ use crate::store::dead_letters::LetterFilter;
 use crate::store::decisions::{self, DecisionRange, JournalSpan};
 use crate::store::index::{Index, Page, Wanted};
 use crate::store::list_changes::{ChangesWanted, JournalPosition};
-use crate::store::postgres::address::{Address, AddressSettings};
+use crate::store::postgres::address::ServerAddress;
 use crate::store::postgres::session::Sql;
 use crate::store::read::ReadStore;
 use crate::store::sample::SampledTopic;
+use crate::store::settings::ServerSettings;
 use crate::store::streams::{Backlog, OutboxReaders, RELAY};
 
 const TABLES: &str = include_str!("../schema.sql");
@@ -105,14 +106,14 @@ fn session(schema: &str) -> Sql {
     address(schema).connect().unwrap()
 }
 
-fn address(schema: &str) -> Address {
-    let settings = AddressSettings {
+fn address(schema: &str) -> ServerAddress {
+    let settings = ServerSettings {
         url: Secret::new(&postgres::url()),
-        password_file: None,
+        password: None,
         ca_file: None,
         schema: schema.to_owned(),
     };
-    Address::new(&settings).unwrap()
+    ServerAddress::new(&settings).unwrap()
 }
 
 fn wanted(filters: &[(&str, &str)], after: Option<&str>, most: usize) -> Wanted {
