@@ -220,11 +220,8 @@ fn blame(store: &Store, error: StartError) -> StartError {
 /// Ends a host whose store's files are gone. It does not drain, since no work in flight could be
 /// committed.
 fn end_without(store: &Store) -> ! {
-    let gone = store.condition().loss();
-    let gone = gone.map_or_else(|| "its files are gone".into(), |gone| gone.to_string());
-    complain(&format!(
-        "the store can't be used: {gone}; put the files back, or restore a backup, before the next start"
-    ));
+    let why = store.condition().last_words();
+    complain(&format!("the store can't be used: {why}"));
     logging::exit(i32::from(exit::STORE));
 }
 

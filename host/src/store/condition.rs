@@ -31,7 +31,8 @@ pub struct Condition {
     /// The reason why the last commit failed, if it did.
     failing: Mutex<Option<StoreFault>>,
     damaged: OnceLock<StoreFault>,
-    gone: OnceLock<StoreFault>,
+    /// Why this process may not use the store any more, and the remedy.
+    gone: OnceLock<(StoreFault, &'static str)>,
     /// True if nothing is committed any more.
     refuses: AtomicBool,
     lost: CancellationToken,
@@ -42,7 +43,7 @@ pub struct Condition {
     work: Work,
     /// Time of one commit, in milliseconds, after which the writer counts as standing still.
     bound: AtomicU64,
-    /// The program that the writer waits for, if it stands still and that is known.
+    /// What the writer waits for, if it stands still and that is known.
     waits_for: Mutex<Option<String>>,
 }
 
@@ -88,7 +89,7 @@ impl Condition {
     }
 
     /// Notes and logs whether the writer stands still; to be called periodically. `waits_for`
-    /// returns the program that the writer waits for.
+    /// returns what the writer waits for, if that is known.
     pub(super) fn look(&self, waits_for: impl FnOnce() -> Option<String>) {
         let lasts = self.standstill();
         if !self.work.note(lasts.is_some()) {
@@ -110,10 +111,9 @@ impl Condition {
     fn standing(&self) -> Option<String> {
         let lasts = self.standstill()?;
         let holder = self.waits_for.lock().clone();
-        let why = holder.map_or_else(
-            || "the disk, another program's lock or a new index of a swap".to_owned(),
-            |holder| format!("{holder}, which has locked it"),
-        );
+        let why = holder.unwrap_or_else(|| {
+            "the disk, another program's lock or a new index of a swap".to_owned()
+        });
         Some(format!(
             "the store stands still: a commit has been waiting for {} s, for {why}",
             lasts.as_secs()
@@ -157,11 +157,12 @@ impl Condition {
         }
     }
 
-    /// Reports that the store's files are no longer at their path.
-    pub(super) fn is_gone(&self, reason: String) -> StoreFault {
-        let fault = self.gone.get_or_init(|| {
+    /// Reports that the store is lost to this process: its files are no longer at their path, or
+    /// another host has taken it over.
+    pub(super) fn is_gone(&self, reason: String, remedy: &'static str) -> StoreFault {
+        let (fault, _) = self.gone.get_or_init(|| {
             tracing::error!("{reason}; nothing more is acknowledged, and the host ends");
-            StoreFault::new(StoreFaultKind::Gone, reason)
+            (StoreFault::new(StoreFaultKind::Gone, reason), remedy)
         });
         self.refuses.store(true, Ordering::Release);
         self.lost.cancel();
@@ -174,7 +175,8 @@ impl Condition {
         if !self.refuses.load(Ordering::Acquire) {
             return None;
         }
-        self.gone.get().or_else(|| self.damaged.get()).cloned()
+        let gone = self.gone.get().map(|(fault, _)| fault);
+        gone.or_else(|| self.damaged.get()).cloned()
     }
 
     /// The reason why nothing may be answered from the store any more, if its files are gone.
@@ -184,7 +186,16 @@ impl Condition {
         refusal.filter(|fault| fault.kind() == StoreFaultKind::Gone)
     }
 
-    /// Cancelled when the store's files are gone.
+    /// Why the store is lost, and the remedy, as the last words of a host.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        match self.gone.get() {
+            Some((fault, remedy)) => format!("{fault}; {remedy}"),
+            None => "it is lost".into(),
+        }
+    }
+
+    /// Cancelled when the store is lost.
     #[must_use]
     pub fn lost(&self) -> &CancellationToken {
         &self.lost
@@ -268,7 +279,7 @@ mod tests {
             "{trouble}"
         );
         assert_eq!(condition.holds_up(), None, "nobody has looked yet");
-        condition.look(|| Some("process 7 (sqlite3)".into()));
+        condition.look(|| Some("process 7 (sqlite3), which has locked it".into()));
         let fault = condition.holds_up().unwrap();
         assert!(
             fault
@@ -314,10 +325,11 @@ mod tests {
             &fault(StoreFaultKind::Damaged, "malformed"),
         );
         assert!(!condition.lost().is_cancelled());
-        let gone = condition.is_gone("saga.db is gone".into());
-        assert_eq!(condition.is_gone("again".into()), gone);
+        let gone = condition.is_gone("saga.db is gone".into(), "put it back");
+        assert_eq!(condition.is_gone("again".into(), "no"), gone);
         assert_eq!(condition.refusal(), Some(gone.clone()));
         assert_eq!(condition.loss(), Some(gone));
+        assert_eq!(condition.last_words(), "saga.db is gone; put it back");
         assert!(condition.lost().is_cancelled());
         assert!(condition.trouble().unwrap().starts_with("saga.db is gone"));
     }

@@ -44,7 +44,11 @@ impl Readers {
 
     /// An idle reader, or a new one.
     pub(super) fn take(&self) -> StoreResult<Reader> {
-        let idle = self.0.idle.lock().as_mut().and_then(Vec::pop);
+        let mut idle = self.0.idle.lock().as_mut().and_then(Vec::pop);
+        // Its connection may have been lost meanwhile.
+        while idle.as_ref().is_some_and(|reading| !reading.is_sound()) {
+            idle = self.0.idle.lock().as_mut().and_then(Vec::pop);
+        }
         Ok(Reader {
             reading: Some(idle.map_or_else(&self.0.open, Ok)?),
             pool: self.0.clone(),

@@ -27,7 +27,7 @@ pub mod expect;
 pub mod exposition;
 pub mod host;
 pub mod http;
-mod ports;
+pub mod ports;
 pub mod postgres;
 mod process;
 pub mod tokens;

@@ -16,7 +16,7 @@ const COUNT: u16 = 12_000;
 const TRIES: usize = 1_000;
 
 /// This many different free ports; fewer if the machine has none left.
-pub(crate) fn free(count: usize) -> Vec<u16> {
+pub fn free(count: usize) -> Vec<u16> {
     let mut held: Vec<(u16, TcpListener)> = Vec::new();
     for _ in 0..TRIES {
         if held.len() == count {

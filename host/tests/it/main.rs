@@ -50,6 +50,8 @@ mod mock_kafka;
 mod orders;
 #[path = "../support/preload.rs"]
 mod preload;
+#[path = "../support/server_store.rs"]
+mod server_store;
 #[path = "../support/store_file.rs"]
 mod store_file;
 #[path = "../support/stream.rs"]

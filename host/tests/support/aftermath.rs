@@ -7,6 +7,7 @@ use saga_core::message::{Message, Origin};
 use saga_core::outcome::{Outcome, StateChange};
 use serde_json::Value;
 
+use crate::server_store::ServerStore;
 use crate::store_file;
 use crate::support::{Host, Response};
 
@@ -55,9 +56,32 @@ struct Decision {
     outcome: Outcome,
 }
 
-/// Lets everything settle on a host of both participants, reads what is left, and stops it. After `gap` ids that
-/// are missing in a row no more orders are looked for.
+/// The store that is left.
+#[derive(Clone, Copy)]
+pub enum StoreLeft<'a> {
+    /// The file in this data directory.
+    File(&'a Path),
+    /// The tables on a server.
+    Server(&'a ServerStore),
+}
+
+impl StoreLeft<'_> {
+    fn rows(self, query: &str) -> Vec<Vec<String>> {
+        match self {
+            Self::File(data) => store_file::rows(data, query),
+            Self::Server(store) => store.rows(query),
+        }
+    }
+}
+
+/// Lets everything settle on a host of both participants, reads what is left in its data directory, and stops
+/// it. After `gap` ids that are missing in a row no more orders are looked for.
 pub fn look(host: Host, data: &Path, asked: Asked, gap: u64) -> Aftermath {
+    look_into(host, StoreLeft::File(data), asked, gap)
+}
+
+/// The same with this store.
+pub fn look_into(host: Host, store: StoreLeft<'_>, asked: Asked, gap: u64) -> Aftermath {
     let mut orders = BTreeMap::new();
     let (mut id, mut missing) = (1, 0);
     while missing < gap {
@@ -86,37 +110,37 @@ pub fn look(host: Host, data: &Path, asked: Asked, gap: u64) -> Aftermath {
         asked,
         orders,
         left,
-        events: events(data),
-        journal: journal(data),
-        inbox: store_file::rows(
-            data,
-            "SELECT p.name, i.id FROM inbox i JOIN participants p ON p.id = i.participant ORDER BY p.name, i.id",
-        )
+        events: events(store),
+        journal: journal(store),
+        inbox: store.rows("SELECT p.name, i.id FROM inbox i JOIN participants p ON p.id = i.participant ORDER BY p.name, i.id")
         .into_iter()
         .map(|row| (row[0].clone(), row[1].clone()))
         .collect(),
-        aggregates: store_file::rows(
-            data,
-            "SELECT p.name, a.key, a.revision FROM aggregates a JOIN participants p ON p.id = a.participant",
-        )
+        aggregates: store.rows("SELECT p.name, a.key, a.revision FROM aggregates a JOIN participants p ON p.id = a.participant")
         .into_iter()
         .map(|row| (row[0].clone(), row[1].clone(), row[2].parse().unwrap()))
         .collect(),
-        progress: store_file::rows(
-            data,
-            "SELECT coalesce(o.next_offset, 0), p.next_offset FROM partitions p
-             LEFT JOIN offsets o ON o.topic = p.topic AND o.partition = p.partition",
-        )
+        progress: store.rows("SELECT coalesce(o.next_offset, 0), p.next_offset FROM partitions p
+             LEFT JOIN offsets o ON o.topic = p.topic AND o.partition = p.partition")
         .into_iter()
         .map(|row| (row[0].parse().unwrap(), row[1].parse().unwrap()))
         .collect(),
     }
 }
 
-fn events(data: &Path) -> Vec<Event> {
+fn events(store: StoreLeft<'_>) -> Vec<Event> {
     let query = "SELECT t.name, p.name, o.event_id, o.key, o.causation, o.value FROM outbox o
                  JOIN topics t ON t.id = o.topic JOIN generations g ON g.id = o.generation
-                 JOIN participants p ON p.id = g.participant ORDER BY t.name, o.partition, o.offset";
+                 JOIN participants p ON p.id = g.participant ORDER BY t.name, o.partition, ";
+    let (key, value, offset) = match store {
+        StoreLeft::File(_) => ("o.key", "o.value", "o.offset"),
+        StoreLeft::Server(_) => (
+            "convert_from(o.key, 'UTF8')",
+            "convert_from(o.value, 'UTF8')",
+            "o.position",
+        ),
+    };
+    let query = query.replace("o.value", value).replace("o.key", key) + offset;
     let event = |row: Vec<String>| Event {
         topic: row[0].clone(),
         participant: row[1].clone(),
@@ -125,13 +149,22 @@ fn events(data: &Path) -> Vec<Event> {
         causation: row[4].clone(),
         value: serde_json::from_str(&row[5]).unwrap(),
     };
-    store_file::rows(data, query)
-        .into_iter()
-        .map(event)
-        .collect()
+    store.rows(&query).into_iter().map(event).collect()
 }
 
-fn journal(data: &Path) -> Vec<Decision> {
+fn journal(store: StoreLeft<'_>) -> Vec<Decision> {
+    let data = match store {
+        StoreLeft::File(data) => data,
+        StoreLeft::Server(store) => {
+            let decision = |(participant, revision, (message, outcome))| Decision {
+                participant,
+                revision,
+                message,
+                outcome,
+            };
+            return store.decisions().into_iter().map(decision).collect();
+        }
+    };
     let query = "SELECT p.name, j.revision, j.message, j.outcome FROM journal j
                  JOIN generations g ON g.id = j.generation JOIN participants p ON p.id = g.participant ORDER BY j.seq";
     let decision = |row: Vec<String>| Decision {

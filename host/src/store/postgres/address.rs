@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
@@ -100,6 +100,11 @@ impl ServerAddress {
         format!("postgres://{user}@{}:{port}/{database}", hosts.join(","))
     }
 
+    /// The thread of its connections.
+    pub(super) fn driver(&self) -> Arc<Driver> {
+        self.driver.clone()
+    }
+
     /// The schema of the tables.
     pub(super) fn schema(&self) -> &str {
         &self.schema
@@ -117,6 +122,17 @@ impl ServerAddress {
 
     /// A new session whose statements find the tables of the store.
     pub(super) fn connect(&self) -> SqlResult<Sql> {
+        Ok(Sql::new(self.client("")?, self.driver.clone()))
+    }
+
+    /// A new session that only reads, with these settings besides. If its connection is lost, the
+    /// next statement connects again.
+    pub(super) fn connect_to_read(&self, settings: &'static str) -> SqlResult<Sql> {
+        Sql::renewed(self.clone(), settings)
+    }
+
+    /// A connection with the settings of a session, and these besides.
+    pub(super) fn client(&self, settings: &str) -> SqlResult<Client> {
         let client = match &self.tls {
             Some(tls) => {
                 let tls = MakeRustlsConnect::new(ClientConfig::clone(tls));
@@ -124,10 +140,10 @@ impl ServerAddress {
             }
             None => self.driver.connect(&self.config, tokio_postgres::NoTls),
         };
-        let sql = Sql::new(client?, self.driver.clone());
-        let schema = quoted(&self.schema);
-        sql.run(&format!("{SESSION}; SET search_path TO {schema}"))?;
-        Ok(sql)
+        let (client, schema) = (client?, quoted(&self.schema));
+        let settings = format!("{SESSION}; SET search_path TO {schema}; {settings}");
+        pollster::block_on(client.batch_execute(&settings))?;
+        Ok(client)
     }
 }
 

@@ -80,6 +80,7 @@ pub(in crate::store) fn open(
         sql: Some(sql),
         incarnation,
         number: 0,
+        committed: 0,
         queue,
         outcomes: outcomes.clone(),
         chains: Chains::default(),
@@ -93,8 +94,8 @@ pub(in crate::store) fn open(
     };
     let thread = writer.start()?;
     let readers = Readers::new(move || {
-        let session = address.connect()?;
-        Ok(Box::new(PostgresReader::open(session, condition.clone())?))
+        let reader = PostgresReader::open(&address, condition.clone())?;
+        Ok(Box::new(reader))
     });
     Ok(Arc::new(Postgres {
         requests,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
+use super::address::ServerAddress;
 use super::driver::Driver;
 use super::error::{SqlError, SqlResult};
 use crate::store::writing::items::Transaction;
@@ -18,22 +19,34 @@ pub(super) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// A session with the server, for one thread at a time.
 pub(super) struct Sql {
-    client: Client,
+    client: RefCell<Client>,
     /// Drives the connection.
     _driver: Arc<Driver>,
     /// The prepared statements, by their texts, which are a few dozen.
     statements: RefCell<HashMap<String, Statement>>,
     is_sound: Cell<bool>,
+    /// Of a session that only reads: the address and the settings with which it connects again.
+    renewal: Option<(ServerAddress, &'static str)>,
 }
 
 impl Sql {
     pub(super) fn new(client: Client, driver: Arc<Driver>) -> Self {
         Self {
-            client,
+            client: RefCell::new(client),
             _driver: driver,
             statements: RefCell::default(),
             is_sound: Cell::new(true),
+            renewal: None,
         }
+    }
+
+    /// A session that connects again, with these settings, if its connection was lost before a
+    /// statement. It has no transactions: each statement is one.
+    pub(super) fn renewed(address: ServerAddress, settings: &'static str) -> SqlResult<Self> {
+        Ok(Self {
+            renewal: Some((address.clone(), settings)),
+            ..Self::new(address.client(settings)?, address.driver())
+        })
     }
 
     /// True if it can be used again: no statement has failed on it.
@@ -43,13 +56,13 @@ impl Sql {
 
     /// True if the connection is lost.
     pub(super) fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.client.borrow().is_closed()
     }
 
     /// All rows of a query.
     pub(super) fn query(&self, text: &str, values: Values<'_>) -> SqlResult<Vec<Row>> {
         let result = self.prepared(text).and_then(|statement| {
-            let rows = pollster::block_on(self.client.query(&statement, values));
+            let rows = pollster::block_on(self.client.borrow().query(&statement, values));
             rows.map_err(SqlError::from)
         });
         self.noted(result)
@@ -69,7 +82,7 @@ impl Sql {
     /// Runs a statement; returns the number of rows that it changed.
     pub(super) fn execute(&self, text: &str, values: Values<'_>) -> SqlResult<u64> {
         let result = self.prepared(text).and_then(|statement| {
-            let rows = pollster::block_on(self.client.execute(&statement, values));
+            let rows = pollster::block_on(self.client.borrow().execute(&statement, values));
             rows.map_err(SqlError::from)
         });
         self.noted(result)
@@ -77,15 +90,23 @@ impl Sql {
 
     /// Runs statements without parameters, which are not prepared.
     pub(super) fn run(&self, text: &str) -> SqlResult<()> {
-        let result = pollster::block_on(self.client.batch_execute(text));
+        let result = pollster::block_on(self.client.borrow().batch_execute(text));
         self.noted(result.map_err(SqlError::from))
     }
 
     fn prepared(&self, text: &str) -> SqlResult<Statement> {
+        if let Some((address, settings)) = &self.renewal
+            && self.is_closed()
+        {
+            let client = address.client(settings)?;
+            self.client.replace(client);
+            self.statements.borrow_mut().clear();
+            self.is_sound.set(true);
+        }
         if let Some(statement) = self.statements.borrow().get(text) {
             return Ok(statement.clone());
         }
-        let statement = pollster::block_on(self.client.prepare(text))?;
+        let statement = pollster::block_on(self.client.borrow().prepare(text))?;
         let mut statements = self.statements.borrow_mut();
         statements.insert(text.to_owned(), statement.clone());
         Ok(statement)

@@ -23,10 +23,10 @@ use crate::store::streams::ReadPartition;
 pub(in crate::store) fn look(
     address: &ServerAddress,
 ) -> Result<Option<Box<dyn ReadStore>>, OpenError> {
-    let Some(sql) = tables::open(address, false)? else {
+    if tables::open(address, false)?.is_none() {
         return Ok(None);
-    };
-    let reader = PostgresReader::open(sql, Arc::default());
+    }
+    let reader = PostgresReader::open(address, Arc::default());
     let reader = reader.map_err(|error| failed(address, &error))?;
     Ok(Some(Box::new(reader)))
 }

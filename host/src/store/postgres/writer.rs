@@ -54,6 +54,8 @@ pub(super) struct Writer {
     pub(super) incarnation: i64,
     /// Number of the last commit that was tried.
     pub(super) number: i64,
+    /// Number of the last one that took place.
+    pub(super) committed: i64,
     pub(super) queue: Receiver<Request<Sql>>,
     pub(super) outcomes: Outcomes,
     /// The unwritten entries, and those that were decided on them.
@@ -206,6 +208,7 @@ impl Writer {
             }
         }
         drop(columns);
+        self.committed = self.number;
         self.uncommitted.clear();
         Ok(())
     }
@@ -269,6 +272,7 @@ impl Writer {
             other => other,
         };
         if result.is_ok() {
+            self.committed = self.number;
             self.uncommitted.clear();
         }
         (batch, result.map_err(|error| self.fault(error)))
@@ -291,11 +295,12 @@ impl Writer {
             let last = (self.session()).and_then(|sql| ownership::last_commit(sql, incarnation));
             match last {
                 Ok(Some(last)) if last == self.number => return Ok(true),
-                Ok(Some(last)) if last + 1 == self.number => return Ok(false),
+                Ok(Some(last)) if last == self.committed => return Ok(false),
                 Ok(Some(_)) => {
                     let text = "the PostgreSQL server has lost commits that it acknowledged, as after a failover to a standby that was \
-                                behind; restart the host";
-                    self.condition().is_gone(text.into());
+                                behind";
+                    let remedy = "what they decided is lost; the next start goes on with what is left (docs/scale.md, Failover)";
+                    self.condition().is_gone(text.into(), remedy);
                     return Err(SqlError::Data(text.into()));
                 }
                 Ok(None) => return Err(self.is_taken()),
@@ -326,7 +331,8 @@ impl Writer {
     /// Another host has taken the store over: nothing more is acknowledged.
     fn is_taken(&self) -> SqlError {
         let text = "another saga process has taken the store over, since this one gave no sign of life for some seconds";
-        self.condition().is_gone(text.into());
+        let remedy = "start this one again when the other has ended";
+        self.condition().is_gone(text.into(), remedy);
         SqlError::Data(text.into())
     }
 

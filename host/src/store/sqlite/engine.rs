@@ -287,7 +287,10 @@ impl Engine for Sqlite {
     }
 
     fn note_standstill(&self) {
-        (self.writer.outcomes.condition).look(|| lock_holders::writers(self.writer.index));
+        (self.writer.outcomes.condition).look(|| {
+            let holder = lock_holders::writers(self.writer.index)?;
+            Some(format!("{holder}, which has locked it"))
+        });
     }
 
     fn flow(&self) -> (u64, u64) {

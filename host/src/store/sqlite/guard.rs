@@ -15,6 +15,9 @@ use crate::base::clock::{now_ms, rfc3339};
 use crate::store::condition::Condition;
 use crate::store::fault::{StoreFault, StoreFaultKind};
 
+/// The remedy for files that are gone.
+const PUT_BACK: &str = "put the files back, or restore a backup, before the next start";
+
 /// Shortest interval of the checks of all files; the store and its log are checked after each
 /// commit.
 const LOOK: Duration = Duration::from_millis(200);
@@ -179,7 +182,7 @@ impl Guard {
                 Ok(())
             }
             FoundFiles::Written => self.was_written(),
-            FoundFiles::Gone(reason) => Err(self.condition.is_gone(reason)),
+            FoundFiles::Gone(reason) => Err(self.condition.is_gone(reason, PUT_BACK)),
         }
     }
 
@@ -198,7 +201,7 @@ impl Guard {
             Some(false) | None => {}
         }
         let reason = "saga.db is not the store any more that this host has open: another file was copied over it";
-        Err(self.condition.is_gone(reason.into()))
+        Err(self.condition.is_gone(reason.into(), PUT_BACK))
     }
 
     fn report(&self, what: &'static str, error: &anyhow::Error) {

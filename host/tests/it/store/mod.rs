@@ -1,4 +1,4 @@
-//! The store: its file, crashes, backups, a disk that is full, damaged, gone or slow.
+//! The store: on a PostgreSQL server; its file, crashes, backups, a disk that is full, damaged, gone or slow.
 
 mod backups;
 mod clock;
@@ -8,4 +8,8 @@ mod damage;
 mod file;
 mod file_modes;
 mod files_gone;
+mod server;
+mod server_commands;
+mod server_faults;
+mod server_kills;
 mod standstill;

@@ -31,6 +31,7 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 
 use self::outbox::Authors;
+use super::address::ServerAddress;
 use super::error::SqlResult;
 use super::session::Sql;
 use crate::store::condition::Condition;
@@ -47,9 +48,8 @@ pub(super) struct PostgresReader<C = Sql> {
 
 impl PostgresReader {
     /// A reader with a session of its own.
-    pub(super) fn open(session: Sql, condition: Arc<Condition>) -> SqlResult<Self> {
-        session.run(PLANS)?;
-        Ok(Self::new(session, condition))
+    pub(super) fn open(address: &ServerAddress, condition: Arc<Condition>) -> SqlResult<Self> {
+        Ok(Self::new(address.connect_to_read(PLANS)?, condition))
     }
 }
 

@@ -99,7 +99,7 @@ impl Drop for Tables {
 }
 
 fn reader(schema: &str) -> PostgresReader {
-    PostgresReader::open(session(schema), Arc::default()).unwrap()
+    PostgresReader::open(&address(schema), Arc::default()).unwrap()
 }
 
 fn session(schema: &str) -> Sql {

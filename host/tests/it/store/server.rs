@@ -1,0 +1,206 @@
+//! A store on a PostgreSQL server: who may use it, and what is said if it can't be used.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use saga_testkit::postgres::can_run;
+use serde_json::json;
+
+use crate::server_store::ServerStore;
+use crate::support::{Start, signal};
+
+/// The exit code of a store that can't be used.
+const STORE: i32 = 73;
+/// The exit code of wrong settings.
+const USAGE: i32 = 64;
+
+/// What a start says that must fail with this code.
+fn refused(start: &Start, code: i32) -> String {
+    let (status, said) = start.fail();
+    assert_eq!(status.code(), Some(code), "{said}");
+    said
+}
+
+fn order(host: &crate::support::Host, amount: f64) -> u64 {
+    let body = json!({"customerId": 1, "orderTotal": {"amount": amount}});
+    let placed = host.post("order", "/orders", &body);
+    assert_eq!(placed.status, 201, "{}", placed.text());
+    placed.json()["orderId"].as_u64().unwrap()
+}
+
+fn decided(host: &crate::support::Host, order: u64) -> String {
+    let path = format!("/orders/{order}");
+    let answer = host.get_until("order", &path, |answer| {
+        answer.json()["orderState"] != "PENDING"
+    });
+    answer.json()["orderState"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_saga_runs_and_another_host_in_another_directory_goes_on_with_it() {
+    if !can_run() {
+        return;
+    }
+    let store = ServerStore::new();
+    let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let both = ["customer", "order"];
+    let host = store.host(&both, first.path()).start();
+    let body = json!({"name": "c", "creditLimit": {"amount": 10.5}});
+    assert_eq!(host.post("customer", "/customers", &body).status, 201);
+    let approved = order(&host, 10.25);
+    assert_eq!(decided(&host, approved), "APPROVED");
+    let rejected = order(&host, 0.26);
+    assert_eq!(decided(&host, rejected), "REJECTED");
+    assert!(host.stop().success());
+
+    // Neither store nor component is taken from a directory.
+    assert!(!first.path().join("saga.db").exists());
+    let host = store.host(&both, second.path()).start();
+    assert_eq!(decided(&host, approved), "APPROVED");
+    let left = host.get("customer", "/customer/1").json();
+    assert_eq!(left["creditLimit"].to_string(), "0.25");
+    assert!(host.stop().success());
+    assert!(!second.path().join("saga.db").exists());
+}
+
+#[test]
+fn a_second_host_is_refused_while_the_first_is_there() {
+    if !can_run() {
+        return;
+    }
+    let store = ServerStore::new();
+    let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let host = store.host(&["customer"], first.path()).start();
+    let said = refused(&store.host(&["order"], second.path()), STORE);
+    assert!(said.contains("another saga process is using it"), "{said}");
+    assert!(said.contains("store.schema"), "{said}");
+    // Another schema is another store.
+    let start = store.host(&["order"], second.path());
+    let other = start.setting("store.schema", "orders").start();
+    assert!(other.stop().success());
+    assert!(host.stop().success());
+}
+
+#[test]
+fn a_host_that_was_paused_while_another_took_over_commits_nothing_and_ends() {
+    if !can_run() {
+        return;
+    }
+    let store = ServerStore::new();
+    let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let paused = store.host(&["customer"], first.path()).start();
+    let body = json!({"name": "c", "creditLimit": {"amount": 1}});
+    assert_eq!(paused.post("customer", "/customers", &body).status, 201);
+    signal(paused.id(), "STOP");
+    let next = store.host(&["customer"], second.path()).start();
+    let url = format!("{}/customers", paused.url("customer"));
+    // What it gets while it sleeps it must not acknowledge.
+    let late = std::thread::spawn({
+        let text = body.to_string();
+        move || crate::support::try_request("POST", &url, &[], text.as_bytes())
+    });
+    signal(paused.id(), "CONT");
+    paused.log_until("another saga process has taken the store over");
+    let status = paused.wait();
+    assert_eq!(status.code(), Some(STORE));
+    if let Ok(answer) = late.join().unwrap() {
+        assert!(answer.status >= 500, "{} {}", answer.status, answer.text());
+    }
+    assert_eq!(store.number("SELECT count(*) FROM aggregates"), 1);
+    assert_eq!(next.post("customer", "/customers", &body).status, 201);
+    assert!(next.stop().success());
+}
+
+#[test]
+fn a_killed_host_is_followed_within_seconds() {
+    if !can_run() {
+        return;
+    }
+    let store = ServerStore::new();
+    let data = tempfile::tempdir().unwrap();
+    store.host(&["customer"], data.path()).start().kill();
+    let began = Instant::now();
+    let host = store.host(&["customer"], data.path()).start();
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(host.stop().success());
+}
+
+#[test]
+fn what_keeps_a_store_from_being_used_is_named_with_the_remedy() {
+    if !can_run() {
+        return;
+    }
+    let store = ServerStore::new();
+    let server = &store.server;
+    let data = tempfile::tempdir().unwrap();
+    let at = |url: &str| store.host_at(url, &["customer"], data.path());
+    let sql = |text: &str| server.sql(text).unwrap();
+    let address = server.address();
+    sql("CREATE ROLE guest LOGIN PASSWORD 'guest'");
+    sql("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0");
+    sql("REVOKE CREATE ON DATABASE postgres FROM PUBLIC");
+
+    let wrong = format!("postgres://saga:hunter2@{address}/postgres");
+    let said = refused(&at(&wrong), STORE);
+    assert!(said.contains("check the password of saga"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+
+    let said = refused(&at(&server.url().replace("/postgres", "/none")), STORE);
+    assert!(said.contains("CREATE DATABASE \"none\""), "{said}");
+
+    let said = refused(
+        &at(&format!("postgres://guest:guest@{address}/postgres")),
+        STORE,
+    );
+    assert!(said.contains("GRANT CREATE ON DATABASE"), "{said}");
+
+    let said = refused(&at(&server.url().replace("/postgres", "/latin")), STORE);
+    assert!(said.contains("ENCODING 'UTF8'"), "{said}");
+
+    let free = saga_testkit::ports::free(1)[0];
+    let said = refused(
+        &at(&format!("postgres://saga@127.0.0.1:{free}/postgres")),
+        STORE,
+    );
+    assert!(said.contains("check host, port and sslmode"), "{said}");
+
+    let said = refused(&at("mysql://saga@127.0.0.1/postgres"), USAGE);
+    assert!(said.contains("--store"), "{said}");
+    assert!(
+        said.contains("postgres://USER@HOST:5432/DATABASE"),
+        "{said}"
+    );
+
+    sql("ALTER ROLE saga SET synchronous_commit = off");
+    let said = refused(&at(&server.url()), STORE);
+    assert!(said.contains("synchronous_commit is off"), "{said}");
+    sql("ALTER ROLE saga RESET synchronous_commit");
+
+    at(&server.url()).run_once();
+    for (version, remedy) in [(99, "use a newer saga"), (0, "store.schema")] {
+        sql(&format!("UPDATE saga.store SET version = {version}"));
+        let said = refused(&at(&server.url()), STORE);
+        assert!(said.contains(remedy), "{said}");
+    }
+    assert!(!Path::new(&data.path().join("saga.db")).exists());
+}
+
+#[test]
+fn a_password_comes_from_a_file_and_is_not_printed() {
+    if !can_run() {
+        return;
+    }
+    let store = ServerStore::new();
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("password");
+    std::fs::write(&file, "secret\n").unwrap();
+    let url = format!("postgres://saga@{}/postgres", store.server.address());
+    let start = store.host_at(&url, &["customer"], data.path());
+    let host = start.setting("store.password_file", file.display()).start();
+    assert!(!host.log().contains("secret"));
+    assert!(host.stop().success());
+}
