@@ -49,7 +49,7 @@ fn a_saga_is_explained_replayed_exported_and_verified_by_the_url_alone() {
         );
         let order = component("order");
         let verified = json_of(asks(url, &["verify"]).arg(order));
-        assert_eq!(verified["name"], "order", "{verified}");
+        assert_eq!(verified["participant"], "order", "{verified}");
     };
     look();
     assert!(host.stop().success());
