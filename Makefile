@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-once demo-kafka demo-kafka-once demo-fulfilment test fuzz-api bench bench-swaps bench-kafka
-.PHONY: build components fixtures languages lint wasm-target first-build-note tools
+.PHONY: build components fixtures languages install-servers lint wasm-target first-build-note tools
 
 # Most tests wait for something most of the time.
 export RUST_TEST_THREADS ?= $(shell echo $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )))
@@ -39,6 +39,8 @@ demo-fulfilment: components build ## Run a saga of four participants with a paym
 	target/release/saga-demo fulfilment $(ARGS)
 
 test: fixtures build languages ## Run all tests
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || \
+		echo "Tests on PostgreSQL are left out: there is no server (make install-servers)."
 	cargo test --release --workspace
 
 fuzz-api: fixtures build ## Send 20,000 requests made from the API documents, and check every answer (API_CALLS=N; minutes)
@@ -72,6 +74,10 @@ languages: ## Install what the SDKs of other languages need (TypeScript: Node.js
 			python3 -m venv .venv && .venv/bin/python -m pip --disable-pip-version-check install --quiet -e '.[build,test]' && \
 			touch .venv/.saga-installed; }; }; \
 	else echo "Rules in Python are left out: there is no Python 3.10 with venv."; fi
+
+install-servers: ## Install the PostgreSQL server that tests start (Debian, Ubuntu; as root)
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { \
+		apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends postgresql >/dev/null; }
 
 lint: tools ## Check the formatting, and run clippy with warnings as errors
 	cargo fmt --all --check

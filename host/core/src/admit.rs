@@ -60,6 +60,9 @@ pub fn record(
     }
 }
 
+/// PostgreSQL has no text with this character.
+const UNSTORABLE: char = '\0';
+
 /// A client's request to an aggregate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asked {
@@ -278,6 +281,13 @@ fn check_attributes(
         (header::CORRELATION, &attributes.correlation),
         (header::TRACEPARENT, &attributes.traceparent),
     ];
+    for (name, value) in &stored {
+        if value.as_ref().is_some_and(|text| text.contains(UNSTORABLE)) {
+            return Err(format!(
+                "header {name} has the character U+0000, which not every store takes"
+            ));
+        }
+    }
     let stored = (stored.into_iter())
         .map(|(name, value)| (name, value.as_ref().map_or(0, String::len)))
         .chain((metadata.iter()).map(|(name, value)| (&**name, value.len())));
@@ -334,6 +344,9 @@ pub fn check_key(key: &str, limits: &TurnLimits) -> Result<(), String> {
             key.len(),
             limits.key_bytes
         ));
+    }
+    if key.contains(UNSTORABLE) {
+        return Err("has the character U+0000, which not every store takes".into());
     }
     Ok(())
 }

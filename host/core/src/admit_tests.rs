@@ -331,6 +331,31 @@ fn invariant_9_attributes_up_to_the_limit_are_kept_and_longer_ones_are_malformed
 }
 
 #[test]
+fn attributes_that_not_every_store_takes_are_malformed() {
+    let value = br#"{"ticket":{"id":1}}"#;
+    let text = || Some("a\0b".to_owned());
+    for (name, attributes) in [
+        (
+            "ce_id",
+            Attributes {
+                id: text(),
+                ..Attributes::default()
+            },
+        ),
+        (
+            "ce_source",
+            Attributes {
+                source: text(),
+                ..Attributes::default()
+            },
+        ),
+    ] {
+        let words = format!("header {name} has the character U+0000");
+        malformed(&admit(&a_record(value, attributes), "first"), &words);
+    }
+}
+
+#[test]
 fn the_body_is_kept_to_the_letter() {
     let value = "{ \"ticket\":{\"id\":1}, \"sum\":10.250000000000000000001}\n";
     let Admission::Offer(envelope) =
@@ -361,6 +386,7 @@ fn a_key_is_a_string_or_a_whole_number() {
             Err("key at /k is 9 bytes long, over the limit of 8"),
         ),
         (r#""""#, Err("key at /k is empty")),
+        (r#""a\u0000""#, Err("key at /k has the character U+0000")),
         (
             "1.0",
             Err(

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Crates that one room alone names, and the room.
-const CRATES: [(&str, &str); 3] = [
+const CRATES: [(&str, &str); 4] = [
     ("rusqlite", "host/src/store/sqlite/"),
+    ("tokio_postgres", "host/src/store/postgres/"),
     ("rdkafka", "host/src/kafka/"),
     ("wasmtime", "host/src/plugin/"),
 ];

@@ -25,4 +25,4 @@ pub mod shared;
 pub use programs::{Unavailable, available};
 pub use proxy::{Proxy, Trigger, What};
 pub use server::{Error, Server, Settings};
-pub use shared::{can_run, url};
+pub use shared::{can_run, can_start, url};

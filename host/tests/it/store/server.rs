@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use saga_testkit::postgres::can_run;
+use saga_testkit::postgres::can_start;
 use serde_json::json;
 
 use crate::server_store::ServerStore;
@@ -38,7 +38,7 @@ fn decided(host: &crate::support::Host, order: u64) -> String {
 
 #[test]
 fn the_saga_runs_and_another_host_in_another_directory_goes_on_with_it() {
-    if !can_run() {
+    if !can_start() {
         return;
     }
     let store = ServerStore::new();
@@ -65,7 +65,7 @@ fn the_saga_runs_and_another_host_in_another_directory_goes_on_with_it() {
 
 #[test]
 fn a_second_host_is_refused_while_the_first_is_there() {
-    if !can_run() {
+    if !can_start() {
         return;
     }
     let store = ServerStore::new();
@@ -83,7 +83,7 @@ fn a_second_host_is_refused_while_the_first_is_there() {
 
 #[test]
 fn a_host_that_was_paused_while_another_took_over_commits_nothing_and_ends() {
-    if !can_run() {
+    if !can_start() {
         return;
     }
     let store = ServerStore::new();
@@ -113,7 +113,7 @@ fn a_host_that_was_paused_while_another_took_over_commits_nothing_and_ends() {
 
 #[test]
 fn a_killed_host_is_followed_within_seconds() {
-    if !can_run() {
+    if !can_start() {
         return;
     }
     let store = ServerStore::new();
@@ -131,7 +131,7 @@ fn a_killed_host_is_followed_within_seconds() {
 
 #[test]
 fn what_keeps_a_store_from_being_used_is_named_with_the_remedy() {
-    if !can_run() {
+    if !can_start() {
         return;
     }
     let store = ServerStore::new();
@@ -191,7 +191,7 @@ fn what_keeps_a_store_from_being_used_is_named_with_the_remedy() {
 
 #[test]
 fn a_password_comes_from_a_file_and_is_not_printed() {
-    if !can_run() {
+    if !can_start() {
         return;
     }
     let store = ServerStore::new();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use saga_testkit::postgres::can_run;
+use saga_testkit::postgres::can_start;
 use serde_json::json;
 
 use crate::chameleon::{Chameleon, count, swap};
@@ -20,7 +20,7 @@ fn decided(host: &Host, path: &str) -> String {
 
 #[test]
 fn a_saga_is_explained_replayed_exported_and_verified_by_the_url_alone() {
-    if !can_run() {
+    if !can_start() {
         return;
     }
     let store = ServerStore::new();
@@ -72,7 +72,7 @@ fn a_saga_is_explained_replayed_exported_and_verified_by_the_url_alone() {
 
 #[test]
 fn a_store_that_is_named_by_the_environment_needs_no_argument() {
-    if !can_run() {
+    if !can_start() {
         return;
     }
     let store = ServerStore::new();
@@ -86,7 +86,7 @@ fn a_store_that_is_named_by_the_environment_needs_no_argument() {
 
 #[test]
 fn a_stopped_host_is_rolled_back_and_another_directory_starts_with_the_rules_before() {
-    if !can_run() {
+    if !can_start() {
         return;
     }
     let store = ServerStore::new();

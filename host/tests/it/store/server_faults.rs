@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use saga_testkit::postgres::can_run;
+use saga_testkit::postgres::can_start;
 use saga_testkit::postgres::proxy::{Proxy, Trigger, What};
 use serde_json::{Value, json};
 
@@ -66,7 +66,7 @@ fn host_at(store: &ServerStore, url: &str, data: &Path) -> Host {
 
 #[test]
 fn connections_lost_before_and_behind_a_commit_lose_and_double_nothing() {
-    if !can_run() {
+    if !can_start() {
         return;
     }
     let store = ServerStore::new();
@@ -99,7 +99,7 @@ fn connections_lost_before_and_behind_a_commit_lose_and_double_nothing() {
 
 #[test]
 fn a_server_that_restarts_or_crashes_under_load_is_waited_for() {
-    if !can_run() {
+    if !can_start() {
         return;
     }
     let store = ServerStore::new();
@@ -131,7 +131,7 @@ fn a_server_that_restarts_or_crashes_under_load_is_waited_for() {
 
 #[test]
 fn a_server_that_is_down_makes_the_host_unready_and_the_host_comes_back_with_it() {
-    if !can_run() {
+    if !can_start() {
         return;
     }
     let store = ServerStore::new();
@@ -157,7 +157,7 @@ fn a_server_that_is_down_makes_the_host_unready_and_the_host_comes_back_with_it(
 
 #[test]
 fn a_server_that_stands_still_is_named_and_repeated_commands_get_their_answers_afterwards() {
-    if !can_run() {
+    if !can_start() {
         return;
     }
     let store = ServerStore::new();

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use fastrand::Rng;
-use saga_testkit::postgres::can_run;
+use saga_testkit::postgres::can_start;
 
 use crate::aftermath::{Aftermath, StoreLeft, look_into};
 use crate::crashes::{Client, GAP, asked, many_times, register};
@@ -16,7 +16,7 @@ use crate::server_store::ServerStore;
 const ROUNDS: u64 = 6;
 const CLIENTS: u64 = 4;
 static AFTERMATH: LazyLock<Option<Aftermath>> =
-    LazyLock::new(|| can_run().then(|| many_times(ROUNDS, crash)));
+    LazyLock::new(|| can_start().then(|| many_times(ROUNDS, crash)));
 
 fn crash(data: &Path, seed: u64, rounds: u64) -> Aftermath {
     let store = ServerStore::new();

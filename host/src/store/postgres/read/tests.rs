@@ -24,7 +24,6 @@ use crate::store::decisions::{self, DecisionRange, JournalSpan};
 use crate::store::index::{Index, Page, Wanted};
 use crate::store::list_changes::{ChangesWanted, JournalPosition};
 use crate::store::postgres::address::ServerAddress;
-use crate::store::postgres::session::Sql;
 use crate::store::read::ReadStore;
 use crate::store::sample::SampledTopic;
 use crate::store::settings::ServerSettings;
@@ -100,10 +99,6 @@ impl Drop for Tables {
 
 fn reader(schema: &str) -> PostgresReader {
     PostgresReader::open(&address(schema), Arc::default()).unwrap()
-}
-
-fn session(schema: &str) -> Sql {
-    address(schema).connect().unwrap()
 }
 
 fn address(schema: &str) -> ServerAddress {
