@@ -7,11 +7,12 @@ use super::{complain, exit, say};
 use crate::base::printable::{self, Lines};
 use crate::logging;
 use crate::rollout::backup::{Backup, backup as make};
+use crate::store::StoreLocation;
 
 /// Makes the backup, prints the result and returns the exit code.
-pub(super) fn backup(data: &Path, target: &Path, json: bool) -> u8 {
+pub(super) fn backup(data: &StoreLocation, target: &Path, json: bool) -> u8 {
     logging::die_on_panic(exit::INTERNAL);
-    let what = format!("{} is copied", data.display());
+    let what = format!("{data} is copied");
     let progress = ProgressLine::of(&what);
     let made = make(data, target);
     drop(progress);

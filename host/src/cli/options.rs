@@ -27,6 +27,7 @@ use super::tail::{TailArguments, TailOperation};
 use crate::config::Config;
 use crate::rollout::cases::Export;
 use crate::rollout::verify::Verify;
+use crate::store::StoreLocation;
 
 /// A native host for choreography-based sagas whose rules are WebAssembly components.
 #[derive(Debug, Parser)]
@@ -433,7 +434,7 @@ Examples:
         target: PathBuf,
         /// The data directory
         #[arg(long, value_name = "DIR", default_value = DATA)]
-        data: PathBuf,
+        data: DataArgument,
         /// Print what was copied, as JSON
         #[arg(long)]
         json: bool,
@@ -546,7 +547,7 @@ pub(crate) enum CliAction {
     Publish(PublishOperation),
     Seek(Seek),
     Backup {
-        data: PathBuf,
+        data: StoreLocation,
         target: PathBuf,
         json: bool,
     },
@@ -613,7 +614,11 @@ impl Cli {
             }),
             CliCommand::Ready { target } => target.operation(OperatorCommand::Ready)?,
             CliCommand::Seek(request) => CliAction::Seek(request),
-            CliCommand::Backup { target, data, json } => CliAction::Backup { data, target, json },
+            CliCommand::Backup { target, data, json } => CliAction::Backup {
+                data: data.location(None)?,
+                target,
+                json,
+            },
             CliCommand::Completions { shell } => CliAction::Completions(shell),
             CliCommand::Apply {
                 participant,

@@ -76,7 +76,7 @@ pub(super) fn read_store(reader: &mut SettingsReader) -> StoreSection {
         bounds,
     };
     let Some(url) = url else {
-        for name in ["password_file", "ca_file", "schema"] {
+        for name in ["password_file", "ca_file"] {
             if reader.is_given(&["store", name]) && !reader.is_given(&["store", "url"]) {
                 reader.problem(format!(
                     "store.{name}: is nothing that a store in the data directory needs; give store.url too, or leave it out"
@@ -145,7 +145,7 @@ mod tests {
         let config = load(&[]).unwrap();
         let location = config.store.location(&config.data_dir);
         assert_eq!(location.to_string(), "saga-data");
-        let ConfigError(problems) = load(&[("SCHEMA", "orders")]).unwrap_err();
+        let ConfigError(problems) = load(&[("PASSWORD_FILE", "password")]).unwrap_err();
         assert!(problems.concat().contains("give store.url too"));
     }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::archive::Archive;
 use crate::store::backup::BackupError;
-use crate::store::{ReadStore, StoreFault, StoreLocation, StoreResult};
+use crate::store::{ReadStore, StoreFault, StoreLocation, StoreResult, copy};
 
 /// A finished backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -33,8 +33,12 @@ pub struct Backup {
 ///
 /// # Errors
 /// The reason why there is no backup. Nothing is left of it.
-pub fn backup(data: &Path, target: &Path) -> Result<Backup, BackupError> {
+pub fn backup(store: &StoreLocation, target: &Path) -> Result<Backup, BackupError> {
     let began = Instant::now();
+    let data = match store {
+        StoreLocation::Directory(data) => data,
+        StoreLocation::Server(address) => return Err(BackupError::Server(address.to_string())),
+    };
     let failed = |path: &Path, reason: String| BackupError::Target {
         path: path.to_owned(),
         reason,
@@ -77,7 +81,7 @@ pub fn backup(data: &Path, target: &Path) -> Result<Backup, BackupError> {
 type Filled = (u64, Vec<String>, Vec<String>);
 
 fn fill(data: &Path, into: &Path) -> Result<Filled, BackupError> {
-    let reading = StoreLocation::Directory(data.to_owned()).copy(into)?;
+    let reading = copy(data, into)?;
     let unreadable = |error: StoreFault| BackupError::Copy {
         path: data.to_owned(),
         reason: error.to_string(),

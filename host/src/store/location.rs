@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::backup::BackupError;
 use super::engine::{Engine, Stopped};
 use super::idempotency::IdempotencySettings;
 use super::open_error::OpenError;
@@ -90,18 +89,6 @@ impl StoreLocation {
         match self {
             Self::Directory(data) => sqlite::own(data),
             Self::Server(address) => postgres::own(address),
-        }
-    }
-
-    /// Copies the store into a directory, durably, beside the host that may own it; returns a reader
-    /// of the copy.
-    ///
-    /// # Errors
-    /// The reason why there is no copy; the caller removes what was written of it.
-    pub fn copy(&self, into: &Path) -> Result<Box<dyn ReadStore>, BackupError> {
-        match self {
-            Self::Directory(data) => sqlite::copy(data, into),
-            Self::Server(address) => Err(BackupError::Server(address.to_string())),
         }
     }
 

@@ -29,7 +29,7 @@ const ATTEMPTS: u32 = 50;
 ///
 /// # Errors
 /// The reason why there is no copy; the caller removes what was written of it.
-pub(in crate::store) fn copy(data: &Path, into: &Path) -> Result<Box<dyn ReadStore>, BackupError> {
+pub fn copy(data: &Path, into: &Path) -> Result<Box<dyn ReadStore>, BackupError> {
     let from = connect(data)?.ok_or_else(|| BackupError::NoStore(data.to_owned()))?;
     let store = data.join(FILE_NAME);
     let path = into.join(FILE_NAME);

@@ -70,6 +70,6 @@ mod trusted_time;
 mod waiting;
 mod writer;
 
-pub(super) use backup::copy;
+pub use backup::copy;
 pub(super) use engine::{open, own};
 pub(super) use file::look;

@@ -304,7 +304,7 @@ fn help_and_version_go_to_standard_output() {
         assert!(out.contains(expected), "{expected} is not in\n{out}");
     }
     let of_a_host = [
-        "--data <DIR>",
+        "--data <DIR|URL>",
         "--admin <URL>",
         "--token-file <FILE>",
         "--json",
