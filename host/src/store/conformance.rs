@@ -92,6 +92,7 @@ macro_rules! suite {
             offsets_are_written_and_kept_with_what_was_read_last,
             a_recreated_topic_is_read_from_its_beginning,
             rows_are_registered_once,
+            terms_of_fuel_are_kept_from_their_time_on,
             activations_are_kept_in_their_order,
             an_activation_that_is_not_allowed_changes_nothing,
             what_was_asked_is_counted_by_generation,
@@ -362,6 +363,7 @@ fn generation(digest: &str, state_version: u32) -> NewGeneration {
         settings: None,
         version: "1.0.0".into(),
         state_version,
+        fuel_terms: None,
         now: NOW,
     }
 }

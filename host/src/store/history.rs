@@ -1,9 +1,10 @@
 //! Participants, their generations and activity, and the parts of a participant in use.
 
 use saga_core::message::Origin;
+use serde::{Deserialize, Serialize};
 
 use super::read::StoreResult;
-use crate::base::generation::RuleSettings;
+use crate::base::generation::{FuelTerms, RuleSettings};
 
 /// A generation as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,19 @@ pub struct GenerationRow {
     pub version: String,
     /// Version of the state shape.
     pub state_version: u32,
+    /// What the fuel of its decisions depends on, and since when, oldest first; empty if that is not
+    /// known.
+    pub fuel_terms: Vec<FuelTermsSince>,
+}
+
+/// What the fuel of decisions depends on, from a time on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FuelTermsSince {
+    /// The time, in milliseconds since the Unix epoch.
+    pub since: u64,
+    /// The terms.
+    #[serde(flatten)]
+    pub terms: FuelTerms,
 }
 
 impl GenerationRow {
@@ -27,6 +41,14 @@ impl GenerationRow {
     #[must_use]
     pub fn given(&self) -> RuleSettings {
         self.settings.clone().unwrap_or_default()
+    }
+
+    /// What the fuel of a decision at this time depends on.
+    #[must_use]
+    pub fn fuel_terms_at(&self, time: u64) -> Option<&FuelTerms> {
+        let mut latest = self.fuel_terms.iter().rev();
+        let then = latest.find(|one| one.since <= time);
+        then.map(|one| &one.terms)
     }
 }
 
@@ -97,8 +119,8 @@ pub trait ReadHistory {
     /// The row of a topic, if it has one.
     fn topic(&self, name: &str) -> StoreResult<Option<i64>>;
 
-    /// The row of a generation by its digest, if it has one.
-    fn generation(&self, participant: i64, digest: &str) -> StoreResult<Option<i64>>;
+    /// A generation by its digest, if it has a row.
+    fn generation(&self, participant: i64, digest: &str) -> StoreResult<Option<GenerationRow>>;
 
     /// The active generation of a participant.
     fn active(&self, participant: i64) -> StoreResult<Option<GenerationRow>>;

@@ -39,6 +39,7 @@ CREATE TABLE generations (
     version       TEXT NOT NULL,
     state_version INTEGER NOT NULL,
     since         INTEGER NOT NULL,
+    fuel_terms    TEXT,               -- what fuel depends on, and since when, a JSON array; NULL if not known
     UNIQUE (participant, digest)
 );
 CREATE TABLE topics (
