@@ -16,7 +16,7 @@ use super::{complain, exit, replay_page, replay_text, say};
 use crate::app;
 use crate::config::Config;
 use crate::logging;
-use crate::rollout::replay::report::{ReplayMode, ReplayReport};
+use crate::rollout::replay::report::ReplayReport;
 use crate::rollout::replay::{self, NotReplayed, Replay, ReplayProgress, ReplayedRules};
 use crate::rollout::verify::NotVerified;
 
@@ -148,10 +148,12 @@ fn replayed(operation: &ReplayOperation) -> Result<ReplayReport, NotReplayed> {
 }
 
 fn code(report: &ReplayReport) -> u8 {
-    match report.mode {
-        _ if report.is_unchanged() => exit::DONE,
-        ReplayMode::OwnRules if report.has_changes() => exit::COMPONENT,
-        _ => exit::FOUND,
+    if report.is_unchanged() {
+        exit::DONE
+    } else if report.is_impure() {
+        exit::COMPONENT
+    } else {
+        exit::FOUND
     }
 }
 

@@ -58,6 +58,21 @@ impl<'b> TrialRun<'b> {
         })
     }
 
+    /// Rules each of whose calls is made on an instance of its own.
+    ///
+    /// # Errors
+    /// If no instance can be created.
+    pub(in crate::rollout) fn fresh(
+        build: &'b dyn CompiledRules,
+        limits: &'b TurnLimits,
+        now: u64,
+    ) -> Result<Self, Fault> {
+        Ok(Self {
+            rules: build.fresh_instances()?,
+            ..Self::new(build, limits, now)?
+        })
+    }
+
     /// Rules whose calls are also made on fresh instances, to see if they are a function of their
     /// input.
     ///

@@ -15,7 +15,7 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use saga_core::limits::TurnLimits;
 
-use super::builds::Builds;
+use super::builds::{Builds, Rules};
 use super::decide::{MadeAgain, Verdict, decide};
 use super::diverged::{self, Diverged};
 use super::report::ReplayMode;
@@ -181,8 +181,9 @@ struct Shared {
 struct Caller<'t> {
     terms: Terms<'t>,
     tally: Tally,
-    /// By digests of generations; the reason where none can be made.
-    instances: HashMap<String, Result<TrialRun<'t>, String>>,
+    /// By digests of generations, and if each call has an instance of its own; the reason where none can
+    /// be made.
+    instances: HashMap<(String, bool), Result<TrialRun<'t>, String>>,
     diverged: Diverged<'t>,
     has_failed: &'t AtomicBool,
 }
@@ -228,22 +229,26 @@ impl<'t> Caller<'t> {
             mode,
             ..
         } = self.terms;
-        let build = match builds.of(&row.digest) {
-            Ok(build) => build,
+        let Rules { build, fuel } = match builds.of(&row.digest, row.time) {
+            Ok(rules) => rules,
             Err(why) => {
                 let verdict = Verdict::NoBaseline(why.to_owned(), why.to_owned());
                 self.tally.add(row, None, verdict);
                 return Ok(());
             }
         };
-        let digest = builds.instance_of(&row.digest);
-        if !self.instances.contains_key(digest) && self.instances.len() >= INSTANCES {
+        let is_fresh = fuel == Some(Ok(()));
+        let instance = (builds.instance_of(&row.digest).to_owned(), is_fresh);
+        if !self.instances.contains_key(&instance) && self.instances.len() >= INSTANCES {
             self.instances.clear();
         }
-        let made = match self.instances.entry(digest.to_owned()) {
+        let made = match self.instances.entry(instance) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
-                let made = TrialRun::new(build, limits, row.time);
+                let made = match is_fresh {
+                    true => TrialRun::fresh(build, limits, row.time),
+                    false => TrialRun::new(build, limits, row.time),
+                };
                 place.insert(made.map_err(|fault| format!("an instance can't be created: {fault}")))
             }
         };
@@ -262,6 +267,9 @@ impl<'t> Caller<'t> {
             false => None,
         };
         let MadeAgain { verdict, left } = decide(trial, recorded, own, follows);
+        if let (Some(judged), Verdict::Unchanged(now)) = (fuel, &verdict) {
+            self.tally.judge_fuel(row, judged, *now);
+        }
         self.tally.add(row, own, verdict);
         if let Some((own, recorded)) = left
             && !(self.diverged).leave(&row.key, own.as_deref(), recorded.as_deref())

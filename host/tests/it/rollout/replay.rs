@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, count};
 use crate::commands::{asks, call};
+use crate::store_file;
 use crate::support::Host;
 
 /// Rules whose `count` refuses an aggregate that has this count.
@@ -196,6 +197,118 @@ fn invariant_7_own_rules_repeat_their_decisions_unless_they_keep_something() {
     ));
     assert_eq!((code, err.as_str()), (65, ""), "{out}");
     assert!(out.contains("not a function of their input"), "{out}");
+}
+
+/// `same`, `others`, and what is not judged.
+fn own_fuel(report: &Value) -> (u64, u64, Vec<String>) {
+    let fuel = &report["own_fuel"];
+    let count = |name: &str| fuel[name].as_u64().unwrap();
+    let not_judged = fuel["not_judged"].as_array().unwrap().iter();
+    let not_judged = not_judged.map(|one| {
+        let reason = one["reason"].as_str().unwrap();
+        format!("{reason}: {}", one["count"])
+    });
+    (count("same"), count("others"), not_judged.collect())
+}
+
+#[test]
+fn invariant_7_the_same_engine_takes_the_same_fuel_on_fresh_instances() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let start = |is_fresh: bool, memory: usize| {
+        chameleon::start_unwatched(data)
+            .setting("participants.chameleon.fresh_instances", is_fresh)
+            .setting("guest.memory_bytes", memory)
+            .start()
+    };
+    const MEMORY: usize = 64 << 20;
+    for (is_fresh, memory) in [(true, MEMORY), (false, MEMORY), (true, MEMORY / 2)] {
+        let host = start(is_fresh, memory);
+        for key in ["a", "b", "a"] {
+            count(&host, key);
+        }
+        assert!(host.stop().success());
+    }
+    let (code, report) = replayed(data, &["--self"]);
+    assert_eq!((code, counts(&report)), (0, [9, 9, 0, 0]), "{report}");
+    let memory = format!("guest.memory_bytes was {}, not {MEMORY}: 3", MEMORY / 2);
+    let used = "it was measured on instances that were used before: 3";
+    let mut found = own_fuel(&report);
+    found.2.sort();
+    assert_eq!(found, (3, 0, vec![memory, used.into()]), "{report}");
+    let arguments = ["replay", "chameleon", "--self"];
+    let told = |expected: i32, lines: &[&str]| {
+        let (code, out, err) = call(&mut asks(data, &arguments));
+        assert_eq!((code, err.as_str()), (expected, ""), "{out}");
+        for line in lines {
+            assert!(out.contains(line), "{line:?} is not in\n{out}");
+        }
+    };
+    let used = "\nthe fuel is not judged for 3 decisions: it was measured on instances that were used before\n";
+    told(
+        0,
+        &[
+            "\nthe fuel is judged for 3 decisions: the same in all\n",
+            used,
+        ],
+    );
+    // A candidate may take any.
+    let path = data.join("chameleon.wasm");
+    let (_, report) = replayed(data, &["--candidate", path.to_str().unwrap()]);
+    assert_eq!(report["own_fuel"], Value::Null);
+
+    store_file::execute(
+        data,
+        "UPDATE journal SET fuel = fuel + 1 WHERE seq IN (2, 4)",
+    );
+    let (code, report) = replayed(data, &["--self"]);
+    assert_eq!((code, counts(&report)), (65, [9, 9, 0, 0]), "{report}");
+    assert_eq!(own_fuel(&report).1, 1, "{report}");
+    let first = &report["own_fuel"]["first"];
+    assert_eq!(
+        (&first["key"], &first["revision"]),
+        (&json!("b"), &json!(0))
+    );
+    told(
+        65,
+        &[
+            "no baseline 0; the rules are not a function of their input\n",
+            "\nother fuel on the same engine: 1 of 3 decisions, the first for b at revision 0: ",
+        ],
+    );
+
+    let other =
+        "UPDATE generations SET fuel_terms = replace(fuel_terms, 'wasmtime ', 'wasmtime 1.')";
+    store_file::execute(data, other);
+    let (code, report) = replayed(data, &["--self"]);
+    let (same, others, not_judged) = own_fuel(&report);
+    assert_eq!((code, same, others), (0, 0, 0), "{report}");
+    assert!(
+        not_judged[0].starts_with("it was measured with wasmtime 1."),
+        "{not_judged:?}"
+    );
+    store_file::execute(data, "UPDATE generations SET fuel_terms = NULL");
+    let (code, report) = replayed(data, &["--self"]);
+    let unknown = "it was not recorded with which engine: 9".to_owned();
+    assert_eq!((code, own_fuel(&report)), (0, (0, 0, vec![unknown])));
+}
+
+#[test]
+fn rules_that_come_back_are_recorded_with_the_engine_that_they_come_back_on() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let first = Chameleon::new();
+    let host = chameleon::serve(data, &first);
+    chameleon::swap(&host, &chameleon::second());
+    assert!(host.stop().success());
+    let host = chameleon::start_unwatched(data)
+        .setting("participants.chameleon.fresh_instances", true)
+        .start();
+    chameleon::swap(&host, &first);
+    count(&host, "a");
+    assert!(host.stop().success());
+    let (code, report) = replayed(data, &["--self"]);
+    assert_eq!((code, own_fuel(&report)), (0, (1, 0, vec![])), "{report}");
 }
 
 #[test]
