@@ -29,6 +29,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use saga_contract::description;
+use saga_core::journal::Kept;
 use saga_core::limits::TurnLimits;
 use saga_core::retry::RetryPolicy;
 use schemars::JsonSchema;
@@ -45,7 +46,7 @@ use crate::store::{ParkedLimits, StoreSettings};
 pub use http::HttpSettings;
 pub use operator::{AdminSettings, Token};
 use reader::{Override, Setting, SettingsReader};
-use section::{section, section_with};
+use section::{choice, section, section_with};
 
 /// The settings in effect.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -305,6 +306,7 @@ fn read_participants(
             .is_given(&at("retry"))
             .then(|| section(reader, &at("retry"), of_all));
         let fresh_instances = reader.get(&at("fresh_instances"), false, |_| Ok(()));
+        let journal = choice(reader, &at("journal"), Kept::default());
         let rules = read_rules(reader, &at("rules"));
         match component {
             Some(component) => {
@@ -317,6 +319,7 @@ fn read_participants(
                     groups,
                     retry,
                     fresh_instances,
+                    journal,
                     rules,
                 };
                 participants.insert(name, config);

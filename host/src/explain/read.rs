@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use saga_core::commit::LetterEnd;
+use saga_core::journal::{NotWhole, Outline};
 use saga_core::outcome::{Reply, StateChange, TimerChange};
 use serde::Serialize;
 
@@ -274,10 +275,15 @@ fn sagas_of(
         ..DecisionRange::default()
     };
     let _all: ControlFlow<()> = decisions::each(reading, &wanted, |row| {
-        if let Ok(recorded) = row.recorded {
-            let correlation = recorded.message.correlation;
+        let message = match row.recorded {
+            Ok(recorded) => Some(recorded.message),
+            Err(NotWhole::NoPayload(outline)) => Some(outline.message),
+            Err(NotWhole::Unreadable(_)) => None,
+        };
+        if let Some(message) = message {
+            let correlation = message.correlation;
             let first = || SagaOfAggregate {
-                first: recorded.message.name,
+                first: message.name,
                 ..new(&correlation)
             };
             let (seq, saga) = (found.entry(correlation.clone())).or_insert_with(|| (0, first()));
@@ -377,20 +383,39 @@ impl Gathered {
         if self.up_to.is_some_and(|up_to| row.seq > up_to) {
             return ControlFlow::Break(());
         }
-        let Ok(recorded) = row.recorded else {
-            self.unreadable += 1;
-            return ControlFlow::Continue(());
+        let version = known.versions.get(&row.digest);
+        let (recorded, not_kept) = match row.recorded {
+            Ok(recorded) => (recorded, None),
+            Err(NotWhole::NoPayload(outline)) => {
+                let Outline {
+                    message,
+                    outcome,
+                    sizes,
+                } = *outline;
+                let recorded = Recorded {
+                    digest: row.digest,
+                    state_version: 0,
+                    state: None,
+                    message,
+                    outcome,
+                };
+                (recorded, Some(sizes))
+            }
+            Err(NotWhole::Unreadable(_)) => {
+                self.unreadable += 1;
+                return ControlFlow::Continue(());
+            }
         };
         if !(self.by_correlation).contains_key(&recorded.message.correlation) {
             return ControlFlow::Continue(());
         }
-        let version = known.versions.get(&recorded.digest);
         let decided = Decided {
             participant: known.name.clone(),
             version: version.cloned().unwrap_or_default(),
             seq: row.seq,
             time: row.time,
             recorded,
+            not_kept,
         };
         self.bytes += bytes(&decided.recorded);
         self.decisions.insert(decided.seq, decided);

@@ -174,7 +174,7 @@ impl Listing {
         self.list.decisions += 1;
         let recorded = match &row.recorded {
             Ok(recorded) => recorded,
-            Err(why) => return self.skip(row, why),
+            Err(why) => return self.skip(row, &why.to_string()),
         };
         let (decided, corrected, parts) = match decide(trial, recorded, None, false).verdict {
             Verdict::Unchanged(_) => return,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use saga_core::journal::Kept;
 use saga_core::limits::TurnLimits;
 use saga_core::retry::RetryPolicy;
 use schemars::JsonSchema;
@@ -133,6 +134,10 @@ pub struct ParticipantSettings {
     /// Make each call of its rules on a fresh instance, so that nothing that they keep can reach
     /// another message. A decision then takes some 50 microseconds longer.
     pub fresh_instances: bool,
+    /// `no-payloads` to record of its decisions only names, ids and sizes, without the texts of
+    /// messages, states, events, timers and replies. Such decisions can't be replayed. `full` to
+    /// record everything.
+    pub journal: Kept,
     /// Settings of its rules: the component's description names them, with their defaults. They are
     /// used at the first start, and with `saga run --apply`; `saga apply --set` changes them
     /// while the host runs.

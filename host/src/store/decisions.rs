@@ -9,6 +9,8 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use saga_core::journal::NotWhole;
+
 use super::read::{ReadStore, StoreResult};
 use super::sample::Recorded;
 
@@ -63,8 +65,8 @@ pub struct JournalRow {
     pub fuel: u64,
     /// Time of the decision, in milliseconds since the Unix epoch.
     pub time: u64,
-    /// The decision, or the reason why it can't be read.
-    pub recorded: Result<Recorded, String>,
+    /// The decision, or the reason why it can't be made again.
+    pub recorded: Result<Recorded, NotWhole>,
 }
 
 /// Some decisions of a span.

@@ -4,6 +4,7 @@
 use saga_contract::description::{CommandKind, Description, KeySource, Method, path_parameters};
 use saga_contract::outputs::{MISMATCH, Output, OutputSchemas};
 use saga_core::identity;
+use saga_core::journal::Kept;
 use saga_core::limits::TurnLimits;
 use saga_core::message::{Envelope, Message, Origin};
 use saga_core::outcome::{Disposition, Outcome, Reply, StateChange};
@@ -99,6 +100,7 @@ impl<'b> TrialRun<'b> {
             description: self.description,
             limits: self.limits,
             schemas: self.schemas,
+            kept: Kept::Full,
         }
     }
 

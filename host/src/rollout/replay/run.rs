@@ -218,7 +218,7 @@ impl<'t> Caller<'t> {
         let recorded = match &row.recorded {
             Ok(recorded) => recorded,
             Err(why) => {
-                let verdict = Verdict::NoBaseline(String::new(), why.clone());
+                let verdict = Verdict::not_whole(why);
                 self.tally.add(row, None, verdict);
                 return Ok(());
             }

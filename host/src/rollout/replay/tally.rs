@@ -124,13 +124,12 @@ impl Tally {
     pub(super) fn add(&mut self, row: &JournalRow, own: OwnState<'_>, verdict: Verdict) {
         self.first = Some(self.first.map_or(row.time, |first| first.min(row.time)));
         self.until = self.until.max(Some(row.time));
-        let recorded = match &row.recorded {
-            Ok(recorded) => recorded,
-            Err(why) => return self.without_baseline(row, "its record can't be read", why),
-        };
         if let Verdict::NoBaseline(reason, detail) = &verdict {
             return self.without_baseline(row, reason, detail);
         }
+        let Ok(recorded) = &row.recorded else {
+            return;
+        };
         let is_changed = matches!(verdict, Verdict::Changed(_));
         let fuel = match &verdict {
             Verdict::Unchanged(fuel) => Some(*fuel),

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, params};
-use saga_core::journal;
+use saga_core::journal::{self, NotWhole};
 
 use super::packing::Unpacking;
 use super::sample::journal::at_time;
@@ -156,9 +156,10 @@ pub(super) fn page(
         bytes += state.as_ref().map_or(0, String::len) + plain.as_ref().map_or(0, Vec::len);
         let (key, time) = (row.get::<_, String>(2)?, row.get::<_, i64>(5)? as u64);
         let decoded = match plain {
-            Some(plain) => journal::decode(&plain, (&key, time), state.as_deref())
-                .map_err(|error| error.to_string()),
-            None => Err("a recorded decision can't be unpacked".to_owned()),
+            Some(plain) => journal::decode(&plain, (&key, time), state.as_deref()),
+            None => Err(NotWhole::Unreadable(
+                "a recorded decision can't be unpacked".to_owned(),
+            )),
         };
         let seq = row.get(0)?;
         page.rows.push(JournalRow {

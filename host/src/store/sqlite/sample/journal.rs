@@ -118,6 +118,10 @@ impl JournalLook<'_> {
             let Ok((origin, name)) = journal::subject(&plain) else {
                 continue;
             };
+            // Nor can those without a payload be tried.
+            if journal::has_payload(&plain) != Ok(true) {
+                continue;
+            }
             self.seen.push(SeenDecision {
                 seq,
                 origin: origin.word(),
