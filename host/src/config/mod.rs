@@ -66,7 +66,7 @@ pub struct Config {
     pub admin: AdminSettings,
     /// The swap of rules.
     pub reload: ReloadSettings,
-    /// What a change of rules must show first.
+    /// What a change of rules must show first, and what is shown of rules that decide.
     pub rollout: GateSettings,
     /// The metrics.
     pub metrics: MetricsSettings,

@@ -85,6 +85,7 @@ pub fn of_participant(
             open,
             blocked_aggregates,
         },
+        audit: None,
         stale_seconds: None,
     })
 }

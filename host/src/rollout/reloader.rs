@@ -411,7 +411,14 @@ impl ReloaderState {
     fn told(&self, name: &str, hosted: &HostedParticipant) -> Result<ParticipantOverview, String> {
         let archive = super::archive::Archive::new(&self.around.settings.data_dir);
         let file = self.around.loader.as_ref().map(|_| hosted.file());
-        self.read(|reading| overview::of_participant(reading, name, hosted.row, &archive, file))
+        let told = |reading: &dyn ReadStore| {
+            overview::of_participant(reading, name, hosted.row, &archive, file)
+        };
+        let is_audited = self.around.settings.gate.audit_one_in > 0;
+        Ok(ParticipantOverview {
+            audit: is_audited.then(|| hosted.audit.told()),
+            ..self.read(told)?
+        })
     }
 
     /// One swap, from bytes to turns.

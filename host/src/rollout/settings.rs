@@ -28,7 +28,7 @@ pub struct RolloutSettings {
     pub security: Security,
     /// Settings of swaps.
     pub reload: ReloadSettings,
-    /// What a change of rules must show first.
+    /// What a change of rules must show first, and what is shown of rules that decide.
     pub gate: GateSettings,
     /// Hours after which published events, identities and recorded decisions may be deleted.
     pub retention_hours: u64,
@@ -83,7 +83,7 @@ pub enum Gate {
     Replay,
 }
 
-/// What a change of rules must show first.
+/// What a change of rules must show first, and what is shown of rules that decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GateSettings {
     /// `replay` to refuse rules that change recorded decisions, unless an operator acknowledges the
@@ -96,6 +96,10 @@ pub struct GateSettings {
     /// them, changes can be acknowledged for the rest of that time.
     #[schemars(range(min = 1, max = 876_000))]
     pub gate_hours: u64,
+    /// Audit one of this many decisions: it is made again on a fresh instance, after its commit and
+    /// beside the turns. Another outcome is an alarm: the rules keep something. 0 for no audit.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub audit_one_in: u64,
 }
 
 impl Default for GateSettings {
@@ -104,6 +108,7 @@ impl Default for GateSettings {
             gate: Gate::None,
             gate_decisions: 100_000,
             gate_hours: 120,
+            audit_one_in: 0,
         }
     }
 }

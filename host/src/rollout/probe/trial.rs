@@ -47,16 +47,24 @@ impl<'b> TrialRun<'b> {
         limits: &'b TurnLimits,
         now: u64,
     ) -> Result<Self, Fault> {
-        let description = build.description();
-        Ok(Self {
-            description,
+        Ok(Self::with(build.instance()?, build, limits, now))
+    }
+
+    fn with(
+        rules: Box<dyn Rules + Send>,
+        build: &'b dyn CompiledRules,
+        limits: &'b TurnLimits,
+        now: u64,
+    ) -> Self {
+        Self {
+            description: build.description(),
             limits,
             now,
-            rules: build.instance()?,
+            rules,
             fresh: None,
             impurity: None,
             schemas: build.schemas(),
-        })
+        }
     }
 
     /// Rules each of whose calls is made on an instance of its own.
@@ -68,10 +76,7 @@ impl<'b> TrialRun<'b> {
         limits: &'b TurnLimits,
         now: u64,
     ) -> Result<Self, Fault> {
-        Ok(Self {
-            rules: build.fresh_instances()?,
-            ..Self::new(build, limits, now)?
-        })
+        Ok(Self::with(build.fresh_instances()?, build, limits, now))
     }
 
     /// Rules whose calls are also made on fresh instances, to see if they are a function of their
