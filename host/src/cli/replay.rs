@@ -134,17 +134,26 @@ fn replayed(operation: &ReplayOperation) -> Result<ReplayReport, NotReplayed> {
         request.participant,
         request.data.display()
     );
-    let mut line = ProgressLine::of(&what);
-    let mut told = Instant::now();
-    let mut progress = |ReplayProgress { read, all }| {
-        if told.elapsed() >= TOLD_EVERY {
-            told = Instant::now();
-            let percent = read.saturating_mul(100).checked_div(all).unwrap_or(100);
-            line.show(&format!("{what}: {percent} %"));
-        }
-    };
+    let mut progress = shown_progress(what);
     let settings = operation.config.rollout();
     replay::replay(&settings, request, app::check_routes, &mut progress)
+}
+
+/// Shows how far the reading of the journal has come, on a terminal.
+pub(super) fn shown_progress(what: String) -> impl FnMut(ReplayProgress) {
+    let mut line = ProgressLine::of(&what);
+    let mut told = Instant::now();
+    move |progress| {
+        if told.elapsed() >= TOLD_EVERY {
+            told = Instant::now();
+            line.show(&percent(&what, progress));
+        }
+    }
+}
+
+fn percent(what: &str, ReplayProgress { read, all }: ReplayProgress) -> String {
+    let percent = read.saturating_mul(100).checked_div(all).unwrap_or(100);
+    format!("{what}: {percent} %")
 }
 
 fn code(report: &ReplayReport) -> u8 {
@@ -178,4 +187,22 @@ pub(super) fn not_replayed(error: NotReplayed, json: bool) -> u8 {
     };
     complain(&said);
     code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_in_percent_of_the_journal() {
+        for (read, all, expected) in [
+            (0, 3, "0 %"),
+            (2, 3, "66 %"),
+            (3, 3, "100 %"),
+            (0, 0, "100 %"),
+        ] {
+            let said = percent("of order", ReplayProgress { read, all });
+            assert_eq!(said, format!("of order: {expected}"));
+        }
+    }
 }

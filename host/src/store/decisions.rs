@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 use saga_core::journal::NotWhole;
 
-use super::read::{ReadStore, StoreResult};
+use super::read::StoreResult;
 use super::sample::Recorded;
 
 /// Most decisions of a page; its bytes are bounded by the store.
@@ -107,7 +107,7 @@ pub trait ReadDecisions {
 /// # Errors
 /// The journal can't be read.
 pub fn each<B>(
-    reading: &dyn ReadStore,
+    reading: &dyn ReadDecisions,
     wanted: &DecisionRange,
     on: impl FnMut(JournalRow) -> ControlFlow<B>,
 ) -> StoreResult<ControlFlow<B>> {
@@ -122,7 +122,7 @@ pub fn each<B>(
 /// # Errors
 /// The journal can't be read.
 pub fn each_of_span<B>(
-    reading: &dyn ReadStore,
+    reading: &dyn ReadDecisions,
     wanted: &DecisionRange,
     span: JournalSpan,
     mut on: impl FnMut(JournalRow) -> ControlFlow<B>,
@@ -137,7 +137,7 @@ pub fn each_of_span<B>(
 /// # Errors
 /// The journal can't be read.
 pub fn each_page<B>(
-    reading: &dyn ReadStore,
+    reading: &dyn ReadDecisions,
     wanted: &DecisionRange,
     mut span: JournalSpan,
     mut on: impl FnMut(DecisionPage) -> ControlFlow<B>,

@@ -24,7 +24,8 @@ use super::{NotReplayed, ReplayProgress};
 use crate::base::panics;
 use crate::rollout::probe::trial::TrialRun;
 use crate::rollout::verify;
-use crate::store::{DecisionRange, JournalRow, JournalSpan, ReadStore, StoreResult, decisions};
+use crate::store::decisions::ReadDecisions;
+use crate::store::{DecisionRange, JournalRow, JournalSpan, StoreResult, decisions};
 
 /// Pages that wait for each thread.
 const WAITING: usize = 2;
@@ -55,7 +56,7 @@ type Batch = Vec<JournalRow>;
 
 /// Makes all wanted decisions again.
 pub(super) fn run(
-    reading: &dyn ReadStore,
+    reading: &dyn ReadDecisions,
     wanted: &DecisionRange,
     terms: Terms<'_>,
     progress: &mut dyn FnMut(ReplayProgress),
@@ -69,7 +70,7 @@ pub(super) fn run(
 
 /// Makes the wanted decisions of a span again.
 pub(super) fn run_span(
-    reading: &dyn ReadStore,
+    reading: &dyn ReadDecisions,
     wanted: &DecisionRange,
     span: JournalSpan,
     terms: Terms<'_>,
@@ -128,7 +129,7 @@ pub(super) fn run_span(
 
 /// Reads all decisions of a span into the lanes, until a caller gives up.
 fn read(
-    reading: &dyn ReadStore,
+    reading: &dyn ReadDecisions,
     wanted: &DecisionRange,
     span: JournalSpan,
     lanes: &[Sender<Batch>],
@@ -279,3 +280,7 @@ impl<'t> Caller<'t> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -528,3 +528,51 @@ fn what_can_not_be_replayed_says_why() {
     let (code, _, err) = call(&mut asks(&nothing, &["replay", "chameleon", "--self"]));
     assert_eq!(code, 73, "{err}");
 }
+
+#[test]
+fn decisions_on_states_of_an_older_shape_are_replayed_in_the_shape_of_the_rules() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let shaped = |version: u32| {
+        Chameleon::new().with(json!({
+            "state": {"version": version, "oldest_readable": 1},
+        }))
+    };
+    let host = counted(data, &shaped(1), &[("a", 2), ("b", 1)]);
+    chameleon::swap(&host, &shaped(2));
+    // `a` is migrated by its third decision, `c` is new in the new shape.
+    for key in ["a", "a", "c"] {
+        count(&host, key);
+    }
+    assert!(host.stop().success());
+    // Each generation repeats its own decisions, also the one that migrated.
+    let (code, report) = replayed(data, &["--self"]);
+    assert_eq!((code, counts(&report)), (0, [6, 6, 0, 0]), "{report}");
+    // The rules of the new shape make all of them: where a state of the older shape was left, it is brought to theirs.
+    let newer = written(data, "newer.wasm", &shaped(2));
+    for more in [&[][..], &["--counterfactual"]] {
+        let (_, report) = replayed(data, &[&["--candidate", &*newer], more].concat());
+        let [all, unchanged, changed, faults] = counts(&report);
+        assert_eq!((all, unchanged + changed, faults), (6, 6, 0), "{report}");
+        // What differs is what the migration adds.
+        for group in groups(&report) {
+            assert!(group.contains("/migrated_from: "), "{more:?}: {group}");
+        }
+    }
+    // A change of the rules is seen through the migration.
+    let other = shaped(2).with(json!({"handle": {"count": {"count": 2}}}));
+    let other = written(data, "other.wasm", &other);
+    let (code, report) = replayed(data, &["--candidate", &other]);
+    assert_eq!((code, counts(&report)), (1, [6, 0, 6, 0]), "{report}");
+    assert!(
+        groups(&report)
+            .iter()
+            .any(|group| group == "state /count: 2 -> 3: 1"),
+        "{report}"
+    );
+    // Rules of the older shape do not read the states of the newer one.
+    let older = written(data, "older.wasm", &shaped(1));
+    let (code, report) = replayed(data, &["--candidate", &older]);
+    assert_eq!((code, counts(&report)), (1, [6, 3, 0, 3]), "{report}");
+    assert_eq!(report["fault_groups"][0]["kind"], "migration", "{report}");
+}
