@@ -121,9 +121,18 @@ pub fn encode_outline(
     state: Option<&str>,
     outcome: &Outcome,
 ) -> Result<Vec<u8>, Unreadable> {
-    let outline = Outline::of(message, state, outcome);
-    let bytes = encode_as(OUTLINE, &outline.message, None, &outline.outcome)?;
-    postcard::to_extend(&outline.sizes, bytes).map_err(|error| Unreadable(error.to_string()))
+    Outline::of(message, state, outcome).encode()
+}
+
+impl Outline {
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// As [`encode`].
+    pub fn encode(&self) -> Result<Vec<u8>, Unreadable> {
+        let bytes = encode_as(OUTLINE, &self.message, None, &self.outcome)?;
+        postcard::to_extend(&self.sizes, bytes).map_err(|error| Unreadable(error.to_string()))
+    }
 }
 
 fn encode_as(

@@ -8,6 +8,7 @@ use clap::Args;
 use super::arguments::{RuleSettingsArguments, SelectionArguments, load};
 use super::operate::DATA;
 use super::options::participant;
+use super::recorded::RecordedThere;
 use super::reply::CommandFailure;
 use super::report_file::ReportFile;
 use super::terminal::ProgressLine;
@@ -17,8 +18,9 @@ use crate::app;
 use crate::config::Config;
 use crate::logging;
 use crate::rollout::replay::report::ReplayReport;
-use crate::rollout::replay::{self, NotReplayed, Replay, ReplayProgress, ReplayedRules};
+use crate::rollout::replay::{self, Elsewhere, NotReplayed, Replay, ReplayProgress, ReplayedRules};
 use crate::rollout::verify::NotVerified;
+use crate::store::DecisionRange;
 
 /// Time between two states of the progress line.
 const TOLD_EVERY: Duration = Duration::from_millis(200);
@@ -48,6 +50,13 @@ pub(super) struct ReplayArguments {
     /// The data directory of the host
     #[arg(long, value_name = "DIR", default_value = DATA)]
     data: PathBuf,
+    /// The URL of the admin interface of a running host, instead of its data directory: its decisions
+    /// are fetched from there, and made again here
+    #[arg(long, value_name = "URL", conflicts_with_all = ["data", "own"])]
+    admin: Option<String>,
+    /// A file with the token of the admin interface [default: SAGA__ADMIN__TOKEN in the environment]
+    #[arg(long, value_name = "FILE", requires = "admin")]
+    token_file: Option<PathBuf>,
     /// Settings file (TOML)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -60,8 +69,16 @@ pub(super) struct ReplayArguments {
 pub(crate) struct ReplayOperation {
     config: Config,
     request: Replay,
+    /// The host whose decisions they are, instead of those in the data directory of the request.
+    host: Option<Host>,
     report: Option<PathBuf>,
     json: bool,
+}
+
+/// A running host: the URL of its admin interface, and a file with its token.
+struct Host {
+    url: String,
+    token_file: Option<PathBuf>,
 }
 
 impl ReplayArguments {
@@ -82,6 +99,10 @@ impl ReplayArguments {
                 rules,
                 selection: self.selection.into(),
             },
+            host: self.admin.map(|url| Host {
+                url,
+                token_file: self.token_file,
+            }),
             report: self.report,
             json: self.json,
         })
@@ -108,7 +129,10 @@ pub(super) fn replay(operation: &ReplayOperation) -> u8 {
             if let Some(file) = file {
                 file.abandon();
             }
-            return not_replayed(error, operation.json);
+            return match error {
+                Failure::Here(error) => not_replayed(error, operation.json),
+                Failure::There(failure) => failure.report(),
+            };
         }
     };
     let written = file.map(|file| file.write(&replay_page::page(&report)));
@@ -126,17 +150,78 @@ pub(super) fn replay(operation: &ReplayOperation) -> u8 {
     code
 }
 
-fn replayed(operation: &ReplayOperation) -> Result<ReplayReport, NotReplayed> {
+/// The reason why nothing was replayed: of the replay, or of the host that was asked.
+enum Failure {
+    Here(NotReplayed),
+    There(CommandFailure),
+}
+
+impl From<NotReplayed> for Failure {
+    fn from(error: NotReplayed) -> Self {
+        Self::Here(error)
+    }
+}
+
+impl From<CommandFailure> for Failure {
+    fn from(failure: CommandFailure) -> Self {
+        Self::There(failure)
+    }
+}
+
+fn replayed(operation: &ReplayOperation) -> Result<ReplayReport, Failure> {
     logging::die_on_panic(exit::INTERNAL);
     let request = &operation.request;
-    let what = format!(
+    let host = operation.host.as_ref();
+    let origin = host.map_or_else(|| request.data.clone(), |host| PathBuf::from(&host.url));
+    let mut progress = shown_progress(format!(
         "decisions of {} in {} are made again",
         request.participant,
-        request.data.display()
-    );
-    let mut progress = shown_progress(what);
+        origin.display()
+    ));
     let settings = operation.config.rollout();
-    replay::replay(&settings, request, app::check_routes, &mut progress)
+    let Some(host) = host else {
+        let report = replay::replay(&settings, request, app::check_routes, &mut progress);
+        return Ok(report?);
+    };
+    let ReplayedRules::Candidate {
+        path,
+        settings: change,
+        is_counterfactual,
+    } = &request.rules
+    else {
+        let said = "--self needs the data directory of the host, where the rules are that decided";
+        return Err(CommandFailure::new(exit::USAGE, said).into());
+    };
+    let token_file = host.token_file.as_deref();
+    let there = RecordedThere::at(&host.url, token_file, &request.participant)?;
+    let found = there.span(&request.selection)?;
+    let wanted = DecisionRange {
+        since: found.since,
+        last: request.selection.last,
+        key: request.selection.key.clone(),
+        ..DecisionRange::default()
+    };
+    let from = Elsewhere {
+        participant: &request.participant,
+        reading: &there,
+        wanted: &wanted,
+        span: found.span(),
+        settings: &found.settings,
+        origin: &origin,
+    };
+    let report = replay::replay_elsewhere(
+        &settings,
+        from,
+        (path, change),
+        *is_counterfactual,
+        app::check_routes,
+        &mut progress,
+    );
+    report.map_err(|error| match error {
+        // The host was there before.
+        NotReplayed::Failed(reason) => CommandFailure::new(exit::UNAVAILABLE, reason).into(),
+        error => error.into(),
+    })
 }
 
 /// Shows how far the reading of the journal has come, on a terminal.

@@ -54,20 +54,6 @@ pub(super) fn all_cores() -> usize {
 
 type Batch = Vec<JournalRow>;
 
-/// Makes all wanted decisions again.
-pub(super) fn run(
-    reading: &dyn ReadDecisions,
-    wanted: &DecisionRange,
-    terms: Terms<'_>,
-    progress: &mut dyn FnMut(ReplayProgress),
-) -> Result<Tally, NotReplayed> {
-    let unread = |error| NotReplayed::from(verify::unreadable(terms.data, &error));
-    match reading.decisions_span(wanted).map_err(unread)? {
-        Some(span) => run_span(reading, wanted, span, terms, progress),
-        None => Ok(Tally::default()),
-    }
-}
-
 /// Makes the wanted decisions of a span again.
 pub(super) fn run_span(
     reading: &dyn ReadDecisions,

@@ -91,7 +91,9 @@ fn replayed(
         threads: 4,
         is_over,
     };
-    run(journal, &DecisionRange::default(), terms, &mut |_| {})
+    let wanted = DecisionRange::default();
+    let span = journal.decisions_span(&wanted).unwrap().unwrap();
+    run_span(journal, &wanted, span, terms, &mut |_| {})
 }
 
 const MODES: [ReplayMode; 2] = [ReplayMode::Recorded, ReplayMode::Counterfactual];

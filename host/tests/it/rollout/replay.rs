@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::chameleon::{self, Chameleon, count};
 use crate::commands::{asks, call};
 use crate::store_file;
-use crate::support::Host;
+use crate::support::{Host, saga};
 
 /// Rules whose `count` refuses an aggregate that has this count.
 fn limited(version: &str, limit: i64) -> Chameleon {
@@ -575,4 +575,113 @@ fn decisions_on_states_of_an_older_shape_are_replayed_in_the_shape_of_the_rules(
     let (code, report) = replayed(data, &["--candidate", &older]);
     assert_eq!((code, counts(&report)), (1, [6, 3, 0, 3]), "{report}");
     assert_eq!(report["fault_groups"][0]["kind"], "migration", "{report}");
+}
+
+/// Replays `chameleon` over the admin interface of a host, from a directory without a store.
+fn replayed_there(elsewhere: &Path, host: &Host, more: &[&str]) -> (i32, String, String) {
+    let admin = host.admin();
+    let arguments = [&["replay", "chameleon", "--admin", &admin], more].concat();
+    call(saga().current_dir(elsewhere).args(arguments))
+}
+
+#[test]
+fn decisions_of_a_running_host_are_replayed_over_its_admin_interface() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, elsewhere) = (directory.path().join("data"), directory.path().join("else"));
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::create_dir_all(&elsewhere).unwrap();
+    // More than one page.
+    let host = counted(&data, &limited("1.0.0", 5), &[("a/b c", 505), ("b", 7)]);
+    let other = written(&elsewhere, "other.wasm", &limited("1.0.0", 3));
+    let told = |report: Value| {
+        let Value::Object(mut members) = report else {
+            panic!("{report}");
+        };
+        members.remove("elapsed_ms");
+        // A share of the time is measured from now on.
+        if let Some(Value::Object(range)) = members.get_mut("range") {
+            range.remove("since");
+        }
+        Value::Object(members)
+    };
+    for more in [
+        &[][..],
+        &["--counterfactual"],
+        &["--key", "a/b c"],
+        &["--last", "3"],
+        &["--since", "1h"],
+        &["--key", "none"],
+    ] {
+        let arguments = [&["--candidate", &*other], more].concat();
+        let (expected, here) = replayed(&data, &arguments);
+        let (code, out, err) =
+            replayed_there(&elsewhere, &host, &[&["--json"], &*arguments].concat());
+        assert_eq!((code, err.as_str()), (expected, ""), "{more:?}: {out}");
+        let there: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(told(there), told(here), "{more:?}");
+    }
+    for (arguments, expected, says) in [
+        (&["--self"][..], 64, "cannot be used with"),
+        (&["--candidate", "none.wasm"], 65, "none.wasm"),
+    ] {
+        let (code, out, err) = replayed_there(&elsewhere, &host, arguments);
+        assert_eq!((code, out.as_str()), (expected, ""), "{err}");
+        assert!(err.contains(says), "{err}");
+    }
+    let nobody = [
+        "replay",
+        "nobody",
+        "--candidate",
+        &other,
+        "--admin",
+        &host.admin(),
+    ];
+    let (code, _, err) = call(saga().current_dir(&elsewhere).args(nobody));
+    assert_eq!(code, 64, "{err}");
+    assert!(err.contains("nobody"), "{err}");
+    let admin = host.admin();
+    assert!(host.stop().success());
+    let gone = [
+        "replay",
+        "chameleon",
+        "--candidate",
+        &other,
+        "--admin",
+        &admin,
+    ];
+    let (code, _, err) = call(saga().current_dir(&elsewhere).args(gone));
+    assert_eq!(code, 69, "{err}");
+}
+
+#[test]
+fn decisions_of_a_host_are_given_to_those_who_show_its_token_with_the_settings_of_its_rules() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, elsewhere) = (directory.path().join("data"), directory.path().join("else"));
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::create_dir_all(&elsewhere).unwrap();
+    let token = directory.path().join("token");
+    std::fs::write(&token, "a-token-of-24-characters").unwrap();
+    let path = data.join("chameleon.wasm");
+    Chameleon::new().write(&path);
+    let host = chameleon::start(&path, &data)
+        .setting("admin.token_file", token.to_str().unwrap())
+        .setting("participants.chameleon.journal", "no-payloads")
+        .start();
+    count(&host, "a");
+    let candidate = path.to_str().unwrap();
+    let (code, _, err) = replayed_there(&elsewhere, &host, &["--candidate", candidate]);
+    assert_eq!(code, 77, "{err}");
+    let shown = [
+        "--candidate",
+        candidate,
+        "--token-file",
+        token.to_str().unwrap(),
+    ];
+    let (code, out, err) = replayed_there(&elsewhere, &host, &shown);
+    assert_eq!((code, err.as_str()), (1, ""), "{out}");
+    assert!(
+        out.contains("\nnot replayed: payload not kept: 1, the first for a\n"),
+        "{out}"
+    );
+    assert!(host.stop().success());
 }
