@@ -639,7 +639,7 @@ fn decisions_of_a_running_host_are_replayed_over_its_admin_interface() {
     let (code, _, err) = call(saga().current_dir(&elsewhere).args(nobody));
     assert_eq!(code, 64, "{err}");
     assert!(err.contains("nobody"), "{err}");
-    let admin = host.admin();
+    let admin = host.admin().to_owned();
     assert!(host.stop().success());
     let gone = [
         "replay",
