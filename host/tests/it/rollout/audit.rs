@@ -76,7 +76,7 @@ fn invariant_7_rules_that_keep_something_are_found_out_by_the_audit_while_they_d
     }
     assert_eq!(metric(&host, "saga_audited_decisions_total"), Some(3));
     assert_eq!(metric(&host, "saga_audit_alarms_total"), Some(2));
-    for arguments in [&["status"][..], &["generations", "chameleon"]] {
+    for arguments in [&["ready"][..], &["generations", "chameleon"]] {
         let (_, out, err) = call(&mut asks(data, arguments));
         let line = "ALARM: 2 of 3 audited decisions are others on a fresh instance, the last at ";
         assert!(out.contains(line), "{arguments:?}: {out}{err}");

@@ -591,7 +591,7 @@ fn decisions_of_a_running_host_are_replayed_over_its_admin_interface() {
     std::fs::create_dir_all(&data).unwrap();
     std::fs::create_dir_all(&elsewhere).unwrap();
     // More than one page.
-    let host = counted(&data, &limited("1.0.0", 5), &[("a/b c", 505), ("b", 7)]);
+    let host = counted(&data, &limited("1.0.0", 5), &[("a%26b%20c", 505), ("b", 7)]);
     let other = written(&elsewhere, "other.wasm", &limited("1.0.0", 3));
     let told = |report: Value| {
         let Value::Object(mut members) = report else {
@@ -607,7 +607,7 @@ fn decisions_of_a_running_host_are_replayed_over_its_admin_interface() {
     for more in [
         &[][..],
         &["--counterfactual"],
-        &["--key", "a/b c"],
+        &["--key", "a&b c"],
         &["--last", "3"],
         &["--since", "1h"],
         &["--key", "none"],
