@@ -30,6 +30,10 @@ use crate::store::{DecisionRange, JournalRow, JournalSpan, StoreResult, decision
 /// Pages that wait for each thread.
 const WAITING: usize = 2;
 
+/// Most decisions that one instance makes of its own rules again. The first ones make fewer: what rules
+/// keep from one call to the next must not come about again as it was.
+const OWN_CALLS: u32 = 8;
+
 /// Most instances that a thread keeps.
 const INSTANCES: usize = 4;
 
@@ -164,13 +168,22 @@ struct Shared {
     has_failed: AtomicBool,
 }
 
+/// An instance that a thread keeps.
+struct Kept<'t> {
+    trial: Result<TrialRun<'t>, String>,
+    /// Decisions that it makes yet.
+    left: u32,
+}
+
 /// A thread that calls rules.
 struct Caller<'t> {
     terms: Terms<'t>,
     tally: Tally,
     /// By digests of generations, and if each call has an instance of its own; the reason where none can
     /// be made.
-    instances: HashMap<(String, bool), Result<TrialRun<'t>, String>>,
+    instances: HashMap<(String, bool), Kept<'t>>,
+    /// Decisions that the next instance of own rules makes.
+    own_calls: u32,
     diverged: Diverged<'t>,
     has_failed: &'t AtomicBool,
 }
@@ -181,6 +194,7 @@ impl<'t> Caller<'t> {
             terms,
             tally: Tally::default(),
             instances: HashMap::new(),
+            own_calls: 1,
             diverged: Diverged::new(&shared.bytes),
             has_failed: &shared.has_failed,
         }
@@ -229,17 +243,28 @@ impl<'t> Caller<'t> {
         if !self.instances.contains_key(&instance) && self.instances.len() >= INSTANCES {
             self.instances.clear();
         }
-        let made = match self.instances.entry(instance) {
-            Entry::Occupied(known) => known.into_mut(),
+        let mut known = match self.instances.entry(instance) {
+            Entry::Occupied(known) => known,
             Entry::Vacant(place) => {
                 let made = match is_fresh {
                     true => TrialRun::fresh(build, limits, row.time),
                     false => TrialRun::new(build, limits, row.time),
                 };
-                place.insert(made.map_err(|fault| format!("an instance can't be created: {fault}")))
+                let left = match mode {
+                    ReplayMode::OwnRules if !is_fresh => self.own_calls,
+                    _ => u32::MAX,
+                };
+                self.own_calls = (2 * self.own_calls).min(OWN_CALLS);
+                place.insert_entry(Kept {
+                    trial: made.map_err(|fault| format!("an instance can't be created: {fault}")),
+                    left,
+                })
             }
         };
-        let trial = match made {
+        let kept = known.get_mut();
+        kept.left = kept.left.saturating_sub(1);
+        let is_last = kept.left == 0;
+        let trial = match &mut kept.trial {
             Ok(trial) => trial,
             Err(why) if mode == ReplayMode::OwnRules => {
                 let verdict = Verdict::NoBaseline(why.clone(), why.clone());
@@ -254,6 +279,9 @@ impl<'t> Caller<'t> {
             false => None,
         };
         let MadeAgain { verdict, left } = decide(trial, recorded, own, follows);
+        if is_last {
+            known.remove();
+        }
         if let (Some(judged), Verdict::Unchanged(now)) = (fuel, &verdict) {
             self.tally.judge_fuel(row, judged, *now);
         }

@@ -186,17 +186,22 @@ fn invariant_7_own_rules_repeat_their_decisions_unless_they_keep_something() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let keeping = Chameleon::new().with(json!({"handle": {"count": [{"count": 1}, "tell-calls"]}}));
-    let host = chameleon::serve(data, &keeping);
+    let path = data.join("chameleon.wasm");
+    keeping.write(&path);
+    let host = chameleon::start(&path, data)
+        .setting("instances", 1)
+        .start();
     for key in ["a", "b", "c", "d", "e", "f"] {
         count(&host, key);
     }
     assert!(host.stop().success());
-    let (code, out, err) = call(&mut asks(
-        data,
-        &["replay", "chameleon", "--self", "--last", "1"],
-    ));
-    assert_eq!((code, err.as_str()), (65, ""), "{out}");
-    assert!(out.contains("not a function of their input"), "{out}");
+    // Also where they come again in the order in which they were decided.
+    for more in [&["--last", "1"][..], &["--last", "3"], &[]] {
+        let arguments = [&["replay", "chameleon", "--self"], more].concat();
+        let (code, out, err) = call(&mut asks(data, &arguments));
+        assert_eq!((code, err.as_str()), (65, ""), "{more:?}: {out}");
+        assert!(out.contains("not a function of their input"), "{out}");
+    }
 }
 
 /// `same`, `others`, and what is not judged.
