@@ -53,7 +53,7 @@ pub(super) enum CandidateCheck {
     /// The candidate is the active generation already.
     IsActive,
     /// A dry run.
-    Only(CheckedCandidate),
+    Only(Box<CheckedCandidate>),
     /// Ready to take over.
     Ready(Box<ReadyCandidate>),
 }
@@ -79,7 +79,7 @@ impl ReloaderState {
         }
         let passed = self.check(hosted, active, apply, settings)?;
         if apply.flags.dry_run {
-            return Ok(CandidateCheck::Only(passed));
+            return Ok(CandidateCheck::Only(Box::new(passed)));
         }
         let candidate = self.prepare(hosted, apply, passed)?;
         Ok(CandidateCheck::Ready(Box::new(candidate)))

@@ -440,6 +440,7 @@ impl ReloaderState {
                 return Ok(SwapResult { dry_run, ..active });
             }
             CandidateCheck::Only(passed) => {
+                let passed = *passed;
                 return Ok(SwapResult {
                     previous_settings: active.generation.build.settings().cloned(),
                     probe: passed.probe,

@@ -585,7 +585,7 @@ fn decisions_on_states_of_an_older_shape_are_replayed_in_the_shape_of_the_rules(
 /// Replays `chameleon` over the admin interface of a host, from a directory without a store.
 fn replayed_there(elsewhere: &Path, host: &Host, more: &[&str]) -> (i32, String, String) {
     let admin = host.admin();
-    let arguments = [&["replay", "chameleon", "--admin", &admin], more].concat();
+    let arguments = [&["replay", "chameleon", "--admin", admin], more].concat();
     call(saga().current_dir(elsewhere).args(arguments))
 }
 
@@ -639,7 +639,7 @@ fn decisions_of_a_running_host_are_replayed_over_its_admin_interface() {
         "--candidate",
         &other,
         "--admin",
-        &host.admin(),
+        host.admin(),
     ];
     let (code, _, err) = call(saga().current_dir(&elsewhere).args(nobody));
     assert_eq!(code, 64, "{err}");
