@@ -2,9 +2,11 @@
 //!
 //! # Layout
 //!
+//! - `engine`: the version of wasmtime
 //! - `swagger`: the files of Swagger UI
 //! - `sdk`: the SDK of each language, for the projects of authors
 
+mod engine;
 mod sdk;
 mod swagger;
 
@@ -15,6 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build");
     let directory = std::env::var("OUT_DIR")?;
     let directory = Path::new(&directory);
+    engine::tell_version()?;
     swagger::unpack(directory)?;
     sdk::embed(directory)
 }

@@ -5,7 +5,15 @@
 //! names. Ids that are UUIDs take 16 bytes, an id that stands in the same message before takes one,
 //! and of a new state only the part is there that differs from the state before. What stands next to
 //! the bytes in a store is left out: the key, the time and the state before.
+//!
+//! A decision may be recorded without its payload ([`Outline`]): the fields are the same, texts are
+//! empty, and their sizes follow.
 
+mod outline;
+
+pub use outline::{Outline, Sizes};
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{uuid_bytes, uuid_text};
@@ -15,10 +23,41 @@ use crate::outcome::{Event, Outcome, Reply, StateChange, TimerChange};
 /// The first byte of a recorded decision. Another arrangement of the fields gets another one.
 const FORMAT: u8 = 1;
 
+/// The first byte of one without its payload.
+const OUTLINE: u8 = 2;
+
+/// What is recorded of each decision.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kept {
+    /// Everything, so that it can be made again.
+    #[default]
+    Full,
+    /// No payload: its outline.
+    NoPayloads,
+}
+
 /// A recorded decision that can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a recorded decision can't be read: {0}")]
 pub struct Unreadable(String);
+
+/// The reason why a recorded decision can't be made again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotWhole {
+    /// It can't be read, for this reason.
+    #[error("{0}")]
+    Unreadable(String),
+    /// It was recorded without its payload.
+    #[error("payload not kept")]
+    NoPayload(Box<Outline>),
+}
+
+impl From<Unreadable> for NotWhole {
+    fn from(error: Unreadable) -> Self {
+        Self::Unreadable(error.to_string())
+    }
+}
 
 /// The beginning, by which decisions are told apart.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,8 +109,40 @@ pub fn encode(
     state: Option<&str>,
     outcome: &Outcome,
 ) -> Result<Vec<u8>, Unreadable> {
+    encode_as(FORMAT, message, state, outcome)
+}
+
+/// The bytes of a decision without its payload.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_outline(
+    message: &Message,
+    state: Option<&str>,
+    outcome: &Outcome,
+) -> Result<Vec<u8>, Unreadable> {
+    Outline::of(message, state, outcome).encode()
+}
+
+impl Outline {
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// As [`encode`].
+    pub fn encode(&self) -> Result<Vec<u8>, Unreadable> {
+        let bytes = encode_as(OUTLINE, &self.message, None, &self.outcome)?;
+        postcard::to_extend(&self.sizes, bytes).map_err(|error| Unreadable(error.to_string()))
+    }
+}
+
+fn encode_as(
+    format: u8,
+    message: &Message,
+    state: Option<&str>,
+    outcome: &Outcome,
+) -> Result<Vec<u8>, Unreadable> {
     let subject = Subject {
-        format: FORMAT,
+        format,
         origin: message.origin,
         name: &message.name,
     };
@@ -104,22 +175,30 @@ pub fn subject(bytes: &[u8]) -> Result<(Origin, &str), Unreadable> {
     begin(bytes).map(|(subject, _)| (subject.origin, subject.name))
 }
 
+/// True if a decision was recorded with its payload.
+///
+/// # Errors
+/// As [`subject`].
+pub fn has_payload(bytes: &[u8]) -> Result<bool, Unreadable> {
+    begin(bytes).map(|(subject, _)| subject.format == FORMAT)
+}
+
 /// The message and the decision on it.
 ///
 /// # Errors
-/// The bytes are of another format, or belong to another state.
+/// The bytes are of another format, belong to another state, or have no payload.
 pub fn decode(
     bytes: &[u8],
     (key, time): (&str, u64),
     state: Option<&str>,
-) -> Result<(Message, Outcome), Unreadable> {
+) -> Result<(Message, Outcome), NotWhole> {
     type Asked = (Option<Caller>, Vec<(String, String)>, Vec<(String, String)>);
     type Effects = (Vec<Event>, Vec<TimerChange>, Option<Reply>);
     let (subject, rest) = begin(bytes)?;
     let (circumstances, rest) = take::<Circumstances<'_>>(rest)?;
     let ((caller, metadata, parameters), rest) = take::<Asked>(rest)?;
     let (change, rest) = take::<Change<'_>>(rest)?;
-    let ((events, timers, reply), _) = take::<Effects>(rest)?;
+    let ((events, timers, reply), rest) = take::<Effects>(rest)?;
     let id = circumstances.id.text("", "");
     let correlation = circumstances.correlation.text(&id, "");
     let causation = circumstances.causation;
@@ -138,12 +217,22 @@ pub fn decode(
         id,
         correlation,
     };
+    let is_outline = subject.format == OUTLINE;
+    let state = state.filter(|_| !is_outline).unwrap_or_default();
     let outcome = Outcome {
-        state: change.of(state.unwrap_or_default())?,
+        state: change.of(state)?,
         events,
         timers,
         reply,
     };
+    if is_outline {
+        let (sizes, _) = take::<Sizes>(rest)?;
+        return Err(NotWhole::NoPayload(Box::new(Outline {
+            message,
+            outcome,
+            sizes,
+        })));
+    }
     Ok((message, outcome))
 }
 
@@ -151,9 +240,9 @@ pub fn decode(
 fn begin(bytes: &[u8]) -> Result<(Subject<'_>, &[u8]), Unreadable> {
     let (subject, rest) = take::<Subject<'_>>(bytes)?;
     match subject.format {
-        FORMAT => Ok((subject, rest)),
+        FORMAT | OUTLINE => Ok((subject, rest)),
         format => Err(Unreadable(format!(
-            "its format is {format}, this build reads {FORMAT}"
+            "its format is {format}, this build reads {FORMAT} and {OUTLINE}"
         ))),
     }
 }
@@ -314,6 +403,81 @@ mod tests {
     }
 
     #[test]
+    fn without_its_payload_names_ids_and_sizes_are_left() {
+        let asked = Message {
+            caller: Some(Caller {
+                subject: "secret".into(),
+                claims: r#"["secret"]"#.into(),
+            }),
+            metadata: vec![("x".into(), "secret".into())],
+            parameters: vec![("name".into(), "secret".into())],
+            body: r#""secret""#.into(),
+            ..message(ID, "c", Some(ID))
+        };
+        let refusal = Refusal {
+            kind: RefusalKind::Conflict,
+            code: "closed".into(),
+            detail: "secret".into(),
+            pointer: Some("/secret".into()),
+        };
+        let decided = Outcome {
+            state: StateChange::Put(r#"["secret"]"#.into()),
+            events: vec![Event {
+                event_type: "e".into(),
+                key: "k".into(),
+                body: r#""secret""#.into(),
+            }],
+            timers: vec![
+                TimerChange::Cancel("t".into()),
+                TimerChange::Set(Timer {
+                    name: "t".into(),
+                    due: 7,
+                    body: r#""secret""#.into(),
+                }),
+            ],
+            reply: Some(Reply::Refused(refusal)),
+        };
+        let bytes = encode_outline(&asked, Some(r#"{"secret":1}"#), &decided).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains("secret"));
+        assert_eq!(subject(&bytes), Ok((Origin::Event, "order.created")));
+        assert_eq!(has_payload(&bytes), Ok(false));
+        // A store keeps an empty text where there was a state.
+        let NotWhole::NoPayload(outline) = decode(&bytes, PLACE, Some("")).unwrap_err() else {
+            panic!("it is read");
+        };
+        let bare = Message {
+            body: String::new(),
+            ..message(ID, "c", Some(ID))
+        };
+        assert_eq!(outline.message, bare);
+        let sizes = Sizes {
+            body: 8,
+            state_before: Some(12),
+            state: Some(10),
+            events: vec![8],
+            timers: vec![8],
+            reply: Some(13),
+        };
+        assert_eq!(outline.sizes, sizes);
+        assert_eq!(outline.outcome.state, StateChange::Put(String::new()));
+        assert_eq!(outline.outcome.events[0].key, "k");
+        let Some(TimerChange::Set(timer)) = outline.outcome.timers.last() else {
+            panic!("it was set");
+        };
+        assert_eq!((timer.due, &*timer.body), (7, ""));
+        let Some(Reply::Refused(refusal)) = &outline.outcome.reply else {
+            panic!("it was refused");
+        };
+        assert_eq!((&*refusal.code, &*refusal.detail), ("closed", ""));
+        for end in 0..bytes.len() {
+            let part = decode(bytes.get(..end).unwrap(), PLACE, None);
+            assert!(matches!(part, Err(NotWhole::Unreadable(_))), "{end}");
+        }
+        let whole = encode(&asked, None, &decided).unwrap();
+        assert_eq!(has_payload(&whole), Ok(true));
+    }
+
+    #[test]
     fn ids_are_short_whatever_they_are() {
         let decided = outcome(StateChange::Unchanged);
         let other = "01a2343a-4fe9-8e8f-89d4-95d42245b5ab";
@@ -376,11 +540,11 @@ mod tests {
         }
         let mut newer = bytes;
         if let Some(first) = newer.first_mut() {
-            *first = 2;
+            *first = 3;
         }
         let said = decode(&newer, PLACE, None).unwrap_err().to_string();
         assert!(
-            said.ends_with("its format is 2, this build reads 1"),
+            said.ends_with("its format is 3, this build reads 1 and 2"),
             "{said}"
         );
     }

@@ -6,7 +6,7 @@
 
 use crate::admit::check_key;
 use crate::identity::{self, Identity};
-use crate::journal;
+use crate::journal::{self, Kept};
 use crate::limits::TurnLimits;
 use crate::message::{Envelope, Message, Origin};
 use crate::outcome::{Outcome, Reply, StateChange, Timer, TimerChange};
@@ -25,6 +25,8 @@ pub struct OutputTerms<'t> {
     /// Schemas of the outputs; `None` to check only that outputs are JSON, and any refusal is
     /// allowed.
     pub schemas: Option<&'t dyn OutputSchemas>,
+    /// What is recorded of the decision.
+    pub kept: Kept,
 }
 
 /// All changes of one decided turn.
@@ -86,10 +88,10 @@ pub struct Cause {
 pub struct JournalEntry {
     /// Revision of the state as the rules saw it; 0 if there was none yet.
     pub revision_before: u64,
-    /// The state as the rules saw it.
+    /// The state as the rules saw it; an empty text if there was one and it is not kept.
     pub state_before: Option<String>,
-    /// The message and the answer, as [`journal::encode`] writes them; without the reply if the
-    /// message is not a command.
+    /// The message and the answer, as [`journal::encode`] or [`journal::encode_outline`] writes them;
+    /// without the reply if the message is not a command.
     pub decision: Vec<u8>,
     /// Fuel that the call used.
     pub fuel: u64,
@@ -101,8 +103,8 @@ impl JournalEntry {
     /// The message and the answer; `key` is that of the aggregate.
     ///
     /// # Errors
-    /// The bytes were not written by this build, or were damaged.
-    pub fn read(&self, key: &str) -> Result<(Message, Outcome), journal::Unreadable> {
+    /// The bytes were not written by this build, were damaged, or have no payload.
+    pub fn read(&self, key: &str) -> Result<(Message, Outcome), journal::NotWhole> {
         let state = self.state_before.as_deref();
         journal::decode(&self.decision, (key, self.time), state)
     }
@@ -142,11 +144,20 @@ pub fn settle(
         source: message.source.clone(),
         id: message.id.clone(),
     };
+    let (state_before, decision) = match terms.kept {
+        Kept::Full => (
+            before.state,
+            journal::encode(message, before.state, &outcome),
+        ),
+        Kept::NoPayloads => (
+            before.state.map(|_| ""),
+            journal::encode_outline(message, before.state, &outcome),
+        ),
+    };
     let journal = JournalEntry {
         revision_before: before.revision,
-        state_before: before.state.map(str::to_owned),
-        decision: journal::encode(message, before.state, &outcome)
-            .map_err(|error| Fault::new(FaultKind::BadOutput, error.to_string()))?,
+        state_before: state_before.map(str::to_owned),
+        decision: decision.map_err(|error| Fault::new(FaultKind::BadOutput, error.to_string()))?,
         fuel,
         time: message.time,
     };

@@ -140,6 +140,7 @@ fn terms(description: &Description) -> OutputTerms<'_> {
         description,
         limits: &LIMITS,
         schemas: None,
+        kept: Kept::Full,
     }
 }
 
@@ -785,4 +786,43 @@ fn broke<T: std::fmt::Debug>(result: &Result<T, Fault>, kind: FaultKind, words: 
         fault.kind == kind && fault.detail.contains(words),
         "`{words}` is not in `{fault}`"
     );
+}
+
+#[test]
+fn without_payloads_the_journal_keeps_that_there_was_a_state_and_no_text() {
+    let description = description();
+    let terms = OutputTerms {
+        kept: Kept::NoPayloads,
+        ..terms(&description)
+    };
+    let envelope = envelope(Origin::Event, "asked");
+    let decided = |state| {
+        let before = Before {
+            state,
+            revision: 4,
+            correlation: None,
+        };
+        let outcome = Outcome {
+            events: vec![event("opened", "12", "[77777]")],
+            ..nothing()
+        };
+        settle(terms, &envelope, before, outcome, 77).unwrap()
+    };
+    for (state, kept) in [(Some("[88888]"), Some("")), (None, None)] {
+        let settlement = decided(state);
+        assert_eq!(settlement.events[0].body, "[77777]", "the event has it");
+        let JournalEntry {
+            revision_before,
+            state_before,
+            decision,
+            fuel,
+            ..
+        } = &settlement.journal;
+        assert_eq!((*revision_before, *fuel), (4, 77));
+        assert_eq!(state_before.as_deref(), kept);
+        let text = String::from_utf8_lossy(decision);
+        assert!(!text.contains("77777") && !text.contains("88888"));
+        let read = settlement.journal.read("7").unwrap_err();
+        assert_eq!(read.to_string(), "payload not kept");
+    }
 }

@@ -7,6 +7,7 @@
 //! - [`dead_letters`]: lists, redrives and discards dead letters; [`letter_report`]: its answers
 //! - [`topics`]: records of topics of the embedded log; `publish`: one that an operator publishes;
 //!   [`topic_report`]: its answers
+//! - `decisions`: recorded decisions, for a replay elsewhere; [`decision_report`]: its answers
 //! - [`states`]: migrates stored states; quarantined aggregates
 //! - [`readiness`]: readiness, and the operator's report
 //!
@@ -14,6 +15,8 @@
 
 pub mod access;
 pub mod dead_letters;
+pub mod decision_report;
+mod decisions;
 pub mod letter_report;
 mod publish;
 mod publish_headers;

@@ -14,6 +14,7 @@ use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use crate::rollout::audit::AuditOverview;
 use crate::rollout::report::{
     ComponentFile, DeadLetterOverview, NotApplied, Overview, ParticipantOverview, RefusedOverview,
 };
@@ -99,6 +100,9 @@ pub struct ReadyParticipant {
     /// Records that could not be decided.
     #[serde(default)]
     pub dead_letters: DeadLetterOverview,
+    /// What the audit of its decisions found; None without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditOverview>,
 }
 
 impl Status {
@@ -191,6 +195,7 @@ fn told(participant: ParticipantOverview) -> ReadyParticipant {
         parked: participant.parked.messages,
         parked_timers: participant.parked.timers,
         dead_letters: participant.dead_letters,
+        audit: participant.audit,
         refused: participant
             .refused
             .into_iter()
@@ -257,6 +262,7 @@ mod tests {
                     ..ParkedOverview::default()
                 },
                 dead_letters: DeadLetterOverview::default(),
+                audit: None,
                 stale_seconds: None,
             }],
         }

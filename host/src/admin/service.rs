@@ -19,6 +19,7 @@
 //! POST /participants/{name}/migration      migrates some stored states of older versions (?after=KEY)
 //! GET  /participants/{name}/quarantine     aggregates whose states can't be read
 //! POST /participants/{name}/quarantine/release            lets the rules read one again ({"key": "17", "by": "who"})
+//! GET  /participants/{name}/decisions      recorded decisions, see [`super::decisions`]
 //! GET, POST /topics/{topic}/records        records of the embedded log, see [`super::topics`]
 //! GET  /livez                             200 as long as the process runs
 //! GET  /readyz                            200 as long as requests are taken, with a report
@@ -49,7 +50,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Access;
-use super::dead_letters::{self, LetterQuery};
+use super::dead_letters::{self, LetterQuery, of_store};
+use super::decisions::{self, DecisionQuery};
 use super::readiness::Readiness;
 use super::states;
 use super::topics::{self, Topics};
@@ -231,6 +233,7 @@ enum AdminPath<'a> {
     Rollback(&'a str),
     Migration(&'a str),
     Quarantine(&'a str),
+    Decisions(&'a str),
     Release(&'a str),
     /// Those of all participants, or of one.
     DeadLetters(Option<&'a str>),
@@ -268,6 +271,7 @@ impl<'a> AdminPath<'a> {
         match parts[..] {
             ["participants", name, "migration"] => Some(Self::Migration(name)),
             ["participants", name, "quarantine"] => Some(Self::Quarantine(name)),
+            ["participants", name, "decisions"] => Some(Self::Decisions(name)),
             ["participants", name, "quarantine", "release"] => Some(Self::Release(name)),
             ["participants", name, "dead-letters"] => Some(Self::DeadLetters(Some(name))),
             ["participants", name, "dead-letters", id] => {
@@ -294,6 +298,7 @@ impl<'a> AdminPath<'a> {
             | Self::Metrics
             | Self::Generations(_)
             | Self::Quarantine(_)
+            | Self::Decisions(_)
             | Self::DeadLetters(_)
             | Self::DeadLetter(..) => Method::GET,
             Self::Component(_) => Method::PUT,
@@ -403,6 +408,7 @@ impl Admin {
                 let list = states::quarantine(self.participant(name)?).await?;
                 answer(StatusCode::OK, &list)
             }
+            AdminPath::Decisions(name) => self.decisions(name, head.uri.query()).await,
             AdminPath::Release(name) => {
                 let participant = self.participant(name)?;
                 let (bytes, _reserved) =
@@ -443,6 +449,27 @@ impl Admin {
                 let wish = read_json(&bytes, "{\"by\": \"who\", \"value\": \"instead\"}")?;
                 let asked = dead_letters::ask(participant, letter, request, wish).await?;
                 answer(StatusCode::OK, &asked)
+            }
+        }
+    }
+
+    async fn decisions(&self, name: &str, query: Option<&str>) -> Result<Answered, Problem> {
+        let asked = DecisionQuery::of(query)?;
+        let participant = self.participant(name)?;
+        match asked {
+            decisions::Asked::Span(selection) => {
+                let span = of_store(move || {
+                    let (reader, row) = participant.reading()?;
+                    decisions::span(&*reader, row, &selection)
+                });
+                answer(StatusCode::OK, &span.await?)
+            }
+            decisions::Asked::Page(range, span, most) => {
+                let page = of_store(move || {
+                    let (reader, row) = participant.reading()?;
+                    decisions::page(&*reader, row, (range, span, most))
+                });
+                answer(StatusCode::OK, &page.await?)
             }
         }
     }

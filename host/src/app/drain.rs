@@ -74,8 +74,11 @@ impl RunningHost {
             for hosted in self.reloader.hosted() {
                 hosted.participant.finish();
             }
-            // Before the store is closed, since the stages read it.
+            // Before the store is closed, since the stages and the audit read it.
             self.stages.end();
+            if let Some(audit) = self.audit {
+                audit.end();
+            }
             at("the last commits");
             self.store.settle_up();
             at("the relay");

@@ -46,6 +46,7 @@ use crate::http::tls::Tls;
 use crate::kafka::Kafka;
 use crate::log::EmbeddedLog;
 use crate::metrics::Metrics;
+use crate::rollout::audit::Audit;
 use crate::rollout::loader::Loader;
 use crate::rollout::neighbours::{self, StartingParticipant};
 use crate::rollout::topics;
@@ -112,6 +113,7 @@ pub struct RunningHost {
     relay: Option<Thread<()>>,
     watch: Option<ComponentWatch>,
     stages: StageWatch,
+    audit: Option<Audit>,
     certificates: Vec<(String, Arc<Tls>)>,
     auth: Option<Arc<Auth>>,
     stop: StopTokens,
@@ -243,6 +245,15 @@ pub async fn start(
     let known = Stages::default();
     let stages =
         (known.watch(stages::stages(&around, &config.progress))).map_err(anyhow::Error::from)?;
+    let audit = match config.rollout.audit_one_in {
+        0 => None,
+        one_in => Some(Audit::start(
+            reloader.clone(),
+            store.clone(),
+            config.turn,
+            one_in,
+        )?),
+    };
     let build = Note::default();
     let admin = admin_listener
         .map(|listener| {
@@ -264,6 +275,7 @@ pub async fn start(
         relay,
         watch,
         stages,
+        audit,
         certificates,
         auth,
         stop,

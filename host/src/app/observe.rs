@@ -29,6 +29,8 @@ pub(super) struct Observer {
     pub(super) readers: OutboxReaders,
     /// Limit of the store's size in bytes; 0 for none.
     pub(super) max_bytes: u64,
+    /// True if decisions are audited.
+    pub(super) is_audited: bool,
     pub(super) machine: Machine,
     pub(super) draining: CancellationToken,
     pub(super) stages: Stages,
@@ -65,7 +67,9 @@ impl Observer {
         };
         let in_store = looked.in_store.filter(|_| is_now);
         let mut observed = Observed {
-            participants: self.reloader.hosted().map(participant).collect(),
+            participants: (self.reloader.hosted())
+                .map(|hosted| participant(hosted, self.is_audited))
+                .collect(),
             store_files: looked.store_files,
             store_limit: (self.max_bytes > 0).then_some(self.max_bytes),
             store_fails: condition.trouble().is_some(),
@@ -166,7 +170,7 @@ impl Observer {
     }
 }
 
-fn participant(hosted: &HostedParticipant) -> ObservedParticipant {
+fn participant(hosted: &HostedParticipant, is_audited: bool) -> ObservedParticipant {
     let active = hosted.participant.active();
     let (instances, queued) = hosted.participant.load();
     ObservedParticipant {
@@ -179,5 +183,9 @@ fn participant(hosted: &HostedParticipant) -> ObservedParticipant {
         parked: hosted.participant.parked(),
         parked_timers: None,
         dead_letters: None,
+        audited: is_audited.then(|| {
+            let found = hosted.audit.told();
+            (found.audited, found.alarms)
+        }),
     }
 }

@@ -46,6 +46,7 @@ pub(super) fn start(
         reloader: reloader.clone(),
         readers: outbox_readers(config),
         max_bytes: config.store.bounds.max_bytes,
+        is_audited: config.rollout.audit_one_in > 0,
         machine: machine.clone(),
         draining: stop.listening.clone(),
         stages: stages.clone(),

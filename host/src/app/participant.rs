@@ -35,12 +35,13 @@ pub(super) fn start(
     (budget, auth): (&Budget, Option<&Arc<Auth>>),
     stop: &StopTokens,
 ) -> Result<(String, Task<()>, HostedParticipant), StartError> {
+    let own = config.participants.get(&prepared.name);
     let settings = ParticipantParts {
         row: prepared.row,
         last_key: prepared.last_key,
         limits: config.turn,
-        retry: (config.participants.get(&prepared.name))
-            .map_or(config.retry, |participant| participant.retry(config.retry)),
+        kept: own.map(|own| own.journal).unwrap_or_default(),
+        retry: own.map_or(config.retry, |own| own.retry(config.retry)),
         parked: config.parked,
         turns: metrics.turns(&prepared.name),
         passed: metrics.passed(&prepared.name),

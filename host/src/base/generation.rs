@@ -5,6 +5,7 @@ use std::sync::Arc;
 use saga_contract::description::Description;
 use saga_contract::outputs::OutputSchemas;
 use saga_core::rules::{Fault, Rules};
+use serde::{Deserialize, Serialize};
 
 /// Settings that an operator gives to rules: JSON values by name. An `Option` of it is None if there
 /// are none.
@@ -14,6 +15,18 @@ pub type RuleSettings = serde_json::Map<String, serde_json::Value>;
 #[must_use]
 pub fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
+}
+
+/// What the fuel of a decision depends on, besides the rules, their settings and the input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FuelTerms {
+    /// The engine and its version.
+    pub engine: String,
+    /// Bytes of memory that an instance may have.
+    pub memory_bytes: u64,
+    /// True if each call has an instance of its own. On one that was called before, fuel depends on
+    /// these calls too.
+    pub is_fresh: bool,
 }
 
 /// Rules that can be loaded: a compiled component, or rules that are linked into the process (the
@@ -38,6 +51,10 @@ pub trait CompiledRules: Send + Sync {
     }
     /// The schemas of its outputs; `None` if they are not checked.
     fn schemas(&self) -> Option<&dyn OutputSchemas> {
+        None
+    }
+    /// What the fuel of its decisions depends on; `None` if no fuel is measured.
+    fn fuel_terms(&self) -> Option<FuelTerms> {
         None
     }
     /// Creates an instance for one thread to call.

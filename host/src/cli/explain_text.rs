@@ -1,8 +1,10 @@
 //! Sagas as text. Pure: values in, text out.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use saga_core::journal::Sizes;
 use saga_core::message::Origin;
 use saga_core::outcome::{Reply, TimerChange};
 use serde_json::Value;
@@ -272,6 +274,9 @@ impl Tree<'_> {
             };
             self.line(mark, format_args!("{why}"));
         }
+        if let Some(sizes) = &step.not_kept {
+            self.line(mark, format_args!("{}", not_kept(sizes)));
+        }
         self.state(step, mark);
         if let Some(reply) = &step.reply {
             self.reply(reply, mark);
@@ -317,6 +322,12 @@ impl Tree<'_> {
         match step.state {
             StateStep::Unchanged => self.line(mark, format_args!("state unchanged")),
             StateStep::Removed => self.line(mark, format_args!("state removed")),
+            StateStep::Created if step.not_kept.is_some() => {
+                self.line(mark, format_args!("state created"));
+            }
+            StateStep::Changed if step.not_kept.is_some() => {
+                self.line(mark, format_args!("state written"));
+            }
             StateStep::Created => {
                 let after = step.changes.first().map(|change| &change.after);
                 let after = value(after.unwrap_or(&None), self.room(15));
@@ -336,18 +347,19 @@ impl Tree<'_> {
     }
 
     fn reply(&mut self, reply: &Reply, mark: &str) {
-        let room = self.room(16);
-        match reply {
-            Reply::Done(body) => self.line(mark, format_args!("reply: {}", cut(body, room))),
-            Reply::Pending(body) => {
-                self.line(mark, format_args!("reply pending: {}", cut(body, room)));
-            }
-            Reply::Refused(refusal) => {
-                self.line(
-                    mark,
-                    format_args!("refused ({}): {}", refusal.code, refusal.detail),
-                );
-            }
+        let (what, said) = match reply {
+            Reply::Done(body) => ("reply".to_owned(), body),
+            Reply::Pending(body) => ("reply pending".to_owned(), body),
+            Reply::Refused(refusal) => (format!("refused ({})", refusal.code), &refusal.detail),
+        };
+        let said = match reply {
+            Reply::Refused(_) => Cow::Borrowed(said.as_str()),
+            _ => cut(said, self.room(16)),
+        };
+        // What is not kept is empty.
+        match said.is_empty() {
+            true => self.line(mark, format_args!("{what}")),
+            false => self.line(mark, format_args!("{what}: {said}")),
         }
     }
 
@@ -390,6 +402,19 @@ fn followers(steps: &[Step]) -> (Vec<usize>, Vec<Vec<usize>>) {
         }
     }
     (first, followers)
+}
+
+/// `its payload is not kept: message 8 bytes, state 12 → 10 bytes`.
+fn not_kept(sizes: &Sizes) -> String {
+    let mut line = format!("its payload is not kept: message {} bytes", sizes.body);
+    let states = match (sizes.state_before, sizes.state) {
+        (None, None) => String::new(),
+        (Some(before), None) => format!(", state {before} bytes"),
+        (None, Some(after)) => format!(", new state {after} bytes"),
+        (Some(before), Some(after)) => format!(", state {before} → {after} bytes"),
+    };
+    line.push_str(&states);
+    line
 }
 
 /// What a decision was made on: the aggregate, the message and its delay.

@@ -48,6 +48,7 @@ mod operate;
 mod options;
 mod probe_report;
 mod publish;
+mod recorded;
 mod repair;
 mod replay;
 mod replay_page;

@@ -9,7 +9,7 @@ use super::arguments::{RuleSettingsArguments, load};
 use super::data_argument::DataArgument;
 use super::operate::DATA;
 use super::options::participant;
-use super::replay::not_replayed;
+use super::replay::{not_replayed, shown_progress};
 use super::replay_text::shown;
 use super::reply::CommandFailure;
 use super::verify::print;
@@ -74,7 +74,15 @@ impl RepairArguments {
 pub(super) fn list(operation: &RepairOperation) -> u8 {
     logging::die_on_panic(exit::INTERNAL);
     let settings = operation.config.rollout();
-    let list = match repair(&settings, &operation.request, app::check_routes) {
+    let request = &operation.request;
+    let mut progress = shown_progress(format!(
+        "decisions of {} in {} are made again",
+        request.participant, request.data
+    ));
+    let repaired = repair(&settings, request, app::check_routes, &mut progress);
+    // The line is erased before anything is said.
+    drop(progress);
+    let list = match repaired {
         Ok(list) => list,
         Err(error) => return not_replayed(error, operation.json),
     };

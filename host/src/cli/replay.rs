@@ -9,6 +9,7 @@ use super::arguments::{RuleSettingsArguments, SelectionArguments, load};
 use super::data_argument::DataArgument;
 use super::operate::DATA;
 use super::options::participant;
+use super::recorded::RecordedThere;
 use super::reply::CommandFailure;
 use super::report_file::ReportFile;
 use super::terminal::ProgressLine;
@@ -17,9 +18,10 @@ use super::{complain, exit, replay_page, replay_text, say};
 use crate::app;
 use crate::config::Config;
 use crate::logging;
-use crate::rollout::replay::report::{ReplayMode, ReplayReport};
-use crate::rollout::replay::{self, NotReplayed, Replay, ReplayProgress, ReplayedRules};
+use crate::rollout::replay::report::ReplayReport;
+use crate::rollout::replay::{self, Elsewhere, NotReplayed, Replay, ReplayProgress, ReplayedRules};
 use crate::rollout::verify::NotVerified;
+use crate::store::DecisionRange;
 
 /// Time between two states of the progress line.
 const TOLD_EVERY: Duration = Duration::from_millis(200);
@@ -49,6 +51,13 @@ pub(super) struct ReplayArguments {
     /// The data directory of the host, or the postgres:// URL of its store
     #[arg(long, value_name = "DIR|URL", default_value = DATA)]
     data: DataArgument,
+    /// The URL of the admin interface of a running host, instead of its data directory: its decisions
+    /// are fetched from there, and made again here
+    #[arg(long, value_name = "URL", conflicts_with_all = ["data", "own"])]
+    admin: Option<String>,
+    /// A file with the token of the admin interface [default: SAGA__ADMIN__TOKEN in the environment]
+    #[arg(long, value_name = "FILE", requires = "admin")]
+    token_file: Option<PathBuf>,
     /// Settings file (TOML)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -61,8 +70,16 @@ pub(super) struct ReplayArguments {
 pub(crate) struct ReplayOperation {
     config: Config,
     request: Replay,
+    /// The host whose decisions they are, instead of those in the data directory of the request.
+    host: Option<Host>,
     report: Option<PathBuf>,
     json: bool,
+}
+
+/// A running host: the URL of its admin interface, and a file with its token.
+struct Host {
+    url: String,
+    token_file: Option<PathBuf>,
 }
 
 impl ReplayArguments {
@@ -83,6 +100,10 @@ impl ReplayArguments {
                 rules,
                 selection: self.selection.into(),
             },
+            host: self.admin.map(|url| Host {
+                url,
+                token_file: self.token_file,
+            }),
             report: self.report,
             json: self.json,
         })
@@ -109,7 +130,10 @@ pub(super) fn replay(operation: &ReplayOperation) -> u8 {
             if let Some(file) = file {
                 file.abandon();
             }
-            return not_replayed(error, operation.json);
+            return match error {
+                Failure::Here(error) => not_replayed(error, operation.json),
+                Failure::There(failure) => failure.report(),
+            };
         }
     };
     let written = file.map(|file| file.write(&replay_page::page(&report)));
@@ -127,31 +151,103 @@ pub(super) fn replay(operation: &ReplayOperation) -> u8 {
     code
 }
 
-fn replayed(operation: &ReplayOperation) -> Result<ReplayReport, NotReplayed> {
+/// The reason why nothing was replayed: of the replay, or of the host that was asked.
+enum Failure {
+    Here(NotReplayed),
+    There(CommandFailure),
+}
+
+impl From<NotReplayed> for Failure {
+    fn from(error: NotReplayed) -> Self {
+        Self::Here(error)
+    }
+}
+
+impl From<CommandFailure> for Failure {
+    fn from(failure: CommandFailure) -> Self {
+        Self::There(failure)
+    }
+}
+
+fn replayed(operation: &ReplayOperation) -> Result<ReplayReport, Failure> {
     logging::die_on_panic(exit::INTERNAL);
     let request = &operation.request;
-    let what = format!(
+    let host = operation.host.as_ref();
+    let origin = host.map_or_else(|| request.data.to_string(), |host| host.url.clone());
+    let mut progress = shown_progress(format!(
         "decisions of {} in {} are made again",
-        request.participant, request.data
+        request.participant, origin
+    ));
+    let settings = operation.config.rollout();
+    let Some(host) = host else {
+        let report = replay::replay(&settings, request, app::check_routes, &mut progress);
+        return Ok(report?);
+    };
+    let ReplayedRules::Candidate {
+        path,
+        settings: change,
+        is_counterfactual,
+    } = &request.rules
+    else {
+        let said = "--self needs the data directory of the host, where the rules are that decided";
+        return Err(CommandFailure::new(exit::USAGE, said).into());
+    };
+    let token_file = host.token_file.as_deref();
+    let there = RecordedThere::at(&host.url, token_file, &request.participant)?;
+    let found = there.span(&request.selection)?;
+    let wanted = DecisionRange {
+        since: found.since,
+        last: request.selection.last,
+        key: request.selection.key.clone(),
+        ..DecisionRange::default()
+    };
+    let from = Elsewhere {
+        participant: &request.participant,
+        reading: &there,
+        wanted: &wanted,
+        span: found.span(),
+        settings: &found.settings,
+        origin: &origin,
+    };
+    let report = replay::replay_elsewhere(
+        &settings,
+        from,
+        (path, change),
+        *is_counterfactual,
+        app::check_routes,
+        &mut progress,
     );
+    report.map_err(|error| match error {
+        // The host was there before.
+        NotReplayed::Failed(reason) => CommandFailure::new(exit::UNAVAILABLE, reason).into(),
+        error => error.into(),
+    })
+}
+
+/// Shows how far the reading of the journal has come, on a terminal.
+pub(super) fn shown_progress(what: String) -> impl FnMut(ReplayProgress) {
     let mut line = ProgressLine::of(&what);
     let mut told = Instant::now();
-    let mut progress = |ReplayProgress { read, all }| {
+    move |progress| {
         if told.elapsed() >= TOLD_EVERY {
             told = Instant::now();
-            let percent = read.saturating_mul(100).checked_div(all).unwrap_or(100);
-            line.show(&format!("{what}: {percent} %"));
+            line.show(&percent(&what, progress));
         }
-    };
-    let settings = operation.config.rollout();
-    replay::replay(&settings, request, app::check_routes, &mut progress)
+    }
+}
+
+fn percent(what: &str, ReplayProgress { read, all }: ReplayProgress) -> String {
+    let percent = read.saturating_mul(100).checked_div(all).unwrap_or(100);
+    format!("{what}: {percent} %")
 }
 
 fn code(report: &ReplayReport) -> u8 {
-    match report.mode {
-        _ if report.is_unchanged() => exit::DONE,
-        ReplayMode::OwnRules if report.has_changes() => exit::COMPONENT,
-        _ => exit::FOUND,
+    if report.is_unchanged() {
+        exit::DONE
+    } else if report.is_impure() {
+        exit::COMPONENT
+    } else {
+        exit::FOUND
     }
 }
 
@@ -176,4 +272,22 @@ pub(super) fn not_replayed(error: NotReplayed, json: bool) -> u8 {
     };
     complain(&said);
     code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_in_percent_of_the_journal() {
+        for (read, all, expected) in [
+            (0, 3, "0 %"),
+            (2, 3, "66 %"),
+            (3, 3, "100 %"),
+            (0, 0, "100 %"),
+        ] {
+            let said = percent("of order", ReplayProgress { read, all });
+            assert_eq!(said, format!("of order: {expected}"));
+        }
+    }
 }

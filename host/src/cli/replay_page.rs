@@ -5,9 +5,9 @@
 
 use std::fmt::Write as _;
 
-use super::replay_text::{change, fault, fuel, headline, message, mode};
+use super::replay_text::{change, fault, fuel, headline, message, mode, own_fuel};
 use crate::base::printable::escaped;
-use crate::rollout::replay::report::{Example, ReplayMode, ReplayReport};
+use crate::rollout::replay::report::{Example, ReplayReport};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--line:#8884;--old:#b3261e;--new:#146c2e;--soft:#8881}
@@ -91,11 +91,14 @@ fn figures(page: &mut String, report: &ReplayReport) {
         let _ = write!(page, "<div><b>{number}</b>{name}</div>");
     }
     page.push_str("</div>\n");
-    if report.mode == ReplayMode::OwnRules && report.has_changes() {
+    if report.is_impure() {
         page.push_str("<p>The rules are not a function of their input.</p>\n");
     }
     if let Some(fuel) = fuel(report.fuel) {
         let _ = writeln!(page, "<p>{}</p>", html(&fuel));
+    }
+    for line in report.own_fuel.iter().flat_map(own_fuel) {
+        let _ = writeln!(page, "<p>{}</p>", html(&line));
     }
 }
 

@@ -8,7 +8,7 @@ use crate::base::clock::rfc3339_seconds;
 use crate::base::generation::short;
 use crate::base::printable::{Lines, cut};
 use crate::rollout::replay::report::{
-    ChangeGroup, Example, FaultGroup, FuelCounts, ReplayMode, ReplayReport,
+    ChangeGroup, Example, FaultGroup, FuelCounts, OwnFuel, ReplayMode, ReplayReport,
 };
 
 use super::probe_report::in_words;
@@ -28,6 +28,9 @@ pub(super) fn text(report: &ReplayReport) -> String {
     text.add(format_args!("{}", counts(report)));
     if let Some(fuel) = fuel(report.fuel) {
         text.add(format_args!("{fuel}"));
+    }
+    for line in report.own_fuel.iter().flat_map(own_fuel) {
+        text.add(format_args!("{line}"));
     }
     for one in &report.no_baseline {
         let detail = match one.detail == one.reason {
@@ -96,10 +99,8 @@ pub(super) fn mode(report: &ReplayReport) -> String {
 
 /// The counts of the decisions.
 fn counts(report: &ReplayReport) -> String {
-    let said = match report.mode {
-        ReplayMode::OwnRules if report.has_changes() => {
-            "; the rules are not a function of their input"
-        }
+    let said = match report.is_impure() {
+        true => "; the rules are not a function of their input",
         _ if report.replayed == 0 && !report.no_baseline.is_empty() => {
             "; no decision was made again"
         }
@@ -121,6 +122,35 @@ pub(super) fn fuel(fuel: FuelCounts) -> Option<String> {
         "fuel {} as recorded, {} now (x {ratio:.3}); the same in {} of {} decisions",
         fuel.recorded, fuel.now, fuel.same, fuel.decisions
     ))
+}
+
+/// If fuel is the recorded one where it must be, and where it need not be.
+pub(super) fn own_fuel(fuel: &OwnFuel) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(first) = &fuel.first {
+        lines.push(format!(
+            "other fuel on the same engine: {} of {} decisions, the first for {} at revision {}: {} as recorded, {} now",
+            fuel.others,
+            fuel.others + fuel.same,
+            first.key,
+            first.revision,
+            first.recorded,
+            first.now
+        ));
+    } else if fuel.same > 0 {
+        lines.push(format!(
+            "the fuel is judged for {} decisions: the same in all",
+            fuel.same
+        ));
+    }
+    let not_judged = fuel.not_judged.iter();
+    lines.extend(not_judged.map(|one| {
+        format!(
+            "the fuel is not judged for {} decisions: {}",
+            one.count, one.reason
+        )
+    }));
+    lines
 }
 
 /// What changed, and how often.

@@ -10,6 +10,7 @@ use crate::admin::readiness::{ReadinessReport, ReadyParticipant};
 use crate::base::clock::rfc3339_seconds;
 use crate::base::generation::short;
 use crate::base::printable::{Lines, escaped};
+use crate::rollout::audit::AuditOverview;
 use crate::rollout::gate::report::GateReport;
 use crate::rollout::report::{
     ComponentFile, DeadLetterOverview, GenerationOverview, Overview, ParticipantOverview,
@@ -167,6 +168,7 @@ pub(crate) fn ready(report: &ReadinessReport, at: &str) -> String {
         }
         waiting(&mut text, participant.parked, participant.parked_timers);
         dead_letters(&mut text, &participant.name, participant.dead_letters);
+        audit(&mut text, &participant.name, participant.audit.as_ref());
     }
     for reason in (report.transport.iter())
         .chain(&report.build)
@@ -248,6 +250,7 @@ fn participant(text: &mut Lines, participant: &ParticipantOverview, at: &str) {
     let parked = &participant.parked;
     waiting(text, parked.messages, parked.timers);
     dead_letters(text, &participant.name, participant.dead_letters);
+    audit(text, &participant.name, participant.audit.as_ref());
     for timer in &parked.first_timers {
         text.add(format_args!(
             "  parked {} timer {} of {}: {} ({})",
@@ -268,6 +271,28 @@ fn waiting(text: &mut Lines, messages: u64, timers: u64) {
     if timers > 0 {
         text.add(format_args!("  {timers} timers are parked"));
     }
+}
+
+/// What the audit of decisions found.
+fn audit(text: &mut Lines, name: &str, audit: Option<&AuditOverview>) {
+    let Some(AuditOverview {
+        audited,
+        alarms,
+        last: Some(last),
+    }) = audit
+    else {
+        return;
+    };
+    text.add(format_args!(
+        "  ALARM: {alarms} of {audited} audited decisions are others on a fresh instance, the last at {} on {}, revision {}, \
+         by {}: {}; see `saga replay {name} --self --key {}`",
+        rfc3339_seconds(last.time),
+        last.key,
+        last.revision,
+        short(&last.digest),
+        last.difference,
+        last.key
+    ));
 }
 
 /// Records that could not be decided.
@@ -431,6 +456,7 @@ mod tests {
                 digest: Some(digest('c')),
                 is_active: false,
             }),
+            audit: None,
             stale_seconds: None,
             generations: vec![generation('a', 123_456, true), generation('b', 5, false)],
             refused: vec![RefusedOverview {
@@ -523,6 +549,7 @@ booking
             name: "booking".into(),
             active: digest('a'),
             file: None,
+            audit: None,
             stale_seconds: None,
             generations: Vec::new(),
             refused: vec![RefusedOverview {

@@ -30,6 +30,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use saga_contract::description;
+use saga_core::journal::Kept;
 use saga_core::limits::TurnLimits;
 use saga_core::retry::RetryPolicy;
 use schemars::JsonSchema;
@@ -46,7 +47,7 @@ use crate::store::ParkedLimits;
 pub use http::HttpSettings;
 pub use operator::{AdminSettings, Token};
 use reader::{Override, Setting, SettingsReader};
-use section::{section, section_with};
+use section::{choice, section, section_with};
 pub use store::StoreSection;
 
 /// The settings in effect.
@@ -67,7 +68,7 @@ pub struct Config {
     pub admin: AdminSettings,
     /// The swap of rules.
     pub reload: ReloadSettings,
-    /// What a change of rules must show first.
+    /// What a change of rules must show first, and what is shown of rules that decide.
     pub rollout: GateSettings,
     /// The metrics.
     pub metrics: MetricsSettings,
@@ -308,6 +309,7 @@ fn read_participants(
             .is_given(&at("retry"))
             .then(|| section(reader, &at("retry"), of_all));
         let fresh_instances = reader.get(&at("fresh_instances"), false, |_| Ok(()));
+        let journal = choice(reader, &at("journal"), Kept::default());
         let rules = read_rules(reader, &at("rules"));
         match component {
             Some(component) => {
@@ -320,6 +322,7 @@ fn read_participants(
                     groups,
                     retry,
                     fresh_instances,
+                    journal,
                     rules,
                 };
                 participants.insert(name, config);

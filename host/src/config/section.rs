@@ -50,6 +50,18 @@ where
     })
 }
 
+/// Reads the one of a few words at this path, as their type declares them.
+pub(super) fn choice<T>(reader: &mut SettingsReader, path: &[&str], default: T) -> T
+where
+    T: DeserializeOwned + JsonSchema,
+{
+    let settings = SchemaSettings::draft2020_12().with(|how| how.inline_subschemas = true);
+    let schema = settings.into_generator().into_root_schema_for::<T>();
+    let found = given(reader, path, schema.as_value(), |_| Ok(()));
+    let found = found.and_then(|value| serde_json::from_value(value).ok());
+    found.unwrap_or(default)
+}
+
 /// The setting at this path, if it is present and valid.
 fn given(
     reader: &mut SettingsReader,

@@ -50,7 +50,8 @@ pub fn other_rules(
 ) -> Result<OtherRules, NotVerified> {
     let recorded = |participant: &str| {
         let own = found.decisions_of(participant);
-        own.map(|one| (one.seq, &one.recorded)).collect()
+        let whole = own.filter(|one| one.not_kept.is_none());
+        whole.map(|one| (one.seq, &one.recorded)).collect()
     };
     let RedecidedBy {
         participant,

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use saga_core::commit::LetterEnd;
+use saga_core::journal::{NotWhole, Outline};
 use saga_core::outcome::{Reply, StateChange, TimerChange};
 use serde::Serialize;
 
 use super::timeline::{Decided, Material, Place, Timeline, place, timeline};
 use super::waits::{self, Wait, correlation};
 use crate::store::dead_letters::{self, LetterFilter, StoredLetter};
-use crate::store::decisions::{self, DecisionRange, JournalRow};
+use crate::store::decisions::{self, DecisionRange, JournalRow, ReadDecisions};
 use crate::store::sample::Recorded;
 use crate::store::streams::OutboxReaders;
 use crate::store::{ReadStore, StoreFault, StoreResult};
@@ -261,24 +262,58 @@ fn sagas_of(
     (name, row): (&str, i64),
     key: &str,
 ) -> StoreResult<Vec<SagaOfAggregate>> {
-    let mut found: BTreeMap<String, (i64, SagaOfAggregate)> = BTreeMap::new();
-    let new = |correlation: &str| SagaOfAggregate {
-        correlation: correlation.to_owned(),
-        decisions: 0,
-        last: 0,
-        first: String::new(),
-    };
     let wanted = DecisionRange {
         participant: row,
         key: Some(key.to_owned()),
         ..DecisionRange::default()
     };
-    let _all: ControlFlow<()> = decisions::each(reading, &wanted, |row| {
-        if let Ok(recorded) = row.recorded {
-            let correlation = recorded.message.correlation;
+    let mut found = sagas_decided(reading, &wanted)?;
+    // Those in which it decided nothing that is still recorded.
+    let mut further: BTreeSet<String> = BTreeSet::new();
+    further.extend(reading.aggregate(row, key)?.correlation);
+    // A record that no reader has taken has no key yet.
+    waits::of_participant(reading, (name, row), &mut |wait| {
+        if wait.key.as_deref() == Some(key) {
+            further.insert(wait.correlation);
+        }
+    })?;
+    for correlation in further {
+        let saga = SagaOfAggregate::new(&correlation);
+        found.entry(correlation).or_insert((0, saga));
+    }
+    let mut sagas: Vec<_> = found.into_values().collect();
+    sagas.sort_by_key(|(seq, _)| std::cmp::Reverse(*seq));
+    Ok(sagas.into_iter().map(|(_, saga)| saga).collect())
+}
+
+impl SagaOfAggregate {
+    fn new(correlation: &str) -> Self {
+        Self {
+            correlation: correlation.to_owned(),
+            decisions: 0,
+            last: 0,
+            first: String::new(),
+        }
+    }
+}
+
+/// The latest sagas of these decisions, with the number of the last decision of each.
+fn sagas_decided(
+    reading: &dyn ReadDecisions,
+    wanted: &DecisionRange,
+) -> StoreResult<BTreeMap<String, (i64, SagaOfAggregate)>> {
+    let mut found: BTreeMap<String, (i64, SagaOfAggregate)> = BTreeMap::new();
+    let _all: ControlFlow<()> = decisions::each(reading, wanted, |row| {
+        let message = match row.recorded {
+            Ok(recorded) => Some(recorded.message),
+            Err(NotWhole::NoPayload(outline)) => Some(outline.message),
+            Err(NotWhole::Unreadable(_)) => None,
+        };
+        if let Some(message) = message {
+            let correlation = message.correlation;
             let first = || SagaOfAggregate {
-                first: recorded.message.name,
-                ..new(&correlation)
+                first: message.name,
+                ..SagaOfAggregate::new(&correlation)
             };
             let (seq, saga) = (found.entry(correlation.clone())).or_insert_with(|| (0, first()));
             (*seq, saga.last) = (row.seq, row.time);
@@ -292,22 +327,7 @@ fn sagas_of(
         }
         ControlFlow::Continue(())
     })?;
-    // Those in which it decided nothing that is still recorded.
-    let mut further: BTreeSet<String> = BTreeSet::new();
-    further.extend(reading.aggregate(row, key)?.correlation);
-    // A record that no reader has taken has no key yet.
-    waits::of_participant(reading, (name, row), &mut |wait| {
-        if wait.key.as_deref() == Some(key) {
-            further.insert(wait.correlation);
-        }
-    })?;
-    for correlation in further {
-        let saga = new(&correlation);
-        found.entry(correlation).or_insert((0, saga));
-    }
-    let mut sagas: Vec<_> = found.into_values().collect();
-    sagas.sort_by_key(|(seq, _)| std::cmp::Reverse(*seq));
-    Ok(sagas.into_iter().map(|(_, saga)| saga).collect())
+    Ok(found)
 }
 
 #[derive(Debug, Default)]
@@ -377,20 +397,39 @@ impl Gathered {
         if self.up_to.is_some_and(|up_to| row.seq > up_to) {
             return ControlFlow::Break(());
         }
-        let Ok(recorded) = row.recorded else {
-            self.unreadable += 1;
-            return ControlFlow::Continue(());
+        let version = known.versions.get(&row.digest);
+        let (recorded, not_kept) = match row.recorded {
+            Ok(recorded) => (recorded, None),
+            Err(NotWhole::NoPayload(outline)) => {
+                let Outline {
+                    message,
+                    outcome,
+                    sizes,
+                } = *outline;
+                let recorded = Recorded {
+                    digest: row.digest,
+                    state_version: 0,
+                    state: None,
+                    message,
+                    outcome,
+                };
+                (recorded, Some(sizes))
+            }
+            Err(NotWhole::Unreadable(_)) => {
+                self.unreadable += 1;
+                return ControlFlow::Continue(());
+            }
         };
         if !(self.by_correlation).contains_key(&recorded.message.correlation) {
             return ControlFlow::Continue(());
         }
-        let version = known.versions.get(&recorded.digest);
         let decided = Decided {
             participant: known.name.clone(),
             version: version.cloned().unwrap_or_default(),
             seq: row.seq,
             time: row.time,
             recorded,
+            not_kept,
         };
         self.bytes += bytes(&decided.recorded);
         self.decisions.insert(decided.seq, decided);
@@ -505,3 +544,7 @@ fn letter(participant: &str, stored: StoredLetter) -> LetterStep {
         ended,
     }
 }
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

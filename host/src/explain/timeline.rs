@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use saga_core::identity::{Identity, source_of};
+use saga_core::journal::Sizes;
 use saga_core::message::Origin;
 use saga_core::outcome::{Event, Outcome, Reply, StateChange, TimerChange};
 use saga_core::record::Record;
@@ -28,8 +29,10 @@ pub struct Decided {
     pub seq: i64,
     /// Time of the decision, in milliseconds since the Unix epoch.
     pub time: u64,
-    /// The decision.
+    /// The decision; without its payload if that is not kept.
     pub recorded: Recorded,
+    /// Bytes of its payload, if that is not kept.
+    pub not_kept: Option<Sizes>,
 }
 
 /// What is known of a saga.
@@ -121,6 +124,9 @@ pub struct Step {
     pub events: Vec<PublishedEvent>,
     /// Timers that were set or cancelled.
     pub timers: Vec<TimerChange>,
+    /// Bytes of its payload, if that is not kept: texts are empty, and changes of the state not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_kept: Option<Sizes>,
 }
 
 /// What became of a state.
@@ -220,9 +226,13 @@ fn step(decided: Decided, published: &mut Records<'_>) -> Step {
         seq,
         time,
         recorded,
+        not_kept,
     } = decided;
     let (message, outcome) = (recorded.message, recorded.outcome);
-    let (state, changes) = state(recorded.state.as_deref(), &outcome);
+    let (state, changes) = match &not_kept {
+        Some(sizes) => (state_by_size(sizes, &outcome), Vec::new()),
+        None => state(recorded.state.as_deref(), &outcome),
+    };
     let source = source_of(&participant);
     let events = (outcome.events.into_iter())
         .map(|event| published.event(event, &source, &message.id))
@@ -252,6 +262,17 @@ fn step(decided: Decided, published: &mut Records<'_>) -> Step {
         reply: outcome.reply,
         events,
         timers: outcome.timers,
+        not_kept,
+    }
+}
+
+/// What became of a state that is not kept. One that was written as it was counts as changed.
+fn state_by_size(sizes: &Sizes, outcome: &Outcome) -> StateStep {
+    match (&outcome.state, sizes.state_before) {
+        (StateChange::Unchanged, _) => StateStep::Unchanged,
+        (StateChange::Remove, _) => StateStep::Removed,
+        (StateChange::Put(_), None) => StateStep::Created,
+        (StateChange::Put(_), Some(_)) => StateStep::Changed,
     }
 }
 

@@ -47,6 +47,7 @@ fn decided(
             message,
             outcome,
         },
+        not_kept: None,
     }
 }
 

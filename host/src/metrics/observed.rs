@@ -66,6 +66,9 @@ pub struct ObservedParticipant {
     pub parked_timers: Option<u64>,
     /// Open dead letters, and aggregates that they block; `None` if unknown.
     pub dead_letters: Option<(u64, u64)>,
+    /// Decisions that were audited since the start, and those of them that are others; `None` without
+    /// an audit.
+    pub audited: Option<(u64, u64)>,
 }
 
 /// A topic that is published to.
@@ -275,7 +278,28 @@ impl Observed {
             registry,
             "blocked_aggregates",
             "Aggregates whose later messages wait behind a dead letter",
-            of.filter_map(|one| Some((labels(one), one.dead_letters?.1))),
+            of.clone()
+                .filter_map(|one| Some((labels(one), one.dead_letters?.1))),
+        );
+        let (audited, alarms) = (
+            Family::<ObservedLabels, Counter>::default(),
+            Family::<ObservedLabels, Counter>::default(),
+        );
+        for one in of {
+            if let Some((all, others)) = one.audited {
+                audited.get_or_create(&labels(one)).inc_by(all);
+                alarms.get_or_create(&labels(one)).inc_by(others);
+            }
+        }
+        registry.register(
+            "audited_decisions",
+            "Decisions that the audit made again on a fresh instance",
+            audited,
+        );
+        registry.register(
+            "audit_alarms",
+            "Audited decisions that are others on a fresh instance: the rules keep something",
+            alarms,
         );
     }
 

@@ -15,12 +15,12 @@ use saga_core::rules::{Fault, Rules};
 use super::bindings::ParticipantPre;
 use super::compile::{self, CodeCache};
 use super::compiler::CompileError;
-use super::engine::Runtime;
+use super::engine::{ENGINE, Runtime};
 use super::instance::{Instance, InstanceUse, Prepared};
 use super::overflow;
 use super::ungranted;
 use super::world::{self, Misfit};
-use crate::base::generation::{CompiledRules, RuleSettings};
+use crate::base::generation::{CompiledRules, FuelTerms, RuleSettings};
 use saga_contract::values::outputs::DeclaredOutputs;
 
 /// Largest component file in bytes. Components of interpreted languages are about 20 MB.
@@ -307,6 +307,14 @@ impl CompiledRules for ConfiguredComponent {
 
     fn schemas(&self) -> Option<&dyn OutputSchemas> {
         Some(&self.component.schemas)
+    }
+
+    fn fuel_terms(&self) -> Option<FuelTerms> {
+        Some(FuelTerms {
+            engine: ENGINE.into(),
+            memory_bytes: self.component.runtime.limits().memory_bytes as u64,
+            is_fresh: self.instance_use == InstanceUse::Fresh,
+        })
     }
 
     fn instance(&self) -> Result<Box<dyn Rules + Send>, Fault> {

@@ -18,6 +18,9 @@ use super::reservation::Reservation;
 use super::sandbox::{self, Sandbox};
 use crate::base::machine::Machine;
 
+/// The engine and its version, as the build found it.
+pub(super) const ENGINE: &str = concat!("wasmtime ", env!("SAGA_WASMTIME"));
+
 /// Interval of the epoch: the resolution of the wall-clock backstop.
 const EPOCH_TICK: Duration = Duration::from_millis(10);
 

@@ -12,6 +12,12 @@ use crate::base::panics;
 /// to compile.
 const NICE: i32 = 5;
 
+/// Gives the calling thread the low priority, for good. On a system without priorities it keeps the
+/// usual one.
+pub fn lower() {
+    let _ = rustix::process::nice(NICE);
+}
+
 /// A pool of low-priority threads, which sleep while idle.
 pub struct LowPriority(ThreadPool);
 
@@ -28,8 +34,7 @@ impl LowPriority {
             .thread_name(|number| format!("reload-{number}"))
             .start_handler(|_| {
                 panics::are_caught_here();
-                // On a system without priorities the work runs at the usual one.
-                let _ = rustix::process::nice(NICE);
+                lower();
             })
             .build()?;
         Ok(Self(pool))

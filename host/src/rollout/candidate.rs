@@ -338,7 +338,8 @@ impl ReloaderState {
         }
     }
 
-    /// The row of a generation. Only new ones go through the writer, to spare it.
+    /// The row of a generation. Only new ones, or those with other terms of fuel, go through the
+    /// writer, to spare it.
     fn row_of(
         &self,
         hosted: &HostedParticipant,
@@ -346,8 +347,10 @@ impl ReloaderState {
     ) -> Result<i64, NotApplied> {
         let row = hosted.row;
         let known = self.read(|reading| reading.generation(row, build.digest()));
-        if let Ok(Some(id)) = known {
-            return Ok(id);
+        if let Ok(Some(known)) = known
+            && known.fuel_terms.last().map(|last| &last.terms) == build.fuel_terms().as_ref()
+        {
+            return Ok(known.id);
         }
         let generation = NewGeneration::of(&**build, now_ms());
         let registered = self.around.store.register_generation(row, generation);

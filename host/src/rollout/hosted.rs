@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::audit::Findings;
 use super::component_file::{ConfiguredFile, FileStamp};
 use super::settings::{ParticipantSettings, RolloutSettings};
 use super::topics;
@@ -34,6 +35,8 @@ pub struct HostedParticipant {
     pub row: i64,
     /// Its workers.
     pub participant: Arc<Participant>,
+    /// What the audit of its decisions found.
+    pub audit: Findings,
     prepare: Prepare,
     /// Path prefix of its routes until the next start.
     base_path: String,
@@ -68,6 +71,7 @@ impl HostedParticipant {
             own,
             row,
             participant,
+            audit: Findings::default(),
             prepare,
             base_path,
             file_at_start,

@@ -16,6 +16,7 @@
 //! - [`check`], [`usage`], [`probe`]: reasons against a candidate; [`neighbours`]: comparison with
 //!   the other participants; [`flags`]: the operator's overrides
 //! - [`gate`]: what a candidate changes of recorded decisions, and who acknowledged it
+//! - [`audit`]: decisions that were made, made again on fresh instances
 //! - [`rule_settings`]: the operator's settings of the rules; [`given_settings`]: where they stand
 //! - [`topics`]: topics and sources of a generation
 //! - [`initial`]: the generation that a host starts with
@@ -34,6 +35,7 @@
 //! signals, the command line.
 
 pub mod archive;
+pub mod audit;
 pub mod backup;
 mod candidate;
 pub mod cases;

@@ -84,6 +84,7 @@ pub fn of_participant(
             open,
             blocked_aggregates,
         },
+        audit: None,
         stale_seconds: None,
     })
 }

@@ -413,7 +413,14 @@ impl ReloaderState {
         let settings = &self.around.settings;
         let kept = Archive::of_host(&settings.data_dir, &settings.store).digests()?;
         let file = self.around.loader.as_ref().map(|_| hosted.file());
-        self.read(|reading| overview::of_participant(reading, name, hosted.row, &kept, file))
+        let told = |reading: &dyn ReadStore| {
+            overview::of_participant(reading, name, hosted.row, &kept, file)
+        };
+        let is_audited = self.around.settings.gate.audit_one_in > 0;
+        Ok(ParticipantOverview {
+            audit: is_audited.then(|| hosted.audit.told()),
+            ..self.read(told)?
+        })
     }
 
     /// One swap, from bytes to turns.
@@ -435,6 +442,7 @@ impl ReloaderState {
                 return Ok(SwapResult { dry_run, ..active });
             }
             CandidateCheck::Only(passed) => {
+                let passed = *passed;
                 return Ok(SwapResult {
                     previous_settings: active.generation.build.settings().cloned(),
                     probe: passed.probe,

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::replay::decide::{Changed, Verdict, decide};
 use super::replay::report::RulesUnderReplay;
-use super::replay::{NotReplayed, candidate, described, participant};
+use super::replay::{NotReplayed, ReplayProgress, candidate, described, participant};
 use crate::base::clock::now_ms;
 use crate::rollout::cases::form;
 use crate::rollout::loader::CheckRoutes;
@@ -20,7 +20,8 @@ use crate::rollout::rollback_target::by_digest;
 use crate::rollout::rule_settings::SettingsChange;
 use crate::rollout::settings::RolloutSettings;
 use crate::rollout::verify;
-use crate::store::{DecisionRange, JournalRow, StoreLocation, decisions};
+use crate::store::decisions::ReadDecisions;
+use crate::store::{DecisionRange, JournalRow, JournalSpan, StoreLocation, StoreResult, decisions};
 
 /// Most decisions in a list, and most bytes of their JSON; more are counted (invariant 9).
 const LISTED: usize = 10_000;
@@ -110,6 +111,7 @@ pub fn repair(
     settings: &RolloutSettings,
     request: &Repair,
     check_routes: CheckRoutes,
+    progress: &mut dyn FnMut(ReplayProgress),
 ) -> Result<RepairList, NotReplayed> {
     let data = &request.data;
     let unread = |error| NotReplayed::from(verify::unreadable(data, &error));
@@ -146,12 +148,33 @@ pub fn repair(
         NotReplayed::NoInstance(format!("an instance can't be created: {fault}"))
     })?;
     let mut listing = Listing { list, room: ROOM };
-    let look_at = |row| -> ControlFlow<()> {
-        listing.look_at(&mut trial, &row);
-        ControlFlow::Continue(())
-    };
-    let _ = decisions::each(&*reading, &wanted, look_at).map_err(unread)?;
+    let look_at = |row: JournalRow| listing.look_at(&mut trial, &row);
+    each(&*reading, &wanted, progress, look_at).map_err(unread)?;
     Ok(listing.list)
+}
+
+/// Passes all wanted decisions, and tells after each page how far it has come.
+fn each(
+    reading: &dyn ReadDecisions,
+    wanted: &DecisionRange,
+    progress: &mut dyn FnMut(ReplayProgress),
+    mut on: impl FnMut(JournalRow),
+) -> StoreResult<()> {
+    let Some(span) = reading.decisions_span(wanted)? else {
+        return Ok(());
+    };
+    let all = span.numbers();
+    let _all: ControlFlow<()> = decisions::each_page(reading, wanted, span, |page| {
+        let rest = JournalSpan {
+            after: page.read,
+            ..span
+        };
+        page.rows.into_iter().for_each(&mut on);
+        let read = all.saturating_sub(rest.numbers());
+        progress(ReplayProgress { read, all });
+        ControlFlow::Continue(())
+    })?;
+    Ok(())
 }
 
 impl RepairList {
@@ -174,7 +197,7 @@ impl Listing {
         self.list.decisions += 1;
         let recorded = match &row.recorded {
             Ok(recorded) => recorded,
-            Err(why) => return self.skip(row, why),
+            Err(why) => return self.skip(row, &why.to_string()),
         };
         let (decided, corrected, parts) = match decide(trial, recorded, None, false).verdict {
             Verdict::Unchanged(_) => return,
@@ -240,8 +263,64 @@ impl Listing {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::store::DecisionPage;
+
+    /// A journal whose pages end at these numbers, without any wanted decision.
+    struct Pages(&'static [i64]);
+
+    impl ReadDecisions for Pages {
+        fn decisions_span(&self, _: &DecisionRange) -> StoreResult<Option<JournalSpan>> {
+            let last = self.0.last();
+            Ok(last.map(|up_to| JournalSpan {
+                after: 100,
+                up_to: *up_to,
+            }))
+        }
+
+        fn decisions(
+            &self,
+            _: &DecisionRange,
+            span: JournalSpan,
+            _: usize,
+        ) -> StoreResult<DecisionPage> {
+            let end = self.0.iter().find(|end| **end > span.after);
+            Ok(DecisionPage {
+                rows: Vec::new(),
+                read: *end.unwrap(),
+            })
+        }
+
+        fn deciding_generations(
+            &self,
+            _: &DecisionRange,
+            _: JournalSpan,
+        ) -> StoreResult<BTreeSet<String>> {
+            Ok(BTreeSet::new())
+        }
+    }
+
+    #[test]
+    fn progress_is_told_after_each_page_also_where_no_decision_is_wanted() {
+        let told = |pages| {
+            let mut told = Vec::new();
+            let mut progress = |ReplayProgress { read, all }| told.push((read, all));
+            each(
+                &Pages(pages),
+                &DecisionRange::default(),
+                &mut progress,
+                drop,
+            )
+            .unwrap();
+            told
+        };
+        assert_eq!(told(&[130, 150, 200]), [(30, 100), (50, 100), (100, 100)]);
+        assert_eq!(told(&[]), [], "an empty journal");
+    }
 
     fn affected(seq: i64, bytes: usize) -> Affected {
         Affected {

@@ -3,6 +3,7 @@
 //! Plain values, serialized by the admin interface and parsed by the command line. Times are
 //! milliseconds since the Unix epoch; digests are SHA-256 in hexadecimal.
 
+use super::audit::AuditOverview;
 use super::gate::report::{ChangeClass, GateReport, GenerationChange};
 use super::rule_settings::RuleSettings;
 use saga_contract::reason::shorten;
@@ -309,6 +310,9 @@ pub struct ParticipantOverview {
     /// Records that could not be decided.
     #[serde(default)]
     pub dead_letters: DeadLetterOverview,
+    /// What the audit of its decisions found; None without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditOverview>,
     /// Age of this overview in seconds, if the store does not answer now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_seconds: Option<u64>,

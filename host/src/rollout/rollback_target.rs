@@ -135,6 +135,7 @@ mod tests {
                 settings: None,
                 version: String::new(),
                 state_version: 1,
+                fuel_terms: Vec::new(),
             },
             since: 0,
             way: "start".into(),

@@ -20,11 +20,7 @@ impl Selection {
     ///
     /// # Errors
     /// The store can't be read.
-    pub(super) fn range(
-        &self,
-        reading: &dyn ReadStore,
-        participant: i64,
-    ) -> StoreResult<DecisionRange> {
+    pub fn range(&self, reading: &dyn ReadStore, participant: i64) -> StoreResult<DecisionRange> {
         let now = reading.trusted_now(now_ms())?;
         Ok(DecisionRange {
             participant,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use saga_core::journal::Kept;
 use saga_core::limits::TurnLimits;
 use saga_core::retry::RetryPolicy;
 use schemars::JsonSchema;
@@ -30,7 +31,7 @@ pub struct RolloutSettings {
     pub security: Security,
     /// Settings of swaps.
     pub reload: ReloadSettings,
-    /// What a change of rules must show first.
+    /// What a change of rules must show first, and what is shown of rules that decide.
     pub gate: GateSettings,
     /// Hours after which published events, identities and recorded decisions may be deleted.
     pub retention_hours: u64,
@@ -85,7 +86,7 @@ pub enum Gate {
     Replay,
 }
 
-/// What a change of rules must show first.
+/// What a change of rules must show first, and what is shown of rules that decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GateSettings {
     /// `replay` to refuse rules that change recorded decisions, unless an operator acknowledges the
@@ -98,6 +99,10 @@ pub struct GateSettings {
     /// them, changes can be acknowledged for the rest of that time.
     #[schemars(range(min = 1, max = 876_000))]
     pub gate_hours: u64,
+    /// Audit one of this many decisions: it is made again on a fresh instance, after its commit and
+    /// beside the turns. Another outcome is an alarm: the rules keep something. 0 for no audit.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub audit_one_in: u64,
 }
 
 impl Default for GateSettings {
@@ -106,6 +111,7 @@ impl Default for GateSettings {
             gate: Gate::None,
             gate_decisions: 100_000,
             gate_hours: 120,
+            audit_one_in: 0,
         }
     }
 }
@@ -136,6 +142,10 @@ pub struct ParticipantSettings {
     /// Make each call of its rules on a fresh instance, so that nothing that they keep can reach
     /// another message. A decision then takes some 50 microseconds longer.
     pub fresh_instances: bool,
+    /// `no-payloads` to record of its decisions only names, ids and sizes, without the texts of
+    /// messages, states, events, timers and replies. Such decisions can't be replayed. `full` to
+    /// record everything.
+    pub journal: Kept,
     /// Settings of its rules: the component's description names them, with their defaults. They are
     /// used at the first start, and with `saga run --apply`; `saga apply --set` changes them
     /// while the host runs.

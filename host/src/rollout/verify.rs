@@ -455,7 +455,7 @@ pub(super) fn sources(
     Ok(sources)
 }
 
-pub(super) fn unreadable(data: &StoreLocation, error: &StoreFault) -> NotVerified {
+pub(super) fn unreadable(data: &dyn std::fmt::Display, error: &StoreFault) -> NotVerified {
     failed(format!("{data}: {error}"))
 }
 

@@ -97,6 +97,7 @@ macro_rules! suite {
             offsets_are_written_and_kept_with_what_was_read_last,
             a_recreated_topic_is_read_from_its_beginning,
             rows_are_registered_once,
+            terms_of_fuel_are_kept_from_their_time_on,
             activations_are_kept_in_their_order,
             an_activation_that_is_not_allowed_changes_nothing,
             what_was_asked_is_counted_by_generation,
@@ -105,11 +106,13 @@ macro_rules! suite {
             samples_have_something_of_each_kind,
             lists_are_paged_in_the_order_of_length_and_key,
             decisions_are_read_from_the_journal_in_the_order_of_their_commits,
+            decisions_without_a_payload_are_read_as_outlines_and_not_tried,
             wanted_decisions_are_those_of_a_time_a_number_a_key_or_a_generation,
             timers_are_read_in_the_order_of_their_keys_and_names,
             parked_records_are_read_with_what_they_wait_for,
             readers_of_a_topic_are_those_that_were_not_dropped,
             changes_of_a_list_go_on_from_any_place_that_the_journal_has,
+            a_state_that_is_not_kept_may_have_been_in_a_list,
             a_record_without_a_turn_is_published_behind_those_of_turns
         );
     };
@@ -369,6 +372,7 @@ fn generation(digest: &str, state_version: u32) -> NewGeneration {
         settings: None,
         version: "1.0.0".into(),
         state_version,
+        fuel_terms: None,
         now: NOW,
     }
 }

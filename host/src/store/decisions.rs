@@ -9,9 +9,9 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use saga_core::journal;
+use saga_core::journal::{self, NotWhole};
 
-use super::read::{ReadStore, StoreResult};
+use super::read::StoreResult;
 use super::sample::Recorded;
 
 /// Most decisions of a page; its bytes are bounded by the store.
@@ -65,8 +65,8 @@ pub struct JournalRow {
     pub fuel: u64,
     /// Time of the decision, in milliseconds since the Unix epoch.
     pub time: u64,
-    /// The decision, or the reason why it can't be read.
-    pub recorded: Result<Recorded, String>,
+    /// The decision, or the reason why it can't be made again.
+    pub recorded: Result<Recorded, NotWhole>,
 }
 
 /// A row of the journal as it is stored.
@@ -86,9 +86,10 @@ impl StoredDecision {
     /// shape.
     pub(super) fn by(self, (digest, state_version): &(String, u32)) -> JournalRow {
         let decoded = match self.decision {
-            Some(plain) => journal::decode(&plain, (&self.key, self.time), self.state.as_deref())
-                .map_err(|error| error.to_string()),
-            None => Err("a recorded decision can't be unpacked".to_owned()),
+            Some(plain) => journal::decode(&plain, (&self.key, self.time), self.state.as_deref()),
+            None => Err(NotWhole::Unreadable(
+                "a recorded decision can't be unpacked".to_owned(),
+            )),
         };
         JournalRow {
             seq: self.seq,
@@ -194,7 +195,7 @@ pub trait ReadDecisions {
 /// # Errors
 /// The journal can't be read.
 pub fn each<B>(
-    reading: &dyn ReadStore,
+    reading: &dyn ReadDecisions,
     wanted: &DecisionRange,
     on: impl FnMut(JournalRow) -> ControlFlow<B>,
 ) -> StoreResult<ControlFlow<B>> {
@@ -209,7 +210,7 @@ pub fn each<B>(
 /// # Errors
 /// The journal can't be read.
 pub fn each_of_span<B>(
-    reading: &dyn ReadStore,
+    reading: &dyn ReadDecisions,
     wanted: &DecisionRange,
     span: JournalSpan,
     mut on: impl FnMut(JournalRow) -> ControlFlow<B>,
@@ -224,7 +225,7 @@ pub fn each_of_span<B>(
 /// # Errors
 /// The journal can't be read.
 pub fn each_page<B>(
-    reading: &dyn ReadStore,
+    reading: &dyn ReadDecisions,
     wanted: &DecisionRange,
     mut span: JournalSpan,
     mut on: impl FnMut(DecisionPage) -> ControlFlow<B>,

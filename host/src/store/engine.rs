@@ -37,7 +37,7 @@ use super::readers::Reader;
 use super::streams::ReadPartition;
 use super::tally::Tally;
 use crate::base::changes::Changes;
-use crate::base::generation::{CompiledRules, RuleSettings};
+use crate::base::generation::{CompiledRules, FuelTerms, RuleSettings};
 use crate::base::notify::Notify;
 use crate::base::session::Proof;
 
@@ -57,6 +57,8 @@ pub struct NewGeneration {
     pub version: String,
     /// Version of the state shape.
     pub state_version: u32,
+    /// What the fuel of its decisions depends on from now on; `None` if that is not known.
+    pub fuel_terms: Option<FuelTerms>,
     /// Time, in milliseconds since the Unix epoch.
     pub now: u64,
 }
@@ -72,6 +74,7 @@ impl NewGeneration {
             settings: build.settings().cloned(),
             version: description.version.clone(),
             state_version: description.state.version,
+            fuel_terms: build.fuel_terms(),
             now,
         }
     }
@@ -185,7 +188,8 @@ pub trait Engine: Send + Sync {
     /// The row of a participant, created if missing, and the last key that was generated for it.
     fn register_participant(&self, name: &str) -> StoreResult<(i64, i64)>;
 
-    /// The row of a generation, created if missing.
+    /// The row of a generation, created if missing. Its terms of fuel are added if they are not its
+    /// latest ones.
     fn register_generation(&self, participant: i64, generation: NewGeneration) -> StoreResult<i64>;
 
     /// The row of a topic, created if missing.

@@ -1,9 +1,11 @@
 //! Participants, their generations and activity, and the parts of a participant in use.
 
 use saga_core::message::Origin;
+use serde::{Deserialize, Serialize};
 
+use super::engine::NewGeneration;
 use super::read::StoreResult;
-use crate::base::generation::RuleSettings;
+use crate::base::generation::{FuelTerms, RuleSettings};
 
 /// Activations that an engine keeps of a participant.
 pub(super) const ACTIVATIONS: i64 = 10_000;
@@ -29,6 +31,38 @@ pub struct GenerationRow {
     pub version: String,
     /// Version of the state shape.
     pub state_version: u32,
+    /// What the fuel of its decisions depends on, and since when, oldest first; empty if that is not
+    /// known.
+    pub fuel_terms: Vec<FuelTermsSince>,
+}
+
+/// Most terms of fuel that are kept of a generation: the latest ones.
+const FUEL_TERMS: usize = 100;
+
+/// These terms of fuel of a generation with its present ones, if they are not the latest.
+pub(super) fn with_fuel_terms(
+    mut known: Vec<FuelTermsSince>,
+    generation: &NewGeneration,
+) -> Option<Vec<FuelTermsSince>> {
+    let terms = generation.fuel_terms.as_ref()?;
+    if known.last().map(|last| &last.terms) == Some(terms) {
+        return None;
+    }
+    known.push(FuelTermsSince {
+        since: generation.now,
+        terms: terms.clone(),
+    });
+    Some(known.split_off(known.len().saturating_sub(FUEL_TERMS)))
+}
+
+/// What the fuel of decisions depends on, from a time on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FuelTermsSince {
+    /// The time, in milliseconds since the Unix epoch.
+    pub since: u64,
+    /// The terms.
+    #[serde(flatten)]
+    pub terms: FuelTerms,
 }
 
 impl GenerationRow {
@@ -36,6 +70,14 @@ impl GenerationRow {
     #[must_use]
     pub fn given(&self) -> RuleSettings {
         self.settings.clone().unwrap_or_default()
+    }
+
+    /// What the fuel of a decision at this time depends on.
+    #[must_use]
+    pub fn fuel_terms_at(&self, time: u64) -> Option<&FuelTerms> {
+        let mut latest = self.fuel_terms.iter().rev();
+        let then = latest.find(|one| one.since <= time);
+        then.map(|one| &one.terms)
     }
 }
 
@@ -117,8 +159,8 @@ pub trait ReadHistory {
     /// The row of a topic, if it has one.
     fn topic(&self, name: &str) -> StoreResult<Option<i64>>;
 
-    /// The row of a generation by its digest, if it has one.
-    fn generation(&self, participant: i64, digest: &str) -> StoreResult<Option<i64>>;
+    /// A generation by its digest, if it has a row.
+    fn generation(&self, participant: i64, digest: &str) -> StoreResult<Option<GenerationRow>>;
 
     /// The active generation of a participant.
     fn active(&self, participant: i64) -> StoreResult<Option<GenerationRow>>;

@@ -54,7 +54,7 @@ pub struct ChangedItem {
     pub position: JournalPosition,
     /// True if its committed state is in the list now.
     pub is_in: bool,
-    /// True if its state before one of the decisions was in the list.
+    /// True if its state before one of the decisions was in the list, or is not kept.
     pub was_in: bool,
 }
 

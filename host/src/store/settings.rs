@@ -16,6 +16,11 @@ pub struct StoreSettings {
     /// Hours after which published events, identities and recorded decisions may be deleted.
     #[schemars(range(min = 1, max = 876_000))]
     pub retention_hours: u64,
+    /// Most bytes of recorded decisions, of all participants together; the oldest ones are deleted
+    /// beyond it, before they are as old as `retention_hours`. 0 for no bound. A row counts with its
+    /// key, its state and its compressed decision.
+    #[schemars(range(min = 0, max = i64::MAX))]
+    pub journal_bytes: u64,
     /// Hours after which dead letters are deleted.
     #[schemars(range(min = 1, max = 876_000))]
     pub dead_letter_hours: u64,
@@ -34,6 +39,7 @@ impl Default for StoreSettings {
         Self {
             batch: 1_024,
             retention_hours: 168,
+            journal_bytes: 0,
             dead_letter_hours: 2_160,
             max_bytes: 0,
             standstill_seconds: 5,

@@ -134,6 +134,7 @@ impl TransportRig {
             settings: None,
             version: "1.0.0".into(),
             state_version: 1,
+            fuel_terms: None,
             now: 0,
         };
         let generation = store.register_generation(participant, generation).unwrap();

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use saga_contract::description::CommandKind;
 use saga_core::admit::{self, Admission, Asked};
 use saga_core::identity;
+use saga_core::journal::Kept;
 use saga_core::limits::TurnLimits;
 use saga_core::retry::RetryPolicy;
 use saga_core::rules::{Fault, FaultKind, Rules};
@@ -49,6 +50,8 @@ pub struct ParticipantParts {
     pub last_key: i64,
     /// Bounds of a turn.
     pub limits: TurnLimits,
+    /// What is recorded of each decision.
+    pub kept: Kept,
     /// Limits of retries.
     pub retry: RetryPolicy,
     /// Limits of parked messages.
@@ -71,6 +74,7 @@ pub(super) struct Shared {
     pub(super) name: String,
     pub(super) store: Arc<Store>,
     pub(super) limits: TurnLimits,
+    pub(super) kept: Kept,
     pub(super) turns: Turns,
     pub(super) instances: Instances,
     pub(super) machine: Machine,
@@ -117,6 +121,7 @@ impl Participant {
             name: active.description().name.clone(),
             store,
             limits: settings.limits,
+            kept: settings.kept,
             turns: settings.turns,
             instances: settings.instances,
             machine: settings.machine,

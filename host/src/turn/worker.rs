@@ -89,6 +89,7 @@ impl Thread {
             participant: shared.row,
             name: shared.name.clone(),
             limits: shared.limits,
+            kept: shared.kept,
             retry,
             waits: Waits::default(),
             room: SharedRoom(shared.parked.clone()),

@@ -277,6 +277,7 @@ impl<H: HostTypes> Worker<H> {
             description: self.active.description(),
             limits,
             schemas: schemas.filter(|_| limits.check_outputs),
+            kept: self.settings.kept,
         };
         if is_read {
             let reply = settle::read_reply(terms, &envelope.message.name, outcome)?;

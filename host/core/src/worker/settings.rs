@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::host::HostTypes;
+use crate::journal::Kept;
 use crate::limits::TurnLimits;
 use crate::retry::RetryPolicy;
 
@@ -16,6 +17,8 @@ pub struct WorkerSettings<H: HostTypes> {
     pub name: String,
     /// Bounds of a turn.
     pub limits: TurnLimits,
+    /// What is recorded of each decision.
+    pub kept: Kept,
     /// Limits of retries.
     pub retry: RetryPolicy,
     /// Other waits.

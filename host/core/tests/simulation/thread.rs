@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use saga_core::commit::{Broken as BrokenEntry, Link, ParkedKey};
+use saga_core::journal::Kept;
 use saga_core::retry::{AfterDeadLetter, RetryPolicy};
 use saga_core::worker::{
     Action, Commit, Input, Now, QuarantinedKeys, Question, Turn, Worker, WorkerAnswer,
@@ -74,6 +75,7 @@ impl Thread {
             participant: 1,
             name: role.name().into(),
             limits: LIMITS,
+            kept: Kept::Full,
             retry: RetryPolicy { then, ..RETRY },
             waits: WAITS,
             room,

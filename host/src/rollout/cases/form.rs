@@ -9,7 +9,7 @@ use crate::store::JournalRow;
 
 /// A row of the journal as a case, or the reason why it can't be one.
 pub(super) fn case(row: &JournalRow) -> Result<Case, String> {
-    let recorded = row.recorded.as_ref().map_err(Clone::clone)?;
+    let recorded = row.recorded.as_ref().map_err(ToString::to_string)?;
     let message = &recorded.message;
     let caller = |caller: &saga_core::message::Caller| -> Result<_, String> {
         Ok((caller.subject.clone(), value("the claims", &caller.claims)?))

@@ -17,25 +17,25 @@ use crate::store::read::StoredAggregate;
 use crate::store::sample::{Keyed, Recorded};
 use saga_contract::values::outputs::DeclaredOutputs;
 
-pub(super) type Handle = fn(Option<&Value>, &Message) -> Result<Outcome, Disposition>;
-pub(super) type Migrate = fn(u32, Value) -> Result<Value, String>;
+pub(in crate::rollout) type Handle = fn(Option<&Value>, &Message) -> Result<Outcome, Disposition>;
+pub(in crate::rollout) type Migrate = fn(u32, Value) -> Result<Value, String>;
 
 /// Minimal rules; they trap on a state that they can't decode.
 #[derive(Clone)]
-pub(super) struct Fake {
-    pub(super) description: Description,
-    pub(super) handle: Handle,
-    pub(super) migrate: Migrate,
+pub(in crate::rollout) struct Fake {
+    pub(in crate::rollout) description: Description,
+    pub(in crate::rollout) handle: Handle,
+    pub(in crate::rollout) migrate: Migrate,
     /// True if no instance can be created.
-    pub(super) is_broken: bool,
+    pub(in crate::rollout) is_broken: bool,
     /// What an instance does with the number of its calls.
-    pub(super) keeps: Keeps,
-    pub(super) calls: usize,
+    pub(in crate::rollout) keeps: Keeps,
+    pub(in crate::rollout) calls: usize,
 }
 
 /// A use of the number of calls that an instance had before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keeps {
+pub(in crate::rollout) enum Keeps {
     /// None.
     Nothing,
     /// Replies with it.
@@ -149,7 +149,7 @@ impl Rules for Fake {
     }
 }
 
-pub(super) fn description(version: u32) -> Description {
+pub(in crate::rollout) fn description(version: u32) -> Description {
     serde_json::from_value(json!({
         "name": "shop", "version": "1.0.0", "summary": "Sells.",
         "state": {"version": version, "oldest_readable": 1, "schema": "true"},
@@ -170,7 +170,7 @@ pub(super) fn description(version: u32) -> Description {
     .unwrap()
 }
 
-pub(super) fn done(state: StateChange) -> Result<Outcome, Disposition> {
+pub(in crate::rollout) fn done(state: StateChange) -> Result<Outcome, Disposition> {
     Ok(Outcome {
         state,
         events: Vec::new(),
@@ -180,7 +180,7 @@ pub(super) fn done(state: StateChange) -> Result<Outcome, Disposition> {
 }
 
 /// Rules that read every state and change none.
-pub(super) fn rules() -> Fake {
+pub(in crate::rollout) fn rules() -> Fake {
     Fake {
         description: description(1),
         handle: |_, _| done(StateChange::Unchanged),
@@ -192,7 +192,7 @@ pub(super) fn rules() -> Fake {
 }
 
 /// Rules that need a member `credit` in their states.
-pub(super) fn needing() -> Fake {
+pub(in crate::rollout) fn needing() -> Fake {
     Fake {
         migrate: |_, state| match state.get("credit") {
             Some(_) => Ok(state),
@@ -202,7 +202,7 @@ pub(super) fn needing() -> Fake {
     }
 }
 
-pub(super) fn keyed(key: &str, state: Option<Value>) -> Keyed {
+pub(in crate::rollout) fn keyed(key: &str, state: Option<Value>) -> Keyed {
     Keyed {
         key: key.into(),
         stored: StoredAggregate {
@@ -214,7 +214,7 @@ pub(super) fn keyed(key: &str, state: Option<Value>) -> Keyed {
     }
 }
 
-pub(super) fn states(states: Vec<Value>) -> Inputs {
+pub(in crate::rollout) fn states(states: Vec<Value>) -> Inputs {
     Inputs {
         states: states
             .into_iter()
@@ -224,7 +224,7 @@ pub(super) fn states(states: Vec<Value>) -> Inputs {
     }
 }
 
-pub(super) fn try_on(
+pub(in crate::rollout) fn try_on(
     candidate: &Fake,
     active: &Fake,
     inputs: &Inputs,
@@ -233,7 +233,7 @@ pub(super) fn try_on(
 }
 
 /// Probes with a tolerance, or without active rules.
-pub(super) fn try_with(
+pub(in crate::rollout) fn try_with(
     candidate: &Fake,
     active: Option<&Fake>,
     allowed: Tolerance,
@@ -253,13 +253,13 @@ pub(super) fn try_with(
 }
 
 /// The single reason of a refusal.
-pub(super) fn reason(candidate: &Fake, active: &Fake, inputs: &Inputs) -> String {
+pub(in crate::rollout) fn reason(candidate: &Fake, active: &Fake, inputs: &Inputs) -> String {
     let mut reasons = try_on(candidate, active, inputs).unwrap_err();
     assert_eq!(reasons.len(), 1, "{reasons:?}");
     reasons.remove(0)
 }
 
-pub(super) fn message(origin: Origin, name: &str) -> Message {
+pub(in crate::rollout) fn message(origin: Origin, name: &str) -> Message {
     Message {
         id: "m-1".into(),
         source: "/s".into(),
@@ -277,7 +277,7 @@ pub(super) fn message(origin: Origin, name: &str) -> Message {
     }
 }
 
-pub(super) fn recorded(
+pub(in crate::rollout) fn recorded(
     message: &Message,
     state: Option<Value>,
     outcome: &Result<Outcome, Disposition>,

@@ -21,7 +21,7 @@ pub(super) mod compare;
 mod decisions;
 mod failures;
 #[cfg(test)]
-mod fake;
+pub(in crate::rollout) mod fake;
 mod purity;
 mod stored;
 pub(super) mod trial;

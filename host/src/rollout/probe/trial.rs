@@ -4,6 +4,7 @@
 use saga_contract::description::{CommandKind, Description, KeySource, Method, path_parameters};
 use saga_contract::outputs::{MISMATCH, Output, OutputSchemas};
 use saga_core::identity;
+use saga_core::journal::Kept;
 use saga_core::limits::TurnLimits;
 use saga_core::message::{Envelope, Message, Origin};
 use saga_core::outcome::{Disposition, Outcome, Reply, StateChange};
@@ -46,16 +47,36 @@ impl<'b> TrialRun<'b> {
         limits: &'b TurnLimits,
         now: u64,
     ) -> Result<Self, Fault> {
-        let description = build.description();
-        Ok(Self {
-            description,
+        Ok(Self::with(build.instance()?, build, limits, now))
+    }
+
+    fn with(
+        rules: Box<dyn Rules + Send>,
+        build: &'b dyn CompiledRules,
+        limits: &'b TurnLimits,
+        now: u64,
+    ) -> Self {
+        Self {
+            description: build.description(),
             limits,
             now,
-            rules: build.instance()?,
+            rules,
             fresh: None,
             impurity: None,
             schemas: build.schemas(),
-        })
+        }
+    }
+
+    /// Rules each of whose calls is made on an instance of its own.
+    ///
+    /// # Errors
+    /// If no instance can be created.
+    pub(in crate::rollout) fn fresh(
+        build: &'b dyn CompiledRules,
+        limits: &'b TurnLimits,
+        now: u64,
+    ) -> Result<Self, Fault> {
+        Ok(Self::with(build.fresh_instances()?, build, limits, now))
     }
 
     /// Rules whose calls are also made on fresh instances, to see if they are a function of their
@@ -84,6 +105,7 @@ impl<'b> TrialRun<'b> {
             description: self.description,
             limits: self.limits,
             schemas: self.schemas,
+            kept: Kept::Full,
         }
     }
 

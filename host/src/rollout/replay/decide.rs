@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use saga_core::journal::NotWhole;
 use saga_core::message::{Message, Origin};
 use saga_core::outcome::{Disposition, Outcome, StateChange};
 use saga_core::rules::{Decision, Fault};
@@ -27,6 +28,17 @@ pub(in crate::rollout) enum Verdict {
     Fault(String, String),
     /// There is nothing to compare, whatever the rules do: the reason in general, and in particular.
     NoBaseline(String, String),
+}
+
+impl Verdict {
+    /// Of a decision that can't be made again.
+    pub(in crate::rollout) fn not_whole(why: &NotWhole) -> Self {
+        let said = why.to_string();
+        match why {
+            NotWhole::Unreadable(_) => Self::NoBaseline("its record can't be read".into(), said),
+            NotWhole::NoPayload(_) => Self::NoBaseline(said.clone(), said),
+        }
+    }
 }
 
 /// A decision that changed.

@@ -50,7 +50,7 @@ pub fn redecide<'r>(
 ) -> Result<RedecidedBy, NotVerified> {
     let loader = verify::loader_of(settings, data, |_, _| Ok(()))?;
     let change = SettingsChange::default();
-    let build = super::loaded(settings, &loader, data, (path, &change))?;
+    let build = super::loaded_at(settings, &loader, data, (path, &change))?;
     let mut trial = TrialRun::new(&*build, &settings.turn, now_ms())
         .map_err(|fault| NotVerified::Failed(format!("an instance can't be created: {fault}")))?;
     let description = build.description();

@@ -27,6 +27,7 @@ pub mod report;
 mod run;
 mod tally;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,14 +38,17 @@ use saga_core::limits::TurnLimits;
 use self::builds::Builds;
 pub use self::given::{Redecided, RedecidedBy, redecide};
 use self::report::{ReplayMode, ReplayReport, ReplayedRange, RulesUnderReplay};
+use self::tally::Tally;
+use super::given_settings::GivenSettings;
 use super::loader::{CheckRoutes, Loader};
 use super::report::{Check, Refused};
-use super::rule_settings::SettingsChange;
+use super::rule_settings::{CandidateSettings, RuleSettings, SettingsChange};
 use super::selection::Selection;
 use super::settings::RolloutSettings;
 use super::verify::{self, NotVerified};
 use crate::base::generation::CompiledRules;
 use crate::plugin::component;
+use crate::store::decisions::ReadDecisions;
 use crate::store::{DecisionRange, JournalSpan, ReadStore, StoreLocation};
 
 /// What is to be replayed, and by which rules.
@@ -173,27 +177,114 @@ pub fn replay(
         }
     };
     let wanted = request.selection.range(&*reading, row).map_err(unread)?;
-    let mode = request.rules.mode();
-    let terms = run::Terms {
-        limits: &settings.turn,
-        mode,
+    let span = reading.decisions_span(&wanted).map_err(unread)?;
+    let asked = Asked {
+        participant: &request.participant,
+        mode: request.rules.mode(),
         builds: &builds,
-        data,
-        threads: run::all_cores(),
-        is_over: &|| false,
+        wanted: &wanted,
+        span,
+        origin: data,
     };
-    let tally = run::run(&*reading, &wanted, terms, progress)?;
-    let range = ReplayedRange {
-        since: wanted.since,
-        last: wanted.last,
-        key: wanted.key,
-        first: tally.first(),
-        until: tally.until(),
+    asked.made_again(settings, &*reading, began, progress)
+}
+
+/// Recorded decisions that are read elsewhere than in a data directory here.
+#[derive(Clone, Copy)]
+pub struct Elsewhere<'r> {
+    /// The participant whose decisions they are.
+    pub participant: &'r str,
+    /// Reads those of the span.
+    pub reading: &'r dyn ReadDecisions,
+    /// Which of the span are wanted.
+    pub wanted: &'r DecisionRange,
+    /// The part of the journal.
+    pub span: JournalSpan,
+    /// The settings of the rules that are active there.
+    pub settings: &'r RuleSettings,
+    /// Where that is, for errors.
+    pub origin: &'r (dyn fmt::Display + Sync),
+}
+
+/// Makes recorded decisions again that are read elsewhere, by the component at `path`, with changes of
+/// the settings that are active there.
+///
+/// # Errors
+/// The reason why that is not possible.
+pub fn replay_elsewhere(
+    settings: &RolloutSettings,
+    from: Elsewhere<'_>,
+    (path, change): (&Path, &SettingsChange),
+    is_counterfactual: bool,
+    check_routes: CheckRoutes,
+    progress: &mut dyn FnMut(ReplayProgress),
+) -> Result<ReplayReport, NotReplayed> {
+    let began = Instant::now();
+    let loader = Loader::offline(settings, &settings.store, check_routes)
+        .map_err(|error| NotReplayed::Failed(error.to_string()))?;
+    let active = GivenSettings::from(from.settings.clone());
+    let given = CandidateSettings::Changed(change.clone()).given_over(&active);
+    let build = loaded(&loader, path, |_| Ok(given))?;
+    let builds = Builds::candidate(of_participant(build, from.participant)?);
+    let asked = Asked {
+        participant: from.participant,
+        mode: match is_counterfactual {
+            true => ReplayMode::Counterfactual,
+            false => ReplayMode::Recorded,
+        },
+        builds: &builds,
+        wanted: from.wanted,
+        span: Some(from.span),
+        origin: from.origin,
     };
-    let mut report = tally.report(&request.participant, mode, range);
-    report.rules = builds.described();
-    report.elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(report)
+    asked.made_again(settings, from.reading, began, progress)
+}
+
+/// Decisions that are asked for, and the rules that make them again.
+struct Asked<'a> {
+    participant: &'a str,
+    mode: ReplayMode,
+    builds: &'a Builds,
+    wanted: &'a DecisionRange,
+    /// None if there are none.
+    span: Option<JournalSpan>,
+    /// Where they are, for errors.
+    origin: &'a (dyn fmt::Display + Sync),
+}
+
+impl Asked<'_> {
+    fn made_again(
+        self,
+        settings: &RolloutSettings,
+        reading: &dyn ReadDecisions,
+        began: Instant,
+        progress: &mut dyn FnMut(ReplayProgress),
+    ) -> Result<ReplayReport, NotReplayed> {
+        let wanted = self.wanted;
+        let terms = run::Terms {
+            limits: &settings.turn,
+            mode: self.mode,
+            builds: self.builds,
+            origin: self.origin,
+            threads: run::all_cores(),
+            is_over: &|| false,
+        };
+        let tally = match self.span {
+            Some(span) => run::run_span(reading, wanted, span, terms, progress)?,
+            None => Tally::default(),
+        };
+        let range = ReplayedRange {
+            since: wanted.since,
+            last: wanted.last,
+            key: wanted.key.clone(),
+            first: tally.first(),
+            until: tally.until(),
+        };
+        let mut report = tally.report(self.participant, self.mode, range);
+        report.rules = self.builds.described();
+        report.elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(report)
+    }
 }
 
 /// A part of the journal that a candidate decides again, each decision on the state that it was made
@@ -225,7 +316,7 @@ pub(in crate::rollout) fn replay_span(
         limits: asked.limits,
         mode: ReplayMode::Recorded,
         builds: &builds,
-        data: asked.data,
+        origin: asked.data,
         threads: run::all_cores() / 2,
         is_over: asked.is_over,
     };
@@ -271,7 +362,15 @@ pub(in crate::rollout) fn candidate(
     data: &StoreLocation,
     given: (&Path, &SettingsChange),
 ) -> Result<Arc<dyn CompiledRules>, NotReplayed> {
-    let build = loaded(settings, loader, data, given)?;
+    let build = loaded_at(settings, loader, data, given)?;
+    of_participant(build, participant)
+}
+
+/// Rules that must be of this participant.
+fn of_participant(
+    build: Arc<dyn CompiledRules>,
+    participant: &str,
+) -> Result<Arc<dyn CompiledRules>, NotReplayed> {
     let name = &build.description().name;
     if *name != participant {
         let lack = Lack::Participant {
@@ -286,17 +385,26 @@ pub(in crate::rollout) fn candidate(
 }
 
 /// A component, with changes of the settings that are active in the store.
-fn loaded(
+fn loaded_at(
     settings: &RolloutSettings,
     loader: &Loader,
     data: &StoreLocation,
     (path, change): (&Path, &SettingsChange),
 ) -> Result<Arc<dyn CompiledRules>, NotVerified> {
+    loaded(loader, path, |name| {
+        verify::given(settings, Some(data), change, name)
+    })
+}
+
+/// A component, with settings that depend on the name of its participant.
+fn loaded(
+    loader: &Loader,
+    path: &Path,
+    given: impl FnOnce(&str) -> Result<GivenSettings, NotVerified>,
+) -> Result<Arc<dyn CompiledRules>, NotVerified> {
     let bytes = component::read(path).map_err(|error| super::loader::refused(&error, None))?;
     let origin = path.display().to_string();
-    loader.load_with(&bytes, &origin, |description| {
-        verify::given(settings, Some(data), change, &description.name)
-    })
+    loader.load_with(&bytes, &origin, |description| given(&description.name))
 }
 
 /// Rules in a report.

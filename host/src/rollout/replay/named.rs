@@ -16,6 +16,12 @@ pub(super) trait Sum {
     fn plus(&mut self, other: Self);
 }
 
+impl Sum for u64 {
+    fn plus(&mut self, other: Self) {
+        *self += other;
+    }
+}
+
 /// Counts of the first names in their order, and of all others together.
 pub(super) struct Named<T> {
     first: BTreeMap<String, T>,
@@ -73,12 +79,6 @@ impl<T: Sum> Named<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    impl Sum for u64 {
-        fn plus(&mut self, other: Self) {
-            *self += other;
-        }
-    }
 
     #[test]
     fn counts_are_the_same_however_they_were_shared_out() {

@@ -51,6 +51,9 @@ pub struct ReplayReport {
     pub messages: Vec<MessageCounts>,
     /// Fuel of the decisions for which both are known.
     pub fuel: FuelCounts,
+    /// If the fuel of unchanged decisions is the recorded one; only for decisions by their own rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_fuel: Option<OwnFuel>,
     /// Identifies the changes and faults: the same for the same ones, whatever their order.
     pub change_set: String,
     /// Duration in milliseconds.
@@ -58,18 +61,30 @@ pub struct ReplayReport {
 }
 
 impl ReplayReport {
-    /// True if no decision changed and none is a fault, and those that could not be made again are
+    /// True if no decision changed, none is a fault, none took other fuel where it must be the same, and those that could not be made again are
     /// not all of them. Rules that decided must still be there, all of them.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         let is_enough = self.replayed > 0 && self.mode != ReplayMode::OwnRules;
-        !self.has_changes() && (is_enough || self.no_baseline.is_empty())
+        !self.has_changes() && !self.has_other_fuel() && (is_enough || self.no_baseline.is_empty())
     }
 
     /// True if a decision changed, or is a fault.
     #[must_use]
     pub fn has_changes(&self) -> bool {
         self.changed > 0 || self.faults > 0
+    }
+
+    /// True if a decision took other fuel, although it must be the same.
+    #[must_use]
+    pub fn has_other_fuel(&self) -> bool {
+        self.own_fuel.as_ref().is_some_and(|fuel| fuel.others > 0)
+    }
+
+    /// True if the rules that decided are shown not to be a function of their input.
+    #[must_use]
+    pub fn is_impure(&self) -> bool {
+        self.mode == ReplayMode::OwnRules && (self.has_changes() || self.has_other_fuel())
     }
 
     /// Number of the recorded decisions that were not made again.
@@ -219,6 +234,43 @@ pub struct MessageCounts {
     pub faults: u64,
     /// Fuel of the decisions for which both are known.
     pub fuel: FuelCounts,
+}
+
+/// Fuel of decisions that were made again by the rules that made them, with the same outcome. It must
+/// be the recorded one where engine and configuration are the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct OwnFuel {
+    /// Decisions that took the same.
+    pub same: u64,
+    /// Decisions that took other fuel, although it must be the same.
+    pub others: u64,
+    /// The first of these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<OtherFuel>,
+    /// Decisions whose fuel may be other, by reason.
+    pub not_judged: Vec<NotJudged>,
+}
+
+/// A decision that took other fuel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OtherFuel {
+    /// Key of the aggregate.
+    pub key: String,
+    /// Revision of the aggregate before it.
+    pub revision: u64,
+    /// Fuel as it was recorded.
+    pub recorded: u64,
+    /// Fuel now.
+    pub now: u64,
+}
+
+/// Decisions whose fuel is not judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotJudged {
+    /// Why.
+    pub reason: String,
+    /// Their number.
+    pub count: u64,
 }
 
 /// Fuel of decisions.

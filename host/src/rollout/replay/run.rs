@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -14,7 +15,7 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use saga_core::limits::TurnLimits;
 
-use super::builds::Builds;
+use super::builds::{Builds, Rules};
 use super::decide::{MadeAgain, Verdict, decide};
 use super::diverged::{self, Diverged};
 use super::report::ReplayMode;
@@ -23,12 +24,15 @@ use super::{NotReplayed, ReplayProgress};
 use crate::base::panics;
 use crate::rollout::probe::trial::TrialRun;
 use crate::rollout::verify;
-use crate::store::{
-    DecisionRange, JournalRow, JournalSpan, ReadStore, StoreLocation, StoreResult, decisions,
-};
+use crate::store::decisions::ReadDecisions;
+use crate::store::{DecisionRange, JournalRow, JournalSpan, StoreResult, decisions};
 
 /// Pages that wait for each thread.
 const WAITING: usize = 2;
+
+/// Most decisions that one instance makes of its own rules again. The first ones make fewer: what rules
+/// keep from one call to the next must not come about again as it was.
+const OWN_CALLS: u32 = 8;
 
 /// Most instances that a thread keeps.
 const INSTANCES: usize = 4;
@@ -39,8 +43,8 @@ pub(super) struct Terms<'t> {
     pub(super) limits: &'t TurnLimits,
     pub(super) mode: ReplayMode,
     pub(super) builds: &'t Builds,
-    /// The data directory, for errors.
-    pub(super) data: &'t StoreLocation,
+    /// Where the decisions are, for errors.
+    pub(super) origin: &'t (dyn fmt::Display + Sync),
     /// Threads that call rules.
     pub(super) threads: usize,
     /// True once nobody needs the result.
@@ -54,29 +58,15 @@ pub(super) fn all_cores() -> usize {
 
 type Batch = Vec<JournalRow>;
 
-/// Makes all wanted decisions again.
-pub(super) fn run(
-    reading: &dyn ReadStore,
-    wanted: &DecisionRange,
-    terms: Terms<'_>,
-    progress: &mut dyn FnMut(ReplayProgress),
-) -> Result<Tally, NotReplayed> {
-    let unread = |error| NotReplayed::from(verify::unreadable(terms.data, &error));
-    match reading.decisions_span(wanted).map_err(unread)? {
-        Some(span) => run_span(reading, wanted, span, terms, progress),
-        None => Ok(Tally::default()),
-    }
-}
-
 /// Makes the wanted decisions of a span again.
 pub(super) fn run_span(
-    reading: &dyn ReadStore,
+    reading: &dyn ReadDecisions,
     wanted: &DecisionRange,
     span: JournalSpan,
     terms: Terms<'_>,
     progress: &mut dyn FnMut(ReplayProgress),
 ) -> Result<Tally, NotReplayed> {
-    let unread = |error| NotReplayed::from(verify::unreadable(terms.data, &error));
+    let unread = |error| NotReplayed::from(verify::unreadable(terms.origin, &error));
     let threads = terms.threads.max(1);
     // A panic reaches the thread that asks, which may catch it.
     let is_caught = panics::is_caught_here();
@@ -129,7 +119,7 @@ pub(super) fn run_span(
 
 /// Reads all decisions of a span into the lanes, until a caller gives up.
 fn read(
-    reading: &dyn ReadStore,
+    reading: &dyn ReadDecisions,
     wanted: &DecisionRange,
     span: JournalSpan,
     lanes: &[Sender<Batch>],
@@ -178,12 +168,22 @@ struct Shared {
     has_failed: AtomicBool,
 }
 
+/// An instance that a thread keeps.
+struct Kept<'t> {
+    trial: Result<TrialRun<'t>, String>,
+    /// Decisions that it makes yet.
+    left: u32,
+}
+
 /// A thread that calls rules.
 struct Caller<'t> {
     terms: Terms<'t>,
     tally: Tally,
-    /// By digests of generations; the reason where none can be made.
-    instances: HashMap<String, Result<TrialRun<'t>, String>>,
+    /// By digests of generations, and if each call has an instance of its own; the reason where none can
+    /// be made.
+    instances: HashMap<(String, bool), Kept<'t>>,
+    /// Decisions that the next instance of own rules makes.
+    own_calls: u32,
     diverged: Diverged<'t>,
     has_failed: &'t AtomicBool,
 }
@@ -194,6 +194,7 @@ impl<'t> Caller<'t> {
             terms,
             tally: Tally::default(),
             instances: HashMap::new(),
+            own_calls: 1,
             diverged: Diverged::new(&shared.bytes),
             has_failed: &shared.has_failed,
         }
@@ -218,7 +219,7 @@ impl<'t> Caller<'t> {
         let recorded = match &row.recorded {
             Ok(recorded) => recorded,
             Err(why) => {
-                let verdict = Verdict::NoBaseline(String::new(), why.clone());
+                let verdict = Verdict::not_whole(why);
                 self.tally.add(row, None, verdict);
                 return Ok(());
             }
@@ -229,26 +230,41 @@ impl<'t> Caller<'t> {
             mode,
             ..
         } = self.terms;
-        let build = match builds.of(&row.digest) {
-            Ok(build) => build,
+        let Rules { build, fuel } = match builds.of(&row.digest, row.time) {
+            Ok(rules) => rules,
             Err(why) => {
                 let verdict = Verdict::NoBaseline(why.to_owned(), why.to_owned());
                 self.tally.add(row, None, verdict);
                 return Ok(());
             }
         };
-        let digest = builds.instance_of(&row.digest);
-        if !self.instances.contains_key(digest) && self.instances.len() >= INSTANCES {
+        let is_fresh = fuel == Some(Ok(()));
+        let instance = (builds.instance_of(&row.digest).to_owned(), is_fresh);
+        if !self.instances.contains_key(&instance) && self.instances.len() >= INSTANCES {
             self.instances.clear();
         }
-        let made = match self.instances.entry(digest.to_owned()) {
-            Entry::Occupied(known) => known.into_mut(),
+        let mut known = match self.instances.entry(instance) {
+            Entry::Occupied(known) => known,
             Entry::Vacant(place) => {
-                let made = TrialRun::new(build, limits, row.time);
-                place.insert(made.map_err(|fault| format!("an instance can't be created: {fault}")))
+                let made = match is_fresh {
+                    true => TrialRun::fresh(build, limits, row.time),
+                    false => TrialRun::new(build, limits, row.time),
+                };
+                let left = match mode {
+                    ReplayMode::OwnRules if !is_fresh => self.own_calls,
+                    _ => u32::MAX,
+                };
+                self.own_calls = (2 * self.own_calls).min(OWN_CALLS);
+                place.insert_entry(Kept {
+                    trial: made.map_err(|fault| format!("an instance can't be created: {fault}")),
+                    left,
+                })
             }
         };
-        let trial = match made {
+        let kept = known.get_mut();
+        kept.left = kept.left.saturating_sub(1);
+        let is_last = kept.left == 0;
+        let trial = match &mut kept.trial {
             Ok(trial) => trial,
             Err(why) if mode == ReplayMode::OwnRules => {
                 let verdict = Verdict::NoBaseline(why.clone(), why.clone());
@@ -263,6 +279,12 @@ impl<'t> Caller<'t> {
             false => None,
         };
         let MadeAgain { verdict, left } = decide(trial, recorded, own, follows);
+        if is_last {
+            known.remove();
+        }
+        if let (Some(judged), Verdict::Unchanged(now)) = (fuel, &verdict) {
+            self.tally.judge_fuel(row, judged, *now);
+        }
         self.tally.add(row, own, verdict);
         if let Some((own, recorded)) = left
             && !(self.diverged).leave(&row.key, own.as_deref(), recorded.as_deref())
@@ -272,3 +294,7 @@ impl<'t> Caller<'t> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

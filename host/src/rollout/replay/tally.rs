@@ -12,8 +12,8 @@ use super::changes::{Changes, Counted, cut_text};
 use super::decide::{Changed, OwnState, Verdict};
 use super::named::{Named, Sum};
 use super::report::{
-    Example, FaultGroup, FuelCounts, MessageCounts, NoBaseline, ReplayMode, ReplayReport,
-    ReplayedRange,
+    Example, FaultGroup, FuelCounts, MessageCounts, NoBaseline, NotJudged, OtherFuel, OwnFuel,
+    ReplayMode, ReplayReport, ReplayedRange,
 };
 use crate::rollout::cases::form;
 use crate::rollout::probe::trial::TrialAnswer;
@@ -38,7 +38,47 @@ pub(super) struct Tally {
     fault_groups: BTreeMap<String, Counted>,
     messages: BTreeMap<OriginPlace, Named<MessageTally>>,
     fuel: FuelCounts,
+    own_fuel: OwnFuelTally,
     change_set: [u64; 4],
+}
+
+/// The fuel of decisions that their own rules made again, with the same outcome.
+#[derive(Default)]
+struct OwnFuelTally {
+    same: u64,
+    others: u64,
+    first: Option<(i64, OtherFuel)>,
+    not_judged: Named<u64>,
+}
+
+impl OwnFuelTally {
+    fn note_first(&mut self, seq: i64, other: OtherFuel) {
+        if self.first.as_ref().is_none_or(|(first, _)| seq < *first) {
+            self.first = Some((seq, other));
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.same += other.same;
+        self.others += other.others;
+        self.not_judged.merge(other.not_judged);
+        if let Some((seq, first)) = other.first {
+            self.note_first(seq, first);
+        }
+    }
+
+    fn report(self) -> OwnFuel {
+        let mut not_judged: Vec<_> = (self.not_judged.told())
+            .map(|(reason, count)| NotJudged { reason, count })
+            .collect();
+        not_judged.sort_by_key(|one| std::cmp::Reverse(one.count));
+        OwnFuel {
+            same: self.same,
+            others: self.others,
+            first: self.first.map(|(_, first)| first),
+            not_judged,
+        }
+    }
 }
 
 /// The place of an origin in an order.
@@ -84,13 +124,12 @@ impl Tally {
     pub(super) fn add(&mut self, row: &JournalRow, own: OwnState<'_>, verdict: Verdict) {
         self.first = Some(self.first.map_or(row.time, |first| first.min(row.time)));
         self.until = self.until.max(Some(row.time));
-        let recorded = match &row.recorded {
-            Ok(recorded) => recorded,
-            Err(why) => return self.without_baseline(row, "its record can't be read", why),
-        };
         if let Verdict::NoBaseline(reason, detail) = &verdict {
             return self.without_baseline(row, reason, detail);
         }
+        let Ok(recorded) = &row.recorded else {
+            return;
+        };
         let is_changed = matches!(verdict, Verdict::Changed(_));
         let fuel = match &verdict {
             Verdict::Unchanged(fuel) => Some(*fuel),
@@ -164,6 +203,26 @@ impl Tally {
         }
     }
 
+    /// Counts the fuel of a decision that its own rules made again: if it must be the same, or why it
+    /// need not, and what it is now.
+    pub(super) fn judge_fuel(&mut self, row: &JournalRow, judged: Result<(), &str>, now: u64) {
+        let tally = &mut self.own_fuel;
+        match judged {
+            Err(reason) => tally.not_judged.add(reason, 1),
+            Ok(()) if now == row.fuel => tally.same += 1,
+            Ok(()) => {
+                tally.others += 1;
+                let other = OtherFuel {
+                    key: cut_text(row.key.clone()),
+                    revision: row.revision,
+                    recorded: row.fuel,
+                    now,
+                };
+                tally.note_first(row.seq, other);
+            }
+        }
+    }
+
     /// Adds the counts of another thread.
     pub(super) fn merge(&mut self, other: Self) {
         self.unchanged += other.unchanged;
@@ -184,6 +243,7 @@ impl Tally {
             self.messages.entry(origin).or_default().merge(names);
         }
         self.fuel.merge(other.fuel);
+        self.own_fuel.merge(other.own_fuel);
         for (sum, part) in self.change_set.iter_mut().zip(other.change_set) {
             *sum = sum.wrapping_add(part);
         }
@@ -251,6 +311,7 @@ impl Tally {
             fault_groups: fault_groups.collect(),
             messages: messages.collect(),
             fuel: self.fuel,
+            own_fuel: (mode == ReplayMode::OwnRules).then(|| self.own_fuel.report()),
             change_set: self.change_set.map(|part| format!("{part:016x}")).concat(),
             elapsed_ms: 0,
         }

@@ -1,9 +1,10 @@
 //! The recorded decisions of a participant, read in pages.
 
 use saga_core::commit::Write;
+use saga_core::journal::{NotWhole, encode_outline};
 use saga_core::settle::JournalEntry;
 
-use super::{NOW, Rig, generation, journal, message};
+use super::{NOW, Rig, generation, journal, message, nothing};
 use crate::store::decisions::{DecisionRange, JournalRow, JournalSpan};
 
 impl Rig {
@@ -161,4 +162,28 @@ pub(crate) fn wanted_decisions_are_those_of_a_time_a_number_a_key_or_a_generatio
         ..of_key("a", since(5))
     };
     assert_eq!(rig.times(&all), [19]);
+}
+
+pub(crate) fn decisions_without_a_payload_are_read_as_outlines_and_not_tried(rig: Rig) {
+    let asked = message("place", "k");
+    let outcome = nothing();
+    let entry = JournalEntry {
+        state_before: Some(String::new()),
+        decision: encode_outline(&asked, Some("[1]"), &outcome).unwrap(),
+        ..journal("k", 3)
+    };
+    for ticket in 1..4 {
+        let turn = rig.turn(ticket, "k");
+        rig.commit(turn.write(Write::Journal(entry.clone())))
+            .unwrap();
+    }
+    for row in rig.read_decisions(&rig.range(), 9) {
+        assert_eq!((row.revision, &*row.digest), (3, "a"));
+        let Err(NotWhole::NoPayload(outline)) = row.recorded else {
+            panic!("{row:?}");
+        };
+        assert_eq!(outline.sizes.state_before, Some(3));
+        assert_eq!(outline.message.id, asked.id);
+    }
+    assert_eq!(rig.reader().sample_journal(rig.participant, 9), Ok(vec![]));
 }

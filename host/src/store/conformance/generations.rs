@@ -6,9 +6,10 @@ use saga_core::message::Origin;
 use saga_core::outcome::Reply;
 
 use super::{NOW, Rig, SAGA, TestTurn, generation, journal_of, message, set};
+use crate::base::generation::FuelTerms;
 use crate::store::history::{ReleaseOutcome, ReleaseRequest};
 use crate::store::sample::SampledTopic;
-use crate::store::{Activation, Index, Page, Tally, Verdict, Wanted};
+use crate::store::{Activation, Index, NewGeneration, Page, Tally, Verdict, Wanted};
 
 impl Rig {
     fn activation(&self, generation: i64, way: &'static str) -> Activation {
@@ -52,7 +53,10 @@ pub(crate) fn rows_are_registered_once(rig: Rig) {
     assert_eq!(reader.participant("nobody"), Ok(None));
     assert_eq!(reader.topic("t"), Ok(Some(rig.topic)));
     assert_eq!(reader.topic("u"), Ok(None));
-    let digest = |digest| reader.generation(rig.participant, digest).unwrap();
+    let digest = |digest| {
+        let found = reader.generation(rig.participant, digest).unwrap();
+        found.map(|one| one.id)
+    };
     assert_eq!((digest("a"), digest("b")), (Some(rig.generation), None));
     let (other, _) = rig.store.register_participant("another").unwrap();
     assert_ne!(other, rig.participant);
@@ -65,6 +69,53 @@ pub(crate) fn rows_are_registered_once(rig: Rig) {
     assert_ne!(others, Ok(rig.generation), "each participant has its own");
     let names = vec!["another".to_owned(), "owner".to_owned()];
     assert_eq!(reader.participants(), Ok(names));
+}
+
+pub(crate) fn terms_of_fuel_are_kept_from_their_time_on(rig: Rig) {
+    let (reader, of) = (rig.reader(), rig.participant);
+    let known = || reader.generation(of, "a").unwrap().unwrap();
+    assert_eq!(known().fuel_terms, [], "none were given");
+    let terms = |version: u64, is_fresh| FuelTerms {
+        engine: format!("engine {version}"),
+        memory_bytes: 7,
+        is_fresh,
+    };
+    let registered = |since, terms: Option<&FuelTerms>| {
+        let generation = NewGeneration {
+            fuel_terms: terms.cloned(),
+            now: since,
+            ..generation("a", 1)
+        };
+        rig.store.register_generation(of, generation).unwrap();
+    };
+    let (one, two) = (terms(1, false), terms(2, true));
+    registered(10, Some(&one));
+    registered(20, Some(&one));
+    registered(25, None);
+    registered(30, Some(&two));
+    registered(40, Some(&one));
+    let known = known();
+    let since: Vec<_> = known.fuel_terms.iter().map(|one| one.since).collect();
+    assert_eq!(since, [10, 30, 40]);
+    for (time, expected) in [
+        (9, None),
+        (10, Some(&one)),
+        (39, Some(&two)),
+        (50, Some(&one)),
+    ] {
+        assert_eq!(known.fuel_terms_at(time), expected, "{time}");
+    }
+    rig.store
+        .activate(&[rig.activation(rig.generation, "start")], &[])
+        .unwrap();
+    assert_eq!(reader.active(of), Ok(Some(known.clone())));
+    assert_eq!(reader.generations(of).unwrap()[0].generation, known);
+    for number in 0..200 {
+        registered(50 + number, Some(&terms(number, true)));
+    }
+    let kept = reader.generation(of, "a").unwrap().unwrap().fuel_terms;
+    assert!((10..200).contains(&kept.len()), "the latest are kept");
+    assert_eq!(kept.last().unwrap().since, 249);
 }
 
 pub(crate) fn activations_are_kept_in_their_order(rig: Rig) {

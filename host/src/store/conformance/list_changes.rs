@@ -86,3 +86,21 @@ pub(crate) fn changes_of_a_list_go_on_from_any_place_that_the_journal_has(rig: R
         assert_eq!(rig.red_ones(JournalPosition { seq, time }), None);
     }
 }
+
+pub(crate) fn a_state_that_is_not_kept_may_have_been_in_a_list(rig: Rig) {
+    let start = rig.reader().journal_end().unwrap();
+    let leave = |ticket: u64, key: &str, before: Option<&str>| {
+        let entry = JournalEntry {
+            state_before: before.map(str::to_owned),
+            time: NOW + ticket,
+            ..journal(key, ticket)
+        };
+        let turn = rig.turn(ticket, key).write(Write::Journal(entry));
+        let blue = Write::State(Some(coloured("blue")), ticket + 1, SAGA.into());
+        rig.commit(turn.write(blue)).unwrap();
+    };
+    leave(1, "new", None);
+    leave(2, "old", Some(""));
+    let expected = vec![changed("old", false, true)];
+    assert_eq!(rig.red_ones(start).unwrap().0, expected);
+}

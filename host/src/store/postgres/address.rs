@@ -37,7 +37,7 @@ const SESSION: &str = "SET plan_cache_mode = force_generic_plan; SET jit = off; 
 /// The address of a store on PostgreSQL. Clones use the same thread for their connections.
 #[derive(Clone)]
 pub struct ServerAddress {
-    config: Config,
+    config: Arc<Config>,
     tls: Option<Arc<ClientConfig>>,
     schema: String,
     driver: Arc<Driver>,
@@ -78,7 +78,7 @@ impl ServerAddress {
             _ => Some(Arc::new(tls(settings.ca_file.as_deref())?)),
         };
         Ok(Self {
-            config,
+            config: Arc::new(config),
             tls,
             schema: settings.schema.clone(),
             driver: Arc::new(Driver::default()),

@@ -11,7 +11,7 @@
 //! - `writer`: the one writing thread, with group commit; `write`: the writes, by table
 //! - `lists`: the values by which lists find aggregates
 //! - `read`: the queries of [`ReadStore`](super::ReadStore)
-//! - `prune`: deletes old rows
+//! - `prune`: deletes old rows; `journal_size`: the bytes of recorded decisions
 //!
 //! Nothing else in the host names tokio-postgres. Invariants 1, 2, 3 and 10 are kept by `write` and
 //! `writer`.
@@ -21,6 +21,7 @@ mod components;
 mod driver;
 mod engine;
 mod error;
+mod journal_size;
 mod lists;
 mod ownership;
 mod prune;

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use super::error::SqlResult;
+use super::journal_size::BYTES;
 use super::session::Sql;
 use crate::store::idempotency::KnownKeys;
 use crate::store::settings::StoreSettings;
 use crate::store::streams::OutboxReaders;
+use crate::store::writing::journal_size::JournalSize;
 
 /// Rows that one step deletes from each table.
 const STEP: i64 = 2_000;
@@ -29,6 +31,7 @@ pub(super) struct Pruner {
     dead_letters_ms: u64,
     readers: OutboxReaders,
     known_keys: Arc<KnownKeys>,
+    journal_size: JournalSize,
 }
 
 impl Pruner {
@@ -42,14 +45,15 @@ impl Pruner {
             dead_letters_ms: settings.dead_letter_hours.saturating_mul(3_600_000),
             readers,
             known_keys,
+            journal_size: JournalSize::new(settings.journal_bytes),
         }
     }
 
     /// Runs one step at this time (milliseconds since the Unix epoch). Returns true if there is
     /// more to delete.
-    pub(super) fn step(&self, sql: &Sql, now: u64) -> SqlResult<bool> {
+    pub(super) fn step(&mut self, sql: &Sql, now: u64) -> SqlResult<bool> {
         let before = now.saturating_sub(self.retention_ms) as i64;
-        let journal = delete(sql, "journal", "true", before)?;
+        let journal = self.prune_journal(sql, before)?;
         // A parked record is recognised by its own.
         let is_free = "NOT EXISTS (SELECT 1 FROM parked p WHERE p.participant = o.participant
             AND p.event_id = o.id AND p.source = o.source)";
@@ -59,6 +63,22 @@ impl Pruner {
         let outbox = self.prune_outbox(sql, before)?;
         let keys = self.prune_keys(sql, now)?;
         Ok(journal || inbox || letters || outbox || keys)
+    }
+
+    /// Deletes recorded decisions that are old, and the oldest ones beyond the bound.
+    fn prune_journal(&mut self, sql: &Sql, before: i64) -> SqlResult<bool> {
+        let rows = sql.query(
+            &format!(
+                "DELETE FROM journal WHERE ctid = ANY (ARRAY(
+                     SELECT ctid FROM journal WHERE time < $1 LIMIT $2)) RETURNING seq, {BYTES}"
+            ),
+            &[&before, &STEP],
+        )?;
+        for row in &rows {
+            self.journal_size
+                .is_deleted(row.try_get(0)?, row.try_get(1)?);
+        }
+        Ok(self.journal_size.step(sql)? || rows.len() as i64 == STEP)
     }
 
     /// Deletes old events that all readers of the outbox have read.

@@ -29,6 +29,7 @@ CREATE TABLE generations (
     version       text NOT NULL,
     state_version bigint NOT NULL,
     since         bigint NOT NULL,
+    fuel_terms    text,                      -- what fuel depends on, and since when, a JSON array; NULL if not known
     UNIQUE (participant, digest)
 );
 -- The components of these generations, for all hosts.
@@ -143,7 +144,7 @@ CREATE TABLE journal (
     generation bigint NOT NULL,
     key        text NOT NULL,
     revision   bigint NOT NULL,       -- as the rules saw it
-    state      text,                  -- as the rules saw it
+    state      text,                  -- as the rules saw it; empty if it is not kept
     decision   bytea NOT NULL,        -- the message and the answer; see saga_core::journal
     fuel       bigint NOT NULL,
     time       bigint NOT NULL

@@ -319,7 +319,7 @@ impl Writer {
 
     /// The session; a new one if the last was lost.
     fn session(&mut self) -> SqlResult<&Sql> {
-        if !self.sql.as_ref().is_some_and(|sql| !sql.is_closed()) {
+        if self.sql.as_ref().is_none_or(Sql::is_closed) {
             self.sql = Some(self.address.connect()?);
         }
         match &self.sql {

@@ -3,6 +3,7 @@
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, params};
 use saga_core::message::Origin;
+use serde::de::DeserializeOwned;
 
 use super::tally;
 use crate::store::history::{ACTIVATIONS, GenerationRow, PastGeneration, Quarantined, REFUSED};
@@ -28,11 +29,10 @@ pub(super) fn active(
     sql: &Connection,
     participant: i64,
 ) -> rusqlite::Result<Option<GenerationRow>> {
-    sql.prepare_cached(
-        "SELECT g.id, g.digest, g.component, g.settings, g.version, g.state_version
-         FROM activations a JOIN generations g ON g.id = a.generation
-         WHERE a.participant = ?1 ORDER BY a.id DESC LIMIT 1",
-    )?
+    sql.prepare_cached(&format!(
+        "SELECT {GENERATION} FROM activations a JOIN generations g ON g.id = a.generation
+         WHERE a.participant = ?1 ORDER BY a.id DESC LIMIT 1"
+    ))?
     .query_row([participant], generation)
     .optional()
 }
@@ -80,45 +80,55 @@ pub(super) fn generations(
     sql: &Connection,
     participant: i64,
 ) -> rusqlite::Result<Vec<PastGeneration>> {
-    sql.prepare_cached(
-        "SELECT g.id, g.digest, g.component, g.settings, g.version, g.state_version, a.time, a.way, a.change, l.activations,
+    sql.prepare_cached(&format!(
+        "SELECT {GENERATION}, a.time, a.way, a.change, l.activations,
                 coalesce(sum(t.decisions), 0), coalesce(sum(t.refusals), 0), coalesce(sum(t.faults), 0)
          FROM (SELECT generation, max(id) AS last, count(*) AS activations FROM activations
                WHERE participant = ?1 GROUP BY generation) l
          JOIN activations a ON a.id = l.last
          JOIN generations g ON g.id = l.generation
          LEFT JOIN tallies t ON t.generation = g.id
-         GROUP BY g.id ORDER BY l.last DESC",
-    )?
+         GROUP BY g.id ORDER BY l.last DESC"
+    ))?
     .query_map([participant], |row| {
         Ok(PastGeneration {
             generation: generation(row)?,
-            since: row.get::<_, i64>(6)? as u64,
-            way: row.get(7)?,
-            change: row.get(8)?,
-            activations: row.get::<_, i64>(9)? as u64,
-            decisions: row.get::<_, i64>(10)? as u64,
-            refusals: row.get::<_, i64>(11)? as u64,
-            faults: row.get::<_, i64>(12)? as u64,
+            since: row.get::<_, i64>(7)? as u64,
+            way: row.get(8)?,
+            change: row.get(9)?,
+            activations: row.get::<_, i64>(10)? as u64,
+            decisions: row.get::<_, i64>(11)? as u64,
+            refusals: row.get::<_, i64>(12)? as u64,
+            faults: row.get::<_, i64>(13)? as u64,
         })
     })?
     .collect()
 }
 
-fn generation(row: &rusqlite::Row<'_>) -> rusqlite::Result<GenerationRow> {
+/// The columns of a generation `g`, as [`generation`] reads them.
+pub(super) const GENERATION: &str =
+    "g.id, g.digest, g.component, g.settings, g.version, g.state_version, g.fuel_terms";
+
+/// The generation in the first columns of a row.
+pub(super) fn generation(row: &rusqlite::Row<'_>) -> rusqlite::Result<GenerationRow> {
     const SETTINGS: usize = 3;
-    let settings: Option<String> = row.get(SETTINGS)?;
-    let settings = settings.map(|text| serde_json::from_str(&text)).transpose();
+    const FUEL_TERMS: usize = 6;
     Ok(GenerationRow {
         id: row.get(0)?,
         digest: row.get(1)?,
         component: row.get(2)?,
-        settings: settings.map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(SETTINGS, Type::Text, error.into())
-        })?,
+        settings: json(row, SETTINGS)?,
         version: row.get(4)?,
         state_version: row.get(5)?,
+        fuel_terms: json(row, FUEL_TERMS)?.unwrap_or_default(),
     })
+}
+
+/// The value in a column of JSON text.
+fn json<T: DeserializeOwned>(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Option<T>> {
+    let text: Option<String> = row.get(at)?;
+    let value = text.map(|text| serde_json::from_str(&text)).transpose();
+    value.map_err(|error| rusqlite::Error::FromSqlConversionFailure(at, Type::Text, error.into()))
 }
 
 /// The last time that a participant got this message, with any generation, in milliseconds since

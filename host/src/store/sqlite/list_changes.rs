@@ -59,7 +59,8 @@ fn position(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<JournalPosit
 }
 
 /// The statement: of each decision its place, the key, and if it is one of the participant's, if
-/// the state has changed since, if the present state is in the list, and if the state before was.
+/// the state has changed since, if the present state is in the list, and if the state before was. One
+/// that is not kept may have been.
 fn text(wanted: &ChangesWanted) -> String {
     // Parameters: participant, place, number of decisions, then the values of the filters.
     let passes = |column: &str| -> String {
@@ -70,7 +71,7 @@ fn text(wanted: &ChangesWanted) -> String {
     format!(
         "SELECT j.seq, j.time, j.key, g.id IS NOT NULL, coalesce(a.revision > j.revision, 0),
              CASE WHEN g.id IS NULL THEN 0 ELSE coalesce(a.state IS NOT NULL{}, 0) END,
-             CASE WHEN g.id IS NULL THEN 0 ELSE coalesce(j.state IS NOT NULL{}, 0) END
+             CASE WHEN g.id IS NULL THEN 0 WHEN j.state = '' THEN 1 ELSE coalesce(j.state IS NOT NULL{}, 0) END
          FROM (SELECT seq, time, key, generation, revision, state FROM journal WHERE seq > ?2 ORDER BY seq LIMIT ?3) j
              LEFT JOIN generations g ON g.id = j.generation AND g.participant = ?1
              LEFT JOIN aggregates a ON a.participant = g.participant AND a.key = j.key

@@ -21,7 +21,8 @@
 //!   of states), `list_changes` (changes of a list, from the journal),
 //!   `decisions` (those of the journal, in order), `waiting` (messages that wait, in pages)
 //! - columns: `ids` and trace contexts; `packing`, the compressed decisions of the journal
-//! - `prune`: deletes old rows, so that no table grows without bound; `sweep` finds them
+//! - `prune`: deletes old rows, so that no table grows without bound; `sweep` finds them, `journal_size` those beyond the
+//!   bound of the journal
 //! - `backup`: a copy, made beside a running host
 //!
 //! Nothing else in the host names SQLite. Invariants 1, 2, 3 and 10 are kept by `apply` and
@@ -42,6 +43,7 @@ mod history;
 mod idempotency;
 mod ids;
 mod index;
+mod journal_size;
 mod letter_queries;
 mod list_changes;
 mod lock_holders;

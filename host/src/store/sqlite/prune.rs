@@ -13,10 +13,12 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
 use super::idempotency::{self, KnownKeys};
+use super::journal_size::BYTES;
 use super::packing;
 use super::sweep::{Numbered, Oldest, STEP, Sweep};
 use crate::store::settings::StoreSettings;
 pub(super) use crate::store::streams::OutboxReaders;
+use crate::store::writing::journal_size::JournalSize;
 
 impl OutboxReaders {
     /// A condition on `offsets.consumer`; ?1 is the end of the retention. Consumers of another,
@@ -44,6 +46,7 @@ pub(super) struct Pruner {
     inbox: (i64, Value, String),
     idempotency_keys: Sweep,
     journal: Sweep,
+    journal_size: JournalSize,
     dead_letters: Sweep,
     /// By topic and partition.
     outbox: HashMap<(i64, i32), Sweep>,
@@ -63,6 +66,7 @@ impl Pruner {
             inbox: START,
             idempotency_keys: Sweep::default(),
             journal: Sweep::default(),
+            journal_size: JournalSize::new(settings.journal_bytes),
             dead_letters: Sweep::default(),
             outbox: HashMap::new(),
         }
@@ -73,13 +77,14 @@ impl Pruner {
     pub(super) fn step(&mut self, sql: &Connection, now: u64) -> rusqlite::Result<bool> {
         let before = now.saturating_sub(self.retention_ms) as i64;
         let read = (before, now as i64);
-        let journal = prune_by_age(sql, &mut self.journal, ("journal", "seq", "true"), read)?;
+        let journal = self.prune_journal(sql, read)?;
         let read = (now.saturating_sub(self.dead_letters_ms) as i64, now as i64);
         let letters = prune_by_age(
             sql,
             &mut self.dead_letters,
             ("dead_letters", "id", "parked IS NULL"),
             read,
+            None,
         )?;
         let outbox = self.prune_outbox(sql, before, now as i64)?;
         let inbox = self.sweep_inbox(sql, before)?;
@@ -91,6 +96,14 @@ impl Pruner {
         )?;
         packing::prune(sql, before)?;
         Ok(journal || letters || outbox || inbox || keys)
+    }
+
+    /// Deletes recorded decisions that are old, and the oldest ones beyond the bound.
+    fn prune_journal(&mut self, sql: &Connection, read: (i64, i64)) -> rusqlite::Result<bool> {
+        let part = ("journal", "seq", "true");
+        let size = Some(&mut self.journal_size).filter(|size| size.is_bounded());
+        let old = prune_by_age(sql, &mut self.journal, part, read, size)?;
+        Ok(self.journal_size.step(sql)? || old)
     }
 
     fn sweep_inbox(&mut self, sql: &Connection, before: i64) -> rusqlite::Result<bool> {
@@ -173,12 +186,14 @@ impl Pruner {
     }
 }
 
-/// Deletes the oldest rows of this part of a table whose numbers are in the order of its times.
+/// Deletes the oldest rows of this part of a table whose numbers are in the order of its times. Those
+/// of the journal are told to its size.
 fn prune_by_age(
     sql: &Connection,
     sweep: &mut Sweep,
     (table, number, part): (&'static str, &'static str, &'static str),
     (before, now): (i64, i64),
+    size: Option<&mut JournalSize>,
 ) -> rusqlite::Result<bool> {
     let rows = Numbered {
         table,
@@ -192,14 +207,23 @@ fn prune_by_age(
         Oldest::Later => return Ok(true),
         Oldest::Nothing => return Ok(false),
     };
-    let deleted = sql
-        .prepare_cached(&format!(
-            "DELETE FROM {table} WHERE time < ?1
-                 AND {number} IN (SELECT {number} FROM {table} WHERE {number} >= ?2 AND {part}
-                     ORDER BY {number} LIMIT ?3)"
-        ))?
-        .execute(params![before, first, STEP])?;
-    Ok(deleted as i64 == STEP)
+    let delete = format!(
+        "DELETE FROM {table} WHERE time < ?1
+             AND {number} IN (SELECT {number} FROM {table} WHERE {number} >= ?2 AND {part}
+                 ORDER BY {number} LIMIT ?3)"
+    );
+    let terms = params![before, first, STEP];
+    let Some(size) = size else {
+        return Ok(sql.prepare_cached(&delete)?.execute(terms)? as i64 == STEP);
+    };
+    let mut statement = sql.prepare_cached(&format!("{delete} RETURNING seq, {BYTES}"))?;
+    let mut deleted = statement.query(terms)?;
+    let mut count = 0;
+    while let Some(row) = deleted.next()? {
+        size.is_deleted(row.get(0)?, row.get(1)?);
+        count += 1;
+    }
+    Ok(count == STEP)
 }
 
 #[cfg(test)]
@@ -287,6 +311,30 @@ mod tests {
         let counts = ["journal", "inbox", "outbox", "dictionaries"].map(|table| left(&sql, table));
         assert_eq!(counts, [6; 4], "the hours 0 to 3 are gone");
         assert_eq!(left(&sql, "dead_letters"), 8, "the hours 0 and 1 are gone");
+    }
+
+    #[test]
+    fn what_is_deleted_by_its_age_gives_room_within_the_bound_of_the_journal() {
+        let sql = store("log:p/g");
+        let known_keys = idempotency::load(&sql, IdempotencySettings::default()).unwrap();
+        // Each row takes 25 bytes.
+        let settings = StoreSettings {
+            retention_hours: 2,
+            journal_bytes: 9 * 25,
+            ..StoreSettings::default()
+        };
+        let mut pruner = Pruner::new(&settings, OutboxReaders::Consumers, known_keys);
+        let mut prune = |now| while pruner.step(&sql, now).unwrap() {};
+        prune(0);
+        assert_eq!(left(&sql, "journal"), 9, "one was too many");
+        prune(6 * HOUR);
+        assert_eq!(left(&sql, "journal"), 6, "the hours 0 to 3 are gone");
+        let add = "INSERT INTO journal (generation, key, revision, decision, fuel, time) VALUES (1, 'k', 0, '', 0, ?1)";
+        for _ in 0..3 {
+            sql.execute(add, [6 * HOUR as i64]).unwrap();
+        }
+        prune(6 * HOUR);
+        assert_eq!(left(&sql, "journal"), 9);
     }
 
     #[test]

@@ -253,7 +253,7 @@ impl<C: Borrow<Connection>> ReadHistory for SqliteReader<C> {
         self.ask(|sql| registry::known_topic(sql, name))
     }
 
-    fn generation(&self, participant: i64, digest: &str) -> StoreResult<Option<i64>> {
+    fn generation(&self, participant: i64, digest: &str) -> StoreResult<Option<GenerationRow>> {
         self.ask(|sql| registry::known_generation(sql, participant, digest))
     }
 

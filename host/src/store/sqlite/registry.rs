@@ -3,7 +3,9 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::history::{self, GENERATION};
 use crate::store::engine::NewGeneration;
+use crate::store::history::{GenerationRow, with_fuel_terms};
 
 /// The row of a participant, and the last key that was generated for it.
 pub(super) fn participant(sql: &Connection, name: &str) -> rusqlite::Result<(i64, i64)> {
@@ -24,10 +26,7 @@ pub(super) fn generation(
     participant: i64,
     generation: &NewGeneration,
 ) -> rusqlite::Result<i64> {
-    let settings = (generation.settings.as_ref()).map(serde_json::to_string);
-    let settings = settings
-        .transpose()
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let settings = generation.settings.as_ref().map(json).transpose()?;
     sql.execute(
         "INSERT OR IGNORE INTO generations (participant, digest, version, state_version, since, component, settings)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -41,25 +40,32 @@ pub(super) fn generation(
             settings
         ],
     )?;
-    sql.query_row(
-        "SELECT id FROM generations WHERE participant = ?1 AND digest = ?2",
-        params![participant, generation.digest],
-        |row| row.get(0),
-    )
+    let row = known_generation(sql, participant, &generation.digest)?;
+    let row = row.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    if let Some(terms) = with_fuel_terms(row.fuel_terms, generation) {
+        sql.execute(
+            "UPDATE generations SET fuel_terms = ?2 WHERE id = ?1",
+            params![row.id, json(&terms)?],
+        )?;
+    }
+    Ok(row.id)
 }
 
-/// The row of a generation of a participant, if it has one.
+fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+/// A generation of a participant, if it has a row.
 pub(super) fn known_generation(
     sql: &Connection,
     participant: i64,
     digest: &str,
-) -> rusqlite::Result<Option<i64>> {
-    sql.query_row(
-        "SELECT id FROM generations WHERE participant = ?1 AND digest = ?2",
-        params![participant, digest],
-        |row| row.get(0),
-    )
-    .optional()
+) -> rusqlite::Result<Option<GenerationRow>> {
+    let known =
+        format!("SELECT {GENERATION} FROM generations g WHERE participant = ?1 AND digest = ?2");
+    sql.query_row(&known, params![participant, digest], history::generation)
+        .optional()
 }
 
 /// The row of a topic, if it has one.

@@ -39,6 +39,7 @@ CREATE TABLE generations (
     version       TEXT NOT NULL,
     state_version INTEGER NOT NULL,
     since         INTEGER NOT NULL,
+    fuel_terms    TEXT,               -- what fuel depends on, and since when, a JSON array; NULL if not known
     UNIQUE (participant, digest)
 );
 CREATE TABLE topics (
@@ -135,7 +136,7 @@ CREATE TABLE journal (
     generation INTEGER NOT NULL,
     key        TEXT NOT NULL,
     revision   INTEGER NOT NULL,      -- as the rules saw it
-    state      TEXT,                  -- as the rules saw it
+    state      TEXT,                  -- as the rules saw it; empty if it is not kept
     decision   BLOB NOT NULL,         -- the message and the answer; see `packing`
     fuel       INTEGER NOT NULL,
     time       INTEGER NOT NULL

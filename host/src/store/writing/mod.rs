@@ -9,6 +9,7 @@
 //! - [`tallies`]: the sums of what was counted
 
 pub(super) mod items;
+pub(super) mod journal_size;
 pub(super) mod outcomes;
 pub(super) mod requests;
 pub(super) mod tallies;

@@ -476,6 +476,7 @@ fn the_page_on_operation_and_the_alerts_name_exactly_the_metrics() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["customer", "order"], data.path())
         .setting("store.max_bytes", 1 << 30)
+        .setting("rollout.audit_one_in", 1)
         .start();
     place(&host, 1, 1);
     let active = Build::new("order", std::fs::read(component("order")).unwrap());

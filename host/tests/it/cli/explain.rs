@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::chameleon::{self, Chameleon, count};
 use crate::commands::{asks, call, fails, json_of};
 use crate::orders::{ann, place};
-use crate::store_file::{publish, record, until_consumed};
+use crate::store_file::{execute, publish, record, until_consumed};
 use crate::support::{Host, Start, component};
 
 fn decided(host: &Host, path: &str) -> Value {
@@ -281,4 +281,25 @@ fn what_is_not_known_is_an_error_that_says_what_is() {
         assert_eq!(code, 64, "{err}");
         assert!(err.contains(says), "{err}");
     }
+}
+
+#[test]
+fn a_decision_that_can_not_be_read_is_counted_and_said() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let host = chameleon::serve(data, &Chameleon::new());
+    for _ in 0..3 {
+        count(&host, "a");
+    }
+    assert!(host.stop().success());
+    let out = text(data, &["explain", "chameleon", "a", "--all"]);
+    assert!(!out.contains("can't be read"), "{out}");
+    execute(data, "UPDATE journal SET decision = x'00ff' WHERE seq = 2");
+    let told = explained(data, &["chameleon", "a", "--all"]);
+    assert_eq!(told["unreadable"], 1, "{told}");
+    assert_eq!(told["sagas"][0]["decisions"], 2, "{told}");
+    let out = text(data, &["explain", "chameleon", "a", "--all"]);
+    let line =
+        "\n1 decision of the journal can't be read; it is not known of which sagas they are.\n";
+    assert!(out.contains(line), "{line:?} is not in\n{out}");
 }

@@ -1,5 +1,6 @@
 //! Swapping rules: how candidates come, are checked, refused, activated, gone back from.
 
+mod audit;
 mod crash;
 mod crash_points;
 mod cut_short;

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, count};
 use crate::commands::{asks, call};
-use crate::support::Host;
+use crate::store_file;
+use crate::support::{Host, saga};
 
 /// Rules whose `count` refuses an aggregate that has this count.
 fn limited(version: &str, limit: i64) -> Chameleon {
@@ -185,17 +186,134 @@ fn invariant_7_own_rules_repeat_their_decisions_unless_they_keep_something() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
     let keeping = Chameleon::new().with(json!({"handle": {"count": [{"count": 1}, "tell-calls"]}}));
-    let host = chameleon::serve(data, &keeping);
+    let path = data.join("chameleon.wasm");
+    keeping.write(&path);
+    let host = chameleon::start(&path, data)
+        .setting("instances", 1)
+        .start();
     for key in ["a", "b", "c", "d", "e", "f"] {
         count(&host, key);
     }
     assert!(host.stop().success());
-    let (code, out, err) = call(&mut asks(
+    // Also where they come again in the order in which they were decided.
+    for more in [&["--last", "1"][..], &["--last", "3"], &[]] {
+        let arguments = [&["replay", "chameleon", "--self"], more].concat();
+        let (code, out, err) = call(&mut asks(data, &arguments));
+        assert_eq!((code, err.as_str()), (65, ""), "{more:?}: {out}");
+        assert!(out.contains("not a function of their input"), "{out}");
+    }
+}
+
+/// `same`, `others`, and what is not judged.
+fn own_fuel(report: &Value) -> (u64, u64, Vec<String>) {
+    let fuel = &report["own_fuel"];
+    let count = |name: &str| fuel[name].as_u64().unwrap();
+    let not_judged = fuel["not_judged"].as_array().unwrap().iter();
+    let not_judged = not_judged.map(|one| {
+        let reason = one["reason"].as_str().unwrap();
+        format!("{reason}: {}", one["count"])
+    });
+    (count("same"), count("others"), not_judged.collect())
+}
+
+#[test]
+fn invariant_7_the_same_engine_takes_the_same_fuel_on_fresh_instances() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let start = |is_fresh: bool, memory: usize| {
+        chameleon::start_unwatched(data)
+            .setting("participants.chameleon.fresh_instances", is_fresh)
+            .setting("guest.memory_bytes", memory)
+            .start()
+    };
+    const MEMORY: usize = 64 << 20;
+    for (is_fresh, memory) in [(true, MEMORY), (false, MEMORY), (true, MEMORY / 2)] {
+        let host = start(is_fresh, memory);
+        for key in ["a", "b", "a"] {
+            count(&host, key);
+        }
+        assert!(host.stop().success());
+    }
+    let (code, report) = replayed(data, &["--self"]);
+    assert_eq!((code, counts(&report)), (0, [9, 9, 0, 0]), "{report}");
+    let memory = format!("guest.memory_bytes was {}, not {MEMORY}: 3", MEMORY / 2);
+    let used = "it was measured on instances that were used before: 3";
+    let mut found = own_fuel(&report);
+    found.2.sort();
+    assert_eq!(found, (3, 0, vec![memory, used.into()]), "{report}");
+    let arguments = ["replay", "chameleon", "--self"];
+    let told = |expected: i32, lines: &[&str]| {
+        let (code, out, err) = call(&mut asks(data, &arguments));
+        assert_eq!((code, err.as_str()), (expected, ""), "{out}");
+        for line in lines {
+            assert!(out.contains(line), "{line:?} is not in\n{out}");
+        }
+    };
+    let used = "\nthe fuel is not judged for 3 decisions: it was measured on instances that were used before\n";
+    told(
+        0,
+        &[
+            "\nthe fuel is judged for 3 decisions: the same in all\n",
+            used,
+        ],
+    );
+    // A candidate may take any.
+    let path = data.join("chameleon.wasm");
+    let (_, report) = replayed(data, &["--candidate", path.to_str().unwrap()]);
+    assert_eq!(report["own_fuel"], Value::Null);
+
+    store_file::execute(
         data,
-        &["replay", "chameleon", "--self", "--last", "1"],
-    ));
-    assert_eq!((code, err.as_str()), (65, ""), "{out}");
-    assert!(out.contains("not a function of their input"), "{out}");
+        "UPDATE journal SET fuel = fuel + 1 WHERE seq IN (2, 4)",
+    );
+    let (code, report) = replayed(data, &["--self"]);
+    assert_eq!((code, counts(&report)), (65, [9, 9, 0, 0]), "{report}");
+    assert_eq!(own_fuel(&report).1, 1, "{report}");
+    let first = &report["own_fuel"]["first"];
+    assert_eq!(
+        (&first["key"], &first["revision"]),
+        (&json!("b"), &json!(0))
+    );
+    told(
+        65,
+        &[
+            "no baseline 0; the rules are not a function of their input\n",
+            "\nother fuel on the same engine: 1 of 3 decisions, the first for b at revision 0: ",
+        ],
+    );
+
+    let other =
+        "UPDATE generations SET fuel_terms = replace(fuel_terms, 'wasmtime ', 'wasmtime 1.')";
+    store_file::execute(data, other);
+    let (code, report) = replayed(data, &["--self"]);
+    let (same, others, not_judged) = own_fuel(&report);
+    assert_eq!((code, same, others), (0, 0, 0), "{report}");
+    assert!(
+        not_judged[0].starts_with("it was measured with wasmtime 1."),
+        "{not_judged:?}"
+    );
+    store_file::execute(data, "UPDATE generations SET fuel_terms = NULL");
+    let (code, report) = replayed(data, &["--self"]);
+    let unknown = "it was not recorded with which engine: 9".to_owned();
+    assert_eq!((code, own_fuel(&report)), (0, (0, 0, vec![unknown])));
+}
+
+#[test]
+fn rules_that_come_back_are_recorded_with_the_engine_that_they_come_back_on() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let first = Chameleon::new();
+    let host = chameleon::serve(data, &first);
+    chameleon::swap(&host, &chameleon::second());
+    assert!(host.stop().success());
+    let host = chameleon::start_unwatched(data)
+        .setting("participants.chameleon.fresh_instances", true)
+        .start();
+    chameleon::swap(&host, &first);
+    count(&host, "a");
+    assert!(host.stop().success());
+    let (code, report) = replayed(data, &["--self"]);
+    assert_eq!((code, own_fuel(&report)), (0, (1, 0, vec![])), "{report}");
 }
 
 #[test]
@@ -414,4 +532,161 @@ fn what_can_not_be_replayed_says_why() {
     let nothing = data.join("nothing");
     let (code, _, err) = call(&mut asks(&nothing, &["replay", "chameleon", "--self"]));
     assert_eq!(code, 73, "{err}");
+}
+
+#[test]
+fn decisions_on_states_of_an_older_shape_are_replayed_in_the_shape_of_the_rules() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let shaped = |version: u32| {
+        Chameleon::new().with(json!({
+            "state": {"version": version, "oldest_readable": 1},
+        }))
+    };
+    let host = counted(data, &shaped(1), &[("a", 2), ("b", 1)]);
+    chameleon::swap(&host, &shaped(2));
+    // `a` is migrated by its third decision, `c` is new in the new shape.
+    for key in ["a", "a", "c"] {
+        count(&host, key);
+    }
+    assert!(host.stop().success());
+    // Each generation repeats its own decisions, also the one that migrated.
+    let (code, report) = replayed(data, &["--self"]);
+    assert_eq!((code, counts(&report)), (0, [6, 6, 0, 0]), "{report}");
+    // The rules of the new shape make all of them: where a state of the older shape was left, it is brought to theirs.
+    let newer = written(data, "newer.wasm", &shaped(2));
+    for more in [&[][..], &["--counterfactual"]] {
+        let (_, report) = replayed(data, &[&["--candidate", &*newer], more].concat());
+        let [all, unchanged, changed, faults] = counts(&report);
+        assert_eq!((all, unchanged + changed, faults), (6, 6, 0), "{report}");
+        // What differs is what the migration adds.
+        for group in groups(&report) {
+            assert!(group.contains("/migrated_from: "), "{more:?}: {group}");
+        }
+    }
+    // A change of the rules is seen through the migration.
+    let other = shaped(2).with(json!({"handle": {"count": {"count": 2}}}));
+    let other = written(data, "other.wasm", &other);
+    let (code, report) = replayed(data, &["--candidate", &other]);
+    assert_eq!((code, counts(&report)), (1, [6, 0, 6, 0]), "{report}");
+    assert!(
+        groups(&report)
+            .iter()
+            .any(|group| group == "state /count: 2 -> 3: 1"),
+        "{report}"
+    );
+    // Rules of the older shape do not read the states of the newer one.
+    let older = written(data, "older.wasm", &shaped(1));
+    let (code, report) = replayed(data, &["--candidate", &older]);
+    assert_eq!((code, counts(&report)), (1, [6, 3, 0, 3]), "{report}");
+    assert_eq!(report["fault_groups"][0]["kind"], "migration", "{report}");
+}
+
+/// Replays `chameleon` over the admin interface of a host, from a directory without a store.
+fn replayed_there(elsewhere: &Path, host: &Host, more: &[&str]) -> (i32, String, String) {
+    let admin = host.admin();
+    let arguments = [&["replay", "chameleon", "--admin", admin], more].concat();
+    call(saga().current_dir(elsewhere).args(arguments))
+}
+
+#[test]
+fn decisions_of_a_running_host_are_replayed_over_its_admin_interface() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, elsewhere) = (directory.path().join("data"), directory.path().join("else"));
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::create_dir_all(&elsewhere).unwrap();
+    // More than one page.
+    let host = counted(&data, &limited("1.0.0", 5), &[("a%26b%20c", 505), ("b", 7)]);
+    let other = written(&elsewhere, "other.wasm", &limited("1.0.0", 3));
+    let told = |report: Value| {
+        let Value::Object(mut members) = report else {
+            panic!("{report}");
+        };
+        members.remove("elapsed_ms");
+        // A share of the time is measured from now on.
+        if let Some(Value::Object(range)) = members.get_mut("range") {
+            range.remove("since");
+        }
+        Value::Object(members)
+    };
+    for more in [
+        &[][..],
+        &["--counterfactual"],
+        &["--key", "a&b c"],
+        &["--last", "3"],
+        &["--since", "1h"],
+        &["--key", "none"],
+    ] {
+        let arguments = [&["--candidate", &*other], more].concat();
+        let (expected, here) = replayed(&data, &arguments);
+        let (code, out, err) =
+            replayed_there(&elsewhere, &host, &[&["--json"], &*arguments].concat());
+        assert_eq!((code, err.as_str()), (expected, ""), "{more:?}: {out}");
+        let there: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(told(there), told(here), "{more:?}");
+    }
+    for (arguments, expected, says) in [
+        (&["--self"][..], 64, "cannot be used with"),
+        (&["--candidate", "none.wasm"], 65, "none.wasm"),
+    ] {
+        let (code, out, err) = replayed_there(&elsewhere, &host, arguments);
+        assert_eq!((code, out.as_str()), (expected, ""), "{err}");
+        assert!(err.contains(says), "{err}");
+    }
+    let nobody = [
+        "replay",
+        "nobody",
+        "--candidate",
+        &other,
+        "--admin",
+        host.admin(),
+    ];
+    let (code, _, err) = call(saga().current_dir(&elsewhere).args(nobody));
+    assert_eq!(code, 64, "{err}");
+    assert!(err.contains("nobody"), "{err}");
+    let admin = host.admin().to_owned();
+    assert!(host.stop().success());
+    let gone = [
+        "replay",
+        "chameleon",
+        "--candidate",
+        &other,
+        "--admin",
+        &admin,
+    ];
+    let (code, _, err) = call(saga().current_dir(&elsewhere).args(gone));
+    assert_eq!(code, 69, "{err}");
+}
+
+#[test]
+fn decisions_of_a_host_are_given_to_those_who_show_its_token_with_the_settings_of_its_rules() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, elsewhere) = (directory.path().join("data"), directory.path().join("else"));
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::create_dir_all(&elsewhere).unwrap();
+    let token = directory.path().join("token");
+    std::fs::write(&token, "a-token-of-24-characters").unwrap();
+    let path = data.join("chameleon.wasm");
+    Chameleon::new().write(&path);
+    let host = chameleon::start(&path, &data)
+        .setting("admin.token_file", token.to_str().unwrap())
+        .setting("participants.chameleon.journal", "no-payloads")
+        .start();
+    count(&host, "a");
+    let candidate = path.to_str().unwrap();
+    let (code, _, err) = replayed_there(&elsewhere, &host, &["--candidate", candidate]);
+    assert_eq!(code, 77, "{err}");
+    let shown = [
+        "--candidate",
+        candidate,
+        "--token-file",
+        token.to_str().unwrap(),
+    ];
+    let (code, out, err) = replayed_there(&elsewhere, &host, &shown);
+    assert_eq!((code, err.as_str()), (1, ""), "{out}");
+    assert!(
+        out.contains("\nnot replayed: payload not kept: 1, the first for a\n"),
+        "{out}"
+    );
+    assert!(host.stop().success());
 }

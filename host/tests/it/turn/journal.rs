@@ -15,6 +15,8 @@ use saga_host::rollout::rule_settings;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use crate::chameleon::{self, Chameleon};
+use crate::commands::{asks, call};
 use crate::store_file;
 use crate::support::{Start, component};
 
@@ -231,4 +233,82 @@ fn replay(rules: &mut dyn Rules, entry: &Recorded) {
         "{} on {}",
         entry.message.name, entry.key
     );
+}
+
+#[test]
+fn payloads_are_kept_out_of_the_journal_of_a_participant_and_what_needs_them_says_so() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let secret = "not-to-be-kept";
+    let build = Chameleon::new().with(json!({"handle": {"count": [
+        {"count": 1}, {"set": ["name", secret]},
+    ]}}));
+    let path = data.join("chameleon.wasm");
+    build.write(&path);
+    let start = |kept: &str| {
+        chameleon::start(&path, data)
+            .setting("participants.chameleon.journal", kept)
+            .start()
+    };
+    let host = start("no-payloads");
+    for _ in 0..2 {
+        chameleon::count(&host, "a");
+    }
+    assert!(host.stop().success());
+    let rows = store_file::rows(
+        data,
+        "SELECT CAST(decision AS TEXT), state FROM journal ORDER BY seq",
+    );
+    assert!(!format!("{rows:?}").contains(secret));
+    assert_eq!((&*rows[0][1], &*rows[1][1]), ("NULL", ""));
+    // What was recorded before and after stays as it is.
+    let host = start("full");
+    chameleon::count(&host, "a");
+    assert_eq!(chameleon::look(&host, "a")["count"], 3);
+    assert!(host.stop().success());
+
+    let candidate = path.to_str().unwrap();
+    let says = |arguments: &[&str], expected: i32, lines: &[&str]| {
+        let (code, out, err) = call(&mut asks(data, arguments));
+        assert_eq!(code, expected, "{arguments:?}: {out}{err}");
+        for line in lines {
+            assert!(
+                out.contains(line) || err.contains(line),
+                "{line:?} is not in\n{out}{err}"
+            );
+        }
+    };
+    let replay = ["replay", "chameleon", "--candidate", candidate];
+    let line = "\nnot replayed: payload not kept: 2, the first for a\n";
+    says(
+        &replay,
+        0,
+        &["\nunchanged 1, changed 0, faults 0, no baseline 2\n", line],
+    );
+    says(&["replay", "chameleon", "--self"], 1, &[line]);
+    says(
+        &["explain", "chameleon", "a", "--all", "--with", candidate],
+        0,
+        &[
+            "its payload is not kept: message ",
+            "state created\n",
+            "state written\n",
+            "state /count: 2 → 3\n",
+        ],
+    );
+    says(
+        &["journal", "export", "chameleon"],
+        1,
+        &["2 decisions were left out, the first: decision 1 on a: payload not kept"],
+    );
+    let digest = build.digest();
+    let repair = [
+        "repair",
+        "chameleon",
+        "--generation",
+        &digest,
+        "--with",
+        candidate,
+    ];
+    says(&repair, 1, &["decision 1 on a: payload not kept"]);
 }

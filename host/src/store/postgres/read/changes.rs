@@ -136,11 +136,11 @@ impl States {
             &[&wanted.participant, &asked],
         )?;
         for row in &rows {
-            let is_in = |at| -> SqlResult<bool> {
-                let state: Option<&str> = get(row, at)?;
-                Ok(state.is_some_and(|state| passes(wanted, state)))
-            };
-            self.0.insert(get(row, 0)?, (is_in(1)?, is_in(2)?));
+            let state = |at| get::<Option<&str>>(row, at);
+            let is_in = state(1)?.is_some_and(|state| passes(wanted, state));
+            // One that is not kept may have been in it.
+            let was_in = state(2)?.is_some_and(|state| state.is_empty() || passes(wanted, state));
+            self.0.insert(get(row, 0)?, (is_in, was_in));
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Participants and their generations, the topics, the quarantine.
 
 use saga_core::message::Origin;
+use serde::de::DeserializeOwned;
 use tokio_postgres::Row;
 
 use super::row::{count, get, has_none, limit, small, unsigned};
@@ -25,23 +26,29 @@ pub(super) fn topic(sql: &Sql, name: &str) -> SqlResult<Option<i64>> {
     first(sql.row("SELECT id FROM topics WHERE name = $1", &[&name])?)
 }
 
-/// The row of a generation of a participant, if it has one.
-pub(super) fn generation(sql: &Sql, participant: i64, digest: &str) -> SqlResult<Option<i64>> {
+/// A generation of a participant, if it has a row.
+pub(in crate::store::postgres) fn generation(
+    sql: &Sql,
+    participant: i64,
+    digest: &str,
+) -> SqlResult<Option<GenerationRow>> {
     if has_none(&[digest]) {
         return Ok(None);
     }
-    first(sql.row(
-        "SELECT id FROM generations WHERE participant = $1 AND digest = $2",
+    let found = sql.row(
+        &format!("SELECT {GENERATION} FROM generations g WHERE participant = $1 AND digest = $2"),
         &[&participant, &digest],
-    )?)
+    )?;
+    found.as_ref().map(generation_of).transpose()
 }
 
 /// The active generation of a participant: that of the last row in `activations_by_participant`.
 pub(super) fn active(sql: &Sql, participant: i64) -> SqlResult<Option<GenerationRow>> {
     let found = sql.row(
-        "SELECT g.id, g.digest, g.component, g.settings, g.version, g.state_version
-         FROM activations a JOIN generations g ON g.id = a.generation
-         WHERE a.participant = $1 ORDER BY a.id DESC LIMIT 1",
+        &format!(
+            "SELECT {GENERATION} FROM activations a JOIN generations g ON g.id = a.generation
+             WHERE a.participant = $1 ORDER BY a.id DESC LIMIT 1"
+        ),
         &[&participant],
     )?;
     found.as_ref().map(generation_of).transpose()
@@ -62,7 +69,7 @@ pub(super) fn activations(sql: &Sql, participant: i64) -> SqlResult<Vec<(i64, St
 /// The generations that were active, latest first. Each host has counted on its own.
 pub(super) fn generations(sql: &Sql, participant: i64) -> SqlResult<Vec<PastGeneration>> {
     let rows = sql.query(
-        "SELECT g.id, g.digest, g.component, g.settings, g.version, g.state_version, a.time, a.way, a.change, l.activations,
+        &format!("SELECT {GENERATION}, a.time, a.way, a.change, l.activations,
              t.decisions, t.refusals, t.faults
          FROM (SELECT generation, max(id) AS last, count(*) AS activations FROM activations
                WHERE participant = $1 GROUP BY generation) l
@@ -72,35 +79,45 @@ pub(super) fn generations(sql: &Sql, participant: i64) -> SqlResult<Vec<PastGene
              SELECT coalesce(sum(decisions), 0)::bigint AS decisions, coalesce(sum(refusals), 0)::bigint AS refusals,
                  coalesce(sum(faults), 0)::bigint AS faults
              FROM tallies WHERE generation = g.id) t
-         ORDER BY l.last DESC",
+         ORDER BY l.last DESC"),
         &[&participant],
     )?;
     let past = |row: &Row| {
         Ok(PastGeneration {
             generation: generation_of(row)?,
-            since: unsigned(row, 6)?,
-            way: get(row, 7)?,
-            change: get(row, 8)?,
-            activations: unsigned(row, 9)?,
-            decisions: unsigned(row, 10)?,
-            refusals: unsigned(row, 11)?,
-            faults: unsigned(row, 12)?,
+            since: unsigned(row, 7)?,
+            way: get(row, 8)?,
+            change: get(row, 9)?,
+            activations: unsigned(row, 10)?,
+            decisions: unsigned(row, 11)?,
+            refusals: unsigned(row, 12)?,
+            faults: unsigned(row, 13)?,
         })
     };
     rows.iter().map(past).collect()
 }
 
+/// The columns of a generation `g`, as [`generation_of`] reads them.
+const GENERATION: &str =
+    "g.id, g.digest, g.component, g.settings, g.version, g.state_version, g.fuel_terms";
+
 fn generation_of(row: &Row) -> SqlResult<GenerationRow> {
-    let settings: Option<&str> = get(row, 3)?;
-    let settings = settings.map(serde_json::from_str).transpose();
     Ok(GenerationRow {
         id: get(row, 0)?,
         digest: get(row, 1)?,
         component: get(row, 2)?,
-        settings: settings.map_err(|error| SqlError::Data(error.to_string()))?,
+        settings: json(row, 3)?,
         version: get(row, 4)?,
         state_version: small(row, 5)?,
+        fuel_terms: json(row, 6)?.unwrap_or_default(),
     })
+}
+
+/// The value in a column of JSON text.
+fn json<T: DeserializeOwned>(row: &Row, at: usize) -> SqlResult<Option<T>> {
+    let text: Option<&str> = get(row, at)?;
+    let value = text.map(serde_json::from_str).transpose();
+    value.map_err(|error| SqlError::Data(error.to_string()))
 }
 
 /// The components that were refused lately, latest first: time, trigger, and reason (JSON). Their

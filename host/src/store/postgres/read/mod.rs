@@ -27,6 +27,8 @@ mod row;
 mod sample;
 mod timers;
 
+pub(super) use self::history::generation as generation_row;
+
 use std::borrow::Borrow;
 use std::sync::Arc;
 

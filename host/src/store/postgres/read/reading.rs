@@ -250,7 +250,7 @@ impl<C: Borrow<Sql>> ReadHistory for PostgresReader<C> {
         self.ask(|sql| history::topic(sql, name))
     }
 
-    fn generation(&self, participant: i64, digest: &str) -> StoreResult<Option<i64>> {
+    fn generation(&self, participant: i64, digest: &str) -> StoreResult<Option<GenerationRow>> {
         self.ask(|sql| history::generation(sql, participant, digest))
     }
 

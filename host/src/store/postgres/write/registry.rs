@@ -7,7 +7,9 @@ use saga_core::commit::OutboxRow;
 
 use super::columns::extra_of;
 use crate::store::engine::NewGeneration;
+use crate::store::history::with_fuel_terms;
 use crate::store::postgres::error::{SqlError, SqlResult};
+use crate::store::postgres::read::generation_row;
 use crate::store::postgres::session::Sql;
 
 /// The row of a participant, and the last key that was generated for it.
@@ -29,9 +31,7 @@ pub(in crate::store::postgres) fn generation(
     participant: i64,
     generation: &NewGeneration,
 ) -> SqlResult<i64> {
-    let settings = (generation.settings.as_ref()).map(serde_json::to_string);
-    let settings = settings.transpose();
-    let settings = settings.map_err(|error| SqlError::Data(error.to_string()))?;
+    let settings = generation.settings.as_ref().map(json).transpose()?;
     sql.execute(
         "INSERT INTO generations (participant, digest, version, state_version, since, component, settings)
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
@@ -45,11 +45,19 @@ pub(in crate::store::postgres) fn generation(
             &settings,
         ],
     )?;
-    let row = sql.one(
-        "SELECT id FROM generations WHERE participant = $1 AND digest = $2",
-        &[&participant, &generation.digest],
-    )?;
-    Ok(row.try_get(0)?)
+    let row = generation_row(sql, participant, &generation.digest)?;
+    let row = row.ok_or_else(|| SqlError::Data("a new generation has no row".into()))?;
+    if let Some(terms) = with_fuel_terms(row.fuel_terms, generation) {
+        sql.execute(
+            "UPDATE generations SET fuel_terms = $2 WHERE id = $1",
+            &[&row.id, &json(&terms)?],
+        )?;
+    }
+    Ok(row.id)
+}
+
+fn json(value: &impl serde::Serialize) -> SqlResult<String> {
+    serde_json::to_string(value).map_err(|error| SqlError::Data(error.to_string()))
 }
 
 /// The row of a topic.

@@ -83,6 +83,10 @@ impl JournalRows for Journal<'_> {
             let Ok((origin, name)) = journal::subject(&plain) else {
                 continue;
             };
+            // Nor can those without a payload be tried.
+            if journal::has_payload(&plain) != Ok(true) {
+                continue;
+            }
             decisions.push(SeenDecision {
                 seq: row.get(0)?,
                 origin: origin.word(),

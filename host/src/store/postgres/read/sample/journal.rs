@@ -53,9 +53,14 @@ impl JournalRows for Journal<'_> {
             &[&from, &to, &self.generations, &BEGINNING],
         )?;
         let seen = |row: &Row| -> SqlResult<Option<SeenDecision>> {
-            let Ok((origin, name)) = journal::subject(get(row, 3)?) else {
+            let beginning = get(row, 3)?;
+            let Ok((origin, name)) = journal::subject(beginning) else {
                 return Ok(None);
             };
+            // Without a payload it can't be tried.
+            if journal::has_payload(beginning) != Ok(true) {
+                return Ok(None);
+            }
             let state: Option<i64> = get(row, 1)?;
             let state_bytes = state.and_then(|bytes| usize::try_from(bytes).ok());
             Ok(Some(SeenDecision {
