@@ -268,6 +268,30 @@ export const t = {
     );
   },
 
+  /** An object whose members are named by whole numbers from 0, as a `Map`; written in the order of the numbers. */
+  mapByNumber<T>(of: Schema<T>, more?: Keywords): Schema<ReadonlyMap<bigint, T>> {
+    const named = (name: string): bigint => {
+      const isCanonical = /^(0|[1-9]\d*)$/.test(name) && BigInt(name) < U64;
+      return isCanonical ? BigInt(name) : fail("a whole number of 64 bits from 0 as the name of a member", name);
+    };
+    return new Schema<ReadonlyMap<bigint, T>>(
+      schema({ type: "object", patternProperties: { "^\\d+$": of.json }, additionalProperties: false }, more),
+      (value) => {
+        const members = Object.entries(plain(value));
+        return new Map(members.map(([name, member]) => [named(name), within(name, () => of.read(member))]));
+      },
+      (value) => {
+        if (!(value instanceof Map)) fail("a Map", value);
+        const members = [...value].sort(([one], [other]) => (one < other ? -1 : 1));
+        const texts = members.map(([number, one]) => {
+          if (typeof number !== "bigint") fail("a bigint as the name of a member", number);
+          return `"${named(String(number))}":${within(String(number), () => of.write(one))}`;
+        });
+        return `{${texts.join(",")}}`;
+      },
+    );
+  },
+
   /** An object with these members, written in this order. Other members are read past. */
   object<M extends Members>(members: M, more?: Keywords): Schema<ObjectOf<M>> {
     const all = Object.entries(members);
