@@ -131,7 +131,7 @@ function whole<T extends bigint | number>(
   );
 }
 
-const [I64, U64] = [1n << 63n, 1n << 64n];
+const [I32, U32, I64, U64] = [1n << 31n, 1n << 32n, 1n << 63n, 1n << 64n];
 
 /** Makes schemas: `t.object({ id: t.int64(), name: t.string({ maxLength: 100 }) })`. */
 export const t = {
@@ -160,6 +160,18 @@ export const t = {
   uint64(more?: Keywords): Schema<bigint> {
     const json = schema({ type: "integer", format: "uint64", minimum: 0 }, more);
     return whole("a whole number of 64 bits from 0", 0n, U64 - 1n, json, (value) => value);
+  },
+
+  /** A whole number of 32 bits: a number. */
+  int32(more?: Keywords): Schema<number> {
+    const json = schema({ type: "integer", format: "int32" }, more);
+    return whole("a whole number of 32 bits", -I32, I32 - 1n, json, Number);
+  },
+
+  /** A whole number of 32 bits from 0: a number. */
+  uint32(more?: Keywords): Schema<number> {
+    const json = schema({ type: "integer", format: "uint32", minimum: 0 }, more);
+    return whole("a whole number of 32 bits from 0", 0n, U32 - 1n, json, Number);
   },
 
   /** A whole number of at most 2⁵³ - 1: a number. */

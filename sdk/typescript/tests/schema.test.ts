@@ -54,6 +54,15 @@ test("bounds hold for what is written", () => {
   assert.equal(t.int64({ minimum: 0, maximum: 5n }).write(5n), "5");
 });
 
+test("a number of 32 bits has its bounds in every body", () => {
+  assert.equal(t.uint32().decode("4294967295"), 4294967295);
+  assert.equal(t.int32().decode("-2147483648.0"), -2147483648);
+  for (const [schema, text] of [[t.uint32(), "4294967296"], [t.uint32(), "-1"], [t.int32(), "2147483648"], [t.int32(), "0.5"]] as const) {
+    assert.match(mismatch(() => schema.decode(text)), /expected a whole number of 32 bits/);
+  }
+  assert.match(mismatch(() => t.uint32().write(4294967296)), /expected a whole number of 32 bits from 0/);
+});
+
 test("members of a map by number are written in the order of the numbers", () => {
   const map = t.mapByNumber(t.integer());
   assert.equal(map.write(new Map([[10n, 1], [9n, 2], [18446744073709551615n, 3]])), '{"9":2,"10":1,"18446744073709551615":3}');

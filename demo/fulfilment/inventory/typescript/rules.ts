@@ -2,10 +2,9 @@
 import { type Infer, event, participant, refusal, t } from "saga-sdk";
 
 const MOST = 4_294_967_295;
-const pieces = t.integer({ minimum: 0, maximum: MOST });
+const [order, item, pieces] = [t.uint64(), t.string(), t.uint32()];
 const Item = t.object({ free: pieces, reserved: t.mapByNumber(pieces), shipped: pieces });
 type Item = Infer<typeof Item>;
-const [order, item] = [t.uint64(), t.string()];
 
 const ORDER_PLACED = event("fulfilment.order.placed", "fulfilment-orders", t.object({ order, item, quantity: pieces }));
 const ORDER_CLOSED = event("fulfilment.order.closed", "fulfilment-orders", t.object({ order, item, shipped: t.boolean() }));

@@ -91,7 +91,7 @@ def view(shipment: Shipment, turn: Turn[int]) -> ShipmentView:
 
 
 contract = (
-    Contract("shipping", "0.1.0", "Keeps the shipments that a warehouse dispatches.", state=Shipment, key=int)
+    Contract("shipping", "0.1.0", "Keeps the shipments that a warehouse dispatches.", state=Shipment, key=UInt64)
     .endpoint("/fulfilment", 8094)
     .command(
         Command.change("dispatch", "POST", "/shipments/{order}/dispatch", dispatch)
