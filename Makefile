@@ -65,7 +65,7 @@ components: wasm-target ## Build the rule components customer (three builds of i
 fixtures: wasm-target
 	$(WASM) -p customer -p order -p customer-cautious -p customer-faulty $(FULFILMENT) -p booking -p mischief -p chameleon -p veteran
 
-HAS_NODE := node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && command -v npm >/dev/null
+HAS_NODE := node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && command -v npm >/dev/null
 HAS_PYTHON := python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 
 # Where one is missing, its tests say so; on CI they fail.

@@ -12,8 +12,10 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context as _, Result};
 use fulfilment_gateway::fake::{FakeGateway, Trouble};
 use fulfilment_gateway::key_of;
+use saga_testkit::host::launch::program;
 use saga_testkit::host::{Host, Launch};
 use saga_testkit::http::Client;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{Services, becomes, get};
@@ -94,6 +96,7 @@ impl Builds {
 /// All steps; deviations go to the page.
 pub(super) async fn walk<W: Write>(
     host: &Host,
+    files: &FulfilmentFiles,
     builds: &Builds,
     gateway: &Mutex<FakeGateway>,
     page: &mut WalkPage<W>,
@@ -142,9 +145,8 @@ pub(super) async fn walk<W: Write>(
         page.say(&format!("                       {one}"))?;
     }
     page.must_be("failed requests", 0, failed.len())?;
-    let (again, otherwise) = made_again(&swaps);
-    page.say(&format!("decisions made again   {again}"))?;
-    page.say(&format!("came out otherwise     {otherwise}"))?;
+    let otherwise = decided_otherwise(&swaps);
+    page.say(&format!("decided otherwise      {otherwise}"))?;
     page.must_be("decisions that came out otherwise", 0, otherwise)?;
     let mut pauses: Vec<u64> = swaps.iter().map(|swap| swap.swapped_us).collect();
     pauses.sort_unstable();
@@ -156,6 +158,7 @@ pub(super) async fn walk<W: Write>(
         pause(pauses.len().saturating_sub(1)),
         pause(pauses.len() / 2)
     ))?;
+    replay(files, builds, page).await?;
     books(&mut services, gateway, &items, ended, page).await
 }
 
@@ -209,12 +212,49 @@ async fn swap_all<W: Write>(
     Ok(swaps)
 }
 
-/// Decisions that were made again before the swaps, and those of them that came out otherwise.
-fn made_again(swaps: &[Swapped]) -> (u64, u64) {
-    let probes = swaps.iter().map(|swap| &swap.probe);
-    probes.fold((0, 0), |(again, otherwise), probe| {
-        (again + probe.inputs, otherwise + probe.decided_otherwise)
-    })
+/// Recorded decisions that the next rules made otherwise, before all swaps.
+fn decided_otherwise(swaps: &[Swapped]) -> u64 {
+    swaps.iter().map(|swap| swap.probe.decided_otherwise).sum()
+}
+
+/// Lets the rules in each language make all recorded decisions again.
+async fn replay<W: Write>(
+    files: &FulfilmentFiles,
+    builds: &Builds,
+    page: &mut WalkPage<W>,
+) -> Result<()> {
+    page.heading("All decisions once more, in each language")?;
+    page.say("Each decision of the inventory is recorded with its input, whatever rules made it.")?;
+    for (language, build) in LANGUAGES.iter().zip(&builds.swapped) {
+        let (saga, data) = (files.saga.display(), files.data.display());
+        let build = build.display();
+        page.request(&format!(
+            "{saga} replay {SWAPPED} --candidate {build} --data {data}"
+        ))?;
+        let mut command = program(&files.saga);
+        let words = ["replay", SWAPPED, "--json", "--candidate"];
+        command.args(words).arg(build.to_string());
+        command.arg("--data").arg(&files.data);
+        // It takes seconds, and the adapter goes on meanwhile.
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let told: Replayed = serde_json::from_slice(&output.stdout).with_context(|| said)?;
+        page.say(&format!(
+            "{language:<10} {} decisions made again, {} came out otherwise",
+            told.replayed,
+            told.replayed - told.unchanged
+        ))?;
+        page.must_be("decisions made again", true, told.replayed > 0)?;
+        page.must_be("decisions that are the same", told.replayed, told.unchanged)?;
+    }
+    Ok(())
+}
+
+/// What a replay found.
+#[derive(Deserialize)]
+struct Replayed {
+    replayed: u64,
+    unchanged: u64,
 }
 
 /// No piece and no cent may be lost, or there twice.

@@ -87,7 +87,7 @@ pub async fn run_in_languages<W: Write>(
     let builds = Builds::in_directories(&files.fulfilment.components, &files.languages)?;
     let launch = builds.launch(&files.fulfilment)?;
     hosted(&launch, page, async |host, gateway, page| {
-        languages::walk(host, &builds, gateway, page).await
+        languages::walk(host, &files.fulfilment, &builds, gateway, page).await
     })
     .await
 }
