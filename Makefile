@@ -6,8 +6,8 @@
 # other features of shared dependencies and build some of them again).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-once demo-kafka demo-kafka-once demo-fulfilment test fuzz-api bench bench-swaps bench-kafka
-.PHONY: build components fixtures languages install-servers lint wasm-target first-build-note tools
+.PHONY: help demo demo-once demo-kafka demo-kafka-once demo-fulfilment demo-languages test fuzz-api bench bench-swaps bench-kafka
+.PHONY: build components fixtures languages languages-needed fulfilment-in-languages install-servers lint wasm-target first-build-note tools
 
 # Most tests wait for something most of the time.
 export RUST_TEST_THREADS ?= $(shell echo $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )))
@@ -38,6 +38,9 @@ demo-kafka-once: components build ## The same, but end after the walk; fails if 
 demo-fulfilment: components build ## Run a saga of four participants with a payment gateway, explain it, check its books and end
 	target/release/saga-demo fulfilment $(ARGS)
 
+demo-languages: languages-needed components build fulfilment-in-languages ## The same saga with rules in Rust, TypeScript and Python, swapped under load (needs Node.js 20 and Python 3.10)
+	target/release/saga-demo languages $(ARGS)
+
 test: fixtures build languages ## Run all tests
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || \
 		echo "Tests on PostgreSQL are left out: there is no server (make install-servers)."
@@ -64,12 +67,15 @@ components: wasm-target ## Build the rule components customer (three builds of i
 fixtures: wasm-target
 	$(WASM) -p customer -p order -p customer-cautious -p customer-faulty $(FULFILMENT) -p booking -p mischief -p chameleon -p veteran
 
+HAS_NODE := node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && command -v npm >/dev/null
+HAS_PYTHON := python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
+
 # Where one is missing, its tests say so; on CI they fail.
 languages: ## Install what the SDKs of other languages need (TypeScript: Node.js 20 with npm; Python: 3.10 with venv)
-	@if command -v node >/dev/null && command -v npm >/dev/null; then \
+	@if $(HAS_NODE); then \
 		cd sdk/typescript && { test node_modules/.package-lock.json -nt package-lock.json || npm ci --no-audit --no-fund; }; \
-	else echo "Rules in TypeScript are left out: there is no Node.js with npm."; fi
-	@if python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then \
+	else echo "Rules in TypeScript are left out: there is no Node.js 20 with npm."; fi
+	@if $(HAS_PYTHON); then \
 		cd sdk/python && { test .venv/.saga-installed -nt pyproject.toml || { \
 			python3 -m venv .venv && .venv/bin/python -m pip --disable-pip-version-check install --quiet -e '.[build,test]' && \
 			touch .venv/.saga-installed; }; }; \
@@ -78,6 +84,20 @@ languages: ## Install what the SDKs of other languages need (TypeScript: Node.js
 install-servers: ## Install the PostgreSQL server that tests start (Debian, Ubuntu; as root)
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { \
 		apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends postgresql >/dev/null; }
+
+languages-needed:
+	@missing=0; \
+	$(HAS_NODE) || { missing=1; echo "Node.js 20 or later with npm is missing: install it (Debian, Ubuntu: nodejs and npm; others: https://nodejs.org)."; }; \
+	$(HAS_PYTHON) || { missing=1; echo "Python 3.10 or later with venv is missing: install it (Debian, Ubuntu: python3 and python3-venv; others: https://python.org)."; }; \
+	exit $$missing
+
+# By the SDKs' own build commands, as a project of an author is.
+fulfilment-in-languages: languages-needed languages
+	cd demo/fulfilment/inventory/typescript && \
+		node $(CURDIR)/sdk/typescript/bin/saga-sdk.mjs build --out $(CARGO_TARGET_DIR)/languages/inventory-typescript.wasm
+	for participant in inventory shipping; do \
+		sdk/python/.venv/bin/python -m saga_sdk build -C demo/fulfilment/$$participant/python \
+			-o $(CARGO_TARGET_DIR)/languages/$$participant-python.wasm || exit 1; done
 
 lint: tools ## Check the formatting, and run clippy with warnings as errors
 	cargo fmt --all --check

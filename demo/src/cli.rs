@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use saga_demo::files::{Files, ServicePorts};
-use saga_demo::fulfilment::FulfilmentFiles;
+use saga_demo::fulfilment::{FulfilmentFiles, LanguagesFiles};
 use saga_demo::kafka::cluster::{BOOTSTRAP, KafkaChoice};
 
 /// The Customer/Order saga, step by step. `saga-bench` has the load generator and the benchmarks.
@@ -27,6 +27,9 @@ pub(crate) enum Task {
     /// Start a host with the four participants of the fulfilment saga and the adapter of a payment gateway, walk
     /// through it step by step, check the books, and end.
     Fulfilment(FulfilmentArgs),
+    /// Start the same saga with rules in Rust, TypeScript and Python, swap the rules of one participant between the
+    /// languages under load, check requests, decisions and books, and end.
+    Languages(LanguagesArgs),
 }
 
 #[derive(Debug, Args)]
@@ -37,7 +40,7 @@ pub(crate) struct FulfilmentArgs {
     /// Directory of the components [default: target/wasm32-wasip2/release]
     #[arg(long, value_name = "DIR")]
     pub(crate) components: Option<PathBuf>,
-    /// Directory for the state and the log [default: target/demo-fulfilment]
+    /// Directory for the state and the log [default: target/demo-fulfilment or demo-languages]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 }
@@ -49,6 +52,28 @@ impl FulfilmentArgs {
             saga: self.saga.unwrap_or_else(|| target.join("release/saga")),
             components: (self.components).unwrap_or_else(|| target.join("wasm32-wasip2/release")),
             data: self.data.unwrap_or_else(|| target.join("demo-fulfilment")),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LanguagesArgs {
+    #[command(flatten)]
+    pub(crate) fulfilment: FulfilmentArgs,
+    /// Directory of the components in other languages [default: target/languages]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) languages: Option<PathBuf>,
+}
+
+impl LanguagesArgs {
+    /// The files of the walk, with the defaults of this target directory.
+    pub(crate) fn files(mut self, target: &Path) -> LanguagesFiles {
+        // Each walk has a state of its own.
+        let data = self.fulfilment.data.take();
+        self.fulfilment.data = Some(data.unwrap_or_else(|| target.join("demo-languages")));
+        LanguagesFiles {
+            fulfilment: self.fulfilment.files(target),
+            languages: (self.languages).unwrap_or_else(|| target.join("languages")),
         }
     }
 }
@@ -198,6 +223,18 @@ mod tests {
         );
         let given = files(&["--saga", "s", "--components", "c", "--data", "d"]);
         assert_eq!(given, ["s", "c", "d"]);
+    }
+
+    #[test]
+    fn the_walk_through_the_languages_has_a_state_of_its_own() {
+        let parsed = Cli::try_parse_from(["saga-demo", "languages", "--saga", "s"]).unwrap();
+        let Task::Languages(args) = parsed.command else {
+            panic!("it is the walk through the languages");
+        };
+        let files = args.files(Path::new("t"));
+        assert_eq!(files.languages, Path::new("t/languages"));
+        assert_eq!(files.fulfilment.data, Path::new("t/demo-languages"));
+        assert_eq!(files.fulfilment.saga, Path::new("s"));
     }
 
     #[test]

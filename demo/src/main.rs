@@ -28,6 +28,10 @@ fn main() -> ExitCode {
                         let files = args.files(&files::target());
                         fulfilment::run(&files, &mut page()).await
                     }
+                    Task::Languages(args) => {
+                        let files = args.files(&files::target());
+                        fulfilment::run_in_languages(&files, &mut page()).await
+                    }
                 }
             });
             // After an interrupt, results of Kafka clients are not needed.

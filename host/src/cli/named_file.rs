@@ -15,7 +15,12 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = match path == Path::new("-") {
         true => stdin().take(most + 1).read_to_end(&mut bytes),
-        false => File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes)),
+        false => File::open(path).and_then(|file| {
+            // A buffer that grows would be copied several times.
+            let size = file.metadata()?.len().min(most);
+            bytes.reserve(usize::try_from(size).unwrap_or_default().saturating_add(1));
+            file.take(most + 1).read_to_end(&mut bytes)
+        }),
     };
     read.map_err(|error| format!("can't be read: {error}"))?;
     match bytes.len() as u64 > most {

@@ -353,9 +353,33 @@ pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
             metadata.len()
         )));
     }
-    let mut bytes = Vec::new();
+    // Its size is known: a buffer that grows would be copied, and its pages made, several times.
+    let size = usize::try_from(metadata.len()).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(size.saturating_add(1));
     file.take(COMPONENT_BYTES)
         .read_to_end(&mut bytes)
         .map_err(system)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_component_is_read_into_a_buffer_of_its_size() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rules.wasm");
+        let content = vec![7; (3 << 20) + 1];
+        std::fs::write(&path, &content).unwrap();
+        let bytes = read(&path).unwrap();
+        assert_eq!(bytes, content);
+        assert!(
+            bytes.capacity() < content.len() + 100,
+            "{}",
+            bytes.capacity()
+        );
+    }
 }

@@ -67,11 +67,12 @@ impl ReloaderState {
             }
         }
         if let Err(NotApplied::Refused(refused)) = result {
+            let digest = compile::digest(&apply.bytes);
             if let Some(loader) = &self.around.loader {
-                loader.forget(&compile::digest(&apply.bytes));
+                loader.forget(&digest);
             }
             let noted = Refused {
-                component: Some(compile::digest(&apply.bytes)),
+                component: Some(digest),
                 ..refused.clone()
             };
             let text = serde_json::to_string(&noted).unwrap_or_default();

@@ -1,6 +1,9 @@
 //! A component, called without a host, and the vectors that rules in every language run.
+//!
+//! `SAGA_WRITE_VECTORS=1 cargo test --release --workspace --test languages -- vectors` writes down what the Rust rules of the
+//! fulfilment saga decide now; the order rules have a test of their own (`plugins/order/tests/vectors.rs`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use saga_core::message::{Message, Origin};
@@ -9,6 +12,8 @@ use saga_core::rules::Rules;
 use saga_host::base::generation::{CompiledRules as _, RuleSettings};
 use saga_host::plugin::{CodeCache, GuestLimits, InstanceUse, LoadedComponent, Runtime, compile};
 use serde_json::{Value, json};
+
+use crate::support::share_compiled_code;
 
 /// How the reasons begin that are an SDK's: each SDK has its own words for them.
 const SDK_REASONS: [&str; 3] = ["the body is not", "the key ", "these rules know no"];
@@ -19,7 +24,11 @@ pub fn rules(component: &Path, settings: &str) -> Box<dyn Rules + Send> {
     let runtime = Runtime::new(GuestLimits::default()).unwrap();
     let digest = compile::digest(&bytes);
     let origin = component.display().to_string();
-    let loaded = LoadedComponent::load(&runtime, &CodeCache::none(), &bytes, &digest, &origin);
+    // All tests share what was compiled.
+    let data = tempfile::tempdir().unwrap();
+    share_compiled_code(data.path());
+    let cache = CodeCache::new(data.path());
+    let loaded = LoadedComponent::load(&runtime, &cache, &bytes, &digest, &origin);
     let loaded = Arc::new(loaded.unwrap());
     let configured = loaded.configured(InstanceUse::Reused, RuleSettings::new(), settings);
     configured.instance().unwrap()
@@ -91,38 +100,73 @@ fn told(answer: Result<Outcome, Disposition>) -> Value {
     }})
 }
 
-/// Compares what a component of the order rules decides with the vectors, byte for byte.
-pub fn decides_as_the_vectors_say(component: &Path) {
-    let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk/vectors/order.json");
-    let vectors: Value = serde_json::from_slice(&std::fs::read(vectors).unwrap()).unwrap();
-    let cases = vectors["cases"].as_array().unwrap();
-    let mut settings: Vec<_> = cases
-        .iter()
-        .map(|case| case["settings"].as_str().unwrap())
-        .collect();
-    settings.sort_unstable();
-    settings.dedup();
-    let mut decided = 0;
-    for settings in settings {
-        let mut rules = rules(component, settings);
-        for case in cases.iter().filter(|case| case["settings"] == settings) {
-            let answer = rules.handle(case["state"].as_str(), &message(&case["message"]));
-            assert_eq!(
-                told(answer.unwrap().answer),
-                case["result"],
-                "{}",
-                case["name"]
-            );
-            decided += 1;
-        }
-        for case in vectors["migrations"].as_array().unwrap() {
-            let version = u32::try_from(case["version"].as_u64().unwrap()).unwrap();
-            let migrated = match rules.migrate(version, case["state"].as_str().unwrap()) {
-                Ok(state) => json!({"state": state}),
-                Err(_) => json!({"malformed": null}),
-            };
-            assert_eq!(migrated, case["result"], "{}", case["name"]);
+/// The lists of vectors, and what a component makes of each.
+const KINDS: [(&str, Decide); 2] = [("cases", decided), ("migrations", migrated)];
+
+type Decide = fn(&mut (dyn Rules + Send), &Value) -> Value;
+
+fn decided(rules: &mut (dyn Rules + Send), case: &Value) -> Value {
+    let answer = rules.handle(case["state"].as_str(), &message(&case["message"]));
+    told(answer.unwrap().answer)
+}
+
+fn migrated(rules: &mut (dyn Rules + Send), case: &Value) -> Value {
+    let version = u32::try_from(case["version"].as_u64().unwrap()).unwrap();
+    match rules.migrate(version, case["state"].as_str().unwrap()) {
+        Ok(state) => json!({"state": state}),
+        Err(_) => json!({"malformed": null}),
+    }
+}
+
+fn file(participant: &str) -> PathBuf {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/vectors");
+    vectors.join(format!("{participant}.json"))
+}
+
+/// Compares what a component of this participant decides with its vectors, byte for byte. Gives their number.
+pub fn decides_as_the_vectors_say(participant: &str, component: &Path) -> usize {
+    let text = std::fs::read(file(participant)).unwrap();
+    let mut vectors: Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(vectors["participant"], participant);
+    each(&mut vectors, component, |case, found| {
+        assert_eq!(case["result"], found, "{}", case["name"]);
+    })
+}
+
+/// Writes down what a component of this participant decides, one vector a line.
+pub fn write_vectors(participant: &str, component: &Path) {
+    let text = std::fs::read(file(participant)).unwrap();
+    let mut vectors: Value = serde_json::from_slice(&text).unwrap();
+    each(&mut vectors, component, |case, found| {
+        case["result"] = found;
+    });
+    let lists = KINDS.map(|(list, _)| {
+        let vectors = vectors[list].as_array().unwrap().iter();
+        let lines: Vec<_> = vectors.map(|vector| format!("\n    {vector}")).collect();
+        format!("  \"{list}\": [{}\n  ]", lines.join(","))
+    });
+    let text = format!(
+        "{{\n  \"participant\": \"{participant}\",\n{}\n}}\n",
+        lists.join(",\n")
+    );
+    std::fs::write(file(participant), text).unwrap();
+}
+
+/// Gives every vector with what the component makes of it; returns their number.
+fn each(vectors: &mut Value, component: &Path, mut then: impl FnMut(&mut Value, Value)) -> usize {
+    let (mut count, mut loaded) = (0, Vec::<(String, Box<dyn Rules + Send>)>::new());
+    for (list, decide) in KINDS {
+        for case in vectors[list].as_array_mut().unwrap() {
+            // A migration has no settings.
+            let settings = case["settings"].as_str().unwrap_or("{}").to_owned();
+            if !loaded.iter().any(|(known, _)| *known == settings) {
+                loaded.push((settings.clone(), rules(component, &settings)));
+            }
+            let with_settings = loaded.iter_mut().find(|(known, _)| *known == settings);
+            let found = decide(with_settings.unwrap().1.as_mut(), case);
+            then(case, found);
+            count += 1;
         }
     }
-    assert_eq!(decided, cases.len());
+    count
 }

@@ -9,6 +9,7 @@
 //! # Layout
 //!
 //! - `components`: a component, called without a host; the vectors that rules in every language run
+//! - `fulfilment`: a saga with rules in three languages at once, and swaps between them under load
 //! - `python`: tests of rules in Python, most of which are in `sdk/python`
 //! - `typescript`: tests of rules in TypeScript; what they run is in the folder beside it
 
@@ -44,6 +45,7 @@ mod support;
 use saga_testkit::expect;
 
 mod components;
+mod fulfilment;
 mod python;
 mod typescript;
 
@@ -68,10 +70,14 @@ pub(crate) use tests;
 /// The tests of a language, or why they can't be run.
 type Tests = Result<&'static [Test], String>;
 
-/// A language: its name, and its tests.
+/// A language, or a saga with rules in several: its name, and its tests.
 type Language = (&'static str, fn() -> Tests);
 
-const LANGUAGES: &[Language] = &[("typescript", typescript::tests), ("python", python::tests)];
+const LANGUAGES: &[Language] = &[
+    ("fulfilment", fulfilment::tests),
+    ("typescript", typescript::tests),
+    ("python", python::tests),
+];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -87,7 +93,7 @@ fn main() -> ExitCode {
                 })
             })),
             Err(why) => {
-                eprintln!("rules in {language}: left out ({why})");
+                eprintln!("tests of {language}: left out ({why})");
                 all_are_there = false;
             }
         }

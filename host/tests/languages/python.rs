@@ -49,7 +49,7 @@ fn python() -> PathBuf {
 }
 
 /// Builds a project into the folder of this test run; gives the component.
-fn built(folder: &str, name: &str) -> PathBuf {
+pub fn built(folder: &str, name: &str) -> PathBuf {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("python-{name}.wasm"));
     let mut build = Command::new(python());
     build
@@ -104,7 +104,7 @@ fn the_tests_of_the_sdk_and_of_the_order_rules_pass() {
 }
 
 fn the_component_decides_as_the_vectors_say() {
-    decides_as_the_vectors_say(order());
+    assert!(decides_as_the_vectors_say("order", order()) > 40);
 }
 
 fn a_component_whose_sources_have_not_changed_is_kept() {

@@ -61,7 +61,7 @@ fn saga_sdk(sdk: &Path, folder: &Path, words: &[&str]) -> (i32, String, String) 
 }
 
 /// Builds a project into the folder of this test run; gives the component.
-fn built(folder: &Path, name: &str) -> PathBuf {
+pub fn built(folder: &Path, name: &str) -> PathBuf {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("typescript-{name}.wasm"));
     let (code, said, err) = saga_sdk(&sdk(), folder, &["build", "--out", out.to_str().unwrap()]);
     assert_eq!(code, 0, "{said}{err}");
@@ -106,7 +106,7 @@ fn the_tests_of_the_sdk_and_of_the_order_rules_pass() {
 }
 
 fn the_component_decides_as_the_vectors_say() {
-    decides_as_the_vectors_say(order());
+    assert!(decides_as_the_vectors_say("order", order()) > 40);
 }
 
 fn the_same_sources_make_the_same_component_in_any_folder() {

@@ -123,7 +123,7 @@ impl Start {
 }
 
 /// Lets all tests share one cache of compiled code, with its key: compiling takes longer than most of them.
-fn share_compiled_code(data: &Path) {
+pub fn share_compiled_code(data: &Path) {
     let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("code");
     let _ = std::fs::DirBuilder::new().mode(0o700).create(&shared);
     // At a later start both are there already.

@@ -7,7 +7,7 @@ import sys
 import pytest
 from traps import Asked, Note, contract
 
-from saga_sdk import ImpureError, dumps, loads
+from saga_sdk import ImpureError, Money, MoneyError, Refusal, RefusalType, dumps, loads
 from saga_sdk._fault import report
 from saga_sdk.rules import Fault
 from saga_sdk.testing import Scenario, given_nothing
@@ -224,3 +224,12 @@ def test_a_state_of_a_wrong_type_is_a_fault():
         from saga_sdk.testing import given
 
         given(contract, {"asked": 1})
+
+
+def test_an_error_that_is_foreseen_is_a_refusal_and_another_one_is_not():
+    no_money = RefusalType.invalid("no-money", "The amount is no money.")
+    with pytest.raises(Refusal, match="the amount is finer than a cent") as refused, no_money.on(MoneyError, at="/amount"):
+        Money("0.001")
+    assert (refused.value.type, refused.value.pointer) == (no_money, "/amount")
+    with pytest.raises(KeyError), no_money.on(MoneyError):
+        {}["amount"]

@@ -131,7 +131,7 @@ function whole<T extends bigint | number>(
   );
 }
 
-const [I64, U64] = [1n << 63n, 1n << 64n];
+const [I32, U32, I64, U64] = [1n << 31n, 1n << 32n, 1n << 63n, 1n << 64n];
 
 /** Makes schemas: `t.object({ id: t.int64(), name: t.string({ maxLength: 100 }) })`. */
 export const t = {
@@ -160,6 +160,18 @@ export const t = {
   uint64(more?: Keywords): Schema<bigint> {
     const json = schema({ type: "integer", format: "uint64", minimum: 0 }, more);
     return whole("a whole number of 64 bits from 0", 0n, U64 - 1n, json, (value) => value);
+  },
+
+  /** A whole number of 32 bits: a number. */
+  int32(more?: Keywords): Schema<number> {
+    const json = schema({ type: "integer", format: "int32" }, more);
+    return whole("a whole number of 32 bits", -I32, I32 - 1n, json, Number);
+  },
+
+  /** A whole number of 32 bits from 0: a number. */
+  uint32(more?: Keywords): Schema<number> {
+    const json = schema({ type: "integer", format: "uint32", minimum: 0 }, more);
+    return whole("a whole number of 32 bits from 0", 0n, U32 - 1n, json, Number);
   },
 
   /** A whole number of at most 2⁵³ - 1: a number. */
@@ -263,6 +275,30 @@ export const t = {
         const members = Object.entries(plain(value) as { [name: string]: T });
         members.sort(([one], [other]) => (one < other ? -1 : 1));
         const texts = members.map(([name, one]) => `${JSON.stringify(name)}:${within(name, () => of.write(one))}`);
+        return `{${texts.join(",")}}`;
+      },
+    );
+  },
+
+  /** An object whose members are named by whole numbers from 0, as a `Map`; written in the order of the numbers. */
+  mapByNumber<T>(of: Schema<T>, more?: Keywords): Schema<ReadonlyMap<bigint, T>> {
+    const named = (name: string): bigint => {
+      const isCanonical = /^(0|[1-9]\d*)$/.test(name) && BigInt(name) < U64;
+      return isCanonical ? BigInt(name) : fail("a whole number of 64 bits from 0 as the name of a member", name);
+    };
+    return new Schema<ReadonlyMap<bigint, T>>(
+      schema({ type: "object", patternProperties: { "^\\d+$": of.json }, additionalProperties: false }, more),
+      (value) => {
+        const members = Object.entries(plain(value));
+        return new Map(members.map(([name, member]) => [named(name), within(name, () => of.read(member))]));
+      },
+      (value) => {
+        if (!(value instanceof Map)) fail("a Map", value);
+        const members = [...value].sort(([one], [other]) => (one < other ? -1 : 1));
+        const texts = members.map(([number, one]) => {
+          if (typeof number !== "bigint") fail("a bigint as the name of a member", number);
+          return `"${named(String(number))}":${within(String(number), () => of.write(one))}`;
+        });
         return `{${texts.join(",")}}`;
       },
     );

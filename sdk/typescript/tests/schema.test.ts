@@ -54,6 +54,27 @@ test("bounds hold for what is written", () => {
   assert.equal(t.int64({ minimum: 0, maximum: 5n }).write(5n), "5");
 });
 
+test("a number of 32 bits has its bounds in every body", () => {
+  assert.equal(t.uint32().decode("4294967295"), 4294967295);
+  assert.equal(t.int32().decode("-2147483648.0"), -2147483648);
+  for (const [schema, text] of [[t.uint32(), "4294967296"], [t.uint32(), "-1"], [t.int32(), "2147483648"], [t.int32(), "0.5"]] as const) {
+    assert.match(mismatch(() => schema.decode(text)), /expected a whole number of 32 bits/);
+  }
+  assert.match(mismatch(() => t.uint32().write(4294967296)), /expected a whole number of 32 bits from 0/);
+});
+
+test("members of a map by number are written in the order of the numbers", () => {
+  const map = t.mapByNumber(t.integer());
+  assert.equal(map.write(new Map([[10n, 1], [9n, 2], [18446744073709551615n, 3]])), '{"9":2,"10":1,"18446744073709551615":3}');
+  assert.deepEqual(map.decode('{"10":1,"9":2}'), new Map([[10n, 1], [9n, 2]]));
+  for (const name of ["007", "-1", "1.0", "18446744073709551616", "a"]) {
+    assert.match(mismatch(() => map.decode(`{"${name}":1}`)), /a whole number of 64 bits from 0 as the name/);
+  }
+  assert.match(mismatch(() => map.decode('{"7":"x"}')), /in \/7$/);
+  assert.match(mismatch(() => map.write({ 7: 1 } as never)), /expected a Map/);
+  assert.match(mismatch(() => map.write(new Map([[7, 1]]) as never)), /a bigint as the name/);
+});
+
 test("members of a map are written in the order of their names", () => {
   const map = t.map(t.decimal());
   assert.equal(map.write({ b: new Decimal("1.0"), a: new Decimal(2) }), '{"a":2,"b":1.0}');

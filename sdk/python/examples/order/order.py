@@ -13,12 +13,12 @@ from messages import (
 )
 from rules import answered, cancel, place, progress, timed_out
 
-from saga_sdk import Command, Contract, Listing, Subscription, TimeSpan
+from saga_sdk import Command, Contract, Listing, Subscription, TimeSpan, UInt64
 
 SUMMARY = "Takes orders and follows them until they are approved, rejected or cancelled."
 
 contract = (
-    Contract("order", "0.1.0", SUMMARY, state=Order, key=int)
+    Contract("order", "0.1.0", SUMMARY, state=Order, key=UInt64)
     .endpoint("/customer-order/order-service", 8082)
     .settings(Settings(answer_timeout=TimeSpan.minutes(5)))
     .state_version(2)

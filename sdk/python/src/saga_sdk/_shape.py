@@ -13,7 +13,7 @@ import re
 import types
 import typing
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -24,6 +24,9 @@ from .hints import Doc, Hint, Range
 Schema = dict[str, Any]
 
 _MISSING = dataclasses.MISSING
+
+#: A whole number as it is written: with no 0 before it.
+_WHOLE = re.compile("0|-?[1-9][0-9]{0,999}")
 
 
 class Misfit(ValueError):
@@ -314,6 +317,8 @@ class _Places(Shape):
 
 
 class _Map(Shape):
+    """A dict whose names are strings, written in its own order."""
+
     def __init__(self, value: Shape) -> None:
         self.value = value
 
@@ -323,7 +328,7 @@ class _Map(Shape):
         members = {}
         for name, one in value.items():
             try:
-                members[name] = self.value.read(one)
+                members[self._key(name)] = self.value.read(one)
             except Misfit as misfit:
                 raise misfit.below(name) from None
         return members
@@ -332,9 +337,8 @@ class _Map(Shape):
         if not isinstance(value, dict):
             raise Misfit(f"expected a dict, got {told(value)}")
         members = []
-        for name, one in value.items():
-            if not isinstance(name, str):
-                raise Misfit(f"expected a str as the name of a member, got {told(name)}")
+        for key, one in self._in_order(value):
+            name = self._name(key)
             try:
                 members.append(f"{quoted(name)}:{self.value.write(one)}")
             except Misfit as misfit:
@@ -343,6 +347,43 @@ class _Map(Shape):
 
     def schema(self, writes: bool) -> Schema:
         return {"type": "object", "additionalProperties": self.value.schema(writes)}
+
+    def _in_order(self, value: dict[Any, Any]) -> Iterable[tuple[Any, Any]]:
+        return value.items()
+
+    def _key(self, name: str) -> Any:
+        return name
+
+    def _name(self, key: Any) -> str:
+        if isinstance(key, str):
+            return key
+        raise Misfit(f"expected a str as the name of a member, got {told(key)}")
+
+
+class _MapByNumber(_Map):
+    """A dict whose names are ints, written in the order of the numbers."""
+
+    def __init__(self, key: Shape, value: Shape) -> None:
+        super().__init__(value)
+        self.key = key
+
+    def schema(self, writes: bool) -> Schema:
+        pattern = r"^\d+$" if self.key.schema(writes).get("minimum") == 0 else r"^-?\d+$"
+        return {"type": "object", "patternProperties": {pattern: self.value.schema(writes)}, "additionalProperties": False}
+
+    def _in_order(self, value: dict[Any, Any]) -> Iterable[tuple[Any, Any]]:
+        try:
+            return sorted(value.items(), key=lambda one: one[0])
+        except TypeError:
+            return value.items()
+
+    def _key(self, name: str) -> Any:
+        if not _WHOLE.fullmatch(name):
+            raise Misfit(f"expected an integer as the name of a member, got {told(name)}")
+        return self.key.read(int(name))
+
+    def _name(self, key: Any) -> str:
+        return self.key.write(key)
 
 
 class _OneOf(Shape):
@@ -585,9 +626,12 @@ def _made(hint: Any) -> Shape:
             return _Items(shape_of(arguments[0]), tuple)
         return _Places([shape_of(one) for one in arguments])
     if origin is dict:
-        if arguments[0] is not str:
-            raise UnknownType(f"the names of members are strings: use dict[str, …], not {_name(hint)}")
-        return _Map(shape_of(arguments[1]))
+        if arguments[0] is str:
+            return _Map(shape_of(arguments[1]))
+        key = arguments[0] if arguments[0] is not bool else None
+        if key is int or (typing.get_origin(key) is typing.Annotated and typing.get_args(key)[0] is int):
+            return _MapByNumber(shape_of(key), shape_of(arguments[1]))
+        raise UnknownType(f"the names of members are strings or integers: use dict[str, …] or dict[int, …], not {_name(hint)}")
     if hasattr(hint, "__supertype__"):
         return shape_of(hint.__supertype__)
     if hasattr(hint, "__value__"):

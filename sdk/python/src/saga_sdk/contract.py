@@ -20,13 +20,13 @@ Description = dict[str, Any]
 
 
 class Contract:
-    """The description of a participant with aggregates of this state and keys of this type: `str`, `int` for numbers that
-    the host gives, or any type that is read from text and written as the same text.
+    """The description of a participant with aggregates of this state and keys of this type: `str`, `UInt64` for numbers
+    that the host gives, or any type that is read from text and written as the same text.
 
     A mistake in it is found when a test of the participant runs, and by `saga verify`.
     """
 
-    def __init__(self, name: str, version: str, summary: str, *, state: Any, key: type = str) -> None:
+    def __init__(self, name: str, version: str, summary: str, *, state: Any, key: Any = str) -> None:
         self.name, self.version, self.summary = name, version, summary
         self.state_type, self.key_type = state, key
         self.base_path, self.port = "", 0

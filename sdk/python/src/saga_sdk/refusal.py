@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -33,6 +35,15 @@ class RefusalType:
     def forbidden(cls, code: str, summary: str) -> RefusalType:
         """The caller may not (HTTP 403)."""
         return cls("forbidden", code, summary)
+
+    @contextmanager
+    def on(self, error: type[Exception], at: str | None = None) -> Iterator[None]:
+        """Refuses the command if this error is raised within: ``with NO_MONEY.on(MoneyError, at="/amount"): …``. Its text
+        is what the client is told."""
+        try:
+            yield
+        except error as raised:
+            raise Refusal(self, str(raised), at) from None
 
 
 #: The refusal where a command is for an aggregate that does not exist.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, cast
+from typing import Annotated, Any, Generic, TypeVar, cast, get_args, get_origin
 
 from . import _json
 from ._shape import Misfit, shape_of
@@ -111,14 +111,18 @@ def turn_of(message: Message, key: Any, settings: str) -> Turn[Any]:
     )
 
 
-def read_key(kind: type, text: str) -> Any:
+def read_key(kind: Any, text: str) -> Any:
     """The key in its type. A message with another one is malformed."""
     if kind is str:
         return text
+    arguments = get_args(kind) if get_origin(kind) is Annotated else ()
+    base = arguments[0] if arguments else kind
     try:
-        key = kind(text)
+        key = text if base is str else base(text)
+        if arguments:
+            shape_of(kind).read(key)
     except (ValueError, TypeError) as error:
-        raise Malformed(f"the key {_json.quoted(text)} is no {kind.__name__}: {error}") from None
+        raise Malformed(f"the key {_json.quoted(text)} is no {base.__name__}: {error}") from None
     if str(key) != text:
-        raise Malformed(f"the key {_json.quoted(text)} is no {kind.__name__}: it is written {_json.quoted(str(key))}")
+        raise Malformed(f"the key {_json.quoted(text)} is no {base.__name__}: it is written {_json.quoted(str(key))}")
     return key

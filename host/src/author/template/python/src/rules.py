@@ -33,7 +33,7 @@ from messages import (
     Settings,
     Shown,
 )
-from saga_sdk import Command, Contract, Decision, Listing, Malformed, NoReply, Refusal, Subscription, TimeSpan, Turn
+from saga_sdk import Command, Contract, Decision, Listing, Malformed, NoReply, Refusal, Subscription, TimeSpan, Turn, UInt64
 
 
 def reserve(request: Reserve, turn: Turn[int]) -> Decision[Reserved]:
@@ -111,7 +111,7 @@ def is_awaited(reservation: Reservation) -> bool:
 
 # The host counts the reservations.
 contract = (
-    Contract("__name__", "0.1.0", "Reserves seats.", state=Reservation, key=int)
+    Contract("__name__", "0.1.0", "Reserves seats.", state=Reservation, key=UInt64)
     .endpoint("/__name__", 8080)
     .settings(Settings(payment_timeout=TimeSpan.minutes(15)))
     .command(
