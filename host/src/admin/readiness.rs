@@ -2,7 +2,8 @@
 //!
 //! A host is ready if it takes and keeps requests and reads its records. An unreachable broker does
 //! not make it unready (what is to be published waits in the outbox), nor does a refused component
-//! (the active generation goes on), nor do sources that don't build while an author develops them.
+//! (the active generation goes on), nor does an alarm of the audit, nor do sources that don't build while
+//! an author develops them.
 //! It is unready if the store can't be read or takes no commits; if the machine is out of memory,
 //! threads or descriptors; if a partition is not read until an operator acts; if the keys that check
 //! callers' tokens were never loaded; if the oldest message of a stage waits beyond its bound; and

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::chameleon::{self, Chameleon};
 use crate::commands::{asks, call};
+use crate::expect::until;
 use crate::store_file;
 use crate::support::{Start, component};
 
@@ -311,4 +312,34 @@ fn payloads_are_kept_out_of_the_journal_of_a_participant_and_what_needs_them_say
         candidate,
     ];
     says(&repair, 1, &["decision 1 on a: payload not kept"]);
+}
+
+#[test]
+fn invariant_9_the_oldest_decisions_go_beyond_the_bytes_that_the_journal_may_take() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let path = data.join("chameleon.wasm");
+    Chameleon::new().write(&path);
+    let host = chameleon::start(&path, data)
+        .setting("store.journal_bytes", 2_000)
+        .start();
+    for _ in 0..60 {
+        chameleon::count(&host, "a");
+    }
+    let bytes = "SELECT sum(octet_length(key) + coalesce(octet_length(state), 0) + octet_length(decision) + 24) FROM journal";
+    until("the journal fits", || {
+        store_file::number(data, bytes) <= 2_000
+    });
+    // The latest ones are there, without a gap.
+    let left = "SELECT count(*) FROM journal";
+    let left = store_file::number(data, left);
+    assert!((5..60).contains(&left), "{left}");
+    let first = store_file::number(data, "SELECT min(seq) FROM journal");
+    let last = store_file::number(data, "SELECT max(seq) FROM journal");
+    assert_eq!((last, last - first + 1), (60, left));
+    assert_eq!(chameleon::look(&host, "a")["count"], 60);
+    assert!(host.stop().success());
+    let (code, out, err) = call(&mut asks(data, &["replay", "chameleon", "--self"]));
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains(&format!("unchanged {left}, ")), "{out}");
 }
