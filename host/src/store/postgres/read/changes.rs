@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use saga_contract::json;
 use tokio_postgres::Row;
 
 use super::row::{count, get, limit, number, unsigned};
@@ -152,7 +152,7 @@ impl States {
 
 /// True if a state is in the list.
 fn passes(wanted: &ChangesWanted, state: &str) -> bool {
-    serde_json::from_str(state).is_ok_and(|state: Value| {
+    json::parse(state).is_ok_and(|state| {
         let mut filters = wanted.filters.iter();
         filters
             .all(|(pointer, value)| lists::value_at(&state, pointer) == Some(lists::wanted(value)))
