@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use saga_contract::json;
 use serde_json::Value;
 use tokio_postgres::types::ToSql;
 
@@ -53,7 +54,7 @@ impl Members {
         let Some(pointers) = lists.get(&participant) else {
             return;
         };
-        let state = state.map(|text| serde_json::from_str(text).unwrap_or_default());
+        let state = state.map(|text| json::parse(text).unwrap_or_default());
         rows.extend(pointers.iter().map(|pointer| Member {
             participant,
             pointer: pointer.clone(),
@@ -98,7 +99,7 @@ fn fill(sql: &Sql, participant: i64, pointer: &str) -> SqlResult<()> {
         let (mut keys, mut values) = (Vec::new(), Vec::new());
         for row in rows {
             let (key, text): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-            let state: Value = serde_json::from_str(&text).unwrap_or_default();
+            let state = json::parse(&text).unwrap_or_default();
             if let Some(value) = value_in(&state, pointer) {
                 keys.push(key.clone());
                 values.push(value);
