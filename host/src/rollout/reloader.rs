@@ -91,6 +91,7 @@ pub struct Reloader {
 pub(super) struct ReloaderState {
     pub(super) around: ReloaderParts,
     pub(super) hosted: BTreeMap<String, HostedParticipant>,
+    archive: Archive,
     places: Arc<Semaphore>,
     one_at_a_time: Mutex<()>,
     is_closed: AtomicBool,
@@ -108,8 +109,11 @@ impl Reloader {
             .into_iter()
             .map(|hosted| (hosted.participant.name().to_owned(), hosted))
             .collect();
+        let settings = &around.settings;
+        let archive = Archive::of_host(&settings.data_dir, &settings.store);
         Self {
             inner: Arc::new(ReloaderState {
+                archive,
                 around,
                 hosted,
                 places: Arc::new(Semaphore::new(WAITING)),
@@ -402,19 +406,23 @@ impl ReloaderState {
     fn overview(&self) -> Result<Overview, NotApplied> {
         // Buffered counts are written first.
         self.around.store.settle_up();
+        let kept = self.archive.digests().map_err(NotApplied::Failed)?;
         (self.hosted.iter())
-            .map(|(name, hosted)| self.told(name, hosted))
+            .map(|(name, hosted)| self.told(name, hosted, &kept))
             .collect::<Result<_, _>>()
             .map(|participants| Overview { participants })
             .map_err(NotApplied::Failed)
     }
 
-    fn told(&self, name: &str, hosted: &HostedParticipant) -> Result<ParticipantOverview, String> {
-        let settings = &self.around.settings;
-        let kept = Archive::of_host(&settings.data_dir, &settings.store).digests()?;
+    fn told(
+        &self,
+        name: &str,
+        hosted: &HostedParticipant,
+        kept: &[String],
+    ) -> Result<ParticipantOverview, String> {
         let file = self.around.loader.as_ref().map(|_| hosted.file());
         let told = |reading: &dyn ReadStore| {
-            overview::of_participant(reading, name, hosted.row, &kept, file)
+            overview::of_participant(reading, name, hosted.row, kept, file)
         };
         let is_audited = self.around.settings.gate.audit_one_in > 0;
         Ok(ParticipantOverview {

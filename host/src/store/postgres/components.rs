@@ -1,7 +1,8 @@
-//! The components that a store keeps for all its hosts. They are written and read seldom, so each
-//! call connects.
+//! The components that a store keeps for all its hosts, over a session of their own.
 
 use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::address::ServerAddress;
 use super::error::SqlResult;
@@ -11,15 +12,28 @@ use crate::store::location::Components;
 
 /// The components of the store at this address.
 pub(in crate::store) fn components(address: &ServerAddress) -> Arc<dyn Components> {
-    Arc::new(ServerComponents(address.clone()))
+    Arc::new(ServerComponents {
+        address: address.clone(),
+        session: Mutex::default(),
+    })
 }
 
-struct ServerComponents(ServerAddress);
+struct ServerComponents {
+    address: ServerAddress,
+    /// Made by the first call.
+    session: Mutex<Option<Sql>>,
+}
 
 impl ServerComponents {
     fn with<T>(&self, work: impl FnOnce(&Sql) -> SqlResult<T>) -> Result<T, String> {
-        let result = self.0.connect().and_then(|sql| work(&sql));
-        result.map_err(|error| format!("{}: {}", self.0, tables::remedy(&self.0, &error)))
+        let address = &self.address;
+        let mut session = self.session.lock();
+        let opened = match session.take() {
+            Some(open) => Ok(open),
+            None => Sql::renewed(address.clone(), ""),
+        };
+        let result = opened.and_then(|sql| work(session.insert(sql)));
+        result.map_err(|error| format!("{address}: {}", tables::remedy(address, &error)))
     }
 }
 
@@ -33,9 +47,15 @@ impl Components for ServerComponents {
 
     fn keep(&self, digest: &str, bytes: &[u8]) -> Result<(), String> {
         self.with(|sql| {
+            // Most are there already; the bytes of a large one are not sent for nothing.
+            let whole =
+                "SELECT 1 FROM components WHERE digest = $1 AND encode(sha256(bytes), 'hex') = $1";
+            if sql.row(whole, &[&digest])?.is_some() {
+                return Ok(());
+            }
             sql.execute(
                 "INSERT INTO components (digest, bytes) VALUES ($1, $2)
-                 ON CONFLICT (digest) DO UPDATE SET bytes = excluded.bytes WHERE components.bytes <> excluded.bytes",
+                 ON CONFLICT (digest) DO UPDATE SET bytes = excluded.bytes",
                 &[&digest, &bytes],
             )
             .map(drop)

@@ -17,7 +17,7 @@ use super::read::PostgresReader;
 use super::session::Sql;
 use super::tables;
 use super::write::members::{self, Members};
-use super::write::{dead_letters, history, offsets, parked, quarantine, registry};
+use super::write::{history, offsets, parked, quarantine, registry};
 use super::writer::Writer;
 use crate::base::changes::Changes;
 use crate::base::notify::Notify;
@@ -32,13 +32,13 @@ use crate::store::fault::StoreFaultKind;
 use crate::store::history::ReleaseOutcome;
 use crate::store::idempotency::{IdempotencySettings, Known, KnownKeys};
 use crate::store::index::Index;
-use crate::store::open_error::OpenError;
 use crate::store::parked_room::Place;
 use crate::store::read::StoreResult;
 use crate::store::readers::{Reader, Readers};
 use crate::store::settings::StoreSettings;
 use crate::store::streams::OutboxReaders;
 use crate::store::tally::Tally;
+use crate::store::writing::letters;
 use crate::store::writing::outcomes::Outcomes;
 use crate::store::writing::requests::Requests;
 use crate::store::writing::tallies::Tallies;
@@ -46,7 +46,7 @@ use crate::store::writing::tallies::Tallies;
 /// Opens the store at this address, or creates it, and starts its writer.
 ///
 /// # Errors
-/// An [`OpenError`] if the store can't be used; or the system's error.
+/// An [`OpenError`](crate::store::OpenError) if the store can't be used; or the system's error.
 pub(in crate::store) fn open(
     address: ServerAddress,
     settings: StoreSettings,
@@ -54,10 +54,7 @@ pub(in crate::store) fn open(
     readers: OutboxReaders,
     commits: Commits,
 ) -> anyhow::Result<Arc<dyn Engine>> {
-    let failed = |error: super::error::SqlError| OpenError::Server {
-        store: address.to_string(),
-        reason: tables::remedy(&address, &error),
-    };
+    let failed = |error| tables::failed(&address, &error);
     let Some(sql) = tables::open(&address, true)? else {
         unreachable!("it is created if it is not there");
     };
@@ -247,7 +244,7 @@ impl Engine for Postgres {
 
     fn request_letter(&self, mut asked: NewLetterRequest) -> StoreResult<LetterAnswer> {
         let (trusted, place) = (self.trusted_now(), asked.place.take());
-        let answer = (self.requests).run(move |sql| dead_letters::request(sql, &asked, trusted))?;
+        let answer = (self.requests).run(move |sql| letters::request(sql, &asked, trusted))?;
         if let LetterAnswer::Requested { is_new: true, .. } = answer {
             place.iter().for_each(Place::keep);
         }

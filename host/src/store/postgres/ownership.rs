@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 use super::address::ServerAddress;
-use super::error::{SqlError, SqlResult};
+use super::error::SqlResult;
 use super::session::Sql;
-use super::tables::remedy;
+use super::tables;
 use crate::store::open_error::OpenError;
 
 /// Time without a sign of life after which a store may be taken over. By the server's clock.
@@ -31,7 +31,7 @@ pub(super) fn take(sql: &Sql, address: &ServerAddress) -> Result<i64, OpenError>
         store: address.to_string(),
         reason,
     };
-    let failed = |error: SqlError| refused(remedy(address, &error));
+    let failed = |error| tables::failed(address, &error);
     let began = Instant::now();
     let mut first_seen = None;
     loop {

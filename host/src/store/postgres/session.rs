@@ -25,7 +25,8 @@ pub(super) struct Sql {
     /// The prepared statements, by their texts, which are a few dozen.
     statements: RefCell<HashMap<String, Statement>>,
     is_sound: Cell<bool>,
-    /// Of a session that only reads: the address and the settings with which it connects again.
+    /// Of a session without transactions of several statements: the address and the settings with
+    /// which it connects again.
     renewal: Option<(ServerAddress, &'static str)>,
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::address::ServerAddress;
-use super::error::{SqlError, SqlResult};
+use super::error::SqlResult;
 use super::ownership;
 use super::read::PostgresReader;
 use super::session::Sql;
@@ -23,12 +23,12 @@ use crate::store::streams::ReadPartition;
 pub(in crate::store) fn look(
     address: &ServerAddress,
 ) -> Result<Option<Box<dyn ReadStore>>, OpenError> {
-    if tables::open(address, false)?.is_none() {
-        return Ok(None);
-    }
     let reader = PostgresReader::open(address, Arc::default());
-    let reader = reader.map_err(|error| failed(address, &error))?;
-    Ok(Some(Box::new(reader)))
+    let reader = reader.map_err(|error| tables::failed(address, &error))?;
+    match tables::are_there(reader.session(), address, false)? {
+        true => Ok(Some(Box::new(reader))),
+        false => Ok(None),
+    }
 }
 
 /// Opens the store at this address to read and change it while no host runs on it. None if there is
@@ -47,13 +47,6 @@ pub(in crate::store) fn own(
         reader: PostgresReader::new(sql, Arc::default()),
         incarnation,
     })))
-}
-
-fn failed(address: &ServerAddress, error: &SqlError) -> OpenError {
-    OpenError::Server {
-        store: address.to_string(),
-        reason: tables::remedy(address, error),
-    }
 }
 
 struct StoppedStore {

@@ -22,28 +22,50 @@ const COMMIT: &str = include_str!("write/commit.sql");
 /// # Errors
 /// The reason why it can't be used, with the remedy.
 pub(super) fn open(address: &ServerAddress, may_create: bool) -> Result<Option<Sql>, OpenError> {
+    let sql = address.connect();
+    let sql = sql.map_err(|error| failed(address, &error))?;
+    Ok(are_there(&sql, address, may_create)?.then_some(sql))
+}
+
+/// True if this build can use the tables that a session finds. They are created if there are none
+/// and `may_create`; false if there are none otherwise.
+///
+/// # Errors
+/// As [`open`].
+pub(super) fn are_there(
+    sql: &Sql,
+    address: &ServerAddress,
+    may_create: bool,
+) -> Result<bool, OpenError> {
     let refused = |reason: String| OpenError::Server {
         store: address.to_string(),
         reason,
     };
-    let failed = |error: SqlError| refused(remedy(address, &error));
-    let sql = address.connect().map_err(failed)?;
-    check_server(&sql).map_err(failed)?.map_err(refused)?;
+    let failed = |error: SqlError| failed(address, &error);
+    check_server(sql).map_err(failed)?.map_err(refused)?;
     // Another host may create them at the same time, which one of both sees as an error.
     let mut tries = 0;
     loop {
-        if let Some(version) = version(&sql, address).map_err(failed)? {
+        if let Some(version) = version(sql, address).map_err(failed)? {
             check_version(version).map_err(refused)?;
-            return Ok(Some(sql));
+            return Ok(true);
         }
         if !may_create {
-            return Ok(None);
+            return Ok(false);
         }
-        match create(&sql, address) {
+        match create(sql, address) {
             Ok(()) => {}
             Err(error) if tries < 3 && is_race(&error) => tries += 1,
             Err(error) => return Err(failed(error)),
         }
+    }
+}
+
+/// A store that can't be opened because of the server's error.
+pub(super) fn failed(address: &ServerAddress, error: &SqlError) -> OpenError {
+    OpenError::Server {
+        store: address.to_string(),
+        reason: remedy(address, error),
     }
 }
 

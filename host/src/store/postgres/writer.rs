@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use saga_core::commit::{Batch, Chains, CommitOutcome, Ended, Entry, Fate, Write};
+use saga_core::commit::{Batch, Chains, Entry, Fate, Write};
 
 use super::address::ServerAddress;
 use super::error::{Refusal, SqlError, SqlResult};
@@ -29,7 +29,7 @@ use crate::stages::Flow;
 use crate::store::condition::Condition;
 use crate::store::entry::{Handed, Taken};
 use crate::store::fault::StoreFault;
-use crate::store::writing::items::BatchItem;
+use crate::store::writing::items::{BatchItem, untried};
 use crate::store::writing::outcomes::{Outcomes, after};
 use crate::store::writing::requests::{Gathered, Request, gather};
 use crate::store::writing::tallies::Tallies;
@@ -135,17 +135,10 @@ impl Writer {
         self.flow.begin(further);
         let (batch, result) = match self.condition().refusal() {
             None => self.write(items),
-            Some(fault) => (self.untried(items), Err(fault)),
+            Some(fault) => (untried(items, &mut self.chains), Err(fault)),
         };
         let now = self.commits.over(entries, began, result.is_ok());
-        let outcome = match &result {
-            Ok(()) => CommitOutcome::Committed,
-            Err(_) => CommitOutcome::Failed,
-        };
-        // `write` waits until the outcome is known.
-        if let Ended::Over(items) = batch.end(&mut self.chains, outcome) {
-            self.outcomes.tell(items, result, now);
-        }
+        self.outcomes.end(batch, &mut self.chains, result, now);
         self.flow.over(further);
         left
     }
@@ -153,7 +146,7 @@ impl Writer {
     /// Writes a batch; returns all its items in any case.
     fn write(&mut self, items: Vec<Item>) -> (Batch<Item>, Result<(), StoreFault>) {
         if let Err(error) = self.session() {
-            return (self.untried(items), Err(error.into()));
+            return (untried(items, &mut self.chains), Err(error.into()));
         }
         if !items.iter().all(has_frequent_writes_only) {
             return self.write_each(items);
@@ -341,15 +334,6 @@ impl Writer {
             self.is_taken();
         }
         self.condition().refusal().unwrap_or_else(|| error.into())
-    }
-
-    /// A batch that is not attempted.
-    fn untried(&mut self, items: Vec<Item>) -> Batch<Item> {
-        let mut batch = Batch::with_capacity(items.len());
-        for item in items {
-            batch.add_failed(&mut self.chains, item.take_step(None));
-        }
-        batch
     }
 
     /// Shows that this host is there. It also tells if a commit would succeed after one that failed:

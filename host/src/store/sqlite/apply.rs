@@ -16,6 +16,7 @@ use super::parked;
 use super::quarantine;
 use super::tally;
 use crate::base::session::Proof;
+use crate::store::writing::letters;
 use crate::store::writing::tallies::Tallies;
 
 type Places = HashMap<(std::sync::Arc<str>, i64, i32), (i64, Option<Proof>)>;
@@ -147,7 +148,7 @@ fn apply_one(
             *last = (*key).max(*last);
         }
         Write::DeadLetter(letter) => dead_letters::write(sql, entry, letter)?,
-        Write::LetterEnded(letter, end, time) => dead_letters::end(sql, *letter, *end, *time)?,
+        Write::LetterEnded(letter, end, time) => letters::end(sql, *letter, *end, *time)?,
         Write::FailedRedrive(failed) => dead_letters::failed(sql, failed)?,
         Write::FailedAside(failed) => return dead_letters::failed_aside(sql, failed),
         Write::ReturnedRecord(returned) => dead_letters::returned(sql, returned)?,

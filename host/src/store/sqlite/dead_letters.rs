@@ -1,16 +1,13 @@
 //! Dead letters, as rows of `dead_letters`, and the actions on them.
 
 use rusqlite::{Connection, OptionalExtension, params};
-use saga_core::commit::{
-    DeadLetter, Entry, FailedRedrive, LetterEnd, LetterRequest, Parking, ReturnedRecord,
-};
-use saga_core::identity;
+use saga_core::commit::{DeadLetter, Entry, FailedRedrive, LetterEnd, Parking, ReturnedRecord};
+use saga_core::identity::Identity;
 
 use super::ids::Id;
 use super::{apply, parked};
-use crate::store::dead_letters::{
-    HOST, LetterAnswer, NewLetterRequest, end_of, end_word, request_word,
-};
+use crate::store::dead_letters::{NewLetterRequest, end_word, request_word};
+use crate::store::writing::letters::{self, FoundLetter, LetterRows};
 
 /// The parameters of a failed redrive.
 macro_rules! failed_row {
@@ -63,20 +60,6 @@ pub(super) fn write(sql: &Connection, entry: &Entry, letter: &DeadLetter) -> rus
     Ok(())
 }
 
-/// Ends a letter.
-pub(super) fn end(
-    sql: &Connection,
-    letter: i64,
-    end: LetterEnd,
-    time: u64,
-) -> rusqlite::Result<()> {
-    sql.prepare_cached(
-        "UPDATE dead_letters SET ended = ?2, ended_as = ?3, parked = NULL, request = NULL WHERE id = ?1",
-    )?
-    .execute(params![letter, time as i64, end_word(end)])?;
-    note(sql, letter, time, (HOST, end_word(end), ""), None)
-}
-
 /// Records a failed redrive of a letter that stays parked. A later request is still to be done.
 pub(super) fn failed(sql: &Connection, failed: &FailedRedrive) -> rusqlite::Result<()> {
     sql.prepare_cached(
@@ -85,7 +68,7 @@ pub(super) fn failed(sql: &Connection, failed: &FailedRedrive) -> rusqlite::Resu
          WHERE id = ?1",
     )?
     .execute(failed_row!(failed))?;
-    note_failed(sql, failed)
+    letters::note_failed(sql, failed)
 }
 
 /// Records a failed redrive of a letter that was parked only for that. Returns false if it is not
@@ -99,15 +82,9 @@ pub(super) fn failed_aside(sql: &Connection, failed: &FailedRedrive) -> rusqlite
         )?
         .execute(failed_row!(failed))?;
     if rows == 1 {
-        note_failed(sql, failed)?;
+        letters::note_failed(sql, failed)?;
     }
     Ok(rows == 1)
-}
-
-fn note_failed(sql: &Connection, failed: &FailedRedrive) -> rusqlite::Result<()> {
-    let detail = format!("{}: {}", failed.reason, failed.detail);
-    let what = (HOST, "failed", &*detail);
-    note(sql, failed.letter, failed.time, what, None)
 }
 
 /// A record replaces a parked letter.
@@ -132,141 +109,80 @@ pub(super) fn returned(sql: &Connection, returned: &ReturnedRecord) -> rusqlite:
     )?
     .execute(params![returned.letter, record.value])?;
     let by = record.position.to_string();
-    note(
-        sql,
-        returned.letter,
-        returned.time,
-        (&by, "returned", ""),
-        None,
-    )
+    sql.note(returned.letter, returned.time, (&by, "returned", ""), None)
 }
 
-/// Stores an operator's request for a letter.
-pub(super) fn request(
-    sql: &Connection,
-    asked: &NewLetterRequest,
-    trusted: u64,
-) -> rusqlite::Result<LetterAnswer> {
-    let found = sql
-        .prepare_cached(
+impl LetterRows for Connection {
+    type Error = rusqlite::Error;
+
+    fn found(&self, participant: i64, letter: i64) -> rusqlite::Result<Option<FoundLetter>> {
+        self.prepare_cached(
             "SELECT coalesce(d.aggregate, (SELECT p.key FROM parked p WHERE p.id = d.parked)), d.parked, d.ended_as
              FROM dead_letters d WHERE d.id = ?1 AND d.participant = ?2",
         )?
-        .query_row(params![asked.letter, asked.participant], |row| {
-            let ended: Option<String> = row.get(2)?;
-            let parked: Option<i64> = row.get(1)?;
-            Ok((row.get::<_, Option<String>>(0)?, parked, ended))
+        .query_row(params![letter, participant], |row| {
+            Ok(FoundLetter {
+                aggregate: row.get(0)?,
+                parked: row.get(1)?,
+                ended: row.get(2)?,
+            })
         })
-        .optional()?;
-    let Some((aggregate, parked, ended)) = found else {
-        return Ok(LetterAnswer::Unknown);
-    };
-    if let Some(end) = ended {
-        return Ok(LetterAnswer::Ended(end_of(&end)));
+        .optional()
     }
-    let is_discard = asked.request == LetterRequest::Discard;
-    let answer = match (parked, &asked.parking) {
-        (Some(parked), _) => {
-            set_request(sql, asked, parked)?;
-            LetterAnswer::Requested {
-                key: aggregate.unwrap_or_default(),
-                is_new: false,
-            }
+
+    fn remember(&self, participant: i64, identity: &Identity, time: u64) -> rusqlite::Result<bool> {
+        apply::remember(self, participant, identity, time)
+    }
+
+    fn park(&self, entry: &Entry, parking: &Parking) -> rusqlite::Result<Option<i64>> {
+        let is_parked = parked::write(self, entry, parking)?;
+        Ok(is_parked.then(|| self.last_insert_rowid()))
+    }
+
+    fn set_aside(&self, letter: i64) -> rusqlite::Result<()> {
+        self.prepare_cached("UPDATE dead_letters SET is_aside = 1 WHERE id = ?1")?
+            .execute([letter])
+            .map(drop)
+    }
+
+    fn set_request(&self, asked: &NewLetterRequest, parked: i64) -> rusqlite::Result<()> {
+        self.prepare_cached(
+            // A discard that is still to be done stays one.
+            "UPDATE dead_letters SET request = coalesce(nullif(request, 'redrive'), ?2), requests = requests + 1,
+                 parked = ?3, corrected = coalesce(?4, corrected) WHERE id = ?1",
+        )?
+        .execute(params![
+            asked.letter,
+            request_word(asked.request),
+            parked,
+            asked.corrected
+        ])?;
+        if let Some(value) = &asked.corrected {
+            self.prepare_cached("UPDATE parked SET value = ?2 WHERE id = ?1")?
+                .execute(params![parked, value])?;
         }
-        (None, _) if is_discard => {
-            note_request(sql, asked)?;
-            end(sql, asked.letter, LetterEnd::Discarded, asked.now)?;
-            return Ok(LetterAnswer::Discarded);
-        }
-        (None, Some((key, parking))) => match park(sql, asked, (key, parking), trusted)? {
-            true => LetterAnswer::Requested {
-                key: key.clone(),
-                is_new: true,
-            },
-            false => {
-                note_request(sql, asked)?;
-                end(sql, asked.letter, LetterEnd::Decided, asked.now)?;
-                return Ok(LetterAnswer::DecidedMeanwhile);
-            }
-        },
-        (None, None) => return Ok(LetterAnswer::NotParked),
-    };
-    note_request(sql, asked)?;
-    Ok(answer)
-}
-
-/// Parks an unparked letter to be redriven; returns false if its identity is known.
-fn park(
-    sql: &Connection,
-    asked: &NewLetterRequest,
-    (key, parking): (&str, &Parking),
-    trusted: u64,
-) -> rusqlite::Result<bool> {
-    let saga_core::commit::Parked::Event(event) = &parking.message else {
-        return Ok(false);
-    };
-    let time = asked.now.max(trusted);
-    let is_news = apply::remember(sql, asked.participant, &event.identity, time)?;
-    // A record without an id is identified by its position, which was noted when it was given up.
-    if !is_news && event.identity != identity::of_position(&event.record.position) {
-        return Ok(false);
+        Ok(())
     }
-    let mut entry = Entry::empty(asked.participant, 0, 0);
-    entry.key = Some(key.to_owned());
-    if !parked::write(sql, &entry, parking)? {
-        return Ok(false);
+
+    fn set_end(&self, letter: i64, end: LetterEnd, time: u64) -> rusqlite::Result<()> {
+        self.prepare_cached(
+            "UPDATE dead_letters SET ended = ?2, ended_as = ?3, parked = NULL, request = NULL WHERE id = ?1",
+        )?
+        .execute(params![letter, time as i64, end_word(end)])
+        .map(drop)
     }
-    let id = sql.last_insert_rowid();
-    sql.prepare_cached("UPDATE dead_letters SET is_aside = 1 WHERE id = ?1")?
-        .execute([asked.letter])?;
-    set_request(sql, asked, id)?;
-    Ok(true)
-}
 
-fn set_request(sql: &Connection, asked: &NewLetterRequest, parked: i64) -> rusqlite::Result<()> {
-    sql.prepare_cached(
-        // A discard that is still to be done stays one.
-        "UPDATE dead_letters SET request = coalesce(nullif(request, 'redrive'), ?2), requests = requests + 1,
-             parked = ?3, corrected = coalesce(?4, corrected) WHERE id = ?1",
-    )?
-    .execute(params![
-        asked.letter,
-        request_word(asked.request),
-        parked,
-        asked.corrected
-    ])?;
-    if let Some(value) = &asked.corrected {
-        sql.prepare_cached("UPDATE parked SET value = ?2 WHERE id = ?1")?
-            .execute(params![parked, value])?;
+    fn note(
+        &self,
+        letter: i64,
+        time: u64,
+        (by, act, detail): (&str, &str, &str),
+        value: Option<&[u8]>,
+    ) -> rusqlite::Result<()> {
+        self.prepare_cached(
+            "INSERT INTO dead_letter_acts (letter, time, by, act, detail, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![letter, time as i64, by, act, detail, value])
+        .map(drop)
     }
-    Ok(())
-}
-
-fn note_request(sql: &Connection, asked: &NewLetterRequest) -> rusqlite::Result<()> {
-    let detail = match &asked.corrected {
-        Some(value) => format!("with another value of {} bytes", value.len()),
-        None => String::new(),
-    };
-    let what = (&*asked.by, request_word(asked.request), &*detail);
-    note(
-        sql,
-        asked.letter,
-        asked.now,
-        what,
-        asked.corrected.as_deref(),
-    )
-}
-
-fn note(
-    sql: &Connection,
-    letter: i64,
-    time: u64,
-    (by, act, detail): (&str, &str, &str),
-    value: Option<&[u8]>,
-) -> rusqlite::Result<()> {
-    sql.prepare_cached(
-        "INSERT INTO dead_letter_acts (letter, time, by, act, detail, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?
-    .execute(params![letter, time as i64, by, act, detail, value])?;
-    Ok(())
 }

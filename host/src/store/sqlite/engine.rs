@@ -12,9 +12,7 @@ use super::file::StoreFile;
 use super::lock_holders;
 use super::read::SqliteReader;
 use super::writer::SqliteWriter;
-use super::{
-    apply, dead_letters, explain, history, index, offsets, parked, quarantine, registry, topic_ids,
-};
+use super::{apply, explain, history, index, offsets, parked, quarantine, registry, topic_ids};
 use crate::base::changes::Changes;
 use crate::base::notify::Notify;
 use crate::base::session::Proof;
@@ -34,6 +32,7 @@ use crate::store::readers::{Reader, Readers};
 use crate::store::settings::StoreSettings;
 use crate::store::streams::{OutboxReaders, ReadPartition};
 use crate::store::tally::Tally;
+use crate::store::writing::letters;
 
 /// Opens the store in this directory, or creates it, and starts its writer.
 ///
@@ -184,7 +183,7 @@ impl Engine for Sqlite {
 
     fn request_letter(&self, mut asked: NewLetterRequest) -> StoreResult<LetterAnswer> {
         let (trusted, place) = (self.writer.trusted_now(), asked.place.take());
-        let answer = (self.writer).run(move |sql| dead_letters::request(sql, &asked, trusted))?;
+        let answer = (self.writer).run(move |sql| letters::request(sql, &asked, trusted))?;
         if let LetterAnswer::Requested { is_new: true, .. } = answer {
             place.iter().for_each(Place::keep);
         }

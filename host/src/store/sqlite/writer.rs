@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rusqlite::Connection;
-use saga_core::commit::{Batch, Chains, CommitOutcome, Ended, Link};
+use saga_core::commit::{Batch, Chains, Link};
 
 use super::apply::Counters;
 use super::batch::{still_open, write_entry};
@@ -34,7 +34,7 @@ use crate::store::entry::{Done, Handed};
 use crate::store::fault::StoreFault;
 use crate::store::settings::StoreSettings;
 use crate::store::tally::Tally;
-use crate::store::writing::items::{BatchItem, Transaction as _};
+use crate::store::writing::items::{BatchItem, Transaction as _, untried};
 use crate::store::writing::outcomes::{Outcomes, after};
 use crate::store::writing::requests::{Gathered, Request, Requests, gather};
 use crate::store::writing::tallies::Tallies;
@@ -311,18 +311,11 @@ impl Writer {
         let refusal = self.condition.refusal().or_else(|| self.guard.lacks_room());
         let (batch, result) = match refusal {
             None => self.write(batch),
-            Some(fault) => (self.untried(batch), Err(fault)),
+            Some(fault) => (untried(batch, &mut self.chains), Err(fault)),
         };
         let now = self.commits.over(entries, began, result.is_ok());
         self.counters.clear();
-        let outcome = match &result {
-            Ok(()) => CommitOutcome::Committed,
-            Err(_) => CommitOutcome::Failed,
-        };
-        // SQLite knows the outcome of a commit.
-        if let Ended::Over(items) = batch.end(&mut self.chains, outcome) {
-            self.outcomes.tell(items, result, now);
-        }
+        self.outcomes.end(batch, &mut self.chains, result, now);
         self.flow.over(further);
         left
     }
@@ -369,15 +362,6 @@ impl Writer {
         // Commits to files that are gone are lost with them.
         let result = result.and_then(|()| self.guard.after_commit());
         (batch, result)
-    }
-
-    /// A batch that is not attempted.
-    fn untried(&mut self, items: Vec<Item>) -> Batch<Item> {
-        let mut batch = Batch::with_capacity(items.len());
-        for item in items {
-            batch.add_failed(&mut self.chains, item.take_step(None));
-        }
-        batch
     }
 
     /// The fault of a failed commit; it names the program that has locked the store, if that is the

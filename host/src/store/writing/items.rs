@@ -1,7 +1,7 @@
 //! The items that share a commit: entries, other steps, and callbacks that wait for earlier
 //! entries.
 
-use saga_core::commit::{InBatch, Link};
+use saga_core::commit::{Batch, Chains, InBatch, Link};
 use saga_core::worker::TakenRecord;
 
 use crate::store::entry::{Done, Handed};
@@ -64,4 +64,16 @@ impl<C> BatchItem<C> {
             item => item,
         }
     }
+}
+
+/// A batch of these items that is not attempted.
+pub(in crate::store) fn untried<C>(
+    items: Vec<BatchItem<C>>,
+    chains: &mut Chains,
+) -> Batch<BatchItem<C>> {
+    let mut batch = Batch::with_capacity(items.len());
+    for item in items {
+        batch.add_failed(chains, item.take_step(None));
+    }
+    batch
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use saga_core::commit::{Entry, Fate};
+use saga_core::commit::{Batch, Chains, CommitOutcome, Ended, Entry, Fate};
 
 use super::items::BatchItem;
 use crate::base::changes::Changes;
@@ -36,14 +36,22 @@ impl Outcomes {
         }
     }
 
-    /// Reports the outcome of a commit for its items. To be called when it is visible in the store:
+    /// Ends a batch whose outcome is known, and reports it. To be called when it is visible in the store:
     /// workers that were told sooner would read states that are about to be replaced.
-    pub(in crate::store) fn tell<C>(
+    pub(in crate::store) fn end<C>(
         &self,
-        items: Vec<(BatchItem<C>, Fate)>,
+        batch: Batch<BatchItem<C>>,
+        chains: &mut Chains,
         result: Result<(), StoreFault>,
         now: Option<Instant>,
     ) {
+        let outcome = match &result {
+            Ok(()) => CommitOutcome::Committed,
+            Err(_) => CommitOutcome::Failed,
+        };
+        let Ended::Over(items) = batch.end(chains, outcome) else {
+            return;
+        };
         tell_workers(&items);
         match result {
             Ok(()) => self.committed(items, now),

@@ -1,16 +1,13 @@
 //! Dead letters, as rows of `dead_letters`, and the actions on them.
 
-use saga_core::commit::{
-    DeadLetter, Entry, FailedRedrive, LetterEnd, LetterRequest, Parked, Parking, ReturnedRecord,
-};
-use saga_core::identity;
+use saga_core::commit::{DeadLetter, Entry, FailedRedrive, LetterEnd, Parking, ReturnedRecord};
+use saga_core::identity::Identity;
 
 use super::{entry, parked};
-use crate::store::dead_letters::{
-    HOST, LetterAnswer, NewLetterRequest, end_of, end_word, request_word,
-};
-use crate::store::postgres::error::SqlResult;
+use crate::store::dead_letters::{NewLetterRequest, end_word, request_word};
+use crate::store::postgres::error::{SqlError, SqlResult};
 use crate::store::postgres::session::Sql;
+use crate::store::writing::letters::{self, FoundLetter, LetterRows};
 
 /// Writes a dead letter. A letter that stays parked is the parked message of its identity.
 pub(super) fn write(sql: &Sql, entry: &Entry, letter: &DeadLetter) -> SqlResult<()> {
@@ -49,15 +46,6 @@ pub(super) fn write(sql: &Sql, entry: &Entry, letter: &DeadLetter) -> SqlResult<
     .map(drop)
 }
 
-/// Ends a letter.
-pub(super) fn end(sql: &Sql, letter: i64, end: LetterEnd, time: u64) -> SqlResult<()> {
-    sql.execute(
-        "UPDATE dead_letters SET ended = $2, ended_as = $3, parked = NULL, request = NULL WHERE id = $1",
-        &[&letter, &(time as i64), &end_word(end)],
-    )?;
-    note(sql, letter, time, (HOST, end_word(end), ""), None)
-}
-
 /// Records a failed redrive of a letter that stays parked. A later request is still to be done.
 pub(super) fn failed(sql: &Sql, failed: &FailedRedrive) -> SqlResult<()> {
     sql.execute(
@@ -73,7 +61,7 @@ pub(super) fn failed(sql: &Sql, failed: &FailedRedrive) -> SqlResult<()> {
             &failed.request,
         ],
     )?;
-    note_failed(sql, failed)
+    letters::note_failed(sql, failed)
 }
 
 /// Records a failed redrive of a letter that was parked only for that. Returns false if it is not
@@ -93,20 +81,9 @@ pub(super) fn failed_aside(sql: &Sql, failed: &FailedRedrive) -> SqlResult<bool>
         ],
     )?;
     if rows == 1 {
-        note_failed(sql, failed)?;
+        letters::note_failed(sql, failed)?;
     }
     Ok(rows == 1)
-}
-
-fn note_failed(sql: &Sql, failed: &FailedRedrive) -> SqlResult<()> {
-    let detail = format!("{}: {}", failed.reason, failed.detail);
-    note(
-        sql,
-        failed.letter,
-        failed.time,
-        (HOST, "failed", &detail),
-        None,
-    )
 }
 
 /// A record replaces a parked letter.
@@ -131,133 +108,74 @@ pub(super) fn returned(sql: &Sql, returned: &ReturnedRecord) -> SqlResult<()> {
         &[&returned.letter, &record.value],
     )?;
     let by = record.position.to_string();
-    note(
-        sql,
-        returned.letter,
-        returned.time,
-        (&by, "returned", ""),
-        None,
-    )
+    sql.note(returned.letter, returned.time, (&by, "returned", ""), None)
 }
 
-/// Stores an operator's request for a letter.
-pub(in crate::store::postgres) fn request(
-    sql: &Sql,
-    asked: &NewLetterRequest,
-    trusted: u64,
-) -> SqlResult<LetterAnswer> {
-    let found = sql.row(
-        "SELECT coalesce(d.aggregate, (SELECT p.key FROM parked p WHERE p.id = d.parked)), d.parked, d.ended_as
-         FROM dead_letters d WHERE d.id = $1 AND d.participant = $2 FOR UPDATE OF d",
-        &[&asked.letter, &asked.participant],
-    )?;
-    let Some(found) = found else {
-        return Ok(LetterAnswer::Unknown);
-    };
-    let aggregate: Option<String> = found.try_get(0)?;
-    let parked: Option<i64> = found.try_get(1)?;
-    if let Some(end) = found.try_get::<_, Option<&str>>(2)? {
-        return Ok(LetterAnswer::Ended(end_of(end)));
+impl LetterRows for Sql {
+    type Error = SqlError;
+
+    fn found(&self, participant: i64, letter: i64) -> SqlResult<Option<FoundLetter>> {
+        let found = self.row(
+            "SELECT coalesce(d.aggregate, (SELECT p.key FROM parked p WHERE p.id = d.parked)), d.parked, d.ended_as
+             FROM dead_letters d WHERE d.id = $1 AND d.participant = $2 FOR UPDATE OF d",
+            &[&letter, &participant],
+        )?;
+        let found = found.map(|row| {
+            Ok(FoundLetter {
+                aggregate: row.try_get(0)?,
+                parked: row.try_get(1)?,
+                ended: row.try_get(2)?,
+            })
+        });
+        found.transpose()
     }
-    let is_discard = asked.request == LetterRequest::Discard;
-    let answer = match (parked, &asked.parking) {
-        (Some(parked), _) => {
-            set_request(sql, asked, parked)?;
-            LetterAnswer::Requested {
-                key: aggregate.unwrap_or_default(),
-                is_new: false,
-            }
+
+    fn remember(&self, participant: i64, identity: &Identity, time: u64) -> SqlResult<bool> {
+        entry::remember(self, participant, identity, time)
+    }
+
+    fn park(&self, entry: &Entry, parking: &Parking) -> SqlResult<Option<i64>> {
+        parked::write(self, entry, parking)
+    }
+
+    fn set_aside(&self, letter: i64) -> SqlResult<()> {
+        let text = "UPDATE dead_letters SET is_aside = true WHERE id = $1";
+        self.execute(text, &[&letter]).map(drop)
+    }
+
+    fn set_request(&self, asked: &NewLetterRequest, parked: i64) -> SqlResult<()> {
+        self.execute(
+            // A discard that is still to be done stays one.
+            "UPDATE dead_letters SET request = coalesce(nullif(request, 'redrive'), $2), requests = requests + 1,
+                 parked = $3, corrected = coalesce($4, corrected) WHERE id = $1",
+            &[&asked.letter, &request_word(asked.request), &parked, &asked.corrected],
+        )?;
+        if let Some(value) = &asked.corrected {
+            let text = "UPDATE parked SET value = $2 WHERE id = $1";
+            self.execute(text, &[&parked, value])?;
         }
-        (None, _) if is_discard => {
-            note_request(sql, asked)?;
-            end(sql, asked.letter, LetterEnd::Discarded, asked.now)?;
-            return Ok(LetterAnswer::Discarded);
-        }
-        (None, Some((key, parking))) => match park(sql, asked, (key, parking), trusted)? {
-            true => LetterAnswer::Requested {
-                key: key.clone(),
-                is_new: true,
-            },
-            false => {
-                note_request(sql, asked)?;
-                end(sql, asked.letter, LetterEnd::Decided, asked.now)?;
-                return Ok(LetterAnswer::DecidedMeanwhile);
-            }
-        },
-        (None, None) => return Ok(LetterAnswer::NotParked),
-    };
-    note_request(sql, asked)?;
-    Ok(answer)
-}
-
-/// Parks an unparked letter to be redriven; returns false if its identity is known.
-fn park(
-    sql: &Sql,
-    asked: &NewLetterRequest,
-    (key, parking): (&str, &Parking),
-    trusted: u64,
-) -> SqlResult<bool> {
-    let Parked::Event(event) = &parking.message else {
-        return Ok(false);
-    };
-    let time = asked.now.max(trusted);
-    let is_news = entry::remember(sql, asked.participant, &event.identity, time)?;
-    // A record without an id is identified by its position, which was noted when it was given up.
-    if !is_news && event.identity != identity::of_position(&event.record.position) {
-        return Ok(false);
+        Ok(())
     }
-    let mut entry = Entry::empty(asked.participant, 0, 0);
-    entry.key = Some(key.to_owned());
-    let Some(id) = parked::write(sql, &entry, parking)? else {
-        return Ok(false);
-    };
-    sql.execute(
-        "UPDATE dead_letters SET is_aside = true WHERE id = $1",
-        &[&asked.letter],
-    )?;
-    set_request(sql, asked, id)?;
-    Ok(true)
-}
 
-fn set_request(sql: &Sql, asked: &NewLetterRequest, parked: i64) -> SqlResult<()> {
-    sql.execute(
-        // A discard that is still to be done stays one.
-        "UPDATE dead_letters SET request = coalesce(nullif(request, 'redrive'), $2), requests = requests + 1,
-             parked = $3, corrected = coalesce($4, corrected) WHERE id = $1",
-        &[&asked.letter, &request_word(asked.request), &parked, &asked.corrected],
-    )?;
-    if let Some(value) = &asked.corrected {
-        let text = "UPDATE parked SET value = $2 WHERE id = $1";
-        sql.execute(text, &[&parked, value])?;
+    fn set_end(&self, letter: i64, end: LetterEnd, time: u64) -> SqlResult<()> {
+        self.execute(
+            "UPDATE dead_letters SET ended = $2, ended_as = $3, parked = NULL, request = NULL WHERE id = $1",
+            &[&letter, &(time as i64), &end_word(end)],
+        )
+        .map(drop)
     }
-    Ok(())
-}
 
-fn note_request(sql: &Sql, asked: &NewLetterRequest) -> SqlResult<()> {
-    let detail = match &asked.corrected {
-        Some(value) => format!("with another value of {} bytes", value.len()),
-        None => String::new(),
-    };
-    let what = (&*asked.by, request_word(asked.request), &*detail);
-    note(
-        sql,
-        asked.letter,
-        asked.now,
-        what,
-        asked.corrected.as_deref(),
-    )
-}
-
-fn note(
-    sql: &Sql,
-    letter: i64,
-    time: u64,
-    (by, act, detail): (&str, &str, &str),
-    value: Option<&[u8]>,
-) -> SqlResult<()> {
-    sql.execute(
-        "INSERT INTO dead_letter_acts (letter, time, by, act, detail, value) VALUES ($1, $2, $3, $4, $5, $6)",
-        &[&letter, &(time as i64), &by, &act, &detail, &value],
-    )
-    .map(drop)
+    fn note(
+        &self,
+        letter: i64,
+        time: u64,
+        (by, act, detail): (&str, &str, &str),
+        value: Option<&[u8]>,
+    ) -> SqlResult<()> {
+        self.execute(
+            "INSERT INTO dead_letter_acts (letter, time, by, act, detail, value) VALUES ($1, $2, $3, $4, $5, $6)",
+            &[&letter, &(time as i64), &by, &act, &detail, &value],
+        )
+        .map(drop)
+    }
 }

@@ -8,6 +8,7 @@ use super::members::Members;
 use super::{dead_letters, parked, quarantine};
 use crate::store::postgres::error::SqlResult;
 use crate::store::postgres::session::Sql;
+use crate::store::writing::letters;
 
 /// Writes one entry in the open transaction. If a guard is refused, the writes that it guards are
 /// skipped: only the consumption of the message is written.
@@ -55,7 +56,7 @@ fn write_one(sql: &Sql, entry: &Entry, write: &Write, trusted: u64) -> SqlResult
         Write::InboxKept(identity, time) => keep(sql, participant, identity, (*time).max(trusted)),
         Write::InboxForgotten(identity) => forget(sql, participant, identity),
         Write::DeadLetter(letter) => dead_letters::write(sql, entry, letter),
-        Write::LetterEnded(letter, end, time) => dead_letters::end(sql, *letter, *end, *time),
+        Write::LetterEnded(letter, end, time) => letters::end(sql, *letter, *end, *time),
         Write::FailedRedrive(failed) => dead_letters::failed(sql, failed),
         Write::ReturnedRecord(returned) => dead_letters::returned(sql, returned),
         Write::ParkTimer(timer) => parked::mark_timer(sql, participant, timer),
