@@ -9,7 +9,7 @@ use saga_core::journal::{self, NotWhole};
 use serde::{Deserialize, Serialize};
 
 use crate::base::generation::RuleSettings;
-use crate::store::decisions::{DecisionPage, JournalRow, JournalSpan};
+use crate::store::decisions::{DecisionPage, JournalRow, JournalSpan, StoredDecision};
 use crate::store::sample::Recorded;
 
 /// The recorded decisions that were asked for: a part of the journal.
@@ -105,81 +105,43 @@ impl RecordedDecision {
                     ..
                 } = recorded;
                 let bytes = journal::encode(&message, state.as_deref(), &outcome);
-                (state_version, state, bytes)
+                (
+                    state_version,
+                    state,
+                    bytes.map_err(|error| error.to_string()),
+                )
             }
-            Err(NotWhole::NoPayload(outline)) => (0, None, outline.encode()),
-            Err(NotWhole::Unreadable(why)) => {
-                return Self::with(
-                    row.seq,
-                    row.digest,
-                    (row.key, row.revision),
-                    (row.fuel, row.time),
-                    Err(why),
-                );
+            Err(NotWhole::NoPayload(outline)) => {
+                let bytes = outline.encode();
+                (0, None, bytes.map_err(|error| error.to_string()))
             }
+            Err(NotWhole::Unreadable(why)) => (0, None, Err(why)),
         };
-        let decision = decision.map(|bytes| STANDARD.encode(bytes));
         Self {
+            seq: row.seq,
+            digest: row.digest,
             state_version,
+            key: row.key,
+            revision: row.revision,
+            fuel: row.fuel,
+            time: row.time,
             state,
-            ..Self::with(
-                row.seq,
-                row.digest,
-                (row.key, row.revision),
-                (row.fuel, row.time),
-                decision.map_err(|error| error.to_string()),
-            )
-        }
-    }
-
-    fn with(
-        seq: i64,
-        digest: String,
-        (key, revision): (String, u64),
-        (fuel, time): (u64, u64),
-        decision: Result<String, String>,
-    ) -> Self {
-        Self {
-            seq,
-            digest,
-            state_version: 0,
-            key,
-            revision,
-            fuel,
-            time,
-            state: None,
-            decision,
+            decision: decision.map(|bytes| STANDARD.encode(bytes)),
         }
     }
 
     fn row(self) -> JournalRow {
-        let recorded = self.recorded();
-        JournalRow {
+        let decode = |text: String| STANDARD.decode(text).map_err(|error| error.to_string());
+        let stored = StoredDecision {
             seq: self.seq,
-            digest: self.digest,
             key: self.key,
             revision: self.revision,
             fuel: self.fuel,
             time: self.time,
-            recorded,
-        }
-    }
-
-    fn recorded(&self) -> Result<Recorded, NotWhole> {
-        let decision = self.decision.as_ref();
-        let text = decision.map_err(|why| NotWhole::Unreadable(why.clone()))?;
-        let bytes = STANDARD
-            .decode(text)
-            .map_err(|error| NotWhole::Unreadable(error.to_string()))?;
-        let (message, outcome) =
-            journal::decode(&bytes, (&self.key, self.time), self.state.as_deref())?;
-        Ok(Recorded {
-            digest: self.digest.clone(),
-            state_version: self.state_version,
-            state: self.state.clone(),
-            message,
-            outcome,
-        })
+            state: self.state,
+            decision: self.decision.and_then(decode),
+        };
+        stored.by(&(self.digest, self.state_version))
     }
 }
 

@@ -1,7 +1,6 @@
 //! Recorded decisions of a running host, read over its admin interface page by page: only the
 //! decisions come here, and nothing is computed there.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use super::reply::{CommandFailure, understand};
 use crate::admin::decision_report::{RecordedPage, RecordedSpan};
 use crate::apidocs::problems::percent_encode;
 use crate::rollout::selection::Selection;
-use crate::store::decisions::ReadDecisions;
+use crate::store::decisions::ReadDecisionPages;
 use crate::store::{
     DecisionPage, DecisionRange, JournalSpan, StoreFault, StoreFaultKind, StoreResult,
 };
@@ -73,12 +72,7 @@ impl RecordedThere {
     }
 }
 
-impl ReadDecisions for RecordedThere {
-    /// Not asked: the span is that of [`RecordedThere::span`].
-    fn decisions_span(&self, _: &DecisionRange) -> StoreResult<Option<JournalSpan>> {
-        Ok(None)
-    }
-
+impl ReadDecisionPages for RecordedThere {
     fn decisions(
         &self,
         wanted: &DecisionRange,
@@ -98,14 +92,6 @@ impl ReadDecisions for RecordedThere {
             true => Ok(page.into()),
             false => Err(fault("the host does not go on in its journal".to_owned())),
         }
-    }
-
-    fn deciding_generations(
-        &self,
-        _: &DecisionRange,
-        _: JournalSpan,
-    ) -> StoreResult<BTreeSet<String>> {
-        Ok(BTreeSet::new())
     }
 }
 

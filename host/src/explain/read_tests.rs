@@ -7,6 +7,7 @@ use saga_core::outcome::Outcome;
 
 use super::*;
 use crate::explain::waits::Expected;
+use crate::store::decisions::ReadDecisionPages;
 use crate::store::decisions::{DecisionPage, JournalSpan};
 
 fn row(seq: i64, correlation: &str, bytes: usize) -> JournalRow {
@@ -149,14 +150,7 @@ fn of_many_waits_the_first_are_listed_and_the_rest_is_said_to_be_left_out() {
 /// Decisions of an aggregate, in one page.
 struct Journal(Vec<JournalRow>);
 
-impl ReadDecisions for Journal {
-    fn decisions_span(&self, _: &DecisionRange) -> StoreResult<Option<JournalSpan>> {
-        Ok(self.0.last().map(|last| JournalSpan {
-            after: 0,
-            up_to: last.seq,
-        }))
-    }
-
+impl ReadDecisionPages for Journal {
     fn decisions(
         &self,
         _: &DecisionRange,
@@ -167,6 +161,15 @@ impl ReadDecisions for Journal {
             rows: self.0.clone(),
             read: span.up_to,
         })
+    }
+}
+
+impl ReadDecisions for Journal {
+    fn decisions_span(&self, _: &DecisionRange) -> StoreResult<Option<JournalSpan>> {
+        Ok(self.0.last().map(|last| JournalSpan {
+            after: 0,
+            up_to: last.seq,
+        }))
     }
 
     fn deciding_generations(

@@ -17,6 +17,7 @@ use saga_core::journal::Kept;
 use saga_core::limits::TurnLimits;
 use saga_core::rules::FaultKind;
 use serde::{Deserialize, Serialize};
+use twox_hash::XxHash64;
 
 use super::Reloader;
 use super::hosted::HostedParticipant;
@@ -298,12 +299,9 @@ fn tell(hosted: &HostedParticipant, alarm: &AuditAlarm) {
     );
 }
 
-/// A number in which every bit depends on every bit of this one (SplitMix64).
+/// A number in which every bit depends on every bit of this one.
 fn mixed(number: u64) -> u64 {
-    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+    XxHash64::oneshot(0, &number.to_le_bytes())
 }
 
 #[cfg(test)]

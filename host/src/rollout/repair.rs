@@ -269,19 +269,12 @@ mod tests {
 
     use super::*;
     use crate::store::DecisionPage;
+    use crate::store::decisions::ReadDecisionPages;
 
     /// A journal whose pages end at these numbers, without any wanted decision.
     struct Pages(&'static [i64]);
 
-    impl ReadDecisions for Pages {
-        fn decisions_span(&self, _: &DecisionRange) -> StoreResult<Option<JournalSpan>> {
-            let last = self.0.last();
-            Ok(last.map(|up_to| JournalSpan {
-                after: 100,
-                up_to: *up_to,
-            }))
-        }
-
+    impl ReadDecisionPages for Pages {
         fn decisions(
             &self,
             _: &DecisionRange,
@@ -293,6 +286,16 @@ mod tests {
                 rows: Vec::new(),
                 read: *end.unwrap(),
             })
+        }
+    }
+
+    impl ReadDecisions for Pages {
+        fn decisions_span(&self, _: &DecisionRange) -> StoreResult<Option<JournalSpan>> {
+            let last = self.0.last();
+            Ok(last.map(|up_to| JournalSpan {
+                after: 100,
+                up_to: *up_to,
+            }))
         }
 
         fn deciding_generations(

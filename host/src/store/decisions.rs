@@ -70,27 +70,25 @@ pub struct JournalRow {
 }
 
 /// A row of the journal as it is stored.
-pub(super) struct StoredDecision {
-    pub(super) seq: i64,
-    pub(super) key: String,
-    pub(super) revision: u64,
-    pub(super) fuel: u64,
-    pub(super) time: u64,
-    pub(super) state: Option<String>,
-    /// The decision, unpacked. None if it can't be.
-    pub(super) decision: Option<Vec<u8>>,
+pub(crate) struct StoredDecision {
+    pub(crate) seq: i64,
+    pub(crate) key: String,
+    pub(crate) revision: u64,
+    pub(crate) fuel: u64,
+    pub(crate) time: u64,
+    pub(crate) state: Option<String>,
+    /// The decision, unpacked, or the reason why it can't be.
+    pub(crate) decision: Result<Vec<u8>, String>,
 }
 
 impl StoredDecision {
     /// The row; the decision was made by the generation of this digest and version of the state
     /// shape.
-    pub(super) fn by(self, (digest, state_version): &(String, u32)) -> JournalRow {
-        let decoded = match self.decision {
-            Some(plain) => journal::decode(&plain, (&self.key, self.time), self.state.as_deref()),
-            None => Err(NotWhole::Unreadable(
-                "a recorded decision can't be unpacked".to_owned(),
-            )),
-        };
+    pub(crate) fn by(self, (digest, state_version): &(String, u32)) -> JournalRow {
+        let decoded = self.decision.map_err(NotWhole::Unreadable);
+        let decoded = decoded.and_then(|plain| {
+            journal::decode(&plain, (&self.key, self.time), self.state.as_deref())
+        });
         JournalRow {
             seq: self.seq,
             digest: digest.clone(),
@@ -166,12 +164,8 @@ pub struct DecisionPage {
     pub read: i64,
 }
 
-/// Queries for recorded decisions.
-pub trait ReadDecisions {
-    /// The part of the journal that has all wanted decisions that are recorded by now. None if
-    /// there are none.
-    fn decisions_span(&self, wanted: &DecisionRange) -> StoreResult<Option<JournalSpan>>;
-
+/// Reads recorded decisions of a span in pages.
+pub trait ReadDecisionPages {
     /// The first decisions of a span that pass `since`, `key` and `generation`, at most `most`; fewer if they are
     /// large, or lie behind many that are not wanted.
     fn decisions(
@@ -180,6 +174,13 @@ pub trait ReadDecisions {
         span: JournalSpan,
         most: usize,
     ) -> StoreResult<DecisionPage>;
+}
+
+/// Queries for recorded decisions.
+pub trait ReadDecisions: ReadDecisionPages {
+    /// The part of the journal that has all wanted decisions that are recorded by now. None if
+    /// there are none.
+    fn decisions_span(&self, wanted: &DecisionRange) -> StoreResult<Option<JournalSpan>>;
 
     /// Digests of the generations that made the wanted decisions of a span.
     fn deciding_generations(
@@ -210,7 +211,7 @@ pub fn each<B>(
 /// # Errors
 /// The journal can't be read.
 pub fn each_of_span<B>(
-    reading: &dyn ReadDecisions,
+    reading: &dyn ReadDecisionPages,
     wanted: &DecisionRange,
     span: JournalSpan,
     mut on: impl FnMut(JournalRow) -> ControlFlow<B>,
@@ -225,7 +226,7 @@ pub fn each_of_span<B>(
 /// # Errors
 /// The journal can't be read.
 pub fn each_page<B>(
-    reading: &dyn ReadDecisions,
+    reading: &dyn ReadDecisionPages,
     wanted: &DecisionRange,
     mut span: JournalSpan,
     mut on: impl FnMut(DecisionPage) -> ControlFlow<B>,

@@ -48,7 +48,7 @@ use super::settings::RolloutSettings;
 use super::verify::{self, NotVerified};
 use crate::base::generation::CompiledRules;
 use crate::plugin::component;
-use crate::store::decisions::ReadDecisions;
+use crate::store::decisions::ReadDecisionPages;
 use crate::store::{DecisionRange, JournalSpan, ReadStore, StoreLocation};
 
 /// What is to be replayed, and by which rules.
@@ -195,7 +195,7 @@ pub struct Elsewhere<'r> {
     /// The participant whose decisions they are.
     pub participant: &'r str,
     /// Reads those of the span.
-    pub reading: &'r dyn ReadDecisions,
+    pub reading: &'r dyn ReadDecisionPages,
     /// Which of the span are wanted.
     pub wanted: &'r DecisionRange,
     /// The part of the journal.
@@ -256,7 +256,7 @@ impl Asked<'_> {
     fn made_again(
         self,
         settings: &RolloutSettings,
-        reading: &dyn ReadDecisions,
+        reading: &dyn ReadDecisionPages,
         began: Instant,
         progress: &mut dyn FnMut(ReplayProgress),
     ) -> Result<ReplayReport, NotReplayed> {

@@ -24,7 +24,7 @@ use super::{NotReplayed, ReplayProgress};
 use crate::base::panics;
 use crate::rollout::probe::trial::TrialRun;
 use crate::rollout::verify;
-use crate::store::decisions::ReadDecisions;
+use crate::store::decisions::ReadDecisionPages;
 use crate::store::{DecisionRange, JournalRow, JournalSpan, StoreResult, decisions};
 
 /// Pages that wait for each thread.
@@ -60,7 +60,7 @@ type Batch = Vec<JournalRow>;
 
 /// Makes the wanted decisions of a span again.
 pub(super) fn run_span(
-    reading: &dyn ReadDecisions,
+    reading: &dyn ReadDecisionPages,
     wanted: &DecisionRange,
     span: JournalSpan,
     terms: Terms<'_>,
@@ -119,7 +119,7 @@ pub(super) fn run_span(
 
 /// Reads all decisions of a span into the lanes, until a caller gives up.
 fn read(
-    reading: &dyn ReadDecisions,
+    reading: &dyn ReadDecisionPages,
     wanted: &DecisionRange,
     span: JournalSpan,
     lanes: &[Sender<Batch>],

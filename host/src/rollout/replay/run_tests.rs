@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -23,14 +22,16 @@ struct Journal {
     read: Cell<usize>,
 }
 
-impl ReadDecisions for Journal {
-    fn decisions_span(&self, _: &DecisionRange) -> StoreResult<Option<JournalSpan>> {
-        Ok(Some(JournalSpan {
+impl Journal {
+    fn span(&self) -> JournalSpan {
+        JournalSpan {
             after: 0,
             up_to: self.rows.len() as i64,
-        }))
+        }
     }
+}
 
+impl ReadDecisionPages for Journal {
     fn decisions(
         &self,
         _: &DecisionRange,
@@ -44,14 +45,6 @@ impl ReadDecisions for Journal {
             read: span.after + rows.len() as i64,
             rows,
         })
-    }
-
-    fn deciding_generations(
-        &self,
-        _: &DecisionRange,
-        _: JournalSpan,
-    ) -> StoreResult<BTreeSet<String>> {
-        Ok(BTreeSet::new())
     }
 }
 
@@ -92,7 +85,7 @@ fn replayed(
         is_over,
     };
     let wanted = DecisionRange::default();
-    let span = journal.decisions_span(&wanted).unwrap().unwrap();
+    let span = journal.span();
     run_span(journal, &wanted, span, terms, &mut |_| {})
 }
 

@@ -143,7 +143,9 @@ pub(super) fn page(
             fuel: row.get::<_, i64>(4)? as u64,
             time: row.get::<_, i64>(5)? as u64,
             state: row.get(6)?,
-            decision: unpacking.unpack(row.get_ref(7)?.as_blob().unwrap_or_default())?,
+            decision: unpacking
+                .unpack(row.get_ref(7)?.as_blob().unwrap_or_default())?
+                .ok_or_else(|| "a recorded decision can't be unpacked".to_owned()),
         };
         bytes += stored.bytes();
         let seq = stored.seq;

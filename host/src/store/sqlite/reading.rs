@@ -17,7 +17,9 @@ use super::{
 };
 use crate::base::session::Extent;
 use crate::store::dead_letters::{LetterAct, LetterFilter, ReadLetters, StoredLetter};
-use crate::store::decisions::{DecisionPage, DecisionRange, JournalSpan, ReadDecisions};
+use crate::store::decisions::{
+    DecisionPage, DecisionRange, JournalSpan, ReadDecisionPages, ReadDecisions,
+};
 use crate::store::fault::StoreFault;
 use crate::store::history::{
     GenerationRow, PastGeneration, Quarantined, ReadHistory, ReleaseRequest,
@@ -335,11 +337,7 @@ impl<C: Borrow<Connection>> ReadListChanges for SqliteReader<C> {
     }
 }
 
-impl<C: Borrow<Connection>> ReadDecisions for SqliteReader<C> {
-    fn decisions_span(&self, wanted: &DecisionRange) -> StoreResult<Option<JournalSpan>> {
-        self.ask(|sql| decisions::span(sql, wanted))
-    }
-
+impl<C: Borrow<Connection>> ReadDecisionPages for SqliteReader<C> {
     fn decisions(
         &self,
         wanted: &DecisionRange,
@@ -347,6 +345,12 @@ impl<C: Borrow<Connection>> ReadDecisions for SqliteReader<C> {
         most: usize,
     ) -> StoreResult<DecisionPage> {
         self.ask(|sql| decisions::page(sql, wanted, span, most))
+    }
+}
+
+impl<C: Borrow<Connection>> ReadDecisions for SqliteReader<C> {
+    fn decisions_span(&self, wanted: &DecisionRange) -> StoreResult<Option<JournalSpan>> {
+        self.ask(|sql| decisions::span(sql, wanted))
     }
 
     fn deciding_generations(

@@ -185,7 +185,7 @@ pub(super) fn page(
             fuel: unsigned(row, 4)?,
             time: unsigned(row, 5)?,
             state: get(row, 6)?,
-            decision: Some(get(row, 7)?),
+            decision: Ok(get(row, 7)?),
         };
         bytes += stored.bytes();
         if rows.len() >= most || bytes >= PAGE_BYTES {

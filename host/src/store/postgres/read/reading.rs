@@ -16,7 +16,9 @@ use super::{
 };
 use crate::base::session::Extent;
 use crate::store::dead_letters::{LetterAct, LetterFilter, ReadLetters, StoredLetter};
-use crate::store::decisions::{DecisionPage, DecisionRange, JournalSpan, ReadDecisions};
+use crate::store::decisions::{
+    DecisionPage, DecisionRange, JournalSpan, ReadDecisionPages, ReadDecisions,
+};
 use crate::store::fault::StoreFault;
 use crate::store::history::{
     GenerationRow, PastGeneration, Quarantined, ReadHistory, ReleaseRequest,
@@ -332,11 +334,7 @@ impl<C: Borrow<Sql>> ReadListChanges for PostgresReader<C> {
     }
 }
 
-impl<C: Borrow<Sql>> ReadDecisions for PostgresReader<C> {
-    fn decisions_span(&self, wanted: &DecisionRange) -> StoreResult<Option<JournalSpan>> {
-        self.ask(|sql| journal::span(sql, wanted))
-    }
-
+impl<C: Borrow<Sql>> ReadDecisionPages for PostgresReader<C> {
     fn decisions(
         &self,
         wanted: &DecisionRange,
@@ -344,6 +342,12 @@ impl<C: Borrow<Sql>> ReadDecisions for PostgresReader<C> {
         most: usize,
     ) -> StoreResult<DecisionPage> {
         self.ask(|sql| journal::page(sql, wanted, span, most))
+    }
+}
+
+impl<C: Borrow<Sql>> ReadDecisions for PostgresReader<C> {
+    fn decisions_span(&self, wanted: &DecisionRange) -> StoreResult<Option<JournalSpan>> {
+        self.ask(|sql| journal::span(sql, wanted))
     }
 
     fn deciding_generations(
