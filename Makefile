@@ -14,6 +14,7 @@ export RUST_TEST_THREADS ?= $(shell echo $$(( 2 * $$(getconf _NPROCESSORS_ONLN) 
 
 WASM := cargo build --release --target wasm32-wasip2
 FULFILMENT := -p fulfilment-orders -p fulfilment-inventory -p fulfilment-payments -p fulfilment-shipping
+HAS_POSTGRES := ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null
 ARGS ?=
 API_CALLS ?= 20000
 # The demo and the tests find the built components there, whatever the user's cargo is set to.
@@ -42,7 +43,7 @@ demo-languages: languages-needed components build fulfilment-in-languages ## The
 	target/release/saga-demo languages $(ARGS)
 
 test: fixtures build languages ## Run all tests
-	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || \
+	@$(HAS_POSTGRES) || \
 		echo "Tests on PostgreSQL are left out: there is no server (make install-servers)."
 	cargo test --release --workspace
 
@@ -82,7 +83,7 @@ languages: ## Install what the SDKs of other languages need (TypeScript: Node.js
 	else echo "Rules in Python are left out: there is no Python 3.10 with venv."; fi
 
 install-servers: ## Install the PostgreSQL server that tests start (Debian, Ubuntu; as root)
-	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { \
+	@$(HAS_POSTGRES) || { \
 		apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends postgresql >/dev/null; }
 
 languages-needed:

@@ -127,6 +127,7 @@ where
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
+    pem: String,
 }
 
 impl Authority {
@@ -134,11 +135,17 @@ impl Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap().der().clone();
+        let signed = params.self_signed(&key).unwrap();
         Self {
+            certificate: signed.der().clone(),
+            pem: signed.pem(),
             issuer: Issuer::new(params, key),
-            certificate,
         }
+    }
+
+    /// Its own certificate (PEM).
+    pub fn pem(&self) -> &str {
+        &self.pem
     }
 
     /// A certificate and its key, both PEM, valid until this year.

@@ -17,3 +17,11 @@ pub fn place(host: &Host, amount: u64) -> String {
     assert_eq!(placed.status, 201, "{}", placed.text());
     format!("/orders/{}", placed.json()["orderId"])
 }
+
+/// Waits until the order at this path is decided; gives its state.
+pub fn decided(host: &Host, path: &str) -> String {
+    let answer = host.get_until("order", path, |answer| {
+        answer.json()["orderState"] != "PENDING"
+    });
+    answer.json()["orderState"].as_str().unwrap().to_owned()
+}

@@ -37,3 +37,43 @@ impl JournalSizes for Sql {
             .map(drop)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use saga_testkit::postgres;
+
+    use crate::base::secret::Secret;
+    use crate::store::postgres::address::ServerAddress;
+    use crate::store::postgres::tables;
+    use crate::store::settings::ServerSettings;
+    use crate::store::writing::journal_size::JournalSize;
+
+    #[test]
+    fn the_oldest_rows_go_until_the_rest_fits() {
+        if !postgres::can_run() {
+            return;
+        }
+        let address = ServerAddress::new(&ServerSettings {
+            url: Secret::new(&postgres::url()),
+            password: None,
+            ca_file: None,
+            schema: format!("journal_size_{}", std::process::id()),
+        });
+        let sql = tables::open(&address.unwrap(), true).unwrap().unwrap();
+        // Rows of 100 bytes.
+        sql.run(
+            "INSERT INTO journal (seq, generation, key, revision, state, decision, fuel, time)
+             SELECT i, 1, 'ä', 0, CASE WHEN i % 2 = 1 THEN '12345678' END,
+                 decode(repeat('00', CASE WHEN i % 2 = 1 THEN 66 ELSE 74 END), 'hex'), 0, 0 FROM generate_series(1, 10) i",
+        )
+        .unwrap();
+        let mut size = JournalSize::new(750);
+        while size.step(&sql).unwrap() {}
+        assert_eq!(size.bytes, 700);
+        let left = sql
+            .one("SELECT min(seq), max(seq) FROM journal", &[])
+            .unwrap();
+        assert_eq!((left.get::<_, i64>(0), left.get::<_, i64>(1)), (4, 10));
+    }
+}

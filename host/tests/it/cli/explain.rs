@@ -8,16 +8,9 @@ use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, count};
 use crate::commands::{asks, call, fails, json_of};
-use crate::orders::{ann, place};
+use crate::orders::{ann, decided, place};
 use crate::store_file::{execute, publish, record, until_consumed};
-use crate::support::{Host, Start, component};
-
-fn decided(host: &Host, path: &str) -> Value {
-    let answer = host.get_until("order", path, |response| {
-        response.json()["orderState"] != "PENDING"
-    });
-    answer.json()["orderState"].clone()
-}
+use crate::support::{Start, component};
 
 fn explained(data: &Path, arguments: &[&str]) -> Value {
     let arguments = [&["explain"], arguments].concat();

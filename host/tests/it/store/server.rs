@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use saga_testkit::postgres::can_start;
 use serde_json::json;
 
+use crate::clients::Authority;
+use crate::orders::decided;
 use crate::server_store::ServerStore;
-use crate::support::{Start, signal};
+use crate::support::{Host, Start, signal};
 
 /// The exit code of a store that can't be used.
 const STORE: i32 = 73;
@@ -21,19 +23,11 @@ fn refused(start: &Start, code: i32) -> String {
     said
 }
 
-fn order(host: &crate::support::Host, amount: f64) -> u64 {
+fn order(host: &Host, amount: f64) -> String {
     let body = json!({"customerId": 1, "orderTotal": {"amount": amount}});
     let placed = host.post("order", "/orders", &body);
     assert_eq!(placed.status, 201, "{}", placed.text());
-    placed.json()["orderId"].as_u64().unwrap()
-}
-
-fn decided(host: &crate::support::Host, order: u64) -> String {
-    let path = format!("/orders/{order}");
-    let answer = host.get_until("order", &path, |answer| {
-        answer.json()["orderState"] != "PENDING"
-    });
-    answer.json()["orderState"].as_str().unwrap().to_owned()
+    format!("/orders/{}", placed.json()["orderId"])
 }
 
 #[test]
@@ -48,15 +42,15 @@ fn the_saga_runs_and_another_host_in_another_directory_goes_on_with_it() {
     let body = json!({"name": "c", "creditLimit": {"amount": 10.5}});
     assert_eq!(host.post("customer", "/customers", &body).status, 201);
     let approved = order(&host, 10.25);
-    assert_eq!(decided(&host, approved), "APPROVED");
+    assert_eq!(decided(&host, &approved), "APPROVED");
     let rejected = order(&host, 0.26);
-    assert_eq!(decided(&host, rejected), "REJECTED");
+    assert_eq!(decided(&host, &rejected), "REJECTED");
     assert!(host.stop().success());
 
     // Neither store nor component is taken from a directory.
     assert!(!first.path().join("saga.db").exists());
     let host = store.host(&both, second.path()).start();
-    assert_eq!(decided(&host, approved), "APPROVED");
+    assert_eq!(decided(&host, &approved), "APPROVED");
     let left = host.get("customer", "/customer/1").json();
     assert_eq!(left["creditLimit"].to_string(), "0.25");
     assert!(host.stop().success());
@@ -202,5 +196,44 @@ fn a_password_comes_from_a_file_and_is_not_printed() {
     let start = store.host_at(&url, &["customer"], data.path());
     let host = start.setting("store.password_file", file.display()).start();
     assert!(!host.log().contains("secret"));
+    assert!(host.stop().success());
+}
+
+#[test]
+fn a_server_shows_a_certificate_of_an_authority_that_the_host_trusts() {
+    if !can_start() {
+        return;
+    }
+    let store = ServerStore::new();
+    let server = &store.server;
+    let data = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let (certificate, key) = authority.sign(2100);
+    for (name, text) in [("server.pem", &certificate), ("server.key", &key)] {
+        let file = server.directory().join(name);
+        server.give(&file, text.as_bytes()).unwrap();
+        let setting = if name == "server.pem" {
+            "ssl_cert_file"
+        } else {
+            "ssl_key_file"
+        };
+        let set = format!("ALTER SYSTEM SET {setting} = '{}'", file.display());
+        server.sql(&set).unwrap();
+    }
+    server.sql("ALTER SYSTEM SET ssl = on").unwrap();
+    server.restart().unwrap();
+    let url = format!(
+        "postgres://saga:secret@127.0.0.1:{}/postgres?sslmode=require",
+        server.port()
+    );
+    let start = || store.host_at(&url, &["customer"], data.path());
+    let said = refused(&start(), STORE);
+    assert!(said.contains("certificate"), "{said}");
+    let file = data.path().join("ca.pem");
+    std::fs::write(&file, authority.pem()).unwrap();
+    let host = start().setting("store.ca_file", file.display()).start();
+    let encrypted = "SELECT count(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid)
+                     WHERE a.application_name = 'saga' AND NOT s.ssl";
+    assert_eq!(store.number(encrypted), 0);
     assert!(host.stop().success());
 }

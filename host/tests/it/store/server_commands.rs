@@ -7,16 +7,9 @@ use serde_json::json;
 
 use crate::chameleon::{Chameleon, count, swap};
 use crate::commands::{asks, call, fails, json_of};
-use crate::orders::{ann, place};
+use crate::orders::{ann, decided, place};
 use crate::server_store::ServerStore;
-use crate::support::{Host, component, saga};
-
-fn decided(host: &Host, path: &str) -> String {
-    let answer = host.get_until("order", path, |answer| {
-        answer.json()["orderState"] != "PENDING"
-    });
-    answer.json()["orderState"].as_str().unwrap().to_owned()
-}
+use crate::support::{component, saga};
 
 #[test]
 fn a_saga_is_explained_replayed_exported_and_verified_by_the_url_alone() {

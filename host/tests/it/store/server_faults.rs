@@ -1,12 +1,12 @@
 //! A PostgreSQL server that restarts, stands still or is gone for a while, and connections that are lost around a commit:
 //! the host goes on, and nothing is lost or done twice.
 
-use std::path::Path;
 use std::time::Duration;
 
 use saga_testkit::postgres::can_start;
 use saga_testkit::postgres::proxy::{Proxy, Trigger, What};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::expect::until;
 use crate::server_store::ServerStore;
@@ -58,21 +58,49 @@ fn register(host: &Host, key: &str) -> Value {
     answered
 }
 
-fn host_at(store: &ServerStore, url: &str, data: &Path) -> Host {
-    let start = store.host_at(url, &["customer"], data);
-    let start = start.setting("store.standstill_seconds", 2);
-    start.setting("http.answer_seconds", 1).start()
+/// A server, and a host of customers on it, with short bounds.
+struct Running {
+    host: Host,
+    store: ServerStore,
+    _data: TempDir,
+}
+
+impl Running {
+    /// None if no server can be started here.
+    fn start() -> Option<Self> {
+        can_start().then(|| Self::at(ServerStore::new(), |store| store.server.url()))
+    }
+
+    /// The same through a proxy.
+    fn behind_a_proxy() -> Option<(Self, Proxy)> {
+        if !can_start() {
+            return None;
+        }
+        let store = ServerStore::new();
+        let proxy = Proxy::before(store.server.address()).unwrap();
+        let address = proxy.address();
+        let running = Self::at(store, |store| store.server.url_at(address));
+        Some((running, proxy))
+    }
+
+    fn at(store: ServerStore, url: impl FnOnce(&ServerStore) -> String) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let start = store.host_at(&url(&store), &["customer"], data.path());
+        let start = start.setting("store.standstill_seconds", 2);
+        Self {
+            host: start.setting("http.answer_seconds", 1).start(),
+            store,
+            _data: data,
+        }
+    }
 }
 
 #[test]
 fn connections_lost_before_and_behind_a_commit_lose_and_double_nothing() {
-    if !can_start() {
+    let Some((running, proxy)) = Running::behind_a_proxy() else {
         return;
-    }
-    let store = ServerStore::new();
-    let proxy = Proxy::before(store.server.address()).unwrap();
-    let data = tempfile::tempdir().unwrap();
-    let host = host_at(&store, &store.server.url_at(proxy.address()), data.path());
+    };
+    let Running { host, store, _data } = running;
     for (number, what) in [What::CutBefore, What::CutBeforeAnswer]
         .into_iter()
         .cycle()
@@ -99,12 +127,10 @@ fn connections_lost_before_and_behind_a_commit_lose_and_double_nothing() {
 
 #[test]
 fn a_server_that_restarts_or_crashes_under_load_is_waited_for() {
-    if !can_start() {
+    let Some(running) = Running::start() else {
         return;
-    }
-    let store = ServerStore::new();
-    let data = tempfile::tempdir().unwrap();
-    let host = host_at(&store, &store.server.url(), data.path());
+    };
+    let Running { host, store, _data } = running;
     std::thread::scope(|scope| {
         let running: Vec<_> = (0..4)
             .map(|client| {
@@ -131,12 +157,10 @@ fn a_server_that_restarts_or_crashes_under_load_is_waited_for() {
 
 #[test]
 fn a_server_that_is_down_makes_the_host_unready_and_the_host_comes_back_with_it() {
-    if !can_start() {
+    let Some(running) = Running::start() else {
         return;
-    }
-    let store = ServerStore::new();
-    let data = tempfile::tempdir().unwrap();
-    let host = host_at(&store, &store.server.url(), data.path());
+    };
+    let Running { host, store, _data } = running;
     register(&host, "before");
     store.server.stop().unwrap();
     let reason = until_unready(&host);
@@ -157,13 +181,10 @@ fn a_server_that_is_down_makes_the_host_unready_and_the_host_comes_back_with_it(
 
 #[test]
 fn a_server_that_stands_still_is_named_and_repeated_commands_get_their_answers_afterwards() {
-    if !can_start() {
+    let Some((running, proxy)) = Running::behind_a_proxy() else {
         return;
-    }
-    let store = ServerStore::new();
-    let proxy = Proxy::before(store.server.address()).unwrap();
-    let data = tempfile::tempdir().unwrap();
-    let host = host_at(&store, &store.server.url_at(proxy.address()), data.path());
+    };
+    let Running { host, store, _data } = running;
     register(&host, "before");
     proxy.stall();
     let url = format!("{}/customers", host.url("customer"));
@@ -182,4 +203,31 @@ fn a_server_that_stands_still_is_named_and_repeated_commands_get_their_answers_a
     assert_eq!(customer["customerId"], 2);
     assert_eq!(store.number("SELECT count(*) FROM aggregates"), 2);
     assert!(host.stop().success());
+}
+
+#[test]
+fn a_server_that_has_lost_commits_ends_the_host() {
+    let Some((running, proxy)) = Running::behind_a_proxy() else {
+        return;
+    };
+    let Running { host, store, _data } = running;
+    for key in ["a", "b", "c"] {
+        register(&host, key);
+    }
+    // As after a failover to a standby that was behind.
+    store.rows("UPDATE hosts SET batch = batch - 2 RETURNING batch");
+    proxy.on(Trigger {
+        kind: b'S',
+        about: Some(COMMIT.into()),
+        nth: 1,
+        what: What::CutBefore,
+    });
+    let url = format!("{}/customers", host.url("customer"));
+    let body = json!({"name": "d", "creditLimit": {"amount": 1}}).to_string();
+    if let Ok(answer) = try_request("POST", &url, &[], body.as_bytes()) {
+        assert!(answer.status >= 500, "{}", answer.text());
+    }
+    host.log_until("has lost commits that it acknowledged");
+    assert_eq!(host.wait().code(), Some(73));
+    assert_eq!(store.number("SELECT count(*) FROM aggregates"), 3);
 }
