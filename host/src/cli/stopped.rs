@@ -9,7 +9,6 @@ use crate::config::Config;
 use crate::logging;
 use crate::rollout::flags::Flags;
 use crate::rollout::report::{NotApplied, SwapResult};
-use crate::rollout::settings::RolloutSettings;
 use crate::rollout::stopped;
 use crate::store::StoreLocation;
 
@@ -31,10 +30,7 @@ pub(super) fn rollback(
     json: bool,
 ) -> Result<String, CommandFailure> {
     logging::die_on_panic(exit::INTERNAL);
-    let settings = RolloutSettings {
-        store: host.store.clone(),
-        ..host.config.rollout()
-    };
+    let settings = host.config.rollout().on(host.store.clone());
     let progress = ProgressLine::of(&format!("{participant}: an earlier generation is checked"));
     let result = stopped::rollback(&settings, participant, digest, flags, app::check_routes);
     drop(progress);

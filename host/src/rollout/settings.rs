@@ -47,6 +47,19 @@ pub struct RolloutSettings {
     pub participants: BTreeMap<String, ParticipantSettings>,
 }
 
+impl RolloutSettings {
+    /// The same for a host with this store. One in a directory has the copies of components there.
+    #[must_use]
+    pub fn on(self, store: StoreLocation) -> Self {
+        let data_dir = store.directory().map(ToOwned::to_owned);
+        Self {
+            data_dir: data_dir.unwrap_or(self.data_dir),
+            store,
+            ..self
+        }
+    }
+}
+
 /// Settings of swaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReloadSettings {
