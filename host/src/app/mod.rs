@@ -52,7 +52,7 @@ use crate::rollout::neighbours::{self, StartingParticipant};
 use crate::rollout::topics;
 use crate::rollout::{Reloader, ReloaderParts, watch};
 use crate::stages::{StageWatch, Stages};
-use crate::store::{OpenError, OutboxReaders, Store, standstill};
+use crate::store::{OpenError, OutboxReaders, Store, make_directory, standstill};
 use crate::transport::Transport;
 use crate::turn::timers;
 
@@ -139,6 +139,8 @@ pub use self::process_limits::allow_descriptors;
 /// The reason why it can't be used.
 pub fn open_store(config: &Config, metrics: &Metrics) -> Result<Arc<Store>, StartError> {
     let (readers, commits) = (outbox_readers(config), metrics.commits());
+    // It has more than the store: copies of components, compiled code, the admin interface's address.
+    make_directory(&config.data_dir).map_err(StartError::Store)?;
     let location = config.store.location(&config.data_dir);
     let idempotency = config.http.idempotency();
     let store = location.open(config.store.bounds, idempotency, readers, commits);

@@ -70,6 +70,6 @@ pub use read::{ReadStore, StoreResult};
 pub use readers::Reader;
 pub use saga_core::commit::{DeadLetter, Entry, FiredTimer, OutboxRow};
 pub use settings::{ServerSettings, StoreSettings};
-pub use sqlite::copy;
+pub use sqlite::{copy, make_directory};
 pub use streams::{OutboxReaders, RELAY, ReadPartition, StoredPlace};
 pub use tally::{Tally, Verdict};

@@ -101,17 +101,24 @@ pub(super) fn connect(directory: &Path) -> Result<Option<Connection>, OpenError>
     }
 }
 
+/// Creates a data directory if it is missing.
+///
+/// # Errors
+/// It can't be created or used.
+pub fn make_directory(directory: &Path) -> Result<(), OpenError> {
+    own_files::directory(directory).map_err(|error| OpenError::Directory {
+        path: directory.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
 impl StoreFile {
     /// Opens `saga.db` in the directory, or creates it, and takes its lock.
     ///
     /// # Errors
     /// An [`OpenError`] with the file, the reason and the remedy.
     pub(super) fn open(directory: &Path) -> Result<Self, OpenError> {
-        let in_directory = |error: std::io::Error| OpenError::Directory {
-            path: directory.to_owned(),
-            reason: error.to_string(),
-        };
-        own_files::directory(directory).map_err(in_directory)?;
+        make_directory(directory)?;
         let path = directory.join(FILE_NAME);
         if path.is_dir() {
             return Err(OpenError::NotAStore {

@@ -75,3 +75,4 @@ mod writer;
 pub use backup::copy;
 pub(super) use engine::{open, own};
 pub(super) use file::look;
+pub use file::make_directory;

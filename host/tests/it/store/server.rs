@@ -1,5 +1,6 @@
 //! A store on a PostgreSQL server: who may use it, and what is said if it can't be used.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use serde_json::json;
 use crate::clients::Authority;
 use crate::orders::decided;
 use crate::server_store::ServerStore;
-use crate::support::{Host, Start, signal};
+use crate::support::{Host, Start, component, saga, signal};
 
 /// The exit code of a store that can't be used.
 const STORE: i32 = 73;
@@ -55,6 +56,35 @@ fn the_saga_runs_and_another_host_in_another_directory_goes_on_with_it() {
     assert_eq!(left["creditLimit"].to_string(), "0.25");
     assert!(host.stop().success());
     assert!(!second.path().join("saga.db").exists());
+}
+
+#[test]
+fn a_data_directory_that_is_missing_is_created_with_a_store_on_a_server_too() {
+    if !can_start() {
+        return;
+    }
+    let store = ServerStore::new();
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("new");
+    let plugin = format!("customer={}", component("customer").display());
+    let mut command = saga();
+    command.args([
+        "run",
+        "--plugin",
+        &plugin,
+        "--listen",
+        "customer=127.0.0.1:0",
+    ]);
+    command
+        .args(["--store", &store.server.url(), "--data"])
+        .arg(&data);
+    let host = Host::from_command(command, directory.path());
+    for made in ["code", "components", "admin.json"] {
+        assert!(data.join(made).exists(), "{made}");
+    }
+    let mode = std::fs::metadata(&data).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    assert!(host.stop().success());
 }
 
 #[test]
