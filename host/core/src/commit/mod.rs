@@ -58,8 +58,8 @@ pub enum Write {
     /// The aggregate's state, its revision, and the correlation of the saga that it belongs to.
     /// Without a state the aggregate is removed, with all its timers.
     State(Option<String>, u64, String),
-    /// The aggregate's state in another shape. It is the same state, so its revision stays.
-    Migrated(Arc<str>),
+    /// The aggregate's state in another shape, and its revision, which stays: it is the same state.
+    Migrated(Arc<str>, u64),
     /// Sets or cancels timers, by this message.
     Timers(Vec<TimerChange>, Cause),
     /// Deletes a timer that was consumed.

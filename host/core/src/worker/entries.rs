@@ -94,7 +94,9 @@ impl<H: HostTypes> Worker<H> {
         writes.extend(match (state, migrated) {
             (StateChange::Put(state), _) => Some(Write::State(Some(state), revision, correlation)),
             (StateChange::Remove, _) => Some(Write::State(None, revision, correlation)),
-            (StateChange::Unchanged, migrated) => migrated.map(Write::Migrated),
+            (StateChange::Unchanged, migrated) => {
+                migrated.map(|state| Write::Migrated(state, settlement.journal.revision_before))
+            }
         });
         writes.extend(outgoing::outbox(&self.active, &mut settlement));
         if !settlement.timers.is_empty() {

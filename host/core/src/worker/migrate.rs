@@ -27,7 +27,9 @@ impl<H: HostTypes> Worker<H> {
         let mut commit = self.commit(Some(key.clone()), None);
         let ticket = commit.link.ticket;
         if let Some(state) = migrated {
+            let mut revision = 0;
             if let Some(known) = self.cache.get(&key) {
+                revision = known.revision;
                 let aggregate = Aggregate {
                     state: Some(state.clone()),
                     state_version: self.active.description().state.version,
@@ -37,7 +39,7 @@ impl<H: HostTypes> Worker<H> {
                 };
                 self.cache.put(&key, aggregate, self.settled);
             }
-            commit.entry.writes.push(Write::Migrated(state));
+            commit.entry.writes.push(Write::Migrated(state, revision));
         }
         if self.quarantined.lifts(&key, ticket, self.settled) {
             commit.entry.writes.push(Write::QuarantineLifted);

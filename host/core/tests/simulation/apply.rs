@@ -147,7 +147,7 @@ fn apply_one(
             };
             store.aggregates.insert(key.into(), written);
         }
-        Write::Migrated(state) if !is_broken(Broken::MigrationNotWritten) => {
+        Write::Migrated(state, _) if !is_broken(Broken::MigrationNotWritten) => {
             if let Some(stored) = store.aggregates.get_mut(key) {
                 stored.state = Some((&**state).into());
                 stored.version = entry.state_version;
@@ -218,7 +218,7 @@ fn apply_one(
         | Write::LetterEnded(..)
         | Write::FailedRedrive(_)
         | Write::FailedAside(_)
-        | Write::Migrated(_)
+        | Write::Migrated(..)
         | Write::GeneratedKey(_)
         | Write::ParkTimer(_)
         | Write::Publish(_)

@@ -25,6 +25,8 @@ pub(super) enum Refusal {
     Taken,
     /// One of the rows: its event was applied before, or the server does not take one of its values.
     OneRow,
+    /// An entry was decided on rows that another host has changed meanwhile.
+    Stale,
 }
 
 impl SqlError {
@@ -36,6 +38,7 @@ impl SqlError {
         match self.code()?.code() {
             "SG001" => Some(Refusal::Taken),
             "SG002" => Some(Refusal::OneRow),
+            "SG003" => Some(Refusal::Stale),
             code if code.starts_with("22") || code.starts_with("54") => Some(Refusal::OneRow),
             _ => None,
         }

@@ -161,7 +161,7 @@ impl Writer {
         }
         match self.write_at_once(&batch) {
             Ok(()) => (batch, Ok(())),
-            Err(error) if error.refusal() == Some(Refusal::OneRow) => {
+            Err(error) if matches!(error.refusal(), Some(Refusal::OneRow | Refusal::Stale)) => {
                 self.write_each(batch.take_back())
             }
             Err(error) => (batch, Err(self.fault(error))),
@@ -429,6 +429,8 @@ fn write_entry(
             tracing::error!(%error, key = written.key, "an entry can't be stored");
             Ok(Fate::Failed)
         }
+        // The reading of its record is cancelled, and a command is decided again.
+        Err(error) if error.refusal() == Some(Refusal::Stale) => Ok(Fate::Refused),
         other => other,
     }
 }
@@ -441,7 +443,7 @@ fn has_frequent_writes_only(item: &Item) -> bool {
                 Write::Offset(_)
                     | Write::Inbox(..)
                     | Write::State(..)
-                    | Write::Migrated(_)
+                    | Write::Migrated(..)
                     | Write::Timers(..)
                     | Write::Fired(_)
                     | Write::Journal(_)

@@ -135,7 +135,7 @@ fn apply_one(
         Write::State(state, revision, saga) => {
             write_state(sql, entry, state.as_deref(), (*revision, saga))?;
         }
-        Write::Migrated(state) => write_migrated(sql, entry, state)?,
+        Write::Migrated(state, _) => write_migrated(sql, entry, state)?,
         Write::Timers(changes, by) => write_timers(sql, entry, changes, by)?,
         Write::Fired(timer) => delete_timer(sql, participant, timer)?,
         Write::Journal(journal) => write_journal(sql, entry, journal)?,

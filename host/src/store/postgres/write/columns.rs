@@ -34,6 +34,8 @@ pub(in crate::store::postgres) struct CommitNumber {
 #[derive(Default)]
 pub(in crate::store::postgres) struct Columns<'a> {
     inbox: Inbox<'a>,
+    /// The stored revision that each aggregate was decided on first.
+    bases: HashMap<Place<'a>, i64>,
     removed: (Vec<i64>, Vec<&'a str>),
     migrated: HashMap<Place<'a>, (i64, &'a str)>,
     states: HashMap<Place<'a>, State<'a>>,
@@ -92,10 +94,14 @@ impl<'a> Columns<'a> {
             match write {
                 Write::Offset(offset) => self.offset(offset),
                 Write::State(state, revision, saga) => {
+                    self.decided_on(place, revision.saturating_sub(1));
                     let state = (state.as_deref(), *revision, saga.as_str());
                     self.state(place, state, entry.state_version);
                 }
-                Write::Migrated(state) => self.migrated(place, state, entry.state_version),
+                Write::Migrated(state, revision) => {
+                    self.decided_on(place, *revision);
+                    self.migrated(place, state, entry.state_version);
+                }
                 Write::Timers(changes, by) => {
                     for change in changes {
                         self.timer(place, change, by);
@@ -105,7 +111,10 @@ impl<'a> Columns<'a> {
                     let timer = (timer.key.as_str(), timer.name.as_str(), timer.due);
                     self.fired(entry.participant, timer);
                 }
-                Write::Journal(journal) => self.decisions.push((entry.generation, key, journal)),
+                Write::Journal(journal) => {
+                    self.decided_on(place, journal.revision_before);
+                    self.decisions.push((entry.generation, key, journal));
+                }
                 Write::Reply(kept) => {
                     let time = kept.time.max(trusted) as i64;
                     self.replies.push((entry.participant, key, kept, time));
@@ -144,6 +153,15 @@ impl<'a> Columns<'a> {
                 self.offset(offset);
             }
         }
+    }
+
+    /// Notes the revision that an entry was decided on. Later entries of the commit were decided on the earlier ones.
+    fn decided_on(&mut self, place: Place<'a>, revision: u64) {
+        self.bases.entry(place).or_insert(revision as i64);
+    }
+
+    fn base(&self, place: &Place<'a>) -> i64 {
+        self.bases.get(place).copied().unwrap_or_default()
     }
 
     fn offset(&mut self, offset: &'a Offset) {
@@ -254,16 +272,26 @@ impl<'a> Columns<'a> {
         migrated.sort_unstable_by_key(|(place, _)| **place);
         values.column(each(&migrated, |((participant, _), _)| *participant));
         values.column(each(&migrated, |((_, key), _)| *key));
+        values.column(each(&migrated, |(place, _)| self.base(place)));
         values.column(each(&migrated, |(_, (version, _))| *version));
         values.column(each(&migrated, |(_, (_, text))| *text));
         let mut states: Vec<_> = self.states.iter().collect();
         states.sort_unstable_by_key(|(place, _)| **place);
         values.column(each(&states, |((participant, _), _)| *participant));
         values.column(each(&states, |((_, key), _)| *key));
+        values.column(each(&states, |(place, _)| self.base(place)));
         values.column(each(&states, |(_, state)| state.revision));
         values.column(each(&states, |(_, state)| state.version));
         values.column(each(&states, |(_, state)| state.text));
         values.column(each(&states, |(_, state)| state.correlation));
+        let is_changed =
+            |place| self.states.contains_key(place) || self.migrated.contains_key(place);
+        let mut unchanged: Vec<_> = self.bases.iter().collect();
+        unchanged.retain(|(place, _)| !is_changed(*place));
+        unchanged.sort_unstable();
+        values.column(each(&unchanged, |((participant, _), _)| *participant));
+        values.column(each(&unchanged, |((_, key), _)| *key));
+        values.column(each(&unchanged, |(_, base)| **base));
     }
 
     fn timer_rows(&self, values: &mut Values<'a>) {

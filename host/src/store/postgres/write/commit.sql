@@ -1,17 +1,21 @@
 -- Writes the entries of a commit: the parameters are the columns of the rows to write, a letter for each table. A
 -- statement runs in the transaction of its caller; nothing is written if it raises.
 --
--- SG001: another host has taken the store over. SG002: an event was applied before.
+-- SG001: another host has taken the store over. SG002: an event was applied before. SG003: an entry was decided on rows that
+-- another host has changed meanwhile.
 CREATE FUNCTION saga_commit_v1(
     of_host bigint, of_incarnation bigint, number bigint, counted_by bigint,
     -- identities of events
     i_participant bigint[], i_id text[], i_source text[], i_time bigint[],
     -- aggregates that were removed: their timers go
     g_participant bigint[], g_key text[],
-    -- states in another shape
-    m_participant bigint[], m_key text[], m_version bigint[], m_state text[],
+    -- states in another shape; the base is the revision that was decided on, 0 if there was none
+    m_participant bigint[], m_key text[], m_base bigint[], m_version bigint[], m_state text[],
     -- states
-    s_participant bigint[], s_key text[], s_revision bigint[], s_version bigint[], s_state text[], s_correlation text[],
+    s_participant bigint[], s_key text[], s_base bigint[], s_revision bigint[], s_version bigint[], s_state text[],
+    s_correlation text[],
+    -- aggregates that were decided on and stay as they are
+    u_participant bigint[], u_key text[], u_base bigint[],
     -- timers that fired (with their due time) or were cancelled
     d_participant bigint[], d_key text[], d_name text[], d_due bigint[],
     -- timers that were set
@@ -38,6 +42,7 @@ CREATE FUNCTION saga_commit_v1(
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     rows bigint;
+    more bigint;
     base bigint;
 BEGIN
     IF number IS NOT NULL THEN
@@ -59,18 +64,59 @@ BEGIN
     END IF;
     IF cardinality(m_key) > 0 THEN
         UPDATE aggregates a SET state = m.state, state_version = m.version
-        FROM unnest(m_participant, m_key, m_version, m_state) AS m(participant, key, version, state)
-        WHERE a.participant = m.participant AND a.key = m.key;
+        FROM unnest(m_participant, m_key, m_base, m_version, m_state) AS m(participant, key, base, version, state)
+        WHERE a.participant = m.participant AND a.key = m.key AND a.revision = m.base;
+        GET DIAGNOSTICS rows = ROW_COUNT;
+        IF rows < cardinality(m_key) THEN
+            RAISE EXCEPTION 'another host has changed an aggregate' USING ERRCODE = 'SG003';
+        END IF;
     END IF;
     IF cardinality(s_key) > 0 THEN
         INSERT INTO aggregates (participant, key, revision, state_version, state, correlation)
-        SELECT * FROM unnest(s_participant, s_key, s_revision, s_version, s_state, s_correlation)
-        ON CONFLICT (participant, key) DO UPDATE SET revision = excluded.revision,
-            state_version = excluded.state_version, state = excluded.state, correlation = excluded.correlation;
+        SELECT participant, key, revision, version, state, correlation
+        FROM unnest(s_participant, s_key, s_base, s_revision, s_version, s_state, s_correlation)
+            AS s(participant, key, base, revision, version, state, correlation)
+        WHERE base = 0
+        ON CONFLICT DO NOTHING;
+        GET DIAGNOSTICS rows = ROW_COUNT;
+        IF rows < cardinality(s_key) THEN
+            UPDATE aggregates a SET revision = s.revision, state_version = s.version, state = s.state,
+                correlation = s.correlation
+            FROM unnest(s_participant, s_key, s_base, s_revision, s_version, s_state, s_correlation)
+                AS s(participant, key, base, revision, version, state, correlation)
+            WHERE s.base > 0 AND a.participant = s.participant AND a.key = s.key AND a.revision = s.base;
+            GET DIAGNOSTICS more = ROW_COUNT;
+            IF rows + more < cardinality(s_key) THEN
+                RAISE EXCEPTION 'another host has changed an aggregate' USING ERRCODE = 'SG003';
+            END IF;
+        END IF;
+    END IF;
+    -- A decision that changes nothing may have published what it refuses.
+    IF cardinality(u_key) > 0 THEN
+        PERFORM FROM unnest(u_participant, u_key, u_base) AS u(participant, key, base)
+        JOIN aggregates a ON a.participant = u.participant AND a.key = u.key
+        WHERE a.revision = u.base FOR SHARE OF a;
+        GET DIAGNOSTICS rows = ROW_COUNT;
+        SELECT count(*) INTO more FROM unnest(u_participant, u_key, u_base) AS u(participant, key, base)
+        WHERE u.base = 0
+            AND NOT EXISTS (SELECT FROM aggregates a WHERE a.participant = u.participant AND a.key = u.key);
+        IF rows + more < cardinality(u_key) THEN
+            RAISE EXCEPTION 'another host has changed an aggregate' USING ERRCODE = 'SG003';
+        END IF;
     END IF;
     IF cardinality(d_key) > 0 THEN
+        SELECT count(*) INTO more FROM unnest(d_participant, d_key, d_due) AS d(participant, key, due)
+        WHERE due IS NOT NULL AND NOT EXISTS (
+            SELECT FROM unnest(g_participant, g_key) AS g(participant, key)
+            WHERE g.participant = d.participant AND g.key = d.key);
         DELETE FROM timers t USING unnest(d_participant, d_key, d_name, d_due) AS d(participant, key, name, due)
-        WHERE t.participant = d.participant AND t.key = d.key AND t.name = d.name AND (d.due IS NULL OR t.due = d.due);
+        WHERE t.participant = d.participant AND t.key = d.key AND t.name = d.name AND d.due IS NOT NULL AND t.due = d.due;
+        GET DIAGNOSTICS rows = ROW_COUNT;
+        IF rows < more THEN
+            RAISE EXCEPTION 'another host has consumed or changed a timer' USING ERRCODE = 'SG003';
+        END IF;
+        DELETE FROM timers t USING unnest(d_participant, d_key, d_name, d_due) AS d(participant, key, name, due)
+        WHERE t.participant = d.participant AND t.key = d.key AND t.name = d.name AND d.due IS NULL;
     END IF;
     IF cardinality(t_key) > 0 THEN
         INSERT INTO timers (participant, key, name, due, body, set_by, correlation, traceparent)
@@ -81,7 +127,12 @@ BEGIN
     END IF;
     IF cardinality(r_key) > 0 THEN
         INSERT INTO idempotency_keys (participant, key, fingerprint, aggregate, reply, correlation, time)
-        SELECT * FROM unnest(r_participant, r_key, r_fingerprint, r_aggregate, r_reply, r_correlation, r_time);
+        SELECT * FROM unnest(r_participant, r_key, r_fingerprint, r_aggregate, r_reply, r_correlation, r_time)
+        ON CONFLICT DO NOTHING;
+        GET DIAGNOSTICS rows = ROW_COUNT;
+        IF rows < cardinality(r_key) THEN
+            RAISE EXCEPTION 'another host has replied under an idempotency key' USING ERRCODE = 'SG003';
+        END IF;
     END IF;
     IF cardinality(l_key) > 0 THEN
         DELETE FROM listed d USING unnest(l_participant, l_pointer, l_key, l_value) AS l(participant, pointer, key, value)

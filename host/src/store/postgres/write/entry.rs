@@ -68,7 +68,7 @@ fn write_one(sql: &Sql, entry: &Entry, write: &Write, trusted: u64) -> SqlResult
         | Write::FailedAside(_)
         | Write::Offset(_)
         | Write::State(..)
-        | Write::Migrated(_)
+        | Write::Migrated(..)
         | Write::Timers(..)
         | Write::Fired(_)
         | Write::Journal(_)
