@@ -135,7 +135,7 @@ impl From<UnknownOutcome> for Problem {
 /// The problem of a store that failed.
 pub fn store_failed(fault: &StoreFault) -> Problem {
     match fault.kind() {
-        StoreFaultKind::Passing => {
+        StoreFaultKind::Passing | StoreFaultKind::Superseded => {
             let detail = format!("the store failed and nothing was changed: {fault}");
             Problem::new(Kind::StoreFailed, detail).retry_after(1)
         }

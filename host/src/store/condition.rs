@@ -125,7 +125,7 @@ impl Condition {
         match fault.kind() {
             StoreFaultKind::Damaged => self.is_damaged(what, fault),
             // Logged when it was detected.
-            StoreFaultKind::Gone => {}
+            StoreFaultKind::Gone | StoreFaultKind::Superseded => {}
             StoreFaultKind::Passing if self.refusal().is_some() => {}
             StoreFaultKind::Passing if self.is_quiet(what) => {}
             StoreFaultKind::Passing => tracing::error!(%fault, "{what}; it is tried again"),
@@ -136,7 +136,7 @@ impl Condition {
     pub(super) fn commit_failed(&self, fault: &StoreFault) {
         match fault.kind() {
             StoreFaultKind::Damaged => self.is_damaged("a commit failed and was undone", fault),
-            StoreFaultKind::Gone => {}
+            StoreFaultKind::Gone | StoreFaultKind::Superseded => {}
             StoreFaultKind::Passing => {
                 if self.failing.lock().replace(fault.clone()).is_none() {
                     tracing::error!(error = %fault, "a commit failed and was undone; nothing is lost, work is offered again until it goes through");

@@ -248,6 +248,10 @@ pub trait Engine: Send + Sync {
     /// Hours during which a repeated event is deduplicated.
     fn retention_hours(&self) -> u64;
 
+    /// True if other hosts may change what this one has decided on. Such an entry is not written,
+    /// and its command is to be decided again.
+    fn is_shared(&self) -> bool;
+
     /// A name that tells this store from all others, including its copies.
     fn identity(&self) -> &str;
 

@@ -20,6 +20,9 @@ pub struct FaultCause {
 pub enum StoreFaultKind {
     /// It may pass: a full disk, a lack of memory or descriptors, a state that was not written.
     Passing,
+    /// It was decided on something that did not come to be, or that another host has changed. It
+    /// can be decided again at once.
+    Superseded,
     /// Stored data is damaged or can't be read. It does not pass.
     Damaged,
     /// The open files are no longer the ones at the store's path.

@@ -52,6 +52,12 @@ impl Fingerprint {
     }
 }
 
+impl From<[u8; 32]> for Fingerprint {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
 fn hash<'t>(parts: impl IntoIterator<Item = &'t str>) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {

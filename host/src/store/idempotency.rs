@@ -157,7 +157,13 @@ impl Claim {
         (self.key.clone(), self.fingerprint)
     }
 
-    /// Notes that the reply is committed: the key has a row now.
+    /// True if the key has a reply by now.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.is_kept.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a reply is committed: the key has a row now.
     pub(super) fn keep(&self) {
         self.is_kept.store(true, Ordering::Relaxed);
         self.known

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use parking_lot::{Mutex, RwLock};
@@ -36,7 +36,7 @@ use crate::metrics::turns::Turns;
 use crate::stages::Flow;
 use crate::store::parked::ParkedKey;
 use crate::store::read::StoredTimer;
-use crate::store::{FiredTimer, ParkedLimits, ParkedRoom, Store, StoreFault, Taken};
+use crate::store::{FiredTimer, ParkedLimits, ParkedRoom, Store, StoreFault, StoreFaultKind, Taken};
 use crate::transport::{Delivery, Sink};
 
 /// Turns that wait for one worker. Beyond it consumers wait and clients are refused (invariant 9).
@@ -266,6 +266,27 @@ impl Participant {
     /// # Errors
     /// The time is over, and the turn of a command may still take place.
     pub async fn command(&self, call: CommandCall) -> Result<Answer, UnknownOutcome> {
+        if !self.shared.store.is_shared() {
+            // No copy of the call is needed.
+            return self.decide(call).await;
+        }
+        let began = Instant::now();
+        loop {
+            let answer = self.decide(call.clone()).await?;
+            let is_superseded = matches!(
+                &answer, Answer::StoreFailed(fault) if fault.kind() == StoreFaultKind::Superseded
+            );
+            if !is_superseded || began.elapsed() >= self.answer_time {
+                return Ok(answer);
+            }
+            if let Some(claim) = call.claim.as_ref().filter(|claim| claim.is_kept()) {
+                return Ok(self.replied_elsewhere(claim).await);
+            }
+        }
+    }
+
+    /// Has a command decided once.
+    async fn decide(&self, call: CommandCall) -> Result<Answer, UnknownOutcome> {
         let Some(command) = call.under.description().command(&call.command) else {
             return Ok(Answer::Malformed(format!(
                 "there is no command `{}`",

@@ -9,6 +9,7 @@ use saga_core::worker::Replied;
 use tokio::sync::Semaphore;
 
 use super::participant::Participant;
+use super::this_host::Answer;
 use crate::store::{Claim, Fingerprint, FirstReply, Known, Store, StoreFault};
 
 /// Concurrent reads of the store, per participant. Further ones wait (invariant 9).
@@ -72,6 +73,28 @@ impl Participant {
                     )),
                 }
             }
+        }
+    }
+}
+
+impl Participant {
+    /// The answer to a command under whose key another host has just replied to the same one.
+    pub(super) async fn replied_elsewhere(&self, claim: &Claim) -> Answer {
+        let (key, fingerprint) = claim.request();
+        let shared = &self.shared;
+        let look = (self.lookups).look(&shared.store, shared.row, key.to_string());
+        match look.await {
+            Ok(Some(first)) => match compare(first, &fingerprint.into()) {
+                Met::Replied(replied) => Answer::Replied(replied),
+                Met::StoreFailed(fault) => Answer::StoreFailed(fault),
+                _ => Answer::TryLater(
+                    "another request under this Idempotency-Key has just been answered".into(),
+                ),
+            },
+            Ok(None) => {
+                Answer::TryLater("the reply under this Idempotency-Key was just deleted".into())
+            }
+            Err(fault) => Answer::StoreFailed(fault),
         }
     }
 }

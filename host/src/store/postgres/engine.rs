@@ -361,6 +361,10 @@ impl Engine for Postgres {
         self.retention_hours
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn identity(&self) -> &str {
         &self.identity
     }

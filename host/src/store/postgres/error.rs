@@ -27,6 +27,8 @@ pub(super) enum Refusal {
     OneRow,
     /// An entry was decided on rows that another host has changed meanwhile.
     Stale,
+    /// Another host has replied under the idempotency key of an entry.
+    Replied,
 }
 
 impl SqlError {
@@ -39,6 +41,7 @@ impl SqlError {
             "SG001" => Some(Refusal::Taken),
             "SG002" => Some(Refusal::OneRow),
             "SG003" => Some(Refusal::Stale),
+            "SG004" => Some(Refusal::Replied),
             code if code.starts_with("22") || code.starts_with("54") => Some(Refusal::OneRow),
             _ => None,
         }

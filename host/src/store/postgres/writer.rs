@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use saga_core::commit::{Batch, Chains, Entry, Fate, Write};
+use saga_core::commit::{Batch, Chains, Fate, Write};
 
 use super::address::ServerAddress;
 use super::error::{Refusal, SqlError, SqlResult};
@@ -161,7 +161,7 @@ impl Writer {
         }
         match self.write_at_once(&batch) {
             Ok(()) => (batch, Ok(())),
-            Err(error) if matches!(error.refusal(), Some(Refusal::OneRow | Refusal::Stale)) => {
+            Err(error) if matches!(error.refusal(), Some(Refusal::OneRow | Refusal::Stale | Refusal::Replied)) => {
                 self.write_each(batch.take_back())
             }
             Err(error) => (batch, Err(self.fault(error))),
@@ -239,7 +239,7 @@ impl Writer {
                 consume(item);
                 match item {
                     Item::Entry(handed) => {
-                        write_entry(sql, &handed.entry, (part, trusted), &members)
+                        write_entry(sql, handed, (part, trusted), &members)
                     }
                     _ => Ok(Fate::Written),
                 }
@@ -418,19 +418,25 @@ fn consume(item: &mut Item) {
 /// entry only.
 fn write_entry(
     sql: &Sql,
-    written: &Entry,
+    handed: &Handed,
     around: (CommitNumber, u64),
     members: &Members,
 ) -> SqlResult<Fate> {
     use crate::store::writing::items::Transaction as _;
-    let fate = sql.in_savepoint(|sql| entry::write(sql, written, around, members));
+    let fate = sql.in_savepoint(|sql| entry::write(sql, &handed.entry, around, members));
     match fate {
         Err(error) if error.refusal() == Some(Refusal::OneRow) => {
-            tracing::error!(%error, key = written.key, "an entry can't be stored");
+            tracing::error!(%error, key = handed.entry.key, "an entry can't be stored");
             Ok(Fate::Failed)
         }
         // The reading of its record is cancelled, and a command is decided again.
         Err(error) if error.refusal() == Some(Refusal::Stale) => Ok(Fate::Refused),
+        Err(error) if error.refusal() == Some(Refusal::Replied) => {
+            if let Some(claim) = &handed.claim {
+                claim.keep();
+            }
+            Ok(Fate::Refused)
+        }
         other => other,
     }
 }

@@ -304,6 +304,10 @@ impl Engine for Sqlite {
         self.writer.retention_hours()
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn identity(&self) -> &str {
         self.writer.identity()
     }

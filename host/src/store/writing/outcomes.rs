@@ -11,7 +11,7 @@ use crate::base::changes::Changes;
 use crate::base::notify::Notify;
 use crate::store::condition::Condition;
 use crate::store::entry::{Done, Handed};
-use crate::store::fault::StoreFault;
+use crate::store::fault::{StoreFault, StoreFaultKind};
 
 /// The listeners of a store's commits; clones report to the same.
 #[derive(Clone)]
@@ -77,7 +77,7 @@ impl Outcomes {
                 }
                 BatchItem::Entry(handed) => {
                     let why = "was decided on a state that did not come to be; try again";
-                    void(*handed, &StoreFault(why.into()));
+                    void(*handed, &StoreFault::new(StoreFaultKind::Superseded, why));
                 }
                 BatchItem::After(done, _) => after(done, fate == Fate::Written),
                 BatchItem::Taken(done) => done(Ok(())),
@@ -171,8 +171,7 @@ pub(in crate::store) fn after(done: Done, holds: bool) {
     if holds {
         done(Ok(()));
     } else {
-        done(Err(StoreFault(
-            "was read from a state that did not come to be; try again".into(),
-        )));
+        let why = "was read from a state that did not come to be; try again";
+        done(Err(StoreFault::new(StoreFaultKind::Superseded, why)));
     }
 }

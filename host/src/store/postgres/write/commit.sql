@@ -2,7 +2,7 @@
 -- statement runs in the transaction of its caller; nothing is written if it raises.
 --
 -- SG001: another host has taken the store over. SG002: an event was applied before. SG003: an entry was decided on rows that
--- another host has changed meanwhile.
+-- another host has changed meanwhile. SG004: another host has replied under an idempotency key.
 CREATE FUNCTION saga_commit_v1(
     of_host bigint, of_incarnation bigint, number bigint, counted_by bigint,
     -- identities of events
@@ -131,7 +131,7 @@ BEGIN
         ON CONFLICT DO NOTHING;
         GET DIAGNOSTICS rows = ROW_COUNT;
         IF rows < cardinality(r_key) THEN
-            RAISE EXCEPTION 'another host has replied under an idempotency key' USING ERRCODE = 'SG003';
+            RAISE EXCEPTION 'another host has replied under an idempotency key' USING ERRCODE = 'SG004';
         END IF;
     END IF;
     IF cardinality(l_key) > 0 THEN
