@@ -9,7 +9,7 @@
 //! - this file: [`Rig`], and the [`TestTurn`] that it hands over
 //! - [`turns`]: entries that are written or known, and their writes; [`chains`]: refused entries;
 //!   [`parked`]: parked messages; [`dead_letters`]: dead letters
-//! - [`records`]: the outbox, offsets, topics
+//! - [`records`]: the outbox, offsets, topics; [`shared`]: two hosts on one store
 //! - [`generations`]: participants, generations, last uses, samples, lists; [`list_changes`]: the
 //!   changes of lists; [`decisions`]: the journal; [`waiting`]: messages that wait, in pages
 
@@ -20,6 +20,7 @@ mod generations;
 mod list_changes;
 mod parked;
 mod records;
+mod shared;
 mod turns;
 mod waiting;
 
@@ -42,6 +43,7 @@ pub(crate) use generations::*;
 pub(crate) use list_changes::*;
 pub(crate) use parked::*;
 pub(crate) use records::*;
+pub(crate) use shared::*;
 pub(crate) use turns::*;
 pub(crate) use waiting::*;
 
@@ -63,8 +65,9 @@ const NOW: u64 = 4_000_000_000_000;
 /// Correlation of all messages.
 const SAGA: &str = "saga";
 
-/// Makes a test of each case for `$rig`, which makes a [`Rig`]. Where `$can_run` is false, the tests
-/// are left out.
+/// Makes a test of each case for `$rig`, which makes a [`Rig`]; with `$rigs`, which makes two hosts'
+/// rigs on one store, of the cases of a shared store too. Where `$can_run` is false, the tests are
+/// left out.
 macro_rules! suite {
     ($rig:expr) => {
         $crate::store::conformance::suite!($rig, true);
@@ -114,6 +117,19 @@ macro_rules! suite {
             changes_of_a_list_go_on_from_any_place_that_the_journal_has,
             a_state_that_is_not_kept_may_have_been_in_a_list,
             a_record_without_a_turn_is_published_behind_those_of_turns
+        );
+    };
+    ($rig:expr, $can_run:expr; $rigs:expr) => {
+        $crate::store::conformance::suite!($rig, $can_run);
+        $crate::store::conformance::suite!(
+            $rigs,
+            $can_run,
+            invariant_4_a_state_is_decided_on_the_one_before_by_whichever_host,
+            a_refusal_that_another_host_has_overtaken_is_not_published,
+            a_state_in_another_shape_replaces_no_later_one,
+            a_timer_fires_on_one_of_two_hosts,
+            an_idempotency_key_has_the_reply_of_one_of_two_hosts,
+            invariant_3_an_event_is_applied_by_one_of_two_hosts
         );
     };
     ($rig:expr, $can_run:expr, $($case:ident),+) => {

@@ -36,7 +36,9 @@ use crate::metrics::turns::Turns;
 use crate::stages::Flow;
 use crate::store::parked::ParkedKey;
 use crate::store::read::StoredTimer;
-use crate::store::{FiredTimer, ParkedLimits, ParkedRoom, Store, StoreFault, StoreFaultKind, Taken};
+use crate::store::{
+    FiredTimer, ParkedLimits, ParkedRoom, Store, StoreFault, StoreFaultKind, Taken,
+};
 use crate::transport::{Delivery, Sink};
 
 /// Turns that wait for one worker. Beyond it consumers wait and clients are refused (invariant 9).

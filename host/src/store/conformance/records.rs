@@ -19,7 +19,13 @@ impl Rig {
         self.commit(turn).unwrap();
     }
 
-    fn values(&self, partition: i32, from: i64, most: usize, bytes: usize) -> Vec<(i64, String)> {
+    pub(super) fn values(
+        &self,
+        partition: i32,
+        from: i64,
+        most: usize,
+        bytes: usize,
+    ) -> Vec<(i64, String)> {
         let topic = (self.topic, Arc::from("t"));
         let reader = self.reader();
         let records = reader.records_within(&topic, partition, from, most, bytes);

@@ -54,17 +54,36 @@ pub(in crate::store) fn open(
     readers: OutboxReaders,
     commits: Commits,
 ) -> anyhow::Result<Arc<dyn Engine>> {
+    open_as(
+        ownership::ONLY,
+        address,
+        settings,
+        idempotency,
+        readers,
+        commits,
+    )
+}
+
+/// The same as the host with this row.
+fn open_as(
+    host: i64,
+    address: ServerAddress,
+    settings: StoreSettings,
+    idempotency: IdempotencySettings,
+    readers: OutboxReaders,
+    commits: Commits,
+) -> anyhow::Result<Arc<dyn Engine>> {
     let failed = |error| tables::failed(&address, &error);
     let Some(sql) = tables::open(&address, true)? else {
         unreachable!("it is created if it is not there");
     };
-    let incarnation = ownership::take(&sql, &address)?;
+    let me = ownership::take(&sql, &address, host)?;
     let identity = tables::identity(&sql).map_err(failed)?;
     let known_keys = known_keys(&sql, idempotency).map_err(failed)?;
     let members = Arc::<Members>::default();
     members.load(&sql).map_err(failed)?;
     let trusted_now = Arc::<AtomicU64>::default();
-    if let Some(now) = ownership::show(&sql, incarnation).map_err(failed)? {
+    if let Some(now) = ownership::show(&sql, me).map_err(failed)? {
         trusted_now.store(now, Ordering::Relaxed);
     }
     let bound = Duration::from_secs(settings.standstill_seconds);
@@ -75,7 +94,7 @@ pub(in crate::store) fn open(
     let writer = Writer {
         address: address.clone(),
         sql: Some(sql),
-        incarnation,
+        me,
         number: 0,
         committed: 0,
         queue,
@@ -398,8 +417,8 @@ mod tests {
     use crate::store::conformance::{self, Rig};
     use crate::store::settings::ServerSettings;
 
-    /// A rig in a schema of its own, in the server that all tests share.
-    fn rig() -> Rig {
+    /// An address of a schema of its own, in the server that all tests share.
+    fn address() -> ServerAddress {
         static SCHEMAS: AtomicU32 = AtomicU32::new(0);
         let number = SCHEMAS.fetch_add(1, Ordering::Relaxed);
         let address = ServerAddress::new(&ServerSettings {
@@ -408,9 +427,14 @@ mod tests {
             ca_file: None,
             schema: format!("conformance_{}_{number}", std::process::id()),
         });
-        let address = address.unwrap();
+        address.unwrap()
+    }
+
+    /// The rig of the host with this row.
+    fn rig_of(host: i64, address: ServerAddress) -> Rig {
         let open = move || {
-            super::open(
+            super::open_as(
+                host,
                 address.clone(),
                 StoreSettings::default(),
                 IdempotencySettings::default(),
@@ -422,5 +446,15 @@ mod tests {
         Rig::new(open, ())
     }
 
-    conformance::suite!(rig, postgres::can_run());
+    fn rig() -> Rig {
+        rig_of(ownership::ONLY, address())
+    }
+
+    /// Two hosts on one store.
+    fn rigs() -> (Rig, Rig) {
+        let address = address();
+        (rig_of(1, address.clone()), rig_of(2, address))
+    }
+
+    conformance::suite!(rig, postgres::can_run(); rigs);
 }

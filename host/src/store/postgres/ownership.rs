@@ -18,15 +18,23 @@ pub(super) const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// Delay between two looks at a host that may be gone.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
 
-/// The only row: one host at a time owns a store.
-pub(super) const HOST: i64 = 1;
+/// The row of the host that runs on a store, one at a time.
+pub(super) const ONLY: i64 = 1;
 
-/// Takes the store for this process; returns its incarnation. Waits for a host that has ended
-/// without giving it up.
+/// A host's row, as long as no other process has taken it over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Membership {
+    /// Its row.
+    pub(super) host: i64,
+    /// Tells this process from others that had the row before.
+    pub(super) incarnation: i64,
+}
+
+/// Takes a host's row for this process. Waits for a host that has ended without giving it up.
 ///
 /// # Errors
 /// Another host is there, or the server's error.
-pub(super) fn take(sql: &Sql, address: &ServerAddress) -> Result<i64, OpenError> {
+pub(super) fn take(sql: &Sql, address: &ServerAddress, host: i64) -> Result<Membership, OpenError> {
     let refused = |reason: String| OpenError::Server {
         store: address.to_string(),
         reason,
@@ -35,8 +43,8 @@ pub(super) fn take(sql: &Sql, address: &ServerAddress) -> Result<i64, OpenError>
     let began = Instant::now();
     let mut first_seen = None;
     loop {
-        match try_take(sql).map_err(failed)? {
-            Taking::Taken(incarnation) => return Ok(incarnation),
+        match try_take(sql, host).map_err(failed)? {
+            Taking::Taken(incarnation) => return Ok(Membership { host, incarnation }),
             Taking::Seen(seen) => {
                 if *first_seen.get_or_insert(seen) != seen && began.elapsed() > SIGN_OF_LIFE * 2 {
                     return Err(refused(
@@ -55,33 +63,33 @@ enum Taking {
     Seen(i64),
 }
 
-fn try_take(sql: &Sql) -> SqlResult<Taking> {
+fn try_take(sql: &Sql, host: i64) -> SqlResult<Taking> {
     sql.execute(
         "INSERT INTO hosts (id, incarnation, seen) VALUES ($1, 0, 'epoch') ON CONFLICT DO NOTHING",
-        &[&HOST],
+        &[&host],
     )?;
     let taken = sql.row(
         "UPDATE hosts SET incarnation = incarnation + 1, seen = clock_timestamp(), batch = 0
          WHERE id = $1 AND seen < clock_timestamp() - $2 * interval '1 second' RETURNING incarnation",
-        &[&HOST, &SILENCE.as_secs_f64()],
+        &[&host, &SILENCE.as_secs_f64()],
     )?;
     if let Some(row) = taken {
         return Ok(Taking::Taken(row.try_get(0)?));
     }
     let row = sql.one(
         "SELECT (extract(epoch FROM seen) * 1000000)::bigint FROM hosts WHERE id = $1",
-        &[&HOST],
+        &[&host],
     )?;
     Ok(Taking::Seen(row.try_get(0)?))
 }
 
 /// Shows that the owner is there; returns the server's time, in milliseconds since the Unix epoch.
 /// None if another host has taken the store over.
-pub(super) fn show(sql: &Sql, incarnation: i64) -> SqlResult<Option<u64>> {
+pub(super) fn show(sql: &Sql, me: Membership) -> SqlResult<Option<u64>> {
     let row = sql.row(
         "UPDATE hosts SET seen = clock_timestamp() WHERE id = $1 AND incarnation = $2
          RETURNING (extract(epoch FROM clock_timestamp()) * 1000)::bigint",
-        &[&HOST, &incarnation],
+        &[&me.host, &me.incarnation],
     )?;
     row.map(|row| Ok(row.try_get::<_, i64>(0)?.max(0) as u64))
         .transpose()
@@ -89,19 +97,19 @@ pub(super) fn show(sql: &Sql, incarnation: i64) -> SqlResult<Option<u64>> {
 
 /// The number of the last commit. None if another host has taken the store over. Waits for a commit
 /// that is still going on.
-pub(super) fn last_commit(sql: &Sql, incarnation: i64) -> SqlResult<Option<i64>> {
+pub(super) fn last_commit(sql: &Sql, me: Membership) -> SqlResult<Option<i64>> {
     let row = sql.row(
         "SELECT batch FROM hosts WHERE id = $1 AND incarnation = $2 FOR UPDATE",
-        &[&HOST, &incarnation],
+        &[&me.host, &me.incarnation],
     )?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
 /// Gives the store up, so that the next host need not wait.
-pub(super) fn give_up(sql: &Sql, incarnation: i64) -> SqlResult<()> {
+pub(super) fn give_up(sql: &Sql, me: Membership) -> SqlResult<()> {
     sql.execute(
         "UPDATE hosts SET seen = 'epoch' WHERE id = $1 AND incarnation = $2",
-        &[&HOST, &incarnation],
+        &[&me.host, &me.incarnation],
     )
     .map(drop)
 }

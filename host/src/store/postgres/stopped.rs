@@ -42,16 +42,16 @@ pub(in crate::store) fn own(
     let Some(sql) = tables::open(address, false)? else {
         return Ok(None);
     };
-    let incarnation = ownership::take(&sql, address)?;
+    let me = ownership::take(&sql, address, ownership::ONLY)?;
     Ok(Some(Box::new(StoppedStore {
         reader: PostgresReader::new(sql, Arc::default()),
-        incarnation,
+        me,
     })))
 }
 
 struct StoppedStore {
     reader: PostgresReader,
-    incarnation: i64,
+    me: ownership::Membership,
 }
 
 impl StoppedStore {
@@ -71,7 +71,7 @@ impl StoppedStore {
     }
 
     fn check_owned(&self) -> StoreResult<()> {
-        match ownership::last_commit(self.reader.session(), self.incarnation)? {
+        match ownership::last_commit(self.reader.session(), self.me)? {
             Some(_) => Ok(()),
             None => Err(StoreFault::new(
                 StoreFaultKind::Passing,
@@ -84,7 +84,7 @@ impl StoppedStore {
 impl Drop for StoppedStore {
     fn drop(&mut self) {
         // If this fails, the next host waits for a few seconds.
-        let _ = ownership::give_up(self.reader.session(), self.incarnation);
+        let _ = ownership::give_up(self.reader.session(), self.me);
     }
 }
 

@@ -18,7 +18,7 @@ use saga_core::commit::{Batch, Chains, Fate, Write};
 
 use super::address::ServerAddress;
 use super::error::{Refusal, SqlError, SqlResult};
-use super::ownership::{self, HOST, SIGN_OF_LIFE};
+use super::ownership::{self, Membership, SIGN_OF_LIFE};
 use super::prune::Pruner;
 use super::session::Sql;
 use super::write::columns::{Columns, CommitNumber};
@@ -51,7 +51,7 @@ pub(super) struct Writer {
     pub(super) address: ServerAddress,
     /// None while the connection is lost.
     pub(super) sql: Option<Sql>,
-    pub(super) incarnation: i64,
+    pub(super) me: Membership,
     /// Number of the last commit that was tried.
     pub(super) number: i64,
     /// Number of the last one that took place.
@@ -112,12 +112,12 @@ impl Writer {
             self.condition().work().end();
         }
         self.write_tallies();
-        let incarnation = self.incarnation;
+        let me = self.me;
         if self.condition().refusal().is_none()
             && let Ok(sql) = self.session()
         {
             // If this fails, the next host waits for a few seconds.
-            let _ = ownership::give_up(sql, incarnation);
+            let _ = ownership::give_up(sql, me);
         }
         self.condition().work().end();
     }
@@ -161,7 +161,12 @@ impl Writer {
         }
         match self.write_at_once(&batch) {
             Ok(()) => (batch, Ok(())),
-            Err(error) if matches!(error.refusal(), Some(Refusal::OneRow | Refusal::Stale | Refusal::Replied)) => {
+            Err(error)
+                if matches!(
+                    error.refusal(),
+                    Some(Refusal::OneRow | Refusal::Stale | Refusal::Replied)
+                ) =>
+            {
                 self.write_each(batch.take_back())
             }
             Err(error) => (batch, Err(self.fault(error))),
@@ -238,9 +243,7 @@ impl Writer {
             result = batch.add(&mut self.chains, item, |item| {
                 consume(item);
                 match item {
-                    Item::Entry(handed) => {
-                        write_entry(sql, handed, (part, trusted), &members)
-                    }
+                    Item::Entry(handed) => write_entry(sql, handed, (part, trusted), &members),
                     _ => Ok(Fate::Written),
                 }
             });
@@ -273,8 +276,8 @@ impl Writer {
 
     fn numbered(&self) -> CommitNumber {
         CommitNumber {
-            host: HOST,
-            incarnation: self.incarnation,
+            host: self.me.host,
+            incarnation: self.me.incarnation,
             number: Some(self.number),
         }
     }
@@ -284,8 +287,8 @@ impl Writer {
         let mut is_said = false;
         loop {
             self.sql = None;
-            let incarnation = self.incarnation;
-            let last = (self.session()).and_then(|sql| ownership::last_commit(sql, incarnation));
+            let me = self.me;
+            let last = (self.session()).and_then(|sql| ownership::last_commit(sql, me));
             match last {
                 Ok(Some(last)) if last == self.number => return Ok(true),
                 Ok(Some(last)) if last == self.committed => return Ok(false),
@@ -342,8 +345,8 @@ impl Writer {
         if self.condition().refusal().is_some() {
             return;
         }
-        let incarnation = self.incarnation;
-        match (self.session()).and_then(|sql| ownership::show(sql, incarnation)) {
+        let me = self.me;
+        match (self.session()).and_then(|sql| ownership::show(sql, me)) {
             Ok(Some(now)) => {
                 self.trusted_now.fetch_max(now, Ordering::Relaxed);
                 self.condition().has_committed();

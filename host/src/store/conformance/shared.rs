@@ -1,0 +1,130 @@
+//! Two hosts on one store: what was decided on rows that the other one has changed is not written.
+
+use saga_core::commit::Write;
+use saga_core::outcome::TimerChange;
+
+use super::turns::fired;
+use super::{NOW, Rig, StoreResult, TestTurn, journal, set};
+use crate::store::{Known, StoreFaultKind};
+
+/// True if an entry was not written and can be decided again.
+fn is_superseded(fate: &StoreResult<()>) -> bool {
+    matches!(fate, Err(fault) if fault.kind() == StoreFaultKind::Superseded)
+}
+
+/// A turn that changes nothing and publishes that.
+fn refuses(rig: &Rig, ticket: u64, key: &str, revision: u64) -> TestTurn {
+    let turn = rig
+        .turn(ticket, key)
+        .write(Write::Journal(journal(key, revision)));
+    turn.publishes(rig.row("refused"))
+}
+
+pub(crate) fn invariant_4_a_state_is_decided_on_the_one_before_by_whichever_host(
+    (one, other): (Rig, Rig),
+) {
+    one.commit(one.put(1, "k", 1, "one")).unwrap();
+    // The other one has seen no aggregate of this key.
+    let taken = other.taken(3);
+    let session = taken.session.clone();
+    let late = other.hand_in(other.put(1, "k", 1, "late").takes(taken));
+    let behind = other.hand_in(other.put(2, "k", 2, "behind").on(1));
+    let apart = other.hand_in(other.put(3, "apart", 1, "apart"));
+    assert!(is_superseded(&late.recv().unwrap()));
+    assert!(
+        is_superseded(&behind.recv().unwrap()),
+        "decided on the late one"
+    );
+    assert_eq!(apart.recv().unwrap(), Ok(()), "of another aggregate");
+    assert!(session.is_cancelled(), "its record comes again");
+    assert_eq!(other.broken(), [1, 2]);
+    let state = |rig: &Rig| rig.reader().aggregate(rig.participant, "k").unwrap();
+    assert_eq!(state(&other).state.as_deref(), Some("one"));
+    // Decided again, each on what the other one has left.
+    other
+        .commit(other.put(4, "k", 2, "two").noticed(3))
+        .unwrap();
+    assert!(is_superseded(&one.commit(one.put(2, "k", 2, "stale"))));
+    one.commit(one.put(3, "k", 3, "three").noticed(2)).unwrap();
+    assert_eq!(state(&one).state.as_deref(), Some("three"));
+}
+
+pub(crate) fn a_refusal_that_another_host_has_overtaken_is_not_published((one, other): (Rig, Rig)) {
+    assert_eq!(
+        one.commit(refuses(&one, 1, "k", 0)),
+        Ok(()),
+        "there is none"
+    );
+    other.commit(other.put(1, "k", 1, "1")).unwrap();
+    assert!(is_superseded(&one.commit(refuses(&one, 2, "k", 0))));
+    assert_eq!(
+        one.commit(refuses(&one, 3, "k", 1).noticed(2)),
+        Ok(()),
+        "as it is"
+    );
+    other.commit(other.put(2, "k", 2, "2")).unwrap();
+    assert!(is_superseded(
+        &one.commit(refuses(&one, 4, "k", 1).noticed(3))
+    ));
+    assert_eq!(one.values(0, 0, 9, usize::MAX).len(), 2, "refusals");
+}
+
+pub(crate) fn a_state_in_another_shape_replaces_no_later_one((one, other): (Rig, Rig)) {
+    let migrates = |rig: &Rig, ticket, revision| {
+        let migrated = Write::Migrated("migrated".into(), revision);
+        rig.turn(ticket, "k").write(migrated)
+    };
+    one.commit(one.put(1, "k", 1, "1")).unwrap();
+    one.commit(one.put(2, "k", 2, "2")).unwrap();
+    assert!(is_superseded(&other.commit(migrates(&other, 1, 1))));
+    assert_eq!(other.commit(migrates(&other, 2, 2).noticed(1)), Ok(()));
+    let stored = one.reader().aggregate(one.participant, "k").unwrap();
+    assert_eq!(
+        (stored.revision, stored.state.as_deref()),
+        (2, Some("migrated"))
+    );
+}
+
+pub(crate) fn a_timer_fires_on_one_of_two_hosts((one, other): (Rig, Rig)) {
+    let turn = |rig: &Rig, ticket, timers: Vec<TimerChange>| {
+        let turn = rig.turn(ticket, "k").timers(timers);
+        turn.write(Write::Journal(journal("k", 0)))
+    };
+    let due = || Write::Fired(fired("k", "a", NOW));
+    one.commit(turn(&one, 1, vec![set("a", NOW)])).unwrap();
+    other.commit(turn(&other, 1, vec![]).write(due())).unwrap();
+    assert!(is_superseded(
+        &one.commit(turn(&one, 2, vec![]).write(due()))
+    ));
+    // One that was set for another time since then does not fire either.
+    one.commit(turn(&one, 3, vec![set("a", NOW + 1)]).noticed(2))
+        .unwrap();
+    let late = turn(&other, 2, vec![]).write(due());
+    assert!(is_superseded(&other.commit(late)));
+}
+
+pub(crate) fn an_idempotency_key_has_the_reply_of_one_of_two_hosts((one, other): (Rig, Rig)) {
+    let claims = |rig: &Rig| match rig.store.claim(rig.participant, "a", [7; 32]) {
+        Known::Claimed(claim) => claim,
+        other => panic!("{other:?}"),
+    };
+    let (first, second) = (claims(&one), claims(&other));
+    one.commit(one.put(1, "k", 1, "1").replies(first)).unwrap();
+    let late = other.put(1, "other", 1, "1").replies(second.clone());
+    assert!(is_superseded(&other.commit(late)));
+    assert!(second.is_kept(), "there is a reply to look up");
+    let meets = other.store.claim(other.participant, "a", [7; 32]);
+    assert!(matches!(meets, Known::Replied));
+    let reply = other.reader().first_reply(other.participant, "a").unwrap();
+    assert_eq!(reply.unwrap().aggregate, "k");
+}
+
+pub(crate) fn invariant_3_an_event_is_applied_by_one_of_two_hosts((one, other): (Rig, Rig)) {
+    one.commit(one.put(1, "k", 1, "1").notes("event")).unwrap();
+    let again = other.put(1, "k", 2, "2").notes("event");
+    assert_eq!(other.commit(again.takes(other.taken(5))), Ok(()));
+    let stored = other.reader().aggregate(other.participant, "k").unwrap();
+    assert_eq!(stored.revision, 1);
+    let next = other.reader().offset("log:owner/g", other.topic, 0);
+    assert_eq!(next, Ok(Some(6)), "its record is consumed");
+}
