@@ -31,9 +31,11 @@ pub(crate) fn what_was_decided_after_a_duplicate_is_void_and_comes_again(rig: Ri
 }
 
 pub(crate) fn a_refused_entry_breaks_its_own_chain_only(rig: Rig) {
-    let turn = |ticket, key: &str| rig.put(ticket, key, 1, &ticket.to_string());
+    let put = |ticket, key: &str, revision| rig.put(ticket, key, revision, &ticket.to_string());
+    let turn = |ticket, key: &str| put(ticket, key, 1);
     let refused = rig.refused(1, "k");
-    let fates = [turn(2, "k").on(1), turn(3, "other"), turn(4, "other").on(3)]
+    let behind = put(4, "other", 2).on(3);
+    let fates = [turn(2, "k").on(1), turn(3, "other"), behind]
         .map(|turn| rig.hand_in(turn))
         .map(|fate| fate.recv_timeout(DEADLINE).unwrap().is_ok());
     assert!(refused.recv_timeout(DEADLINE).unwrap().is_err());
@@ -46,7 +48,7 @@ pub(crate) fn a_refused_entry_breaks_its_own_chain_only(rig: Rig) {
     assert_eq!(rig.commit(of_another_worker), Ok(()));
     assert_eq!(rig.broken(), [1, 2, 5]);
     assert_eq!(rig.commit(turn(6, "k").noticed(5)), Ok(()));
-    assert_eq!(rig.commit(turn(7, "k").on(6).noticed(5)), Ok(()));
+    assert_eq!(rig.commit(put(7, "k", 2).on(6).noticed(5)), Ok(()));
     assert_eq!((rig.progress.settled(), rig.broken()), (7, vec![]));
     let reader = rig.reader();
     let state = |key| reader.aggregate(rig.participant, key).unwrap().state;

@@ -116,7 +116,7 @@ pub(crate) fn a_parked_dead_letter_blocks_its_aggregate_until_it_ends(rig: Rig) 
     assert!(blocked(&rig));
 
     assert_eq!(redrive(), Ok(requested));
-    let settle = (rig.put(4, "k", 4, "{}").write(Write::Unpark(found().id)))
+    let settle = (rig.put(4, "k", 1, "{}").write(Write::Unpark(found().id)))
         .write(Write::InboxKept(identity("one"), NOW))
         .write(Write::LetterEnded(id, LetterEnd::Decided, NOW + 7));
     rig.commit(settle).unwrap();

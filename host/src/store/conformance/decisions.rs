@@ -4,19 +4,24 @@ use saga_core::commit::Write;
 use saga_core::journal::{NotWhole, encode_outline};
 use saga_core::settle::JournalEntry;
 
-use super::{NOW, Rig, generation, journal, message, nothing};
+use super::{NOW, Rig, SAGA, generation, journal, message, nothing};
 use crate::store::decisions::{DecisionRange, JournalRow, JournalSpan};
 
 impl Rig {
     /// Decisions on these keys, one per millisecond, by the participant and generation of the rig.
     fn decide(&self, tickets: std::ops::Range<u64>, key: impl Fn(u64) -> &'static str) {
         for ticket in tickets {
+            let stored = (self.reader().aggregate(self.participant, key(ticket))).unwrap();
             let entry = JournalEntry {
                 time: NOW + ticket,
                 fuel: ticket * 10,
-                ..journal(key(ticket), ticket)
+                ..journal(key(ticket), stored.revision)
             };
-            let turn = self.turn(ticket, key(ticket));
+            let turn = self.turn(ticket, key(ticket)).write(Write::State(
+                None,
+                stored.revision + 1,
+                SAGA.into(),
+            ));
             self.commit(turn.write(Write::Journal(entry))).unwrap();
         }
     }
@@ -70,7 +75,7 @@ pub(crate) fn decisions_are_read_from_the_journal_in_the_order_of_their_commits(
         for (row, number) in read.iter().zip(1..) {
             assert_eq!(
                 (row.revision, row.fuel, row.time),
-                (number, number * 10, NOW + number)
+                (number - 1, number * 10, NOW + number)
             );
             let recorded = row.recorded.as_ref().unwrap();
             assert_eq!((&*row.key, &*recorded.digest), ("k", "a"));
@@ -132,7 +137,7 @@ pub(crate) fn wanted_decisions_are_those_of_a_time_a_number_a_key_or_a_generatio
     for ticket in 21..23 {
         let entry = JournalEntry {
             time: NOW + ticket,
-            ..journal("b", ticket)
+            ..journal("b", 5)
         };
         let mut turn = rig.turn(ticket, "b");
         turn.entry.generation = of_b;
@@ -170,7 +175,7 @@ pub(crate) fn decisions_without_a_payload_are_read_as_outlines_and_not_tried(rig
     let entry = JournalEntry {
         state_before: Some(String::new()),
         decision: encode_outline(&asked, Some("[1]"), &outcome).unwrap(),
-        ..journal("k", 3)
+        ..journal("k", 0)
     };
     for ticket in 1..4 {
         let turn = rig.turn(ticket, "k");
@@ -178,7 +183,7 @@ pub(crate) fn decisions_without_a_payload_are_read_as_outlines_and_not_tried(rig
             .unwrap();
     }
     for row in rig.read_decisions(&rig.range(), 9) {
-        assert_eq!((row.revision, &*row.digest), (3, "a"));
+        assert_eq!((row.revision, &*row.digest), (0, "a"));
         let Err(NotWhole::NoPayload(outline)) = row.recorded else {
             panic!("{row:?}");
         };

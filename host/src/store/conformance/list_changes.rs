@@ -88,19 +88,22 @@ pub(crate) fn changes_of_a_list_go_on_from_any_place_that_the_journal_has(rig: R
 }
 
 pub(crate) fn a_state_that_is_not_kept_may_have_been_in_a_list(rig: Rig) {
+    for (ticket, key) in [(1, "new"), (2, "old")] {
+        rig.commit(rig.put(ticket, key, 1, "{}")).unwrap();
+    }
     let start = rig.reader().journal_end().unwrap();
     let leave = |ticket: u64, key: &str, before: Option<&str>| {
         let entry = JournalEntry {
             state_before: before.map(str::to_owned),
             time: NOW + ticket,
-            ..journal(key, ticket)
+            ..journal(key, 1)
         };
         let turn = rig.turn(ticket, key).write(Write::Journal(entry));
-        let blue = Write::State(Some(coloured("blue")), ticket + 1, SAGA.into());
+        let blue = Write::State(Some(coloured("blue")), 2, SAGA.into());
         rig.commit(turn.write(blue)).unwrap();
     };
-    leave(1, "new", None);
-    leave(2, "old", Some(""));
+    leave(3, "new", None);
+    leave(4, "old", Some(""));
     let expected = vec![changed("old", false, true)];
     assert_eq!(rig.red_ones(start).unwrap().0, expected);
 }

@@ -136,19 +136,19 @@ pub(crate) fn what_consumers_and_the_relay_have_not_read_waits(rig: Rig) {
 }
 
 pub(crate) fn invariant_1_an_offset_is_stored_with_its_turn(rig: Rig) {
-    let turn = |ticket, offset| {
-        let turn = rig.put(ticket, "k", ticket, "{}");
+    let turn = |ticket, revision, offset| {
+        let turn = rig.put(ticket, "k", revision, "{}");
         turn.takes(rig.taken(offset))
     };
     let stored = || rig.reader().offset("log:owner/g", rig.topic, 0).unwrap();
     assert_eq!(stored(), None);
-    rig.commit(turn(1, 4)).unwrap();
+    rig.commit(turn(1, 1, 4)).unwrap();
     assert_eq!(stored(), Some(5));
     rig.refused(2, "k");
-    assert!(rig.commit(turn(3, 5).on(2)).is_err());
+    assert!(rig.commit(turn(3, 2, 5).on(2)).is_err());
     assert_eq!(stored(), Some(5), "it does not hold");
     // An offset that is written after a turn takes precedence.
-    let turn = rig.hand_in(turn(4, 8).noticed(3));
+    let turn = rig.hand_in(turn(4, 2, 8).noticed(3));
     rig.store
         .write_offset("log:owner/g", rig.topic, 0, 2)
         .unwrap();

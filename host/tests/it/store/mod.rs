@@ -12,4 +12,5 @@ mod server;
 mod server_commands;
 mod server_faults;
 mod server_kills;
+mod server_others;
 mod standstill;

@@ -43,7 +43,7 @@ CREATE FUNCTION saga_commit_v1(
 DECLARE
     rows bigint;
     more bigint;
-    base bigint;
+    before_first bigint;
 BEGIN
     IF number IS NOT NULL THEN
         UPDATE hosts SET batch = number, seen = clock_timestamp() WHERE id = of_host AND incarnation = of_incarnation;
@@ -164,9 +164,9 @@ BEGIN
     END IF;
     -- The journal's end and the ends of the outbox's partitions come last: other hosts wait for them.
     IF cardinality(j_key) > 0 THEN
-        UPDATE journal_end SET seq = seq + cardinality(j_key) RETURNING seq - cardinality(j_key) INTO base;
+        UPDATE journal_end SET seq = seq + cardinality(j_key) RETURNING seq - cardinality(j_key) INTO before_first;
         INSERT INTO journal (seq, generation, key, revision, state, decision, fuel, time)
-        SELECT base + place, generation, key, revision, state, decision, fuel, time
+        SELECT before_first + place, generation, key, revision, state, decision, fuel, time
         FROM unnest(j_generation, j_key, j_revision, j_state, j_decision, j_fuel, j_time)
             WITH ORDINALITY AS j(generation, key, revision, state, decision, fuel, time, place);
     END IF;
