@@ -42,13 +42,6 @@ pub(crate) enum Form {
     Decision,
 }
 
-impl Form {
-    /// True if its values are texts.
-    pub(crate) fn is_text(self) -> bool {
-        matches!(self, Self::Text | Self::Id | Self::Trace)
-    }
-}
-
 use Form::{Boolean, Bytes, Decision, Id, Integer, Small, Text, Trace};
 
 const fn column(name: &'static str, form: Form) -> Column {
