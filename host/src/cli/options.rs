@@ -23,7 +23,7 @@ use super::reply::CommandFailure;
 use super::seek::Seek;
 use super::states::{QuarantineCommand, StatesCommand, StatesOperation};
 use super::stopped::StoppedHost;
-use super::store::{StoreCommand, StoreOperation};
+use super::store::{self, StoreCommand, StoreOperation};
 use super::tail::{TailArguments, TailOperation};
 use crate::config::Config;
 use crate::rollout::cases::Export;
@@ -441,6 +441,7 @@ Examples:
         json: bool,
     },
     /// Copy a store to another place, or check it
+    #[command(after_help = store::HELP)]
     Store {
         #[command(subcommand)]
         command: StoreCommand,

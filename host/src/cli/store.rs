@@ -16,6 +16,13 @@ use crate::store::StoreLocation;
 use crate::store::check::{CheckError, Checked};
 use crate::store::copy::CopyError;
 
+/// Examples of both commands.
+pub(super) const HELP: &str = "\
+Examples:
+  saga store copy --from /var/lib/saga --to postgres://saga@db.example.com/saga
+  saga store copy --from postgres://saga@db.example.com/saga --to /var/lib/saga
+  saga store check --data /var/lib/saga";
+
 /// The command line of `saga store`.
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum StoreCommand {

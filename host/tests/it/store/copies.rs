@@ -2,8 +2,10 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use saga_testkit::postgres::can_start;
+use saga_testkit::postgres::proxy::{Proxy, Trigger, What};
 use serde_json::{Value, json};
 
 use crate::commands::{asks, call, fails, json_of};
@@ -126,6 +128,58 @@ fn a_saga_goes_on_after_a_copy_to_a_server_and_after_one_back() {
     let twice = "SELECT count(*) FROM aggregates a JOIN participants p ON p.id = a.participant
                  WHERE p.name = 'order' AND a.revision <> 2";
     assert_eq!(number(last.path(), twice), 0);
+}
+
+#[test]
+fn a_copy_that_is_killed_or_cut_off_leaves_an_empty_store_or_a_whole_one() {
+    if !can_start() {
+        return;
+    }
+    let store = ServerStore::new();
+    let proxy = Proxy::before(store.server.address()).unwrap();
+    let url = store.server.url_at(proxy.address());
+    let data = tempfile::tempdir().unwrap();
+    let host = Start::new(&BOTH, data.path()).start();
+    ann(&host);
+    assert_eq!(order(&host, 300), expected("/orders/1", "APPROVED"));
+    assert!(host.stop().success());
+    let on = |kind, about: &str, what| {
+        proxy.on(Trigger {
+            kind,
+            about: Some(about.to_owned()),
+            nth: 1,
+            what,
+        });
+    };
+    let participants = || store.number("SELECT count(*) FROM participants");
+
+    on(b'E', "INSERT INTO journal", What::Stall);
+    let mut copying = copy(path(data.path()), &url).spawn().unwrap();
+    assert!(proxy.wait_for(1, Duration::from_secs(60)));
+    copying.kill().unwrap();
+    copying.wait().unwrap();
+    proxy.cut_all();
+    proxy.flow();
+    assert_eq!(participants(), 0);
+
+    on(b'Q', "COMMIT", What::CutBefore);
+    let (code, said) = fails(&mut copy(path(data.path()), &url));
+    assert_eq!(code, 73, "{said}");
+    assert!(
+        said.contains("it is not known if the copy was made"),
+        "{said}"
+    );
+    assert_eq!(participants(), 0);
+
+    on(b'Q', "COMMIT", What::CutBeforeAnswer);
+    let (code, said) = fails(&mut copy(path(data.path()), &url));
+    assert_eq!(code, 73, "{said}");
+    assert!(
+        said.contains("it is not known if the copy was made"),
+        "{said}"
+    );
+    assert_eq!(participants(), 2);
+    check(Path::new(&store.server.url()));
 }
 
 #[test]
