@@ -196,10 +196,8 @@ impl Copying {
             let mut unwritten = None;
             let read = source.read(kind, &mut |page| {
                 let rows = page.len() as u64;
-                target.write(kind, page).map_err(|reason| {
-                    unwritten = Some(reason.clone());
-                    reason
-                })?;
+                let written = target.write(kind, page);
+                written.inspect_err(|reason| unwritten = Some(reason.clone()))?;
                 progress("copying", done, all);
                 done += rows;
                 Ok(())

@@ -359,10 +359,12 @@ fn texts_with_u0000_are_named_before_anything_is_written_to_a_server() {
     assert!(server.target_rows().unwrap().filled().unwrap().is_none());
 }
 
+type Change = fn(&'static Kind, &mut Vec<Row>) -> RowsResult<()>;
+
 /// A target that changes what it is given.
 struct Broken {
     target: Box<dyn TargetRows>,
-    change: fn(&'static Kind, &mut Vec<Row>) -> RowsResult<()>,
+    change: Change,
 }
 
 impl Rows for Broken {
@@ -423,7 +425,7 @@ fn a_copy_that_differs_or_fails_leaves_the_target_empty_and_can_be_repeated() {
     if postgres::can_run() {
         targets.push(on_server());
     }
-    let changes: [(fn(&'static Kind, &mut Vec<Row>) -> RowsResult<()>, &str); 3] = [
+    let changes: [(Change, &str); 3] = [
         (
             |kind, rows| {
                 if kind.table == "outbox" {
