@@ -13,7 +13,7 @@ macro_rules! exit_codes {
 exit_codes! {
     /// ended as asked
     DONE = 0;
-    /// recorded decisions would change, fail or can't be read; sagas wait (`saga stuck`)
+    /// decisions would change, fail or can't be read; sagas wait (`saga stuck`); a store is wrong
     FOUND = 1;
     /// bad settings, a bad command line, an unknown participant or generation
     USAGE = 64;

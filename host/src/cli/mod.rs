@@ -27,7 +27,7 @@
 //! - [`replay`]: makes recorded decisions again; [`replay_text`], [`replay_page`]: its report as text and as a page; [`report_file`]: its file
 //! - [`journal`]: writes recorded decisions as a file; [`repair`]: lists those that fixed rules make otherwise
 //! - [`explain`]: `saga explain` and `saga stuck`; [`explain_text`]: their text
-//! - [`backup`]: copies a data directory
+//! - [`backup`]: copies a data directory; [`store`]: copies a store to another place, and checks it
 
 mod admin_file;
 mod arguments;
@@ -62,6 +62,7 @@ mod service;
 mod signals;
 mod states;
 mod stopped;
+mod store;
 mod table;
 mod tail;
 mod terminal;
@@ -140,6 +141,7 @@ fn command(rules: RuleSource, usual: Mode) -> ExitCode {
         options::CliAction::Backup { data, target, json } => {
             backup::backup(&data, &target, json).into()
         }
+        options::CliAction::Store(operation) => store::run(&operation).into(),
         options::CliAction::Export(request) => journal::write(&request).into(),
         options::CliAction::Repair(request) => repair::list(&request).into(),
         options::CliAction::Replay(request) => replay::replay(&request).into(),

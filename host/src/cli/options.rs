@@ -23,6 +23,7 @@ use super::reply::CommandFailure;
 use super::seek::Seek;
 use super::states::{QuarantineCommand, StatesCommand, StatesOperation};
 use super::stopped::StoppedHost;
+use super::store::{self, StoreCommand, StoreOperation};
 use super::tail::{TailArguments, TailOperation};
 use crate::config::Config;
 use crate::rollout::cases::Export;
@@ -439,6 +440,12 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    /// Copy a store to another place, or check it
+    #[command(after_help = store::HELP)]
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
     /// Print a shell's completion script
     #[command(after_help = "\
 Examples:
@@ -472,6 +479,7 @@ Examples:
   saga stuck --older-than 1h
   saga tail orderTopic --follow
   saga backup /backup/saga
+  saga store check
   saga ready --json
   saga help apply
 
@@ -551,6 +559,7 @@ pub(crate) enum CliAction {
         target: PathBuf,
         json: bool,
     },
+    Store(StoreOperation),
     Export(Export),
     Repair(Box<RepairOperation>),
     Replay(Box<ReplayOperation>),
@@ -619,6 +628,7 @@ impl Cli {
                 target,
                 json,
             },
+            CliCommand::Store { command } => CliAction::Store(command.operation()?),
             CliCommand::Completions { shell } => CliAction::Completions(shell),
             CliCommand::Apply {
                 participant,

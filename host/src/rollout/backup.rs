@@ -112,7 +112,8 @@ fn fill(data: &Path, into: &Path) -> Result<Filled, BackupError> {
     Ok((bytes, copied.clone(), missing.collect()))
 }
 
-fn active(reading: &dyn ReadStore) -> StoreResult<Vec<String>> {
+/// The digests of the active components.
+pub(super) fn active(reading: &dyn ReadStore) -> StoreResult<Vec<String>> {
     let mut digests = Vec::new();
     for name in reading.participants()? {
         if let Some(row) = reading.participant(&name)?

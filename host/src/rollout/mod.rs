@@ -22,7 +22,8 @@
 //! - [`initial`]: the generation that a host starts with
 //! - [`rollback_target`]: the target of a rollback; [`stopped`]: rollback of a stopped host
 //! - [`watch`]: watches the components' files; [`component_file`]: one of them
-//! - [`verify`]: all checks, offline; [`backup`]: a copy of a data directory
+//! - [`verify`]: all checks, offline; [`backup`]: a copy of a data directory; [`moving`]: a store copied to
+//!   another place, and its check
 //! - [`letter_trial`]: a candidate's decision on a dead letter
 //! - [`replay`]: makes recorded decisions again, by a candidate or by the rules that made them
 //! - [`repair`]: the decisions of one generation that fixed rules make otherwise
@@ -49,6 +50,7 @@ pub mod hosted;
 pub mod initial;
 pub mod letter_trial;
 pub mod loader;
+pub mod moving;
 pub mod neighbours;
 mod outcome;
 pub mod overview;

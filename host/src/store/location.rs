@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::copy::rows::{Rows, TargetRows};
 use super::engine::{Engine, Stopped};
 use super::idempotency::IdempotencySettings;
 use super::open_error::OpenError;
@@ -89,6 +90,51 @@ impl StoreLocation {
         match self {
             Self::Directory(data) => sqlite::own(data),
             Self::Server(address) => postgres::own(address),
+        }
+    }
+
+    /// All rows of the store, while no host runs on it. None if there is none.
+    ///
+    /// # Errors
+    /// An [`OpenError`] with the store, the reason and the remedy.
+    pub(crate) fn rows(&self) -> Result<Option<Box<dyn Rows>>, OpenError> {
+        match self {
+            Self::Directory(data) => sqlite::rows(data),
+            Self::Server(address) => postgres::rows(address),
+        }
+    }
+
+    /// All rows of the store, beside the host that may own it. None if there is none.
+    ///
+    /// # Errors
+    /// An [`OpenError`] with the store, the reason and the remedy.
+    pub(crate) fn rows_beside(&self) -> Result<Option<Box<dyn Rows>>, OpenError> {
+        match self {
+            Self::Directory(data) => sqlite::rows_beside(data),
+            Self::Server(address) => postgres::rows_beside(address),
+        }
+    }
+
+    /// The store, to be filled with rows while no host runs on it; it is created if there is none.
+    ///
+    /// # Errors
+    /// An [`OpenError`] with the store, the reason and the remedy.
+    pub(crate) fn target_rows(&self) -> Result<Box<dyn TargetRows>, OpenError> {
+        match self {
+            Self::Directory(data) => sqlite::target_rows(data),
+            Self::Server(address) => postgres::target_rows(address),
+        }
+    }
+
+    /// True if both are the same place.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Directory(one), Self::Directory(two)) => {
+                let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+                real(one) == real(two)
+            }
+            (Self::Server(one), Self::Server(two)) => one == two,
+            _ => false,
         }
     }
 

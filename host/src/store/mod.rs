@@ -15,6 +15,7 @@
 //! - [`fault`]: faults, by consequence; [`condition`]: the condition of the store, and its log
 //!   messages; [`standstill`]: detects a writer that stands still; [`open_error`], [`backup`]:
 //!   errors of opening and of copying the store
+//! - [`copy`]: a store copied to another place; [`check`]: checks of its rows
 //! - `writing`: what the writers of engines share
 //! - `conformance`: the suite that any engine must pass
 //! - `sqlite`: the engine on one file; `postgres`: the one on a PostgreSQL server
@@ -24,9 +25,11 @@
 //! all, and nobody is notified before the commit is durable.
 
 pub mod backup;
+pub mod check;
 pub mod condition;
 #[cfg(test)]
 pub(crate) mod conformance;
+pub mod copy;
 pub mod dead_letters;
 pub mod decisions;
 pub mod engine;

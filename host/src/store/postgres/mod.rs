@@ -11,6 +11,7 @@
 //! - `writer`: the one writing thread, with group commit; `write`: the writes, by table
 //! - `lists`: the values by which lists find aggregates
 //! - `read`: the queries of [`ReadStore`](super::ReadStore)
+//! - `copy`: all rows, for a copy to another place and for checks
 //! - `prune`: deletes old rows; `journal_size`: the bytes of recorded decisions
 //!
 //! Nothing else in the host names tokio-postgres. Invariants 1, 2, 3 and 10 are kept by `write` and
@@ -18,6 +19,7 @@
 
 mod address;
 mod components;
+mod copy;
 mod driver;
 mod engine;
 mod error;
@@ -34,5 +36,6 @@ mod writer;
 
 pub use address::{SCHEMES as SERVER_SCHEMES, ServerAddress};
 pub(super) use components::components;
+pub(super) use copy::{rows, rows_beside, target_rows};
 pub(super) use engine::open;
 pub(super) use stopped::{look, own};

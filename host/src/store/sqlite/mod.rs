@@ -23,7 +23,7 @@
 //! - columns: `ids` and trace contexts; `packing`, the compressed decisions of the journal
 //! - `prune`: deletes old rows, so that no table grows without bound; `sweep` finds them, `journal_size` those beyond the
 //!   bound of the journal
-//! - `backup`: a copy, made beside a running host
+//! - `backup`: a copy, made beside a running host; `copy`: all rows, for a copy to another place and for checks
 //!
 //! Nothing else in the host names SQLite. Invariants 1, 2, 3 and 10 are kept by `apply` and
 //! `writer`.
@@ -32,6 +32,7 @@ mod apply;
 mod backlog;
 mod backup;
 mod batch;
+mod copy;
 mod dead_letters;
 mod decisions;
 mod engine;
@@ -73,6 +74,7 @@ mod waiting;
 mod writer;
 
 pub use backup::copy;
+pub(super) use copy::{rows, rows_beside, target_rows};
 pub(super) use engine::{open, own};
 pub(super) use file::look;
 pub use file::make_directory;

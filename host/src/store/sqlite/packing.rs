@@ -102,7 +102,8 @@ impl Dictionaries {
         new
     }
 
-    fn packed(
+    /// A decision, packed; and a dictionary to write if one was missing.
+    pub(super) fn packed(
         &self,
         participant: i64,
         plain: &[u8],

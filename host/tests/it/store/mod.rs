@@ -1,7 +1,8 @@
-//! The store: on a PostgreSQL server; its file, crashes, backups, a disk that is full, damaged, gone or slow.
+//! The store: on a PostgreSQL server; its file, crashes, backups, copies, a disk that is full, damaged, gone or slow.
 
 mod backups;
 mod clock;
+mod copies;
 mod crash;
 mod crash_points;
 mod damage;
