@@ -40,7 +40,6 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode};
-use saga_contract::reason::shorten;
 use saga_core::commit::LetterRequest;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -49,7 +48,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::access::Access;
+use super::access::{Access, Operator};
 use super::dead_letters::{self, LetterQuery, of_store};
 use super::decisions::{self, DecisionQuery};
 use super::readiness::Readiness;
@@ -152,18 +151,17 @@ pub type RenderMetrics =
     Arc<dyn Fn(Format) -> Pin<Box<dyn Future<Output = Option<String>> + Send>> + Send + Sync>;
 
 impl Admin {
-    /// Requires this token; without one, requires a local client. Takes components of at most
-    /// `component_bytes` bytes.
+    /// Lets these requests pass, with components of at most `component_bytes` bytes.
     #[must_use]
     pub fn new(
-        token: Option<&str>,
+        access: Access,
         component_bytes: usize,
         (reloader, topics): (Reloader, Topics),
         readiness: Readiness,
         (exposition, requests): (RenderMetrics, Requests),
     ) -> Self {
         Self {
-            access: Access::new(token),
+            access,
             reloader,
             topics,
             readiness,
@@ -339,16 +337,22 @@ impl Admin {
             ("/readyz", access) if is_get => self.readyz(access.is_ok()).await,
             // A client that was sent a problem may read about its meaning.
             (path, _) if is_on_problems(path) => problem_page(&head.method, path),
-            (_, Ok(())) => self.serve(Request::from_parts(head, body)).await,
+            (_, Ok(operator)) => self.serve(Request::from_parts(head, body), &operator).await,
             (_, Err(problem)) => Err(problem),
         }
     }
 
-    async fn serve(&self, request: Request<Incoming>) -> Result<Answered, Problem> {
+    async fn serve(
+        &self,
+        request: Request<Incoming>,
+        operator: &Operator,
+    ) -> Result<Answered, Problem> {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         if let Some(topic) = topics::at(path) {
-            return self.topics.serve(topic, &head, body, &self.bodies).await;
+            return (self.topics)
+                .serve(topic, &head, body, (&self.bodies, operator))
+                .await;
         }
         let place = AdminPath::at(path).ok_or_else(|| nothing_at(path))?;
         let method = place.method();
@@ -381,11 +385,11 @@ impl Admin {
             AdminPath::Generations(Some(name)) => self.generations(name).await,
             AdminPath::Component(name) => {
                 let query = SwapQuery::of(head.uri.query())?;
-                applied(self.apply(name, body, query).await?)
+                applied(self.apply(name, body, query.of_operator(operator)).await?)
             }
             AdminPath::Settings(name) => {
                 let query = SwapQuery::of(head.uri.query())?;
-                let acknowledged = query.without_settings()?;
+                let acknowledged = query.of_operator(operator).without_settings()?;
                 let (bytes, _reserved) =
                     read_body(body, BODY_BYTES, BODY_TIME, &self.bodies).await?;
                 let change = settings_change(&bytes, "the body")?;
@@ -414,10 +418,8 @@ impl Admin {
                 let (bytes, _reserved) =
                     read_body(body, BODY_BYTES, BODY_TIME, &self.bodies).await?;
                 let request = read_json(&bytes, "{\"key\": \"17\", \"by\": \"who\"}")?;
-                answer(
-                    StatusCode::OK,
-                    &states::release(participant, request).await?,
-                )
+                let released = states::release(participant, request, operator).await?;
+                answer(StatusCode::OK, &released)
             }
             AdminPath::DeadLetters(None) => {
                 let query = LetterQuery::of(head.uri.query())?;
@@ -447,7 +449,8 @@ impl Admin {
                 let (bytes, _reserved) =
                     read_body(body, LETTER_BYTES, BODY_TIME, &self.bodies).await?;
                 let wish = read_json(&bytes, "{\"by\": \"who\", \"value\": \"instead\"}")?;
-                let asked = dead_letters::ask(participant, letter, request, wish).await?;
+                let asked =
+                    dead_letters::ask(participant, letter, (request, wish), operator).await?;
                 answer(StatusCode::OK, &asked)
             }
         }
@@ -645,6 +648,12 @@ impl SwapQuery {
         Ok(asked)
     }
 
+    /// The same, by this operator.
+    fn of_operator(self, operator: &Operator) -> Self {
+        let by = Some(operator.name(self.by));
+        Self { by, ..self }
+    }
+
     /// The flags, and what is acknowledged, of a request whose settings are its body.
     fn without_settings(self) -> Result<(Flags, Option<Acknowledged>), Problem> {
         if !self.settings.is_empty() {
@@ -655,8 +664,7 @@ impl SwapQuery {
     }
 
     fn acknowledged(&self) -> Option<Acknowledged> {
-        let change_set = self.change_set.clone()?;
-        let by = self.by.clone().map_or_else(|| "admin".into(), shorten);
+        let (change_set, by) = self.change_set.clone().zip(self.by.clone())?;
         Some(Acknowledged { change_set, by })
     }
 }
