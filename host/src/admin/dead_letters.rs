@@ -212,7 +212,7 @@ pub(super) async fn of_store<T: Send + 'static>(
 }
 
 /// Runs a blocking function on a thread for such.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let result = tokio::task::spawn_blocking(work).await;

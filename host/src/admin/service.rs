@@ -20,6 +20,7 @@
 //! GET  /participants/{name}/quarantine     aggregates whose states can't be read
 //! POST /participants/{name}/quarantine/release            lets the rules read one again ({"key": "17", "by": "who"})
 //! GET  /participants/{name}/decisions      recorded decisions, see [`super::decisions`]
+//! GET  /participants/{name}/rules          the rules that made them, also there
 //! GET, POST /topics/{topic}/records        records of the embedded log, see [`super::topics`]
 //! GET  /livez                             200 as long as the process runs
 //! GET  /readyz                            200 as long as requests are taken, with a report
@@ -60,8 +61,8 @@ use crate::base::budget::Budget;
 use crate::base::printable;
 use crate::http::accept::Acceptor;
 use crate::http::answer::{
-    Answered, check_encoding, json_response, method_not_allowed, nothing_at, problem_response,
-    read_body, resource_response, too_many_bytes,
+    Answered, bytes_response, check_encoding, json_response, method_not_allowed, nothing_at,
+    problem_response, read_body, resource_response, too_many_bytes,
 };
 use crate::http::problem::{Problem, try_later};
 use crate::http::server::{self, Answers, HealthOnly, ListenerBounds};
@@ -232,6 +233,8 @@ enum AdminPath<'a> {
     Migration(&'a str),
     Quarantine(&'a str),
     Decisions(&'a str),
+    /// The rules that decided, or the component of some of them.
+    Rules(&'a str, Option<&'a str>),
     Release(&'a str),
     /// Those of all participants, or of one.
     DeadLetters(Option<&'a str>),
@@ -270,6 +273,8 @@ impl<'a> AdminPath<'a> {
             ["participants", name, "migration"] => Some(Self::Migration(name)),
             ["participants", name, "quarantine"] => Some(Self::Quarantine(name)),
             ["participants", name, "decisions"] => Some(Self::Decisions(name)),
+            ["participants", name, "rules"] => Some(Self::Rules(name, None)),
+            ["participants", name, "rules", digest] => Some(Self::Rules(name, Some(digest))),
             ["participants", name, "quarantine", "release"] => Some(Self::Release(name)),
             ["participants", name, "dead-letters"] => Some(Self::DeadLetters(Some(name))),
             ["participants", name, "dead-letters", id] => {
@@ -297,6 +302,7 @@ impl<'a> AdminPath<'a> {
             | Self::Generations(_)
             | Self::Quarantine(_)
             | Self::Decisions(_)
+            | Self::Rules(..)
             | Self::DeadLetters(_)
             | Self::DeadLetter(..) => Method::GET,
             Self::Component(_) => Method::PUT,
@@ -413,6 +419,7 @@ impl Admin {
                 answer(StatusCode::OK, &list)
             }
             AdminPath::Decisions(name) => self.decisions(name, head.uri.query()).await,
+            AdminPath::Rules(name, component) => self.rules(name, component).await,
             AdminPath::Release(name) => {
                 let participant = self.participant(name)?;
                 let (bytes, _reserved) =
@@ -475,6 +482,22 @@ impl Admin {
                 answer(StatusCode::OK, &page.await?)
             }
         }
+    }
+
+    async fn rules(&self, name: &str, component: Option<&str>) -> Result<Answered, Problem> {
+        let participant = self.participant(name)?;
+        let rules = of_store(move || {
+            let (reader, row) = participant.reading()?;
+            decisions::rules(&*reader, row)
+        });
+        let rules = rules.await?;
+        let Some(digest) = component.map(str::to_owned) else {
+            return answer(StatusCode::OK, &rules);
+        };
+        let _place = self.places.acquire().await;
+        let archive = self.reloader.archive().clone();
+        let read = dead_letters::blocking(move || decisions::component(&rules, &archive, &digest));
+        Ok(bytes_response("application/wasm", read.await??))
     }
 
     fn participant(&self, name: &str) -> Result<Arc<Participant>, Problem> {
