@@ -1,50 +1,77 @@
 //! Access control of the admin interface.
 //!
-//! With a configured token, a request must carry it. Without one, the listener is on loopback and
+//! With configured tokens, a request must carry one of them. Without one, the listener is on loopback and
 //! serves every local client except web pages: a browser on this machine reaches loopback on behalf
 //! of any page it shows. Such requests carry an `Origin` (cross-site requests), or a `Host` that is
 //! not this machine's (a name that was rebound to 127.0.0.1).
 //!
-//! Only the digest of the token is kept. Digests are compared in constant time, so that neither the
+//! Only the digest of a token is kept. Digests are compared in constant time, so that neither the
 //! answer nor its time reveals how much of a guess was right. Must not know: the meaning of
 //! requests.
 
 use hyper::Uri;
 use hyper::header::{self, HeaderMap};
 use hyper::http::uri::Authority;
+use saga_contract::reason::shorten;
 use sha2::{Digest as _, Sha256};
 
 use crate::apidocs::problems::Kind;
 use crate::http::origin::names_loopback;
 use crate::http::problem::Problem;
 
+/// Name of an operator who states none.
+const UNNAMED: &str = "admin";
+
 /// Decides which requests may use the admin interface.
 pub struct Access {
-    token: Option<[u8; 32]>,
+    tokens: Vec<Known>,
+}
+
+/// A token that is accepted.
+struct Known {
+    digest: [u8; 32],
+    operator: Operator,
+}
+
+/// The operator who sends a request: the name of the token, if it has one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Operator(Option<String>);
+
+impl Operator {
+    /// The name under which an act is recorded: that of the token; without one, the name that the
+    /// request states.
+    pub(super) fn name(&self, stated: Option<String>) -> String {
+        let name = self.0.clone().or(stated);
+        name.map_or_else(|| UNNAMED.into(), shorten)
+    }
 }
 
 impl Access {
-    /// Requires this token; without one, requires a local client.
-    #[must_use]
-    pub fn new(token: Option<&str>) -> Self {
+    /// Requires one of these tokens, each with the name of its operator, if it has one; without any,
+    /// requires a local client.
+    pub fn new<'t>(tokens: impl IntoIterator<Item = (Option<&'t str>, &'t str)>) -> Self {
+        let known = tokens.into_iter().map(|(name, token)| Known {
+            digest: Sha256::digest(token.as_bytes()).into(),
+            operator: Operator(name.map(str::to_owned)),
+        });
         Self {
-            token: token.map(|token| Sha256::digest(token.as_bytes()).into()),
+            tokens: known.collect(),
         }
     }
 
-    /// Lets a request pass.
+    /// Lets a request pass, and tells whose it is.
     ///
     /// # Errors
     /// 401 if the token is missing or wrong, 403 for requests of web pages.
-    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-        match &self.token {
-            Some(token) => check_token(token, headers),
-            None => check_is_local(uri, headers),
+    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Operator, Problem> {
+        if self.tokens.is_empty() {
+            return check_is_local(uri, headers).map(|()| Operator::default());
         }
+        check_token(&self.tokens, headers)
     }
 }
 
-fn check_token(token: &[u8; 32], headers: &HeaderMap) -> Result<(), Problem> {
+fn check_token(tokens: &[Known], headers: &HeaderMap) -> Result<Operator, Problem> {
     let unauthorized = |detail: &str| Problem::new(Kind::Unauthorized, detail);
     let shown = headers
         .get(header::AUTHORIZATION)
@@ -52,13 +79,16 @@ fn check_token(token: &[u8; 32], headers: &HeaderMap) -> Result<(), Problem> {
         .ok_or_else(|| {
             unauthorized("a token is required; send it as `Authorization: Bearer TOKEN`")
         })?;
-    if are_equal(token, &Sha256::digest(shown).into()) {
-        Ok(())
-    } else {
-        Err(unauthorized(
-            "the token is not the one that this host was given",
-        ))
+    let shown: [u8; 32] = Sha256::digest(shown).into();
+    let mut found = None;
+    // All are compared, so that the time does not tell which one it is.
+    for known in tokens {
+        if are_equal(&known.digest, &shown) {
+            found = Some(known);
+        }
     }
+    let found = found.ok_or_else(|| unauthorized("the token is none that this host was given"))?;
+    Ok(found.operator.clone())
 }
 
 /// `Bearer abc` → `abc`; the scheme is case-insensitive (RFC 9110).
@@ -141,12 +171,12 @@ mod tests {
         }
         access
             .check(&uri.parse().unwrap(), &map)
-            .map_or_else(|problem| problem.status, |()| 200)
+            .map_or_else(|problem| problem.status, |_| 200)
     }
 
     #[test]
     fn with_a_token_only_who_shows_it_may() {
-        let access = Access::new(Some(TOKEN));
+        let access = Access::new([(None, TOKEN)]);
         for (value, expected) in [
             (format!("Bearer {TOKEN}"), 200),
             (format!("bearer  {TOKEN} "), 200),
@@ -175,9 +205,29 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_a_token_counts_more_than_the_one_that_a_request_states() {
+        let tokens = [
+            (None, TOKEN),
+            (Some("alice"), "the-token-of-alice"),
+            (Some("bob"), "the-token-of-bob"),
+        ];
+        let access = Access::new(tokens);
+        let name = |token: &str, stated: Option<&str>| {
+            let shown = format!("Bearer {token}");
+            let headers = headers(&[("authorization", shown.as_str())]);
+            let operator = access.check(&Uri::from_static("/x"), &headers).unwrap();
+            operator.name(stated.map(str::to_owned))
+        };
+        assert_eq!(name("the-token-of-alice", Some("bob")), "alice");
+        assert_eq!(name("the-token-of-bob", None), "bob");
+        assert_eq!(name(TOKEN, Some("carol")), "carol");
+        assert_eq!(name(TOKEN, None), "admin");
+    }
+
+    #[test]
     fn the_refusal_of_a_wrong_token_does_not_quote_it() {
         let given = headers(&[("authorization", "Bearer guessed-guessed")]);
-        let problem = Access::new(Some(TOKEN))
+        let problem = Access::new([(None, TOKEN)])
             .check(&Uri::from_static("/x"), &given)
             .unwrap_err();
         let said = format!("{problem:?}");
@@ -186,7 +236,7 @@ mod tests {
 
     #[test]
     fn without_a_token_web_pages_may_not() {
-        let access = Access::new(None);
+        let access = Access::new([]);
         for (host, expected) in [
             ("localhost", 200),
             ("LocalHost:9000", 200),

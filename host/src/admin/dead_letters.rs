@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use saga_contract::reason::shorten;
 use saga_core::commit::{LetterEnd, LetterRequest};
 use serde::Deserialize;
 
+use super::access::Operator;
 use super::letter_report::{AllLetters, Letter, LetterDetail, LetterPage};
 use crate::apidocs::problems::Kind;
 use crate::http::paging;
@@ -166,12 +166,12 @@ pub(super) async fn show(
 pub(super) async fn ask(
     participant: Arc<Participant>,
     letter: i64,
-    request: LetterRequest,
-    wish: LetterRequestBody,
+    (request, wish): (LetterRequest, LetterRequestBody),
+    operator: &Operator,
 ) -> Result<LetterDetail, Problem> {
     let ask = OperatorRequest {
         request,
-        by: wish.by.map_or_else(|| "admin".into(), shorten),
+        by: operator.name(wish.by),
         corrected: wish.value.map(String::into_bytes),
     };
     if ask.corrected.is_some() && request == LetterRequest::Discard {
@@ -212,7 +212,7 @@ pub(super) async fn of_store<T: Send + 'static>(
 }
 
 /// Runs a blocking function on a thread for such.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let result = tokio::task::spawn_blocking(work).await;

@@ -5,11 +5,15 @@
 //!                                      ?since=MILLISECONDS (of the last ones), last=NUMBER, key=TEXT
 //! GET /participants/{name}/decisions   some of them, with after= and up-to= of that answer, or of the page before
 //!                                      ?after=, up-to=, from=TIME, key=TEXT, limit=1 to 500
+//! GET /participants/{name}/rules       the rules that made decisions: digests, settings, what their fuel depends on
+//! GET /participants/{name}/rules/{digest}   the component of some of them, by its digest
 //! ```
 
 use crate::apidocs::problems::Kind;
 use crate::http::paging;
 use crate::http::problem::Problem;
+use crate::rollout::archive::Archive;
+use crate::rollout::replay::DecidingRules;
 use crate::rollout::selection::Selection;
 use crate::store::{DecisionRange, JournalSpan, ReadStore, StoreResult};
 
@@ -121,6 +125,28 @@ pub(super) fn page(
         ..range
     };
     reading.decisions(&wanted, span, most).map(Into::into)
+}
+
+/// The rules of the participant in this row that made decisions.
+pub(super) fn rules(reading: &dyn ReadStore, row: i64) -> StoreResult<Vec<DecidingRules>> {
+    let generations = reading.generations(row)?.into_iter();
+    Ok(generations.map(|past| past.generation.into()).collect())
+}
+
+/// The component of this digest, if it is one of these rules.
+pub(super) fn component(
+    rules: &[DecidingRules],
+    archive: &Archive,
+    digest: &str,
+) -> Result<Vec<u8>, Problem> {
+    if !rules.iter().any(|one| one.component == digest) {
+        let detail = format!("no rules of this participant have the component {digest}");
+        return Err(Problem::new(Kind::UnknownGeneration, detail));
+    }
+    archive.read(digest).map_err(|reason| {
+        let detail = format!("the host has no copy of the component: {reason}");
+        Problem::new(Kind::UnknownGeneration, detail)
+    })
 }
 
 #[cfg(test)]

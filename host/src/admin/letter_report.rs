@@ -188,7 +188,7 @@ pub enum Bytes {
 pub struct Act {
     /// Time.
     pub time: u64,
-    /// Actor: the name of an operator's token or user, a record, or `host`.
+    /// Actor: the name of an operator's token, else the name that the request stated, a record, or `host`.
     pub by: String,
     /// The action: redrive, discard, returned, failed, decided or discarded.
     pub act: String,

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use saga_contract::json;
-use saga_contract::reason::shorten;
 use saga_contract::schema::out_of_range;
 use saga_core::admit::{self, Admission};
 use saga_core::identity::{self, Identity};
@@ -16,6 +15,7 @@ use saga_core::record::{Attributes, Position, Record, header};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::access::Operator;
 use super::dead_letters::of_store;
 use super::publish_headers;
 use super::topic_report::Published;
@@ -81,13 +81,13 @@ struct RecordCheck {
 
 /// Publishes a record to a topic that at least one participant reads.
 pub(super) async fn publish(
-    store: &Arc<Store>,
-    partitions: i32,
+    (store, partitions): (&Arc<Store>, i32),
     topic: String,
     takers: &[Taker],
     request: PublishRequest,
+    operator: &Operator,
 ) -> Result<Published, Problem> {
-    let (now, by) = (now_ms(), request.by.map_or_else(|| "admin".into(), shorten));
+    let (now, by) = (now_ms(), operator.name(request.by));
     let id = request.id;
     let is_new = id.is_none();
     let id = id.unwrap_or_else(|| identity::uuid_v8(now, random_tail()));

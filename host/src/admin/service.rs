@@ -20,6 +20,7 @@
 //! GET  /participants/{name}/quarantine     aggregates whose states can't be read
 //! POST /participants/{name}/quarantine/release            lets the rules read one again ({"key": "17", "by": "who"})
 //! GET  /participants/{name}/decisions      recorded decisions, see [`super::decisions`]
+//! GET  /participants/{name}/rules          the rules that made them, also there
 //! GET, POST /topics/{topic}/records        records of the embedded log, see [`super::topics`]
 //! GET  /livez                             200 as long as the process runs
 //! GET  /readyz                            200 as long as requests are taken, with a report
@@ -40,7 +41,6 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode};
-use saga_contract::reason::shorten;
 use saga_core::commit::LetterRequest;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::access::Access;
+use super::access::{Access, Operator};
 use super::dead_letters::{self, LetterQuery, of_store};
 use super::decisions::{self, DecisionQuery};
 use super::readiness::Readiness;
@@ -61,8 +61,8 @@ use crate::base::budget::Budget;
 use crate::base::printable;
 use crate::http::accept::Acceptor;
 use crate::http::answer::{
-    Answered, check_encoding, json_response, method_not_allowed, nothing_at, problem_response,
-    read_body, resource_response, too_many_bytes,
+    Answered, bytes_response, check_encoding, json_response, method_not_allowed, nothing_at,
+    problem_response, read_body, resource_response, too_many_bytes,
 };
 use crate::http::problem::{Problem, try_later};
 use crate::http::server::{self, Answers, HealthOnly, ListenerBounds};
@@ -152,18 +152,17 @@ pub type RenderMetrics =
     Arc<dyn Fn(Format) -> Pin<Box<dyn Future<Output = Option<String>> + Send>> + Send + Sync>;
 
 impl Admin {
-    /// Requires this token; without one, requires a local client. Takes components of at most
-    /// `component_bytes` bytes.
+    /// Lets these requests pass, with components of at most `component_bytes` bytes.
     #[must_use]
     pub fn new(
-        token: Option<&str>,
+        access: Access,
         component_bytes: usize,
         (reloader, topics): (Reloader, Topics),
         readiness: Readiness,
         (exposition, requests): (RenderMetrics, Requests),
     ) -> Self {
         Self {
-            access: Access::new(token),
+            access,
             reloader,
             topics,
             readiness,
@@ -234,6 +233,8 @@ enum AdminPath<'a> {
     Migration(&'a str),
     Quarantine(&'a str),
     Decisions(&'a str),
+    /// The rules that decided, or the component of some of them.
+    Rules(&'a str, Option<&'a str>),
     Release(&'a str),
     /// Those of all participants, or of one.
     DeadLetters(Option<&'a str>),
@@ -272,6 +273,8 @@ impl<'a> AdminPath<'a> {
             ["participants", name, "migration"] => Some(Self::Migration(name)),
             ["participants", name, "quarantine"] => Some(Self::Quarantine(name)),
             ["participants", name, "decisions"] => Some(Self::Decisions(name)),
+            ["participants", name, "rules"] => Some(Self::Rules(name, None)),
+            ["participants", name, "rules", digest] => Some(Self::Rules(name, Some(digest))),
             ["participants", name, "quarantine", "release"] => Some(Self::Release(name)),
             ["participants", name, "dead-letters"] => Some(Self::DeadLetters(Some(name))),
             ["participants", name, "dead-letters", id] => {
@@ -299,6 +302,7 @@ impl<'a> AdminPath<'a> {
             | Self::Generations(_)
             | Self::Quarantine(_)
             | Self::Decisions(_)
+            | Self::Rules(..)
             | Self::DeadLetters(_)
             | Self::DeadLetter(..) => Method::GET,
             Self::Component(_) => Method::PUT,
@@ -339,16 +343,22 @@ impl Admin {
             ("/readyz", access) if is_get => self.readyz(access.is_ok()).await,
             // A client that was sent a problem may read about its meaning.
             (path, _) if is_on_problems(path) => problem_page(&head.method, path),
-            (_, Ok(())) => self.serve(Request::from_parts(head, body)).await,
+            (_, Ok(operator)) => self.serve(Request::from_parts(head, body), &operator).await,
             (_, Err(problem)) => Err(problem),
         }
     }
 
-    async fn serve(&self, request: Request<Incoming>) -> Result<Answered, Problem> {
+    async fn serve(
+        &self,
+        request: Request<Incoming>,
+        operator: &Operator,
+    ) -> Result<Answered, Problem> {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         if let Some(topic) = topics::at(path) {
-            return self.topics.serve(topic, &head, body, &self.bodies).await;
+            return (self.topics)
+                .serve(topic, &head, body, (&self.bodies, operator))
+                .await;
         }
         let place = AdminPath::at(path).ok_or_else(|| nothing_at(path))?;
         let method = place.method();
@@ -381,11 +391,11 @@ impl Admin {
             AdminPath::Generations(Some(name)) => self.generations(name).await,
             AdminPath::Component(name) => {
                 let query = SwapQuery::of(head.uri.query())?;
-                applied(self.apply(name, body, query).await?)
+                applied(self.apply(name, body, query.of_operator(operator)).await?)
             }
             AdminPath::Settings(name) => {
                 let query = SwapQuery::of(head.uri.query())?;
-                let acknowledged = query.without_settings()?;
+                let acknowledged = query.of_operator(operator).without_settings()?;
                 let (bytes, _reserved) =
                     read_body(body, BODY_BYTES, BODY_TIME, &self.bodies).await?;
                 let change = settings_change(&bytes, "the body")?;
@@ -409,15 +419,14 @@ impl Admin {
                 answer(StatusCode::OK, &list)
             }
             AdminPath::Decisions(name) => self.decisions(name, head.uri.query()).await,
+            AdminPath::Rules(name, component) => self.rules(name, component).await,
             AdminPath::Release(name) => {
                 let participant = self.participant(name)?;
                 let (bytes, _reserved) =
                     read_body(body, BODY_BYTES, BODY_TIME, &self.bodies).await?;
                 let request = read_json(&bytes, "{\"key\": \"17\", \"by\": \"who\"}")?;
-                answer(
-                    StatusCode::OK,
-                    &states::release(participant, request).await?,
-                )
+                let released = states::release(participant, request, operator).await?;
+                answer(StatusCode::OK, &released)
             }
             AdminPath::DeadLetters(None) => {
                 let query = LetterQuery::of(head.uri.query())?;
@@ -447,7 +456,8 @@ impl Admin {
                 let (bytes, _reserved) =
                     read_body(body, LETTER_BYTES, BODY_TIME, &self.bodies).await?;
                 let wish = read_json(&bytes, "{\"by\": \"who\", \"value\": \"instead\"}")?;
-                let asked = dead_letters::ask(participant, letter, request, wish).await?;
+                let asked =
+                    dead_letters::ask(participant, letter, (request, wish), operator).await?;
                 answer(StatusCode::OK, &asked)
             }
         }
@@ -472,6 +482,22 @@ impl Admin {
                 answer(StatusCode::OK, &page.await?)
             }
         }
+    }
+
+    async fn rules(&self, name: &str, component: Option<&str>) -> Result<Answered, Problem> {
+        let participant = self.participant(name)?;
+        let rules = of_store(move || {
+            let (reader, row) = participant.reading()?;
+            decisions::rules(&*reader, row)
+        });
+        let rules = rules.await?;
+        let Some(digest) = component.map(str::to_owned) else {
+            return answer(StatusCode::OK, &rules);
+        };
+        let _place = self.places.acquire().await;
+        let archive = self.reloader.archive().clone();
+        let read = dead_letters::blocking(move || decisions::component(&rules, &archive, &digest));
+        Ok(bytes_response("application/wasm", read.await??))
     }
 
     fn participant(&self, name: &str) -> Result<Arc<Participant>, Problem> {
@@ -645,6 +671,12 @@ impl SwapQuery {
         Ok(asked)
     }
 
+    /// The same, by this operator.
+    fn of_operator(self, operator: &Operator) -> Self {
+        let by = Some(operator.name(self.by));
+        Self { by, ..self }
+    }
+
     /// The flags, and what is acknowledged, of a request whose settings are its body.
     fn without_settings(self) -> Result<(Flags, Option<Acknowledged>), Problem> {
         if !self.settings.is_empty() {
@@ -655,8 +687,7 @@ impl SwapQuery {
     }
 
     fn acknowledged(&self) -> Option<Acknowledged> {
-        let change_set = self.change_set.clone()?;
-        let by = self.by.clone().map_or_else(|| "admin".into(), shorten);
+        let (change_set, by) = self.change_set.clone().zip(self.by.clone())?;
         Some(Acknowledged { change_set, by })
     }
 }

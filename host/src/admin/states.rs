@@ -10,6 +10,7 @@ use saga_core::rules::Fault;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+use super::access::Operator;
 use super::dead_letters::of_store;
 use crate::apidocs::problems::Kind;
 use crate::http::problem::{Problem, try_later};
@@ -214,9 +215,10 @@ pub(super) async fn quarantine(participant: Arc<Participant>) -> Result<Quaranti
 pub(super) async fn release(
     participant: Arc<Participant>,
     request: ReleaseRequest,
+    operator: &Operator,
 ) -> Result<Release, Problem> {
     let ReleaseRequest { key, by } = request;
-    let by = by.map_or_else(|| "admin".into(), shorten);
+    let by = operator.name(by);
     let name = participant.name().to_owned();
     let noting = {
         let (participant, key, by) = (participant.clone(), key.clone(), by.clone());

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
+use super::access::Operator;
 use super::dead_letters::of_store;
 use super::publish::{self, PublishRequest, Taker};
 use super::service::{BODY_TIME, LETTER_BYTES, answer, read_json};
@@ -208,7 +209,7 @@ impl Topics {
         topic: &str,
         head: &Parts,
         body: Incoming,
-        bodies: &Budget,
+        (bodies, operator): (&Budget, &Operator),
     ) -> Result<Answered, Problem> {
         let partitions = self.partitions.ok_or_else(on_kafka)?;
         let topic = percent_decode(topic)
@@ -233,7 +234,8 @@ impl Topics {
             let why = format!("no participant of this host subscribes to topic `{topic}`");
             return Err(unknown(&why, &self.subscribed()));
         }
-        let published = publish::publish(&self.store, partitions, topic, &takers, request).await?;
+        let published =
+            publish::publish((&self.store, partitions), topic, &takers, request, operator).await?;
         answer(StatusCode::OK, &published)
     }
 

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle as Task;
 
 use super::observe::Observer;
 use super::{StartError, StopTokens, bounds, outbox_readers};
+use crate::admin::access::Access;
 use crate::admin::readiness::Readiness;
 use crate::admin::service::{self as admin, Admin, RenderMetrics};
 use crate::admin::topics::Topics;
@@ -85,7 +86,7 @@ pub(super) fn start(
     };
     let settings = &config.admin;
     let admin = Admin::new(
-        settings.token.as_ref().map(|token| token.reveal()),
+        Access::new(settings.accepted()),
         settings.component_bytes,
         (reloader.clone(), topics),
         readiness,

@@ -1,18 +1,20 @@
 //! Recorded decisions of a running host, read over its admin interface page by page: only the
-//! decisions come here, and nothing is computed there.
+//! decisions and the rules that made them come here, and nothing is computed there.
 
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use super::client::AdminClient;
+use super::client::{AdminClient, AdminClientError, AdminReply};
 use super::operate::{HostAddress, find, token};
 use super::reply::{CommandFailure, understand};
 use crate::admin::decision_report::{RecordedPage, RecordedSpan};
 use crate::apidocs::problems::percent_encode;
+use crate::rollout::replay::{DecidingRules, ReadRules};
 use crate::rollout::selection::Selection;
 use crate::store::decisions::ReadDecisionPages;
 use crate::store::{
@@ -56,6 +58,13 @@ impl RecordedThere {
         ])
     }
 
+    /// Asks for what is at this path below the rules that decided.
+    fn of_rules(&self, below: &str) -> Result<AdminReply, AdminClientError> {
+        let participant = percent_encode(&self.participant);
+        let path = format!("/participants/{participant}/rules{below}");
+        self.client.ask(Method::GET, &path, Bytes::new(), TIME)
+    }
+
     fn ask<T: DeserializeOwned>(
         &self,
         query: &[(&str, Option<String>)],
@@ -69,6 +78,24 @@ impl RecordedThere {
         let path = format!("/participants/{participant}/decisions?{}", query.join("&"));
         let reply = self.client.ask(Method::GET, &path, Bytes::new(), TIME);
         understand(reply, false).map(|(answer, _)| answer)
+    }
+}
+
+impl ReadRules for RecordedThere {
+    fn deciding(&self) -> Result<Vec<DecidingRules>, String> {
+        let answer = self.of_rules("");
+        let answer = understand(answer, false).map(|(rules, _)| rules);
+        answer.map_err(|failure| failure.said.join("; "))
+    }
+
+    fn component(&self, digest: &str) -> Result<Vec<u8>, String> {
+        match self.of_rules(&format!("/{}", percent_encode(digest))) {
+            Ok(reply) if reply.status == StatusCode::OK => Ok(reply.body.into()),
+            reply => Err(match understand::<Value>(reply, false) {
+                Err(failure) => failure.said.join("; "),
+                Ok(_) => "the host does not send it".into(),
+            }),
+        }
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) struct ReplayArguments {
     data: DataArgument,
     /// The URL of the admin interface of a running host, instead of its data directory: its decisions
     /// are fetched from there, and made again here
-    #[arg(long, value_name = "URL", conflicts_with_all = ["data", "own"])]
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
     admin: Option<String>,
     /// A file with the token of the admin interface [default: SAGA__ADMIN__TOKEN in the environment]
     #[arg(long, value_name = "FILE", requires = "admin")]
@@ -183,15 +183,6 @@ fn replayed(operation: &ReplayOperation) -> Result<ReplayReport, Failure> {
         let report = replay::replay(&settings, request, app::check_routes, &mut progress);
         return Ok(report?);
     };
-    let ReplayedRules::Candidate {
-        path,
-        settings: change,
-        is_counterfactual,
-    } = &request.rules
-    else {
-        let said = "--self needs the data directory of the host, where the rules are that decided";
-        return Err(CommandFailure::new(exit::USAGE, said).into());
-    };
     let token_file = host.token_file.as_deref();
     let there = RecordedThere::at(&host.url, token_file, &request.participant)?;
     let found = there.span(&request.selection)?;
@@ -207,13 +198,13 @@ fn replayed(operation: &ReplayOperation) -> Result<ReplayReport, Failure> {
         wanted: &wanted,
         span: found.span(),
         settings: &found.settings,
+        rules: &there,
         origin: &origin,
     };
     let report = replay::replay_elsewhere(
         &settings,
         from,
-        (path, change),
-        *is_counterfactual,
+        &request.rules,
         app::check_routes,
         &mut progress,
     );

@@ -1,8 +1,9 @@
 //! Settings for operators: the admin interface, and the swap of rules.
 //!
-//! Owns the token that requests must carry. It is never printed: not by `saga config`, not by
+//! Owns the tokens of which a request must carry one. None is never printed: not by `saga config`, not by
 //! `Debug`, not in messages about an invalid value.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,12 +16,19 @@ use super::section::section_with;
 use super::{in_range, is_address, not_empty};
 use crate::base::secret::Secret;
 use crate::rollout::settings::ReloadSettings;
+use crate::store::dead_letters::HOST;
 
 /// Fewest characters of a token: a shorter one could be guessed.
 const TOKEN_LEAST: usize = 16;
 
 /// Most characters of a token: it must fit into a request's head.
 const TOKEN_MOST: usize = 4_096;
+
+/// Where the tokens of operators are.
+const TOKENS: [&str; 2] = ["admin", "tokens"];
+
+/// Most characters of an operator's name.
+const NAME_MOST: usize = 64;
 
 /// Largest uploaded component, in bytes; the host takes no larger components anyway.
 const COMPONENT_MOST: usize = 128 << 20;
@@ -34,13 +42,44 @@ pub struct AdminSettings {
     /// The file that holds the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
-    /// The token that a request must carry, from the file or as given; none if everyone who reaches
-    /// the address may ask. Omitted where settings are printed, so a token that is given as text
+    /// The token that a request must carry, from the file or as given. Without one, and without `tokens`,
+    /// everyone who reaches the address may ask. Omitted where settings are printed, so a token that is given as text
     /// must be given again.
     #[serde(skip)]
     pub token: Option<Token>,
     /// Most bytes of an uploaded component.
     pub component_bytes: usize,
+    /// Tokens of operators by their names, each in a file. A request may carry any of them, and what it
+    /// does is recorded under that name, whatever name it states.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, PathBuf>")]
+    pub tokens: BTreeMap<String, NamedToken>,
+}
+
+/// The token of an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedToken {
+    /// The file that holds it.
+    pub file: PathBuf,
+    /// The token.
+    pub token: Token,
+}
+
+/// Shows the file.
+impl Serialize for NamedToken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.file.serialize(serializer)
+    }
+}
+
+impl AdminSettings {
+    /// All tokens of which a request must carry one, with the names of their operators; none if everyone
+    /// who reaches the address may ask.
+    pub fn accepted(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
+        let unnamed = self.token.iter().map(|token| (None, token.reveal()));
+        let named = self.tokens.iter();
+        unnamed.chain(named.map(|(name, one)| (Some(name.as_str()), one.token.reveal())))
+    }
 }
 
 /// A secret that a request must carry.
@@ -113,6 +152,8 @@ pub(super) fn read_admin(reader: &mut SettingsReader) -> AdminSettings {
             Err(reason) => reader.problem(format!("admin.token_file: {reason}")),
         }
     }
+    given |= !reader.names(&TOKENS).is_empty();
+    let tokens = read_tokens(reader, token.as_ref());
     let listen: Option<SocketAddr> = listen.parse().ok();
     if let Some(address) = listen
         && !address.ip().is_loopback()
@@ -120,7 +161,7 @@ pub(super) fn read_admin(reader: &mut SettingsReader) -> AdminSettings {
     {
         reader.problem(format!(
             "admin.listen: {address} can be reached from other machines, so requests must show a token: give \
-             admin.token_file, or SAGA__ADMIN__TOKEN in the environment; or listen on 127.0.0.1"
+             admin.token_file, admin.tokens, or SAGA__ADMIN__TOKEN in the environment; or listen on 127.0.0.1"
         ));
     }
     AdminSettings {
@@ -132,6 +173,62 @@ pub(super) fn read_admin(reader: &mut SettingsReader) -> AdminSettings {
             COMPONENT_MOST,
             in_range(1, COMPONENT_MOST),
         ),
+        tokens,
+    }
+}
+
+/// The tokens of operators. `unnamed` is the one without a name.
+fn read_tokens(
+    reader: &mut SettingsReader,
+    unnamed: Option<&Token>,
+) -> BTreeMap<String, NamedToken> {
+    let mut tokens: BTreeMap<String, NamedToken> = BTreeMap::new();
+    for name in reader.names(&TOKENS) {
+        let path = [TOKENS[0], TOKENS[1], name.as_str()];
+        let Some(file) = reader.find::<String>(&path, not_empty) else {
+            continue;
+        };
+        let file = PathBuf::from(file);
+        let token = match operator_name(&name).and_then(|()| Token::read(&file)) {
+            Ok(token) => token,
+            Err(reason) => {
+                reader.problem(format!("{}: {reason}", path.join(".")));
+                continue;
+            }
+        };
+        let mut others = tokens.iter();
+        let same = match unnamed == Some(&token) {
+            true => Some("admin.token".to_owned()),
+            false => (others.find(|(_, other)| other.token == token))
+                .map(|(other, _)| format!("admin.tokens.{other}")),
+        };
+        match same {
+            Some(other) => reader.problem(format!(
+                "{}: is the same token as {other}, so nobody could tell whose a request is; make another one",
+                path.join(".")
+            )),
+            None => drop(tokens.insert(name, NamedToken { file, token })),
+        }
+    }
+    tokens
+}
+
+/// Checks the name of an operator.
+fn operator_name(name: &str) -> Result<(), String> {
+    let is_sign = |c: char| c.is_alphanumeric() || "-_.@+".contains(c);
+    match name {
+        HOST => Err(format!(
+            "`{HOST}` is the name under which the host records its own acts; choose another"
+        )),
+        name if name.is_empty()
+            || name.chars().count() > NAME_MOST
+            || !name.chars().all(is_sign) =>
+        {
+            Err(format!(
+                "the name of an operator has 1 to {NAME_MOST} letters, digits and signs of -_.@+"
+            ))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -137,6 +137,68 @@ fn a_token_can_be_read_from_a_file() {
 }
 
 #[test]
+fn operators_have_tokens_of_their_own() {
+    let (_alices, alice) = token_file("the-token-of-alice");
+    let (_bobs, bob) = token_file("the-token-of-bob\n");
+    let text = format!(
+        "[admin]\nlisten = '0.0.0.0:1'\ntokens = {{ alice = '{alice}', 'bob@x' = '{bob}' }}"
+    );
+    let config = load(&text, &[]).unwrap();
+    let accepted: Vec<_> = config.admin.accepted().collect();
+    assert_eq!(
+        accepted,
+        [
+            (Some("alice"), "the-token-of-alice"),
+            (Some("bob@x"), "the-token-of-bob")
+        ]
+    );
+    let printed = config.to_toml().unwrap();
+    assert!(
+        printed.contains(&alice) && !printed.contains("the-token-of"),
+        "{printed}"
+    );
+    assert_eq!(load(&printed, &[]).unwrap().admin, config.admin);
+    let by_environment = [("SAGA__ADMIN__TOKENS__ALICE", alice.as_str())];
+    let config = load("", &by_environment).unwrap();
+    assert!(config.admin.tokens.contains_key("alice"));
+
+    let (_shorts, short) = token_file("short");
+    for (tokens, expected) in [
+        (
+            format!("alice = '{short}'"),
+            "admin.tokens.alice: the token in ",
+        ),
+        (
+            "alice = '/none/such'".into(),
+            "admin.tokens.alice: /none/such can't be read",
+        ),
+        (
+            format!("host = '{alice}'"),
+            "admin.tokens.host: `host` is the name",
+        ),
+        (
+            format!("'a b' = '{alice}'"),
+            "admin.tokens.a b: the name of an operator has",
+        ),
+        (
+            format!("alice = '{alice}', eve = '{alice}'"),
+            "admin.tokens.eve: is the same token as admin.tokens.alice",
+        ),
+    ] {
+        let said = load(&format!("[admin]\ntokens = {{ {tokens} }}"), &[]);
+        let said = said.unwrap_err().to_string();
+        assert!(
+            said.starts_with(expected) && said.lines().count() == 1,
+            "{said}"
+        );
+    }
+    let text = format!("[admin]\ntokens = {{ alice = '{alice}' }}");
+    let said = load(&text, &[("SAGA__ADMIN__TOKEN", "the-token-of-alice")]);
+    let said = said.unwrap_err().to_string();
+    assert!(said.contains("is the same token as admin.token,"), "{said}");
+}
+
+#[test]
 fn a_token_is_given_in_one_way_only() {
     let (_directory, path) = token_file(SECRET);
     let said = load(

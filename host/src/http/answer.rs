@@ -117,6 +117,17 @@ pub fn json_response(status: StatusCode, media_type: &'static str, body: String)
     response
 }
 
+/// A response with these bytes of this media type.
+#[must_use]
+pub fn bytes_response(media_type: &'static str, bytes: Vec<u8>) -> Answered {
+    let mut response = Response::new(AnswerBody::shared(bytes.into()));
+    let media_type = HeaderValue::from_static(media_type);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, media_type);
+    response
+}
+
 /// A response with problem details, whose `type` links to a page below this base path.
 #[must_use]
 pub fn problem_response(problem: &Problem, base_path: &str) -> Answered {

@@ -102,6 +102,12 @@ pub(super) struct ReloaderState {
 }
 
 impl Reloader {
+    /// The host's own copies of components.
+    #[must_use]
+    pub fn archive(&self) -> &Archive {
+        &self.inner.archive
+    }
+
     /// A reloader for these participants.
     #[must_use]
     pub fn new(around: ReloaderParts, hosted: Vec<HostedParticipant>) -> Self {

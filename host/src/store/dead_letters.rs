@@ -171,7 +171,7 @@ pub trait ReadLetters {
 }
 
 /// The actor if no operator acted.
-pub(super) const HOST: &str = "host";
+pub(crate) const HOST: &str = "host";
 
 /// Letters read at once (invariant 9).
 const PAGE: usize = 1_000;

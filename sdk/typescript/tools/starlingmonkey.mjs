@@ -6,14 +6,20 @@ import { Complaint } from "./complaint.mjs";
 
 const PACKAGE = "node_modules/@bytecodealliance/componentize-js";
 
+// componentize-js loads preview2-shim, and does not name it among what it needs.
+const INSTALL = "npm install --save-dev @bytecodealliance/componentize-js@0.23.0 @bytecodealliance/preview2-shim@0.17.9";
+
 /** The package in a project, or in a folder above it. */
 async function loaded(folder) {
   for (let at = folder; ; at = dirname(at)) {
     const file = join(at, PACKAGE, "src/componentize.js");
-    if (existsSync(file)) return import(pathToFileURL(file).href);
-    if (at === dirname(at)) {
-      throw new Complaint("componentize-js is missing: npm install --save-dev @bytecodealliance/componentize-js@0.23.0");
+    if (existsSync(file)) {
+      return import(pathToFileURL(file).href).catch((error) => {
+        if (error.code !== "ERR_MODULE_NOT_FOUND") throw error;
+        throw new Complaint(`componentize-js lacks a package (${error.message}): ${INSTALL}`);
+      });
     }
+    if (at === dirname(at)) throw new Complaint(`componentize-js is missing: ${INSTALL}`);
   }
 }
 

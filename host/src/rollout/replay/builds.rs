@@ -3,21 +3,60 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use serde::{Deserialize, Serialize};
+
 use super::report::RulesUnderReplay;
-use crate::base::generation::{CompiledRules, FuelTerms};
+use crate::base::generation::{CompiledRules, FuelTerms, RuleSettings};
+use crate::plugin::compile;
 use crate::rollout::loader::Loader;
-use crate::store::history::{GenerationRow, PastGeneration};
+use crate::store::history::{FuelTermsSince, GenerationRow};
+
+/// Rules that made decisions, without their component.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecidingRules {
+    /// Digest of the generation.
+    pub digest: String,
+    /// Digest of its component.
+    pub component: String,
+    /// The settings that the operator gave to the rules.
+    #[serde(default, skip_serializing_if = "RuleSettings::is_empty")]
+    pub settings: RuleSettings,
+    /// What the fuel of their decisions depends on, and since when, oldest first; empty if that is not
+    /// known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fuel_terms: Vec<FuelTermsSince>,
+}
+
+impl From<GenerationRow> for DecidingRules {
+    fn from(row: GenerationRow) -> Self {
+        Self {
+            settings: row.given(),
+            digest: row.digest,
+            component: row.component,
+            fuel_terms: row.fuel_terms,
+        }
+    }
+}
+
+/// Reads a component by its digest; or says why there is none.
+pub(super) type ReadComponent<'r> = Box<dyn Fn(&str) -> Result<Vec<u8>, String> + Send + Sync + 'r>;
 
 /// The rules for each decision.
-pub(super) enum Builds {
+pub(super) enum Builds<'r> {
     /// The same ones for all of them.
     Candidate(Arc<dyn CompiledRules>),
     /// Those that decided, by their digests; loaded when the first decision of theirs comes.
-    Recorded(Box<Loader>, HashMap<String, Generation>),
+    Recorded(Box<Source<'r>>, HashMap<String, Generation>),
+}
+
+/// Where the rules that decided come from.
+pub(super) struct Source<'r> {
+    loader: Loader,
+    read: ReadComponent<'r>,
 }
 
 pub(super) struct Generation {
-    row: GenerationRow,
+    rules: DecidingRules,
     own: OnceLock<Result<OwnRules, String>>,
 }
 
@@ -38,40 +77,43 @@ pub(super) struct Rules<'b> {
 /// Why fuel is not judged if nothing is known about it.
 const UNKNOWN_TERMS: &str = "it was not recorded with which engine";
 
-impl Builds {
+impl<'r> Builds<'r> {
     pub(super) fn candidate(build: Arc<dyn CompiledRules>) -> Self {
         Self::Candidate(build)
     }
 
-    pub(super) fn recorded(loader: Loader, generations: Vec<PastGeneration>) -> Self {
-        let rows = generations.into_iter().map(|past| past.generation);
-        let known = rows.map(|row| {
+    pub(super) fn recorded(
+        loader: Loader,
+        read: ReadComponent<'r>,
+        generations: impl IntoIterator<Item = DecidingRules>,
+    ) -> Self {
+        let known = generations.into_iter().map(|rules| {
             let generation = Generation {
                 own: OnceLock::new(),
-                row,
+                rules,
             };
-            (generation.row.digest.clone(), generation)
+            (generation.rules.digest.clone(), generation)
         });
-        Self::Recorded(Box::new(loader), known.collect())
+        Self::Recorded(Box::new(Source { loader, read }), known.collect())
     }
 
     /// The rules for a decision of the generation of this digest at this time, or why there are none.
     pub(super) fn of(&self, digest: &str, time: u64) -> Result<Rules<'_>, &str> {
-        let (loader, generations) = match self {
+        let (source, generations) = match self {
             Self::Candidate(build) => {
                 return Ok(Rules {
                     build: &**build,
                     fuel: None,
                 });
             }
-            Self::Recorded(loader, generations) => (loader, generations),
+            Self::Recorded(source, generations) => (source, generations),
         };
         let generation = generations
             .get(digest)
             .ok_or("the store does not know its rules any more")?;
         let own = generation
             .own
-            .get_or_init(|| OwnRules::load(loader, &generation.row));
+            .get_or_init(|| OwnRules::load(source, &generation.rules));
         let own = own.as_ref().map_err(String::as_str)?;
         let mut latest = own.fuel.iter().rev();
         let then = latest.find(|(since, _)| *since <= time);
@@ -102,14 +144,23 @@ impl Builds {
 }
 
 impl OwnRules {
-    fn load(loader: &Loader, row: &GenerationRow) -> Result<Self, String> {
-        let bytes = (loader.archive().read(&row.component))
+    fn load(source: &Source<'_>, rules: &DecidingRules) -> Result<Self, String> {
+        let DecidingRules {
+            component,
+            settings,
+            fuel_terms,
+            ..
+        } = rules;
+        let bytes = (source.read)(component)
             .map_err(|reason| format!("the host has no copy of its rules: {reason}"))?;
-        let loaded = loader.load(&bytes, &row.component, row.given());
+        let found = compile::digest(&bytes);
+        if found != *component {
+            return Err(format!("the copy of its rules has another digest, {found}"));
+        }
+        let loaded = (source.loader).load(&bytes, component, settings.clone());
         let build = loaded.map_err(|refused| format!("its rules are not loaded: {refused}"))?;
         let now = build.fuel_terms();
-        let judged = row
-            .fuel_terms
+        let judged = fuel_terms
             .iter()
             .map(|then| (then.since, is_judged(&then.terms, now.as_ref())));
         Ok(Self {

@@ -36,6 +36,7 @@ use saga_contract::compatibility::Lack;
 use saga_core::limits::TurnLimits;
 
 use self::builds::Builds;
+pub use self::builds::DecidingRules;
 pub use self::given::{Redecided, RedecidedBy, redecide};
 use self::report::{ReplayMode, ReplayReport, ReplayedRange, RulesUnderReplay};
 use self::tally::Tally;
@@ -164,7 +165,10 @@ pub fn replay(
     let loader = verify::loader_of(settings, data, check_routes)?;
     let builds = match &request.rules {
         ReplayedRules::Recorded => {
-            Builds::recorded(loader, reading.generations(row).map_err(unread)?)
+            let generations = reading.generations(row).map_err(unread)?.into_iter();
+            let archive = loader.archive().clone();
+            let read = Box::new(move |digest: &str| archive.read(digest));
+            Builds::recorded(loader, read, generations.map(|past| past.generation.into()))
         }
         ReplayedRules::Candidate {
             path,
@@ -202,36 +206,62 @@ pub struct Elsewhere<'r> {
     pub span: JournalSpan,
     /// The settings of the rules that are active there.
     pub settings: &'r RuleSettings,
+    /// Reads the rules that decided.
+    pub rules: &'r (dyn ReadRules + Sync),
     /// Where that is, for errors.
     pub origin: &'r (dyn fmt::Display + Sync),
 }
 
-/// Makes recorded decisions again that are read elsewhere, by the component at `path`, with changes of
-/// the settings that are active there.
+/// Reads rules that decided from where they are.
+pub trait ReadRules {
+    /// All of the participant.
+    ///
+    /// # Errors
+    /// The reason, which names the place.
+    fn deciding(&self) -> Result<Vec<DecidingRules>, String>;
+
+    /// The component of this digest.
+    ///
+    /// # Errors
+    /// The reason, which names the place.
+    fn component(&self, digest: &str) -> Result<Vec<u8>, String>;
+}
+
+/// Makes recorded decisions again that are read elsewhere. A candidate gets its changes of the settings
+/// that are active there.
 ///
 /// # Errors
 /// The reason why that is not possible.
 pub fn replay_elsewhere(
     settings: &RolloutSettings,
     from: Elsewhere<'_>,
-    (path, change): (&Path, &SettingsChange),
-    is_counterfactual: bool,
+    rules: &ReplayedRules,
     check_routes: CheckRoutes,
     progress: &mut dyn FnMut(ReplayProgress),
 ) -> Result<ReplayReport, NotReplayed> {
     let began = Instant::now();
     let loader = Loader::offline(settings, &settings.store, check_routes)
         .map_err(|error| NotReplayed::Failed(error.to_string()))?;
-    let active = GivenSettings::from(from.settings.clone());
-    let given = CandidateSettings::Changed(change.clone()).given_over(&active);
-    let build = loaded(&loader, path, |_| Ok(given))?;
-    let builds = Builds::candidate(of_participant(build, from.participant)?);
+    let builds = match rules {
+        ReplayedRules::Recorded => {
+            let generations = from.rules.deciding().map_err(NotReplayed::Failed)?;
+            let read = Box::new(|digest: &str| from.rules.component(digest));
+            Builds::recorded(loader, read, generations)
+        }
+        ReplayedRules::Candidate {
+            path,
+            settings: change,
+            ..
+        } => {
+            let active = GivenSettings::from(from.settings.clone());
+            let given = CandidateSettings::Changed(change.clone()).given_over(&active);
+            let build = loaded(&loader, path, |_| Ok(given))?;
+            Builds::candidate(of_participant(build, from.participant)?)
+        }
+    };
     let asked = Asked {
         participant: from.participant,
-        mode: match is_counterfactual {
-            true => ReplayMode::Counterfactual,
-            false => ReplayMode::Recorded,
-        },
+        mode: rules.mode(),
         builds: &builds,
         wanted: from.wanted,
         span: Some(from.span),
@@ -244,7 +274,7 @@ pub fn replay_elsewhere(
 struct Asked<'a> {
     participant: &'a str,
     mode: ReplayMode,
-    builds: &'a Builds,
+    builds: &'a Builds<'a>,
     wanted: &'a DecisionRange,
     /// None if there are none.
     span: Option<JournalSpan>,

@@ -42,7 +42,7 @@ const INSTANCES: usize = 4;
 pub(super) struct Terms<'t> {
     pub(super) limits: &'t TurnLimits,
     pub(super) mode: ReplayMode,
-    pub(super) builds: &'t Builds,
+    pub(super) builds: &'t Builds<'t>,
     /// Where the decisions are, for errors.
     pub(super) origin: &'t (dyn fmt::Display + Sync),
     /// Threads that call rules.

@@ -128,6 +128,40 @@ fn a_candidate_that_changes_decisions_is_refused_until_exactly_its_changes_are_a
 }
 
 #[test]
+fn the_name_of_the_token_is_recorded_with_what_it_acknowledges() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, token) = (directory.path(), directory.path().join("token"));
+    std::fs::write(&token, "the-token-of-alice").unwrap();
+    let token = token.to_str().unwrap();
+    let start = start(data, &limited(5));
+    let host = start.setting("admin.tokens.alice", token).start();
+    count_all(&host, &[("a", 5)]);
+    let three = limited(3);
+    let path = written(data, "three.wasm", &three);
+    let command = |more: &[&str]| {
+        let mut arguments = vec!["apply", "chameleon", &path, "--token-file", token];
+        arguments.extend(more);
+        call(asks(data, &arguments).env("USER", "ann"))
+    };
+    let (code, _, err) = command(&[]);
+    assert_eq!(code, 65, "{err}");
+    let (_, hash) = err.split_once("--acknowledge=").unwrap();
+    let flag = format!("--acknowledge={}", hash.split_whitespace().next().unwrap());
+    let (code, out, err) = command(&[&flag]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert!(
+        out.contains("; acknowledged by alice: change set "),
+        "{out}"
+    );
+    assert!(host.stop().success());
+    let (_, out, _) = call(&mut asks(data, &["generations", "chameleon"]));
+    assert!(
+        out.contains("; acknowledged by alice: change set "),
+        "{out}"
+    );
+}
+
+#[test]
 fn later_decisions_that_change_in_another_way_are_not_acknowledged() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();

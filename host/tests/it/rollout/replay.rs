@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, count};
+use crate::clients::request;
 use crate::commands::{asks, call};
 use crate::store_file;
 use crate::support::{Host, saga};
@@ -637,7 +638,11 @@ fn decisions_of_a_running_host_are_replayed_over_its_admin_interface() {
         assert_eq!(told(there), told(here), "{more:?}");
     }
     for (arguments, expected, says) in [
-        (&["--self"][..], 64, "cannot be used with"),
+        (
+            &["--self", "--candidate", &*other][..],
+            64,
+            "cannot be used with",
+        ),
         (&["--candidate", "none.wasm"], 65, "none.wasm"),
     ] {
         let (code, out, err) = replayed_there(&elsewhere, &host, arguments);
@@ -667,6 +672,44 @@ fn decisions_of_a_running_host_are_replayed_over_its_admin_interface() {
     ];
     let (code, _, err) = call(saga().current_dir(&elsewhere).args(gone));
     assert_eq!(code, 69, "{err}");
+}
+
+#[test]
+fn own_rules_of_a_running_host_repeat_their_decisions_over_its_admin_interface() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, elsewhere) = (directory.path().join("data"), directory.path().join("else"));
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::create_dir_all(&elsewhere).unwrap();
+    let host = counted(&data, &limited("1.0.0", 5), &[("a", 7)]);
+    // The decisions are of two generations.
+    let path = written(&elsewhere, "second.wasm", &limited("2.0.0", 6));
+    let apply = [
+        "apply",
+        "chameleon",
+        &path,
+        "--admin",
+        host.admin(),
+        "--allow-breaking",
+    ];
+    let (code, _, err) = call(saga().current_dir(&elsewhere).args(apply));
+    assert_eq!(code, 0, "{err}");
+    count(&host, "b");
+    let (expected, here) = replayed(&data, &["--self"]);
+    let (code, out, err) = replayed_there(&elsewhere, &host, &["--self", "--json"]);
+    assert_eq!((code, expected, err.as_str()), (0, 0, ""), "{out}");
+    let there: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(counts(&there), [8, 8, 0, 0], "{there}");
+    assert_eq!(counts(&there), counts(&here));
+    let status = |path: &str| request("GET", &format!("{}{path}", host.admin()), &[], b"");
+    let rules = status("/participants/chameleon/rules").json();
+    assert_eq!(rules.as_array().unwrap().len(), 2, "{rules}");
+    let component = rules[0]["component"].as_str().unwrap();
+    let sent = status(&format!("/participants/chameleon/rules/{component}"));
+    assert_eq!(sent.header("content-type"), Some("application/wasm"));
+    assert_eq!(&sent.body[..4], b"\0asm");
+    let unknown = status("/participants/chameleon/rules/..%2fsaga.db");
+    assert_eq!(unknown.status, 404, "{}", unknown.text());
+    assert!(host.stop().success());
 }
 
 #[test]
