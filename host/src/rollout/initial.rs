@@ -65,28 +65,12 @@ pub fn choose(
         let bytes = file.map_err(|error| refused(&error, None))?;
         let candidate = loader.load(&bytes, &path, GivenSettings::configured(own.rules.clone()))?;
         warn(&*candidate, &path, settings);
-        let mut change = None;
-        let replaced = match active {
+        let (replaced, change) = match active {
             Some(active) => {
-                let flags = Flags::default();
-                let replaced = replace(
-                    loader,
-                    settings,
-                    own,
-                    active,
-                    &*candidate,
-                    (reading, now),
-                    flags,
-                )?;
-                for note in &replaced.notes {
-                    tracing::warn!(participant = name, %note, "the start replaces what was active");
-                }
-                let now = (reading, now);
-                let found = replayed(settings, name, active, &candidate, now)?;
-                change = GenerationChange::of(replaced.contract, found).to_text();
-                replaced.kept
+                let present = (reading, now);
+                replace_at_start(loader, settings, (name, own), active, &candidate, present)?
             }
-            None => None,
+            None => (None, None),
         };
         return Ok(InitialGeneration {
             replaced,
@@ -118,14 +102,12 @@ pub fn choose(
         // The file has the same bytes.
         Err(_) if is_active(&digest_of_file) => file.map_err(|error| refused(&error, None))?,
         Err(reason) => {
-            return Err(Refused::new(
-                Check::Component,
-                vec![format!(
-                    "the host's copy of the active component of {name} can't be used: {reason}; put back the file with \
-                     that digest, start with --apply to make {path} active, or go back with `saga rollback {name}`"
-                )],
-                Some(build.digest.clone()),
-            ));
+            let reason = format!(
+                "the host's copy of the active component of {name} can't be used: {reason}; put back the file with \
+                 that digest, start with --apply to make {path} active, or go back with `saga rollback {name}`"
+            );
+            let digest = Some(build.digest.clone());
+            return Err(Refused::new(Check::Component, vec![reason], digest));
         }
     };
     let origin = format!("{} (kept by the host)", build.digest);
@@ -140,6 +122,26 @@ pub fn choose(
         replaced: None,
         change: None,
     })
+}
+
+/// Checks that the file's component may replace the active rules at the start. Returns these rules,
+/// unless they are lost, and what the gate found, as it is recorded.
+fn replace_at_start(
+    loader: &Loader,
+    settings: &RolloutSettings,
+    (name, own): (&str, &ParticipantSettings),
+    active: (i64, &GenerationRow),
+    candidate: &Arc<dyn CompiledRules>,
+    present: (&dyn ReadStore, u64),
+) -> Result<(Option<Arc<dyn CompiledRules>>, Option<String>), Refused> {
+    let flags = Flags::default();
+    let replaced = replace(loader, settings, own, active, &**candidate, present, flags)?;
+    for note in &replaced.notes {
+        tracing::warn!(participant = name, %note, "the start replaces what was active");
+    }
+    let found = replayed(settings, name, active, candidate, present)?;
+    let change = GenerationChange::of(replaced.contract, found).to_text();
+    Ok((replaced.kept, change))
 }
 
 /// Replays recorded decisions before a start replaces the active rules, if there is a gate.
