@@ -80,23 +80,8 @@ pub fn choose(
             file: digest_of_file,
         });
     };
-    if !is_active(&digest_of_file) {
-        tracing::warn!(
-            participant = name, %path, file = digest_of_file.as_deref().unwrap_or("can't be read"),
-            active = %build.digest, version = %build.version,
-            "the file differs from the component that was active last, which stays active; `saga apply {name} {path}` makes it active, and so \
-             does `saga run --apply`"
-        );
-    }
-    if !has_settings {
-        let before = build.settings.as_ref();
-        tracing::warn!(
-            participant = name, configured = %rule_settings::told(&own.rules),
-            active = %before.map(rule_settings::told).unwrap_or_default(),
-            "the settings of the rules are not those that were active last, which go on; `saga apply {name} --set` changes \
-             them, and `saga run --apply` takes the configured ones"
-        );
-    }
+    let same = (is_active(&digest_of_file), has_settings);
+    warn_of_differences(name, own, build, digest_of_file.as_deref(), same);
     let kept = match loader.archive().read(&build.component) {
         Ok(kept) => kept,
         // The file has the same bytes.
@@ -122,6 +107,34 @@ pub fn choose(
         replaced: None,
         change: None,
     })
+}
+
+/// Warns if the file or the configured settings are not those of the rules that stay active.
+fn warn_of_differences(
+    name: &str,
+    own: &ParticipantSettings,
+    build: &GenerationRow,
+    file: Option<&str>,
+    (same_file, same_settings): (bool, bool),
+) {
+    if !same_file {
+        let path = own.component.display();
+        tracing::warn!(
+            participant = name, %path, file = file.unwrap_or("can't be read"),
+            active = %build.digest, version = %build.version,
+            "the file differs from the component that was active last, which stays active; `saga apply {name} {path}` makes it active, and so \
+             does `saga run --apply`"
+        );
+    }
+    if !same_settings {
+        let before = build.settings.as_ref();
+        tracing::warn!(
+            participant = name, configured = %rule_settings::told(&own.rules),
+            active = %before.map(rule_settings::told).unwrap_or_default(),
+            "the settings of the rules are not those that were active last, which go on; `saga apply {name} --set` changes \
+             them, and `saga run --apply` takes the configured ones"
+        );
+    }
 }
 
 /// Checks that the file's component may replace the active rules at the start. Returns these rules,
@@ -237,18 +250,7 @@ pub(super) fn replace(
         )
     };
     let description = candidate.description();
-    let base_path = own.base_path.as_ref();
-    let base_path = base_path.unwrap_or(&description.endpoint.base_path);
-    loader
-        .check_routes(description, base_path)
-        .map_err(|reason| {
-            let digest = Some(candidate.digest().to_owned());
-            Refused::new(Check::Description, vec![reason], digest)
-        })?;
-    (settings.security.check_metadata(description)).map_err(|reason| {
-        let digest = Some(candidate.digest().to_owned());
-        Refused::new(Check::Settings, vec![reason], digest)
-    })?;
+    check_alone(loader, settings, own, candidate)?;
     let kept = (loader.archive().read(&active.component).ok())
         .and_then(|bytes| loader.load(&bytes, &active.digest, active.given()).ok());
     // If the active component is lost, only stored data is left to compare with.
@@ -304,5 +306,27 @@ pub(super) fn replace(
         notes,
         probe,
         contract,
+    })
+}
+
+/// Checks what a candidate's description must fulfil, whatever was active before.
+fn check_alone(
+    loader: &Loader,
+    settings: &RolloutSettings,
+    own: &ParticipantSettings,
+    candidate: &dyn CompiledRules,
+) -> Result<(), Refused> {
+    let description = candidate.description();
+    let base_path = own.base_path.as_ref();
+    let base_path = base_path.unwrap_or(&description.endpoint.base_path);
+    loader
+        .check_routes(description, base_path)
+        .map_err(|reason| {
+            let digest = Some(candidate.digest().to_owned());
+            Refused::new(Check::Description, vec![reason], digest)
+        })?;
+    (settings.security.check_metadata(description)).map_err(|reason| {
+        let digest = Some(candidate.digest().to_owned());
+        Refused::new(Check::Settings, vec![reason], digest)
     })
 }
