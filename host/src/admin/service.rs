@@ -54,7 +54,7 @@ use super::decisions::{self, DecisionQuery};
 use super::paths::{AdminPath, LetterPath, SwapPath};
 use super::readiness::Readiness;
 use super::states;
-use super::topics::{self, Topics};
+use super::topics::{self, TopicRecords};
 use crate::apidocs;
 use crate::apidocs::problems::Kind;
 use crate::base::budget::Budget;
@@ -68,7 +68,7 @@ use crate::http::problem::{Problem, try_later};
 use crate::http::server::{self, Answers, HealthOnly, ListenerBounds};
 use crate::http::{origin, paging, target};
 use crate::metrics::Format;
-use crate::metrics::requests::{Open, Requests};
+use crate::metrics::requests::{Open, RequestMetrics};
 use crate::rollout::flags::{ALLOW_BREAKING, DROP_USED, DRY_RUN, Flags};
 use crate::rollout::gate::{ACKNOWLEDGE, Acknowledged};
 use crate::rollout::letter_trial::{LetterTrial, TryOnLetter};
@@ -136,10 +136,10 @@ pub async fn serve(
 pub struct Admin {
     access: Access,
     reloader: Reloader,
-    topics: Topics,
+    topics: TopicRecords,
     readiness: Readiness,
     exposition: RenderMetrics,
-    requests: Requests,
+    requests: RequestMetrics,
     component_bytes: usize,
     places: Semaphore,
     /// Memory of request bodies. Each body has its own bound too.
@@ -158,9 +158,9 @@ impl Admin {
     pub fn new(
         token: Option<&str>,
         component_bytes: usize,
-        (reloader, topics): (Reloader, Topics),
+        (reloader, topics): (Reloader, TopicRecords),
         readiness: Readiness,
-        (exposition, requests): (RenderMetrics, Requests),
+        (exposition, requests): (RenderMetrics, RequestMetrics),
     ) -> Self {
         Self {
             access: Access::new(token),
@@ -384,14 +384,14 @@ impl Admin {
         let asked = DecisionQuery::of(query)?;
         let participant = self.participant(name)?;
         match asked {
-            decisions::Asked::Span(selection) => {
+            decisions::DecisionsAsked::Span(selection) => {
                 let span = of_store(move || {
                     let (reader, row) = participant.reading()?;
                     decisions::span(&*reader, row, &selection)
                 });
                 answer(StatusCode::OK, &span.await?)
             }
-            decisions::Asked::Page(range, span, most) => {
+            decisions::DecisionsAsked::Page(range, span, most) => {
                 let page = of_store(move || {
                     let (reader, row) = participant.reading()?;
                     decisions::page(&*reader, row, (range, span, most))

@@ -11,7 +11,7 @@ use saga_contract::values;
 use super::check::{self, Present};
 use super::flags::Flags;
 use super::gate::report::{ContractClass, GateReport, GenerationChange};
-use super::gate::{self, GateCheck, Stopped};
+use super::gate::{self, GateCheck, GateStop};
 use super::given_settings::GivenSettings;
 use super::loader::{Loader, refused};
 use super::probe::{Terms, Tolerance};
@@ -188,9 +188,9 @@ fn replayed(
     };
     match check.check(reading) {
         Ok(found) => Ok(Some(found)),
-        Err(Stopped::Refused(refused)) => Err(refused),
-        Err(Stopped::Failed(reason)) => Err(unknown(reason)),
-        Err(Stopped::Over) => Err(unknown("the host ends".into())),
+        Err(GateStop::Refused(refused)) => Err(refused),
+        Err(GateStop::Failed(reason)) => Err(unknown(reason)),
+        Err(GateStop::Over) => Err(unknown("the host ends".into())),
     }
 }
 
