@@ -1,4 +1,4 @@
-//! What the messages of a store still wait for: records that no reader has taken, timers, parked
+//! Messages of a store that still wait: records that no reader has taken, timers, parked
 //! records, open dead letters.
 
 use std::collections::BTreeMap;

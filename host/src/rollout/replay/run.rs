@@ -1,6 +1,6 @@
 //! The threads of a replay: one reads the journal, the others call the rules.
 //!
-//! What waits between them is bounded. In a counterfactual run all decisions of one aggregate go to
+//! The queues between them are bounded. In a counterfactual run all decisions of one aggregate go to
 //! one thread, in the order of their commits.
 
 use std::collections::HashMap;
