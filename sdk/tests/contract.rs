@@ -1,4 +1,4 @@
-//! What the SDK does beside calling handlers: the description, its mistakes, migrations, and the
+//! The work of the SDK beside calling handlers: the description, its mistakes, migrations, and the
 //! answers it gives on an author's behalf.
 
 #![allow(

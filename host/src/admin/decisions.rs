@@ -34,7 +34,7 @@ pub(super) struct DecisionQuery {
 
 /// What a query asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum DecisionsAsked {
     /// The part of the journal.
     Span(Selection),
     /// Some decisions of it.
@@ -43,7 +43,7 @@ pub(super) enum Asked {
 
 impl DecisionQuery {
     /// Reads a query.
-    pub(super) fn of(query: Option<&str>) -> Result<Asked, Problem> {
+    pub(super) fn of(query: Option<&str>) -> Result<DecisionsAsked, Problem> {
         let mut wanted = Self::default();
         for (name, value) in paging::pairs(query.unwrap_or_default())? {
             let unknown = || {
@@ -72,11 +72,11 @@ impl DecisionQuery {
         wanted.asked()
     }
 
-    fn asked(self) -> Result<Asked, Problem> {
+    fn asked(self) -> Result<DecisionsAsked, Problem> {
         let is_span = self.selection.since_ms.is_some() || self.selection.last.is_some();
         let is_page = self.from.is_some() || self.limit.is_some();
         match (self.after, self.up_to) {
-            (None, None) if !is_page => Ok(Asked::Span(self.selection)),
+            (None, None) if !is_page => Ok(DecisionsAsked::Span(self.selection)),
             (Some(after), Some(up_to)) if !is_span => {
                 let range = DecisionRange {
                     since: self.from,
@@ -85,7 +85,7 @@ impl DecisionQuery {
                 };
                 let span = JournalSpan { after, up_to };
                 let limit = self.limit.unwrap_or(LONGEST_PAGE);
-                Ok(Asked::Page(range, span, limit))
+                Ok(DecisionsAsked::Page(range, span, limit))
             }
             _ => {
                 let detail = "a page needs `after` and `up-to`, from the answer without them, and takes `from`, `key` and `limit` besides; \
@@ -162,10 +162,10 @@ mod tests {
             last: Some(5),
             key: Some("a/b".into()),
         };
-        assert_eq!(asked, Asked::Span(selection));
+        assert_eq!(asked, DecisionsAsked::Span(selection));
         assert_eq!(
             DecisionQuery::of(None).unwrap(),
-            Asked::Span(Selection::default())
+            DecisionsAsked::Span(Selection::default())
         );
         let asked = DecisionQuery::of(Some("after=7&up-to=90&from=12&key=k&limit=3")).unwrap();
         let range = DecisionRange {
@@ -177,7 +177,7 @@ mod tests {
             after: 7,
             up_to: 90,
         };
-        assert_eq!(asked, Asked::Page(range, span, 3));
+        assert_eq!(asked, DecisionsAsked::Page(range, span, 3));
         for wrong in [
             "after=7",
             "up-to=7",

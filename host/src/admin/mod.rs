@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! - [`service`]: the routes
+//! - [`service`]: the routes; `paths`: their paths and methods
 //! - [`access`]: access control
 //! - [`dead_letters`]: lists, redrives and discards dead letters; [`letter_report`]: its answers
 //! - [`topics`]: records of topics of the embedded log; `publish`: one that an operator publishes;
@@ -18,6 +18,7 @@ pub mod dead_letters;
 pub mod decision_report;
 mod decisions;
 pub mod letter_report;
+mod paths;
 mod publish;
 mod publish_headers;
 pub mod readiness;

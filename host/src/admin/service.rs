@@ -41,7 +41,6 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode};
-use saga_core::commit::LetterRequest;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -52,9 +51,10 @@ use tokio_util::sync::CancellationToken;
 use super::access::{Access, Operator};
 use super::dead_letters::{self, LetterQuery, of_store};
 use super::decisions::{self, DecisionQuery};
+use super::paths::{AdminPath, LetterPath, SwapPath};
 use super::readiness::Readiness;
 use super::states;
-use super::topics::{self, Topics};
+use super::topics::{self, TopicRecords};
 use crate::apidocs;
 use crate::apidocs::problems::Kind;
 use crate::base::budget::Budget;
@@ -68,7 +68,7 @@ use crate::http::problem::{Problem, try_later};
 use crate::http::server::{self, Answers, HealthOnly, ListenerBounds};
 use crate::http::{origin, paging, target};
 use crate::metrics::Format;
-use crate::metrics::requests::{Open, Requests};
+use crate::metrics::requests::{Open, RequestMetrics};
 use crate::rollout::flags::{ALLOW_BREAKING, DROP_USED, DRY_RUN, Flags};
 use crate::rollout::gate::{ACKNOWLEDGE, Acknowledged};
 use crate::rollout::letter_trial::{LetterTrial, TryOnLetter};
@@ -136,10 +136,10 @@ pub async fn serve(
 pub struct Admin {
     access: Access,
     reloader: Reloader,
-    topics: Topics,
+    topics: TopicRecords,
     readiness: Readiness,
     exposition: RenderMetrics,
-    requests: Requests,
+    requests: RequestMetrics,
     component_bytes: usize,
     places: Semaphore,
     /// Memory of request bodies. Each body has its own bound too.
@@ -157,9 +157,9 @@ impl Admin {
     pub fn new(
         access: Access,
         component_bytes: usize,
-        (reloader, topics): (Reloader, Topics),
+        (reloader, topics): (Reloader, TopicRecords),
         readiness: Readiness,
-        (exposition, requests): (RenderMetrics, Requests),
+        (exposition, requests): (RenderMetrics, RequestMetrics),
     ) -> Self {
         Self {
             access,
@@ -222,100 +222,6 @@ impl Answers for Admin {
     }
 }
 
-/// The purpose of a path.
-enum AdminPath<'a> {
-    Health,
-    Metrics,
-    Generations(Option<&'a str>),
-    Component(&'a str),
-    Settings(&'a str),
-    Rollback(&'a str),
-    Migration(&'a str),
-    Quarantine(&'a str),
-    Decisions(&'a str),
-    /// The rules that decided, or the component of some of them.
-    Rules(&'a str, Option<&'a str>),
-    Release(&'a str),
-    /// Those of all participants, or of one.
-    DeadLetters(Option<&'a str>),
-    DeadLetter(&'a str, i64),
-    RequestForLetter(&'a str, i64, LetterRequest),
-    TryOnLetter(&'a str, i64),
-}
-
-impl<'a> AdminPath<'a> {
-    fn at(path: &'a str) -> Option<Self> {
-        let below = path.strip_prefix('/')?;
-        let mut parts = below.split('/');
-        if let Some(place) = Self::of_letter(below) {
-            return Some(place);
-        }
-        match (parts.next()?, parts.next(), parts.next(), parts.next()) {
-            ("livez" | "readyz", None, ..) => Some(Self::Health),
-            ("metrics", None, ..) => Some(Self::Metrics),
-            ("generations", None, ..) => Some(Self::Generations(None)),
-            ("dead-letters", None, ..) => Some(Self::DeadLetters(None)),
-            ("participants", Some(name), Some(what), None) if !name.is_empty() => match what {
-                "generations" => Some(Self::Generations(Some(name))),
-                "component" => Some(Self::Component(name)),
-                "settings" => Some(Self::Settings(name)),
-                "rollback" => Some(Self::Rollback(name)),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// `participants/order/dead-letters/12/redrive`.
-    fn of_letter(below: &'a str) -> Option<Self> {
-        let parts: Vec<&str> = below.split('/').collect();
-        match parts[..] {
-            ["participants", name, "migration"] => Some(Self::Migration(name)),
-            ["participants", name, "quarantine"] => Some(Self::Quarantine(name)),
-            ["participants", name, "decisions"] => Some(Self::Decisions(name)),
-            ["participants", name, "rules"] => Some(Self::Rules(name, None)),
-            ["participants", name, "rules", digest] => Some(Self::Rules(name, Some(digest))),
-            ["participants", name, "quarantine", "release"] => Some(Self::Release(name)),
-            ["participants", name, "dead-letters"] => Some(Self::DeadLetters(Some(name))),
-            ["participants", name, "dead-letters", id] => {
-                Some(Self::DeadLetter(name, id.parse().ok()?))
-            }
-            ["participants", name, "dead-letters", id, "trial"] => {
-                Some(Self::TryOnLetter(name, id.parse().ok()?))
-            }
-            ["participants", name, "dead-letters", id, what] => {
-                let request = match what {
-                    "redrive" => LetterRequest::Redrive,
-                    "discard" => LetterRequest::Discard,
-                    _ => return None,
-                };
-                Some(Self::RequestForLetter(name, id.parse().ok()?, request))
-            }
-            _ => None,
-        }
-    }
-
-    fn method(&self) -> Method {
-        match self {
-            Self::Health
-            | Self::Metrics
-            | Self::Generations(_)
-            | Self::Quarantine(_)
-            | Self::Decisions(_)
-            | Self::Rules(..)
-            | Self::DeadLetters(_)
-            | Self::DeadLetter(..) => Method::GET,
-            Self::Component(_) => Method::PUT,
-            Self::Settings(_) => Method::PATCH,
-            Self::Rollback(_)
-            | Self::Migration(_)
-            | Self::Release(_)
-            | Self::TryOnLetter(..)
-            | Self::RequestForLetter(..) => Method::POST,
-        }
-    }
-}
-
 /// The body of a rollback: the generation.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -370,15 +276,7 @@ impl Admin {
         if *asked != method {
             return Err(method_not_allowed(&head.method, path, &[method.as_str()]));
         }
-        if matches!(
-            place,
-            AdminPath::Component(_)
-                | AdminPath::Settings(_)
-                | AdminPath::Rollback(_)
-                | AdminPath::Release(_)
-                | AdminPath::TryOnLetter(..)
-                | AdminPath::RequestForLetter(..)
-        ) {
+        if place.has_body() {
             check_encoding(&head.headers)?;
         }
         match place {
@@ -389,25 +287,9 @@ impl Admin {
                 answer(StatusCode::OK, &overview)
             }
             AdminPath::Generations(Some(name)) => self.generations(name).await,
-            AdminPath::Component(name) => {
-                let query = SwapQuery::of(head.uri.query())?;
-                applied(self.apply(name, body, query.of_operator(operator)).await?)
-            }
-            AdminPath::Settings(name) => {
-                let query = SwapQuery::of(head.uri.query())?;
-                let acknowledged = query.of_operator(operator).without_settings()?;
-                let (bytes, _reserved) =
-                    read_body(body, BODY_BYTES, BODY_TIME, &self.bodies).await?;
-                let change = settings_change(&bytes, "the body")?;
-                applied(self.reloader.configure(name, change, acknowledged).await)
-            }
-            AdminPath::Rollback(name) => {
-                let flags = flags(head.uri.query())?;
-                let (bytes, _reserved) =
-                    read_body(body, BODY_BYTES, BODY_TIME, &self.bodies).await?;
-                let back: RollbackRequest = read_json(&bytes, "{\"digest\": \"…\"}")?;
-                let digest = back.digest.as_deref();
-                applied(self.reloader.rollback(name, digest, flags).await)
+            AdminPath::Swap(name, by) => {
+                let query = head.uri.query();
+                self.serve_swap(name, by, (query, operator), body).await
             }
             AdminPath::Migration(name) => {
                 let after = migrates_after(head.uri.query())?;
@@ -428,30 +310,76 @@ impl Admin {
                 let released = states::release(participant, request, operator).await?;
                 answer(StatusCode::OK, &released)
             }
-            AdminPath::DeadLetters(None) => {
-                let query = LetterQuery::of(head.uri.query())?;
+            AdminPath::Letters(asked) => {
+                let query = head.uri.query();
+                self.serve_letters(asked, (query, operator), body).await
+            }
+        }
+    }
+
+    /// Applies a component, changes settings or rolls back.
+    async fn serve_swap(
+        &self,
+        name: &str,
+        by: SwapPath,
+        (query, operator): (Option<&str>, &Operator),
+        body: Incoming,
+    ) -> Result<Answered, Problem> {
+        match by {
+            SwapPath::Component => {
+                let query = SwapQuery::of(query)?;
+                applied(self.apply(name, body, query.of_operator(operator)).await?)
+            }
+            SwapPath::Settings => {
+                let query = SwapQuery::of(query)?;
+                let acknowledged = query.of_operator(operator).without_settings()?;
+                let (bytes, _reserved) =
+                    read_body(body, BODY_BYTES, BODY_TIME, &self.bodies).await?;
+                let change = settings_change(&bytes, "the body")?;
+                applied(self.reloader.configure(name, change, acknowledged).await)
+            }
+            SwapPath::Rollback => {
+                let flags = flags(query)?;
+                let (bytes, _reserved) =
+                    read_body(body, BODY_BYTES, BODY_TIME, &self.bodies).await?;
+                let back: RollbackRequest = read_json(&bytes, "{\"digest\": \"…\"}")?;
+                let digest = back.digest.as_deref();
+                applied(self.reloader.rollback(name, digest, flags).await)
+            }
+        }
+    }
+
+    async fn serve_letters(
+        &self,
+        asked: LetterPath<'_>,
+        (query, operator): (Option<&str>, &Operator),
+        body: Incoming,
+    ) -> Result<Answered, Problem> {
+        match asked {
+            LetterPath::List(None) => {
+                let query = LetterQuery::of(query)?;
                 let hosted = self.reloader.hosted();
                 let participants = hosted.map(|hosted| hosted.participant.clone()).collect();
                 let page = dead_letters::list_all(participants, query).await?;
                 answer(StatusCode::OK, &page)
             }
-            AdminPath::DeadLetters(Some(name)) => {
-                let query = LetterQuery::of(head.uri.query())?;
+            LetterPath::List(Some(name)) => {
+                let query = LetterQuery::of(query)?;
                 let page = dead_letters::list(self.participant(name)?, query).await?;
                 answer(StatusCode::OK, &page)
             }
-            AdminPath::DeadLetter(name, letter) => {
+            LetterPath::Show(name, letter) => {
                 let shown = dead_letters::show(self.participant(name)?, letter).await?;
                 answer(StatusCode::OK, &shown)
             }
-            AdminPath::TryOnLetter(name, letter) => {
-                let query = SwapQuery::of(head.uri.query())?;
+            LetterPath::Try(name, letter) => {
+                let query = SwapQuery::of(query)?;
                 let trial = self
                     .try_on_letter((name, letter), body, query.settings)
                     .await?;
                 answer(StatusCode::OK, &trial)
             }
-            AdminPath::RequestForLetter(name, letter, request) => {
+            LetterPath::Request(name, letter, request) => {
                 let participant = self.participant(name)?;
                 let (bytes, _reserved) =
                     read_body(body, LETTER_BYTES, BODY_TIME, &self.bodies).await?;
@@ -467,14 +395,14 @@ impl Admin {
         let asked = DecisionQuery::of(query)?;
         let participant = self.participant(name)?;
         match asked {
-            decisions::Asked::Span(selection) => {
+            decisions::DecisionsAsked::Span(selection) => {
                 let span = of_store(move || {
                     let (reader, row) = participant.reading()?;
                     decisions::span(&*reader, row, &selection)
                 });
                 answer(StatusCode::OK, &span.await?)
             }
-            decisions::Asked::Page(range, span, most) => {
+            decisions::DecisionsAsked::Page(range, span, most) => {
                 let page = of_store(move || {
                     let (reader, row) = participant.reading()?;
                     decisions::page(&*reader, row, (range, span, most))

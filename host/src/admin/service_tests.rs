@@ -19,7 +19,7 @@ fn unknown_paths_are_not_found() {
     }
     assert!(matches!(
         AdminPath::at("/participants/a/component"),
-        Some(AdminPath::Component("a"))
+        Some(AdminPath::Swap("a", SwapPath::Component))
     ));
     assert!(matches!(
         AdminPath::at("/participants/a/generations"),
@@ -31,11 +31,11 @@ fn unknown_paths_are_not_found() {
     ));
     assert!(matches!(
         AdminPath::at("/dead-letters"),
-        Some(AdminPath::DeadLetters(None))
+        Some(AdminPath::Letters(LetterPath::List(None)))
     ));
     assert!(matches!(
         AdminPath::at("/participants/a/dead-letters"),
-        Some(AdminPath::DeadLetters(Some("a")))
+        Some(AdminPath::Letters(LetterPath::List(Some("a"))))
     ));
     assert!(AdminPath::at("/dead-letters/1").is_none());
 }

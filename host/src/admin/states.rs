@@ -128,7 +128,7 @@ pub struct Release {
 /// The aggregate to release, and the operator: the body of a request.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ReleaseRequest {
+pub(super) struct ReleaseBody {
     key: String,
     by: Option<String>,
 }
@@ -214,10 +214,10 @@ pub(super) async fn quarantine(participant: Arc<Participant>) -> Result<Quaranti
 /// Lets the active rules read the state of a quarantined aggregate again.
 pub(super) async fn release(
     participant: Arc<Participant>,
-    request: ReleaseRequest,
+    request: ReleaseBody,
     operator: &Operator,
 ) -> Result<Release, Problem> {
-    let ReleaseRequest { key, by } = request;
+    let ReleaseBody { key, by } = request;
     let by = operator.name(by);
     let name = participant.name().to_owned();
     let noting = {

@@ -43,7 +43,7 @@ pub const LONGEST_PAGE: usize = 1_000;
 const PARTITIONS: i32 = 1_000;
 
 /// The topics of the embedded log.
-pub struct Topics {
+pub struct TopicRecords {
     store: Arc<Store>,
     reloader: Reloader,
     /// Partitions of each topic; None over Kafka.
@@ -192,7 +192,7 @@ pub fn page(
     }))
 }
 
-impl Topics {
+impl TopicRecords {
     /// The topics of this store. `partitions` is the number of partitions of each; None over Kafka.
     #[must_use]
     pub fn new(store: Arc<Store>, reloader: Reloader, partitions: Option<i32>) -> Self {

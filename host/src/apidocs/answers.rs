@@ -9,14 +9,14 @@ use serde_json::{Map, Value, json};
 use super::openapi::{Api, is_plain_read, media};
 use super::parameters;
 use super::problems::{self, Kind};
-use super::schemas::{Schemas, reference};
+use super::schemas::{DocumentSchemas, reference};
 use super::set;
 
 /// Name of the schema of problem details.
 pub(super) const PROBLEM: &str = "Problem";
 
 /// The answers to a command, by status.
-pub(super) fn of(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Value {
+pub(super) fn of(api: &Api<'_>, command: &Command, schemas: &mut DocumentSchemas) -> Value {
     let mut by_status = told(api, &kinds(api, command));
     for refusal in &command.refusals {
         let status = status(refusal.kind);
@@ -58,7 +58,7 @@ pub fn status(kind: RefusalKind) -> u16 {
 }
 
 /// The answers to a command that was carried out.
-fn done(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Map<String, Value> {
+fn done(api: &Api<'_>, command: &Command, schemas: &mut DocumentSchemas) -> Map<String, Value> {
     let schema = schemas.add(&command.reply, &format!("{}.reply", command.name));
     let mut content = json!({"application/json": media(schema, &command.reply)});
     if is_plain_read(command) {
@@ -99,7 +99,12 @@ fn done(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Map<String, 
 
 /// The content of a reply. If the client may wait for the decision, the reply of the read is an
 /// alternative.
-fn decided(api: &Api<'_>, command: &Command, content: &Value, schemas: &mut Schemas) -> Value {
+fn decided(
+    api: &Api<'_>,
+    command: &Command,
+    content: &Value,
+    schemas: &mut DocumentSchemas,
+) -> Value {
     let mut content = content.clone();
     if let Some(read) = api.description.read_of(command)
         && read.reply != command.reply

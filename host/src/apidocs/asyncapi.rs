@@ -9,7 +9,7 @@ use saga_contract::description::{Description, Publication, Subscription};
 use saga_core::record::header;
 use serde_json::{Map, Value, json};
 
-use super::schemas::{Schemas, component_name};
+use super::schemas::{DocumentSchemas, component_name};
 use super::{Configured, set};
 
 /// Version of the Kafka bindings that are used.
@@ -49,7 +49,7 @@ pub(super) fn document(description: &Description, names: &Configured<'_>) -> Val
 struct Document {
     channels: Map<String, Value>,
     operations: Map<String, Value>,
-    schemas: Schemas,
+    schemas: DocumentSchemas,
 }
 
 impl Document {

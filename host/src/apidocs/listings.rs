@@ -9,7 +9,7 @@ use super::answers;
 use super::openapi::Api;
 use super::parameters;
 use super::problems::Kind;
-use super::schemas::Schemas;
+use super::schemas::DocumentSchemas;
 use super::set;
 
 /// The operation that returns a page.
@@ -17,7 +17,7 @@ pub(super) fn operation(
     api: &Api<'_>,
     listing: &Listing,
     page_items: usize,
-    schemas: &mut Schemas,
+    schemas: &mut DocumentSchemas,
 ) -> Value {
     let item = api.description.command(&listing.item);
     let requires = item.map_or(&[][..], |item| item.requires.as_slice());
@@ -42,7 +42,7 @@ pub(super) fn operation(
     operation
 }
 
-fn parameters(listing: &Listing, page_items: usize, schemas: &mut Schemas) -> Vec<Value> {
+fn parameters(listing: &Listing, page_items: usize, schemas: &mut DocumentSchemas) -> Vec<Value> {
     let query = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "query", "description": description, "schema": schema});
     let mut parameters: Vec<Value> = (listing.filters.iter())
         .map(|filter| {
@@ -69,7 +69,7 @@ fn parameters(listing: &Listing, page_items: usize, schemas: &mut Schemas) -> Ve
     parameters
 }
 
-fn page(api: &Api<'_>, listing: &Listing, schemas: &mut Schemas) -> Value {
+fn page(api: &Api<'_>, listing: &Listing, schemas: &mut DocumentSchemas) -> Value {
     let item = api.description.command(&listing.item);
     let item = item.map_or_else(
         || json!({}),

@@ -11,7 +11,7 @@ use super::Configured;
 use super::answers;
 use super::listings;
 use super::parameters;
-use super::schemas::Schemas;
+use super::schemas::DocumentSchemas;
 use super::security::Security;
 use super::set;
 
@@ -33,7 +33,7 @@ pub(super) fn document(
         base_path,
         security: configured.security,
     };
-    let mut schemas = Schemas::default();
+    let mut schemas = DocumentSchemas::default();
     schemas.own(answers::PROBLEM, answers::problem_schema());
     let mut paths: Map<String, Value> = Map::new();
     let mut add = |path: &str, method: &str, operation: Value| {
@@ -86,7 +86,7 @@ fn introduction(api: &Api<'_>) -> String {
     )
 }
 
-fn operation(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Value {
+fn operation(api: &Api<'_>, command: &Command, schemas: &mut DocumentSchemas) -> Value {
     let mut parameters = path_parameters(api.description, command);
     parameters.extend(parameters::of(api.description, command));
     let mut operation = json!({

@@ -30,7 +30,7 @@ const DEFINITIONS: &[&str] = &["$defs", "definitions"];
 
 /// Collects the schemas of a document.
 #[derive(Debug, Default)]
-pub(super) struct Schemas {
+pub(super) struct DocumentSchemas {
     named: Map<String, Value>,
     /// The schemas added so far, unchanged, each with its reference.
     known: HashMap<String, Value>,
@@ -38,7 +38,7 @@ pub(super) struct Schemas {
     numbers: HashMap<String, u64>,
 }
 
-impl Schemas {
+impl DocumentSchemas {
     /// Adds a schema of the host's own under this name.
     pub(super) fn own(&mut self, name: &str, schema: Value) -> Value {
         self.named.insert(name.to_owned(), schema);
@@ -182,13 +182,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn add(schemas: &mut Schemas, schema: &Value, place: &str) -> Value {
+    fn add(schemas: &mut DocumentSchemas, schema: &Value, place: &str) -> Value {
         schemas.add(&schema.to_string(), place)
     }
 
     #[test]
     fn a_schema_is_named_after_its_title_or_its_place() {
-        let mut schemas = Schemas::default();
+        let mut schemas = DocumentSchemas::default();
         let titled = json!({"title": "Place Order", "type": "object"});
         assert_eq!(
             add(&mut schemas, &titled, "x request"),
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn equal_schemas_are_shared_and_different_ones_have_different_names() {
-        let mut schemas = Schemas::default();
+        let mut schemas = DocumentSchemas::default();
         schemas.own("Problem", json!({"type": "object"}));
         let one = json!({"title": "Problem", "type": "string"});
         let other = json!({"title": "Problem", "type": "number"});
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn references_lead_to_where_things_were_moved() {
-        let mut schemas = Schemas::default();
+        let mut schemas = DocumentSchemas::default();
         schemas.own("Leaf", json!({}));
         let tree = json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -47,6 +47,7 @@ use crate::kafka::Kafka;
 use crate::log::EmbeddedLog;
 use crate::metrics::Metrics;
 use crate::rollout::audit::Audit;
+use crate::rollout::hosted::HostedParticipant;
 use crate::rollout::loader::Loader;
 use crate::rollout::neighbours::{self, StartingParticipant};
 use crate::rollout::topics;
@@ -186,10 +187,8 @@ pub async fn start(
     };
     let (loader, prepared) = prepare::prepare_all(around, loader, builds).await?;
     check_together(&prepared)?;
-    let admin_listener = match config.admin.listen {
-        Some(address) => Some(admin::bind(address).map_err(StartError::Listen)?),
-        None => None,
-    };
+    let admin_listener =
+        (config.admin.listen.map(admin::bind).transpose()).map_err(StartError::Listen)?;
     claim(&transport, &prepared).await?;
     activate(&*store, &prepared)?;
 
@@ -198,31 +197,19 @@ pub async fn start(
     let mut listening = Vec::new();
     let mut listeners = Vec::new();
     let mut hosted = Vec::new();
-    let mut certificates = Vec::new();
+    let certificates = prepared.iter().filter_map(certificate).collect();
     let budget = Budget::new(config.http.memory_bytes);
     let auth = start_auth(config, &stop).await?;
     for participant in prepared {
-        certificates.extend(
-            participant
-                .tls
-                .clone()
-                .map(|tls| (participant.name.clone(), tls)),
-        );
-        let (url, listener, one) = participant::start(
-            config,
-            (&store, transport.as_ref(), &metrics, &machine),
-            participant,
-            (&budget, auth.as_ref()),
-            &stop,
-        )?;
+        let around = (&store, transport.as_ref(), &*metrics, &machine);
+        let requests = (&budget, auth.as_ref());
+        let (url, listener, one) =
+            participant::start(config, around, participant, requests, &stop)?;
         listening.push((one.participant.name().to_owned(), url));
         listeners.push(listener);
         hosted.push(one);
     }
-    let timers = hosted
-        .iter()
-        .map(|hosted| timers::start(hosted.participant.clone(), &*store, stop.consuming.clone()))
-        .collect::<Result<_, _>>()?;
+    let timers = start_timers(&hosted, &store, &stop)?;
     let reloads = loader.is_some();
     let around = ReloaderParts {
         settings: config.rollout(),
@@ -247,15 +234,7 @@ pub async fn start(
     let known = Stages::default();
     let stages =
         (known.watch(stages::stages(&around, &config.progress))).map_err(anyhow::Error::from)?;
-    let audit = match config.rollout.audit_one_in {
-        0 => None,
-        one_in => Some(Audit::start(
-            reloader.clone(),
-            store.clone(),
-            config.turn,
-            one_in,
-        )?),
-    };
+    let audit = start_audit(config, &reloader, &store)?;
     let build = Note::default();
     let admin = admin_listener
         .map(|listener| {
@@ -282,6 +261,32 @@ pub async fn start(
         auth,
         stop,
     })
+}
+
+fn certificate(participant: &PreparedParticipant) -> Option<(String, Arc<Tls>)> {
+    let tls = participant.tls.clone()?;
+    Some((participant.name.clone(), tls))
+}
+
+fn start_timers(
+    hosted: &[HostedParticipant],
+    store: &Arc<Store>,
+    stop: &StopTokens,
+) -> Result<Vec<Thread<()>>, StartError> {
+    let start = |one: &HostedParticipant| {
+        timers::start(one.participant.clone(), &**store, stop.consuming.clone())
+    };
+    Ok(hosted.iter().map(start).collect::<Result<_, _>>()?)
+}
+
+fn start_audit(
+    config: &Config,
+    reloader: &Reloader,
+    store: &Arc<Store>,
+) -> Result<Option<Audit>, StartError> {
+    let one_in = config.rollout.audit_one_in;
+    let start = || Audit::start(reloader.clone(), store.clone(), config.turn, one_in);
+    Ok((one_in > 0).then(start).transpose()?)
 }
 
 impl RunningHost {

@@ -11,7 +11,7 @@ use super::{StartError, StopTokens, bounds, outbox_readers};
 use crate::admin::access::Access;
 use crate::admin::readiness::Readiness;
 use crate::admin::service::{self as admin, Admin, RenderMetrics};
-use crate::admin::topics::Topics;
+use crate::admin::topics::TopicRecords;
 use crate::base::last_observed::LastObserved;
 use crate::base::machine::Machine;
 use crate::base::note::Note;
@@ -69,7 +69,7 @@ pub(super) fn start(
     let first = reloader.clone();
     tokio::spawn(async move { first.overview(None).await });
     let partitions = config.kafka.is_none().then_some(config.embedded.partitions);
-    let topics = Topics::new(store.clone(), reloader.clone(), partitions);
+    let topics = TopicRecords::new(store.clone(), reloader.clone(), partitions);
     let store = store.clone();
     let halted = transport.clone();
     let build = build.clone();

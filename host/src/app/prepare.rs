@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use saga_contract::description::Description;
 use saga_core::rules::Rules;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -23,7 +24,7 @@ use crate::http::tls::{CertificateFiles, CertificateProblem, Tls};
 use crate::rollout::flags;
 use crate::rollout::initial::{self, InitialGeneration};
 use crate::rollout::loader::Loader;
-use crate::rollout::report::Way;
+use crate::rollout::report::{Refused, Way};
 use crate::rollout::settings::ParticipantSettings;
 use crate::rollout::topics::{self, GenerationTopics, TopicsError};
 use crate::rollout::usage;
@@ -119,25 +120,13 @@ fn prepare(
     let reader = store.reader().map_err(anyhow::Error::from)?;
     let active = reader.active(row).map_err(anyhow::Error::from)?;
     let initial = match (compiled_in, loader) {
-        (Some(build), _) => InitialGeneration {
-            build,
-            bytes: None,
-            file: None,
-            replaced: None,
-            change: None,
-        },
+        (Some(build), _) => compiled_in_generation(build),
         (None, Some(loader)) => {
             let before = active.as_ref().map(|active| (row, active));
             // Trusted time: a clock that leapt ahead must not put anything out of use.
             let present: (&dyn ReadStore, u64) = (&*reader, store.trusted_now());
             let initial = initial::choose(loader, &config.rollout(), name, own, before, present);
-            initial.map_err(|refused| match room.is_wanting(name) {
-                Some(reason) => StartError::Machine(reason),
-                None => {
-                    let way_out = flags::beside_a_start(&refused.allowed_by);
-                    StartError::Component(format!("{refused}{way_out}"))
-                }
-            })?
+            initial.map_err(|refused| not_started(&refused, room.is_wanting(name)))?
         }
         (None, None) => {
             let reason = format!("no rules of `{name}` are compiled in");
@@ -166,13 +155,7 @@ fn prepare(
         let kept = loader.archive().keep(build.component(), &bytes);
         kept.map_err(|reason| anyhow::anyhow!("the component can't be kept: {reason}"))?;
     }
-    let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), description.endpoint.port);
-    let address = own.listen.unwrap_or(loopback);
-    let listener = {
-        // A socket must be created within the runtime.
-        let _entered = runtime.enter();
-        server::bind(name, address).map_err(StartError::Listen)?
-    };
+    let listener = listener(runtime, own, &description)?;
     let tls = own.tls.as_ref().or(config.http.tls.as_ref());
     let tls = tls.map(read_certificate).transpose()?;
     let base_path = own.base_path.clone();
@@ -206,6 +189,41 @@ fn prepare(
         tls,
         base_path,
     })
+}
+
+fn compiled_in_generation(build: Arc<dyn CompiledRules>) -> InitialGeneration {
+    InitialGeneration {
+        build,
+        bytes: None,
+        file: None,
+        replaced: None,
+        change: None,
+    }
+}
+
+/// Why a start was refused: the machine's shortage if there is one, otherwise what is wrong with the
+/// component.
+fn not_started(refused: &Refused, shortage: Option<String>) -> StartError {
+    match shortage {
+        Some(reason) => StartError::Machine(reason),
+        None => {
+            let way_out = flags::beside_a_start(&refused.allowed_by);
+            StartError::Component(format!("{refused}{way_out}"))
+        }
+    }
+}
+
+/// Binds the configured address, or the described port on loopback.
+fn listener(
+    runtime: &Handle,
+    own: &ParticipantSettings,
+    description: &Description,
+) -> Result<TcpListener, StartError> {
+    let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), description.endpoint.port);
+    let address = own.listen.unwrap_or(loopback);
+    // A socket must be created within the runtime.
+    let _entered = runtime.enter();
+    server::bind(&description.name, address).map_err(StartError::Listen)
 }
 
 /// The files were valid when the settings were read; they may have changed since.

@@ -1,4 +1,4 @@
-//! What the Rust toolchain in use lacks to build components, and how to get it.
+//! The parts of a Rust toolchain that building components needs, and how to get missing ones.
 //!
 //! The target is tried by compiling a program, because a target that is installed may belong to
 //! another version of the compiler. So is the linker of the machine's own programs: dependencies have

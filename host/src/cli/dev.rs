@@ -60,7 +60,7 @@ pub(super) fn dev(request: DevArguments, rules: RuleSource, usual: Mode) -> u8 {
         return exit::STORE;
     }
     let settings = author::settings_file(&project);
-    let session = Session {
+    let session = DevSession {
         settings: request.settings.of_project(settings, DATA),
         flags: request.allowed.flags(false),
         toolchain: Toolchain {
@@ -94,14 +94,14 @@ fn reset(data: &Path) -> Result<(), String> {
 
 /// One run of the command.
 #[derive(Clone)]
-pub(super) struct Session {
+pub(super) struct DevSession {
     settings: SettingsArguments,
     /// The checks that are overridden in each swap.
     pub(super) flags: Flags,
     pub(super) toolchain: Toolchain,
 }
 
-impl Session {
+impl DevSession {
     fn run(&self, project: Project, rules: RuleSource) -> Result<(), u8> {
         let config = self.config(None).map_err(misconfigured)?;
         run::start_log(&config)?;

@@ -14,7 +14,7 @@ use super::{exit, explain_text, say, time_span};
 use crate::base::clock::now_ms;
 use crate::config::Config;
 use crate::explain::other_rules::{OtherRules, other_rules};
-use crate::explain::read::{Explained, NotExplained, Question, find};
+use crate::explain::read::{Explained, NotExplained, SagaQuestion, find};
 use crate::explain::stuck::stuck;
 use crate::logging;
 use crate::store::{ReadStore, StoreLocation, StoreResult};
@@ -87,7 +87,7 @@ fn explained(asked: &ExplainArguments, config: &Config) -> Result<u8, CommandFai
     logging::die_on_panic(exit::INTERNAL);
     let data = asked.data.location(asked.config.as_deref())?;
     let reading = open(&data)?;
-    let question = Question {
+    let question = SagaQuestion {
         aggregate: asked.participant.clone().zip(asked.key.clone()),
         correlation: asked.correlation.clone(),
         all: asked.all,

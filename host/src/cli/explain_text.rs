@@ -13,9 +13,11 @@ use crate::base::clock::{rfc3339, rfc3339_seconds};
 use crate::base::generation::short;
 use crate::base::printable::{Lines, cut};
 use crate::explain::other_rules::{OtherDecision, OtherRules};
-use crate::explain::read::{Explained, LetterStep, MOST, Question, ROOM, Saga, SagaOfAggregate};
+use crate::explain::read::{
+    Explained, LetterStep, MOST, ROOM, Saga, SagaOfAggregate, SagaQuestion,
+};
 use crate::explain::stuck::Stuck;
-use crate::explain::timeline::{OtherRecord, Place, PublishedEvent, StateStep, Step};
+use crate::explain::timeline::{OtherRecord, PublishedEvent, RecordPlace, StateStep, TimelineStep};
 use crate::explain::waits::{Expected, Wait};
 
 /// Characters of a line; a value of the rules is cut where it would be longer.
@@ -35,7 +37,7 @@ const OTHERS: usize = 20;
 
 /// An explanation. `now` is in milliseconds since the Unix epoch.
 pub(super) fn explained(
-    question: &Question,
+    question: &SagaQuestion,
     explained: &Explained,
     with: Option<&OtherRules>,
     now: u64,
@@ -186,11 +188,11 @@ struct Next<'s> {
     /// Indentations before it.
     depth: usize,
     /// The decision that caused it, if its place does not say which one that is.
-    cause: Option<&'s Step>,
+    cause: Option<&'s TimelineStep>,
 }
 
 impl Tree<'_> {
-    fn steps(&mut self, steps: &[Step]) {
+    fn steps(&mut self, steps: &[TimelineStep]) {
         let (first, followers) = followers(steps);
         let root = |number| Next {
             number,
@@ -257,7 +259,7 @@ impl Tree<'_> {
         WIDTH.saturating_sub(used).max(VALUE)
     }
 
-    fn details(&mut self, step: &Step, mark: &str) {
+    fn details(&mut self, step: &TimelineStep, mark: &str) {
         self.line(
             mark,
             format_args!(
@@ -318,7 +320,7 @@ impl Tree<'_> {
         }
     }
 
-    fn state(&mut self, step: &Step, mark: &str) {
+    fn state(&mut self, step: &TimelineStep, mark: &str) {
         match step.state {
             StateStep::Unchanged => self.line(mark, format_args!("state unchanged")),
             StateStep::Removed => self.line(mark, format_args!("state removed")),
@@ -388,7 +390,7 @@ impl Tree<'_> {
 
 /// The decisions without a known cause, and for each one those that it caused, by their numbers in
 /// the list. Each cause stands before what it caused.
-fn followers(steps: &[Step]) -> (Vec<usize>, Vec<Vec<usize>>) {
+fn followers(steps: &[TimelineStep]) -> (Vec<usize>, Vec<Vec<usize>>) {
     let mut first = Vec::new();
     let mut followers = vec![Vec::new(); steps.len()];
     for (number, step) in steps.iter().enumerate() {
@@ -418,7 +420,7 @@ fn not_kept(sizes: &Sizes) -> String {
 }
 
 /// What a decision was made on: the aggregate, the message and its delay.
-fn heading(step: &Step) -> String {
+fn heading(step: &TimelineStep) -> String {
     let mut line = named(step);
     // Writing to a `String` does not fail.
     if let Some(caller) = &step.caller {
@@ -438,7 +440,7 @@ fn heading(step: &Step) -> String {
     line
 }
 
-fn named(step: &Step) -> String {
+fn named(step: &TimelineStep) -> String {
     let (participant, key) = (&step.participant, &step.key);
     format!("{participant} {key}: {} {}", step.origin.word(), step.name)
 }
@@ -480,7 +482,7 @@ fn dead_letter(text: &mut Lines, letter: &LetterStep, began: u64) {
     }
 }
 
-fn others(text: &mut Lines, question: &Question, others: &[SagaOfAggregate]) {
+fn others(text: &mut Lines, question: &SagaQuestion, others: &[SagaOfAggregate]) {
     text.space();
     let Some((participant, key)) = &question.aggregate else {
         return;
@@ -613,7 +615,7 @@ fn expected(wait: &Wait, now: u64) -> String {
     }
 }
 
-fn shown(place: &Place) -> String {
+fn shown(place: &RecordPlace) -> String {
     format!("{}/{}/{}", place.topic, place.partition, place.offset)
 }
 

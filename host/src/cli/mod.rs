@@ -10,6 +10,7 @@
 //! - [`author`]: `saga new`, `saga test`, `saga doctor`; [`dev`]: `saga dev`, and its [`rounds`]
 //! - [`named_participants`]: what the command line of `saga dev` says of participants
 //! - [`options`]: the command line; [`arguments`]: arguments that several commands share;
+//!   [`rule_arguments`]: those of `saga apply`, `saga verify` and `saga rollback`;
 //!   [`named_file`]: files that are named there
 //! - [`exit`]: the exit codes
 //! - [`terminal`]: the progress line on a terminal
@@ -56,6 +57,7 @@ mod replay_text;
 mod reply;
 mod report_file;
 mod rounds;
+mod rule_arguments;
 mod run;
 mod seek;
 mod service;

@@ -1,4 +1,4 @@
-//! What the command line of `saga dev` says of participants, checked before anything is built.
+//! The participants named on the command line of `saga dev`, checked before anything is built.
 //!
 //! The name of the project's own participant is known for sure only once its component is built.
 

@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::arguments::{
-    OverrideArguments, RuleSettingsArguments, SettingsArguments, load, setting,
-};
+use super::arguments::{SettingsArguments, load, setting};
 use super::author::NewProject;
 use super::data_argument::DataArgument;
 use super::dead_letters::{LettersCommand, LettersOperation};
@@ -20,9 +18,9 @@ use super::publish::{PublishArguments, PublishOperation};
 use super::repair::{RepairArguments, RepairOperation};
 use super::replay::{ReplayArguments, ReplayOperation};
 use super::reply::CommandFailure;
+use super::rule_arguments::{ApplyArguments, RollbackArguments, VerifyArguments};
 use super::seek::Seek;
 use super::states::{QuarantineCommand, StatesCommand, StatesOperation};
-use super::stopped::StoppedHost;
 use super::store::{self, StoreCommand, StoreOperation};
 use super::tail::{TailArguments, TailOperation};
 use crate::config::Config;
@@ -146,26 +144,7 @@ Examples:
   saga apply order - < order.wasm
   saga apply order order.wasm --admin http://10.0.0.7:9000 --token-file token"
     )]
-    Apply {
-        /// The participant
-        #[arg(value_name = "NAME", value_parser = participant)]
-        participant: String,
-        /// The component; - for standard input [default: the active one, with --set or --unset]
-        #[arg(value_name = "PATH", required_unless_present_any = ["set", "unset"])]
-        path: Option<PathBuf>,
-        #[command(flatten)]
-        settings: RuleSettingsArguments,
-        #[command(flatten)]
-        allowed: OverrideArguments,
-        /// Take it though it changes recorded decisions: exactly this change set, which its refusal names
-        #[arg(long, value_name = "HASH", value_parser = change_set)]
-        acknowledge: Option<String>,
-        /// Do all checks, print what they show, and change nothing
-        #[arg(long)]
-        dry_run: bool,
-        #[command(flatten)]
-        target: HostArguments,
-    },
+    Apply(ApplyArguments),
     /// Check a component without running it
     #[command(after_help = "\
 Examples:
@@ -175,40 +154,7 @@ Examples:
   saga verify order.wasm --data /var/lib/saga-order
   saga verify order.wasm --data /var/lib/saga-order --fail-on-changed=3
   saga verify order.wasm --data /var/lib/saga-order --set answer_timeout=10s")]
-    Verify {
-        /// The component
-        #[arg(value_name = "PATH")]
-        path: PathBuf,
-        /// The participant that it must describe
-        #[arg(long, value_name = "NAME", value_parser = participant)]
-        participant: Option<String>,
-        /// Another build: it must drop nothing that this one has, and understand its messages and
-        /// states
-        #[arg(long, value_name = "PATH")]
-        against: Option<PathBuf>,
-        /// Another participant: each must understand the other's events; may be repeated
-        #[arg(long, value_name = "PATH")]
-        with: Vec<PathBuf>,
-        /// The data directory of a host, or the postgres:// URL of its store: the component must drop nothing in use there and agree
-        /// with the active participants, and is tried on recorded, stored and waiting messages and
-        /// states
-        #[arg(long, value_name = "DIR|URL")]
-        data: Option<DataArgument>,
-        /// Exit with 65 if it decides more than N recorded inputs differently [default of N: 0]
-        #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0",
-            requires = "data")]
-        fail_on_changed: Option<usize>,
-        #[command(flatten)]
-        rules: RuleSettingsArguments,
-        #[command(flatten)]
-        allowed: OverrideArguments,
-        /// Settings file (TOML)
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Print everything, as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Verify(VerifyArguments),
     /// Make recorded decisions again, to see which of them other rules would change
     #[command(after_help = "\
 Each recorded decision is made again by the candidate, on the state that it was made on; with --counterfactual, on the
@@ -254,24 +200,7 @@ Examples:
   saga rollback order --data /var/lib/saga-order --config saga.toml
   saga rollback order --dry-run
   saga rollback order 3f9c21")]
-    Rollback {
-        /// The participant
-        #[arg(value_name = "NAME", value_parser = participant)]
-        participant: String,
-        /// Digest of the generation, or its beginning [default: the one that the active one replaced]
-        #[arg(value_name = "DIGEST")]
-        digest: Option<String>,
-        #[command(flatten)]
-        allowed: OverrideArguments,
-        /// Do all checks, print what they show, and change nothing
-        #[arg(long)]
-        dry_run: bool,
-        /// Settings file (TOML), for a host that is stopped
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        #[command(flatten)]
-        target: HostArguments,
-    },
+    Rollback(RollbackArguments),
     /// Show the active generation, former ones, and refused components
     #[command(after_help = "\
 Examples:
@@ -510,10 +439,10 @@ struct RunArguments {
 
 /// The host to ask, and the form of the output.
 #[derive(Debug, Args)]
-struct HostArguments {
+pub(super) struct HostArguments {
     /// The data directory of the host, or the postgres:// URL of its store
     #[arg(long, global = true, value_name = "DIR|URL", default_value = DATA)]
-    data: DataArgument,
+    pub(super) data: DataArgument,
     /// The URL of its admin interface, instead of its data directory
     #[arg(long, global = true, value_name = "URL", conflicts_with = "data")]
     admin: Option<String>,
@@ -630,68 +559,12 @@ impl Cli {
             },
             CliCommand::Store { command } => CliAction::Store(command.operation()?),
             CliCommand::Completions { shell } => CliAction::Completions(shell),
-            CliCommand::Apply {
-                participant,
-                path,
-                settings,
-                allowed,
-                acknowledge,
-                dry_run,
-                target,
-            } => target.operation(OperatorCommand::Apply {
-                participant,
-                path,
-                settings: settings.change()?,
-                flags: allowed.flags(dry_run),
-                acknowledged: acknowledge,
-            })?,
-            CliCommand::Verify {
-                path,
-                participant,
-                against,
-                with,
-                data,
-                fail_on_changed,
-                rules,
-                allowed,
-                config,
-                json,
-            } => CliAction::Verify {
-                request: Verify {
-                    path,
-                    participant,
-                    against,
-                    with,
-                    data: (data.map(|data| data.given(config.as_deref()))).transpose()?,
-                    flags: allowed.flags(false),
-                    settings: rules.change()?,
-                },
-                config: load(config.as_deref(), Vec::new())?.into(),
-                may_change: fail_on_changed,
-                json,
-            },
+            CliCommand::Apply(arguments) => arguments.action()?,
+            CliCommand::Verify(arguments) => arguments.action()?,
             CliCommand::Journal { command } => CliAction::Export(command.export()?),
             CliCommand::Repair(arguments) => CliAction::Repair(arguments.operation()?.into()),
             CliCommand::Replay(arguments) => CliAction::Replay(arguments.operation()?.into()),
-            CliCommand::Rollback {
-                participant,
-                digest,
-                allowed,
-                dry_run,
-                config,
-                target,
-            } => {
-                let stopped = StoppedHost {
-                    store: target.data.location(config.as_deref())?,
-                    config: load(config.as_deref(), Vec::new())?,
-                };
-                target.operation(OperatorCommand::Rollback {
-                    participant,
-                    digest,
-                    flags: allowed.flags(dry_run),
-                    stopped: stopped.into(),
-                })?
-            }
+            CliCommand::Rollback(arguments) => arguments.action()?,
             CliCommand::Generations {
                 participant,
                 target,
@@ -717,7 +590,7 @@ impl HostArguments {
         }))
     }
 
-    fn operation(self, ask: OperatorCommand) -> Result<CliAction, CommandFailure> {
+    pub(super) fn operation(self, ask: OperatorCommand) -> Result<CliAction, CommandFailure> {
         Ok(CliAction::Operate(Operation {
             ask,
             host: self.address()?,
@@ -725,16 +598,6 @@ impl HostArguments {
             json: self.json,
         }))
     }
-}
-
-/// Checks a change set: 64 hexadecimal digits.
-fn change_set(text: &str) -> Result<String, String> {
-    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(
-            "a change set has 64 hexadecimal digits; a refusal by the gate names it".into(),
-        );
-    }
-    Ok(text.to_ascii_lowercase())
 }
 
 /// Checks the name of a participant, which becomes part of a path.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::dev::{Own, Session, build, test, wait};
+use super::dev::{DevSession, Own, build, test, wait};
 use super::{complain, reply, say, table};
 use crate::app::RunningHost;
 use crate::author::project::Project;
@@ -23,7 +23,7 @@ use crate::rollout::{Apply, Reloader};
 
 /// The rounds of one run.
 pub(super) struct Rounds {
-    session: Session,
+    session: DevSession,
     own: Own,
     reloader: Reloader,
     /// Shown at `/readyz`.
@@ -44,7 +44,12 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    pub(super) fn new(session: Session, own: Own, config: &Config, running: &RunningHost) -> Self {
+    pub(super) fn new(
+        session: DevSession,
+        own: Own,
+        config: &Config,
+        running: &RunningHost,
+    ) -> Self {
         let mut components: Vec<_> = (config.participants.iter())
             .map(|(name, one)| (name.clone(), one.component.clone()))
             .collect();

@@ -1,4 +1,4 @@
-//! What other rules would have decided at the decisions of one participant.
+//! The decisions of one participant, made again by other rules.
 
 use std::collections::BTreeMap;
 use std::path::Path;

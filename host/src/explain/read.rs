@@ -8,7 +8,7 @@ use saga_core::journal::{NotWhole, Outline};
 use saga_core::outcome::{Reply, StateChange, TimerChange};
 use serde::Serialize;
 
-use super::timeline::{Decided, Material, Place, Timeline, place, timeline};
+use super::timeline::{DecidedMessage, Material, RecordPlace, Timeline, place, timeline};
 use super::waits::{self, Wait, correlation};
 use crate::store::dead_letters::{self, LetterFilter, StoredLetter};
 use crate::store::decisions::{self, DecisionRange, JournalRow, ReadDecisions};
@@ -28,7 +28,7 @@ pub const SAGAS: usize = 1_000;
 
 /// What is to be explained.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Question {
+pub struct SagaQuestion {
     /// An aggregate: participant and key.
     pub aggregate: Option<(String, String)>,
     /// One saga.
@@ -96,7 +96,7 @@ pub struct LetterStep {
     /// Event type.
     pub event_type: Option<String>,
     /// Place of the record, in the log from which it was read.
-    pub place: Place,
+    pub place: RecordPlace,
     /// When it was given up, in milliseconds since the Unix epoch.
     pub time: u64,
     /// The reason: a stable word.
@@ -138,7 +138,7 @@ pub struct Found {
 ///
 /// # Errors
 /// Nothing is known of what is asked for, or the store can't be read.
-pub fn find(reading: &dyn ReadStore, question: &Question) -> Result<Found, NotExplained> {
+pub fn find(reading: &dyn ReadStore, question: &SagaQuestion) -> Result<Found, NotExplained> {
     let participants = participants(reading)?;
     let mut others = Vec::new();
     if let Some((name, key)) = &question.aggregate {
@@ -185,7 +185,7 @@ pub fn find(reading: &dyn ReadStore, question: &Question) -> Result<Found, NotEx
 
 impl Found {
     /// The decisions of a participant in the sagas, in the order of their commits.
-    pub fn decisions_of(&self, participant: &str) -> impl Iterator<Item = &Decided> {
+    pub fn decisions_of(&self, participant: &str) -> impl Iterator<Item = &DecidedMessage> {
         let all = self.gathered.decisions.values();
         all.filter(move |one| one.participant == participant)
     }
@@ -342,7 +342,7 @@ struct Parts {
 struct Gathered {
     by_correlation: BTreeMap<String, Parts>,
     /// Their decisions by their numbers in the journal.
-    decisions: BTreeMap<i64, Decided>,
+    decisions: BTreeMap<i64, DecidedMessage>,
     /// Bytes of these.
     bytes: usize,
     /// The last decision of the journal that is read, for all participants the same: so nothing is
@@ -423,7 +423,7 @@ impl Gathered {
         if !(self.by_correlation).contains_key(&recorded.message.correlation) {
             return ControlFlow::Continue(());
         }
-        let decided = Decided {
+        let decided = DecidedMessage {
             participant: known.name.clone(),
             version: version.cloned().unwrap_or_default(),
             seq: row.seq,

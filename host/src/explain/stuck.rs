@@ -124,7 +124,7 @@ impl Found {
 #[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
     use super::*;
-    use crate::explain::timeline::Place;
+    use crate::explain::timeline::RecordPlace;
 
     fn timer(correlation: &str, set: Option<u64>, due: u64, is_parked: bool) -> Wait {
         Wait {
@@ -145,7 +145,7 @@ mod tests {
             what: Expected::Unpublished {
                 event_type: None,
                 id: None,
-                place: Place {
+                place: RecordPlace {
                     topic: "t".to_owned(),
                     partition: 0,
                     offset: 0,

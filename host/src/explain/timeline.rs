@@ -20,7 +20,7 @@ const PLACES: usize = 64;
 
 /// A decision of a participant.
 #[derive(Debug, Clone)]
-pub struct Decided {
+pub struct DecidedMessage {
     /// The participant.
     pub participant: String,
     /// The version that its rules declared; empty if it is not known any more.
@@ -39,7 +39,7 @@ pub struct Decided {
 #[derive(Debug, Clone, Default)]
 pub struct Material {
     /// Its decisions.
-    pub decisions: Vec<Decided>,
+    pub decisions: Vec<DecidedMessage>,
     /// Its records in this store.
     pub records: Vec<Record>,
     /// The participants of this store.
@@ -48,7 +48,7 @@ pub struct Material {
 
 /// A record's place in the log of this store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct RecordPlace {
     /// Topic.
     pub topic: String,
     /// Partition.
@@ -67,7 +67,7 @@ pub struct Timeline {
     /// Number of decisions.
     pub decisions: usize,
     /// The decisions, in the order of their commits.
-    pub steps: Vec<Step>,
+    pub steps: Vec<TimelineStep>,
     /// Records that no known decision published: of other programs, or of decisions that are older
     /// than the journal.
     pub records: Vec<OtherRecord>,
@@ -77,7 +77,7 @@ pub struct Timeline {
 
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Step {
+pub struct TimelineStep {
     /// Its number in the journal.
     pub seq: i64,
     /// Participant.
@@ -157,7 +157,7 @@ pub struct PublishedEvent {
     pub id: Option<String>,
     /// Its place; None if its record was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<RecordPlace>,
     /// The participants of this store that decided on it.
     pub decided_by: Vec<String>,
 }
@@ -166,7 +166,7 @@ pub struct PublishedEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OtherRecord {
     /// Its place.
-    pub place: Place,
+    pub place: RecordPlace,
     /// Its time, in milliseconds since the Unix epoch.
     pub time: u64,
     /// Event type.
@@ -188,7 +188,7 @@ pub fn timeline(material: Material) -> Timeline {
     decisions.sort_by_key(|one| one.seq);
     decisions.dedup_by_key(|one| one.seq);
     let mut published = Records::of(&records);
-    let mut steps: Vec<Step> = (decisions.into_iter())
+    let mut steps: Vec<TimelineStep> = (decisions.into_iter())
         .map(|decided| step(decided, &mut published))
         .collect();
     let own: BTreeSet<String> = participants.iter().map(|name| source_of(name)).collect();
@@ -219,8 +219,8 @@ fn is_of(own: &BTreeSet<String>, source: &str, origin: Origin) -> bool {
     origin == Origin::Timer || own.contains(source)
 }
 
-fn step(decided: Decided, published: &mut Records<'_>) -> Step {
-    let Decided {
+fn step(decided: DecidedMessage, published: &mut Records<'_>) -> TimelineStep {
+    let DecidedMessage {
         participant,
         version,
         seq,
@@ -241,7 +241,7 @@ fn step(decided: Decided, published: &mut Records<'_>) -> Step {
         Origin::Event => published.made(&message.source, &message.id),
         _ => None,
     };
-    Step {
+    TimelineStep {
         seq,
         participant,
         key: message.key,
@@ -292,7 +292,7 @@ fn state(before: Option<&str>, outcome: &Outcome) -> (StateStep, Vec<ValueChange
 }
 
 /// Notes the decision that caused each one, which is an earlier one, and when its timer was due.
-fn causes(steps: &mut [Step], own: &BTreeSet<String>) {
+fn causes(steps: &mut [TimelineStep], own: &BTreeSet<String>) {
     // Participants' sources with the ids of the messages that they decided.
     let mut decided: BTreeMap<(String, String), usize> = BTreeMap::new();
     for number in 0..steps.len() {
@@ -318,7 +318,7 @@ fn causes(steps: &mut [Step], own: &BTreeSet<String>) {
 }
 
 /// When a timer was due that this decision set. If it set it more than once, the last time counts.
-fn due(step: &Step, name: &str) -> Option<u64> {
+fn due(step: &TimelineStep, name: &str) -> Option<u64> {
     let mut changes = step.timers.iter().rev();
     changes.find_map(|change| match change {
         TimerChange::Set(timer) if timer.name == name => Some(timer.due),
@@ -327,7 +327,7 @@ fn due(step: &Step, name: &str) -> Option<u64> {
 }
 
 /// The participants that decided on each event.
-fn takers(steps: &[Step]) -> BTreeMap<(String, String), Vec<String>> {
+fn takers(steps: &[TimelineStep]) -> BTreeMap<(String, String), Vec<String>> {
     let mut takers: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for step in steps.iter().filter(|step| step.origin == Origin::Event) {
         let by = takers
@@ -431,8 +431,8 @@ impl<'r> Records<'r> {
     }
 }
 
-pub(super) fn place(record: &Record) -> Place {
-    Place {
+pub(super) fn place(record: &Record) -> RecordPlace {
+    RecordPlace {
         topic: record.position.topic.to_string(),
         partition: record.position.partition,
         offset: record.position.offset,

@@ -13,7 +13,7 @@ fn decided(
     participant: &str,
     origin: Origin,
     (id, source, cause): (&str, &str, Option<&str>),
-) -> Decided {
+) -> DecidedMessage {
     let message = Message {
         id: id.into(),
         source: source.into(),
@@ -35,7 +35,7 @@ fn decided(
         timers: Vec::new(),
         reply: None,
     };
-    Decided {
+    DecidedMessage {
         participant: participant.into(),
         version: "1.0.0".into(),
         seq,
@@ -51,7 +51,7 @@ fn decided(
     }
 }
 
-impl Decided {
+impl DecidedMessage {
     fn outcome(mut self, change: impl FnOnce(&mut Outcome)) -> Self {
         change(&mut self.recorded.outcome);
         self
@@ -90,7 +90,7 @@ fn record(offset: i64, source: &str, cause: &str, (id, event_type): (&str, &str)
     }
 }
 
-fn of(decisions: Vec<Decided>, records: Vec<Record>) -> Timeline {
+fn of(decisions: Vec<DecidedMessage>, records: Vec<Record>) -> Timeline {
     timeline(Material {
         decisions,
         records,
@@ -99,9 +99,9 @@ fn of(decisions: Vec<Decided>, records: Vec<Record>) -> Timeline {
 }
 
 /// Each decision with its cause: `message < cause`.
-fn shape(steps: &[Step]) -> Vec<String> {
-    let name = |step: &Step| format!("{}:{}", step.participant, step.id);
-    let one = |step: &Step| match step.cause {
+fn shape(steps: &[TimelineStep]) -> Vec<String> {
+    let name = |step: &TimelineStep| format!("{}:{}", step.participant, step.id);
+    let one = |step: &TimelineStep| match step.cause {
         Some(cause) => {
             let cause = steps.iter().find(|one| one.seq == cause).unwrap();
             format!("{} < {}", name(step), name(cause))

@@ -1,4 +1,4 @@
-//! What the messages of a store still wait for: records that no reader has taken, timers, parked
+//! Messages of a store that still wait: records that no reader has taken, timers, parked
 //! records, open dead letters.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use saga_core::message::Origin;
 use saga_core::record::Record;
 use serde::Serialize;
 
-use super::timeline::{Place, place};
+use super::timeline::{RecordPlace, place};
 use crate::store::dead_letters::{self, LetterFilter};
 use crate::store::streams::OutboxReaders;
 use crate::store::waiting::TopicReader;
@@ -53,7 +53,7 @@ pub enum Expected {
         /// Its id.
         id: Option<String>,
         /// Its place in the log of this store.
-        place: Place,
+        place: RecordPlace,
         /// Records that the reader takes before it; None if that is not known here.
         #[serde(skip_serializing_if = "Option::is_none")]
         behind: Option<i64>,
@@ -65,7 +65,7 @@ pub enum Expected {
         /// Its id.
         id: Option<String>,
         /// Its place in the log of this store.
-        place: Place,
+        place: RecordPlace,
     },
     /// A timer.
     Timer {

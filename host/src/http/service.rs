@@ -40,7 +40,7 @@ use super::target;
 use super::waiting::{WaitBounds, WatchedRead};
 use crate::apidocs::problems::Kind;
 use crate::apidocs::{Configured, Documents};
-use crate::metrics::requests::{Open, PendingRequest, Requests};
+use crate::metrics::requests::{Open, PendingRequest, RequestMetrics};
 use crate::store::Claim;
 use crate::turn::{Active, Answer, CommandCall, Participant};
 
@@ -60,7 +60,7 @@ pub struct Service {
     waiting: WaitBounds,
     hosts: ServedHosts,
     cors: Cors,
-    requests: Requests,
+    requests: RequestMetrics,
     lists: Lists,
     large_bodies: LargeBodies,
     auth: Option<Arc<Auth>>,
@@ -156,7 +156,7 @@ impl Service {
         bodies: Bodies,
         waiting: WaitBounds,
         (hosts, cors, auth): (ServedHosts, Cors, Option<Arc<Auth>>),
-        requests: Requests,
+        requests: RequestMetrics,
         lists: Lists,
     ) -> Self {
         Self {

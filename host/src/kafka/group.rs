@@ -14,7 +14,7 @@ use rdkafka::client::Client;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::health::probe::{Probe, code_of};
-use super::native::{Group, Member, group};
+use super::native::{Group, GroupMember, group};
 use crate::transport::Source;
 
 /// Longest wait for an answer of the brokers.
@@ -31,7 +31,7 @@ pub(crate) enum GroupReaders {
     /// The brokers don't support the question.
     NotTold,
     /// The readers with other stores.
-    Others(Vec<Member>),
+    Others(Vec<GroupMember>),
     /// The brokers did not answer.
     Unknown(Code),
 }
@@ -79,16 +79,17 @@ fn sort_out(answer: Result<Group, Code>, identity: &str) -> GroupReaders {
 }
 
 /// The members of a group, formatted for people.
-pub(crate) fn names(members: &[Member]) -> String {
-    let name = |member: &Member| format!("client `{}` at {}", member.client, member.host);
+pub(crate) fn names(members: &[GroupMember]) -> String {
+    let name = |member: &GroupMember| format!("client `{}` at {}", member.client, member.host);
     members.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 /// True if this host continues although others read too. Of two hosts one does, and both agree on
 /// which: the one with the older store, because it knows more. Programs other than hosts never give
 /// way.
-pub(crate) fn stays(identity: &str, others: &[Member]) -> bool {
-    let is_newer = |other: &Member| store_of(&other.client).is_some_and(|other| identity < other);
+pub(crate) fn stays(identity: &str, others: &[GroupMember]) -> bool {
+    let is_newer =
+        |other: &GroupMember| store_of(&other.client).is_some_and(|other| identity < other);
     others.iter().all(is_newer)
 }
 
@@ -99,7 +100,7 @@ pub(crate) fn wait_until_own(
     source: &Source,
     identity: &str,
     patience: Duration,
-) -> Result<bool, Vec<Member>> {
+) -> Result<bool, Vec<GroupMember>> {
     let group = &*source.group;
     let begun = Instant::now();
     let mut is_said = false;
@@ -131,14 +132,14 @@ pub(crate) fn wait_until_own(
 mod tests {
     use super::*;
 
-    fn member(client: &str) -> Member {
-        Member {
+    fn member(client: &str) -> GroupMember {
+        GroupMember {
             client: client.into(),
             host: "10.0.0.7".into(),
         }
     }
 
-    fn of(members: Vec<Member>, is_whole: bool) -> Result<Group, Code> {
+    fn of(members: Vec<GroupMember>, is_whole: bool) -> Result<Group, Code> {
         Ok(Group { members, is_whole })
     }
 

@@ -22,14 +22,14 @@ const MARGIN: Duration = Duration::from_millis(100);
 /// A consumer group, as its coordinator describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Group {
-    pub(crate) members: Vec<Member>,
+    pub(crate) members: Vec<GroupMember>,
     /// True if these are all members: a group in an unknown state may have others.
     pub(crate) is_whole: bool,
 }
 
 /// A member of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Member {
+pub(crate) struct GroupMember {
     /// The client id that it gave itself.
     pub(crate) client: String,
     /// Its host, as the broker sees it.
@@ -98,7 +98,7 @@ pub(crate) fn group<C: ClientContext>(
         let members = (0..count).map(|number| {
             let member = native::rd_kafka_ConsumerGroupDescription_member(described, number);
             let host = text(native::rd_kafka_MemberDescription_host(member));
-            Member {
+            GroupMember {
                 client: text(native::rd_kafka_MemberDescription_client_id(member)),
                 host: host.trim_start_matches('/').to_owned(),
             }

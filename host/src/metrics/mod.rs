@@ -41,7 +41,7 @@ use self::histogram::{COUNTS, Histogram, SECONDS};
 use self::instances::Instances;
 use self::observed::Observed;
 use self::passed::PassedCounters;
-use self::requests::Requests;
+use self::requests::RequestMetrics;
 use self::turns::Turns;
 
 /// Prefix of all names of the host's own metrics.
@@ -144,10 +144,10 @@ impl Metrics {
 
     /// The counters for the requests of a listener.
     #[must_use]
-    pub fn requests(&self, participant: &str) -> Requests {
+    pub fn requests(&self, participant: &str) -> RequestMetrics {
         let on = self.0.as_ref();
-        on.map_or_else(Requests::default, |on| {
-            Requests::new(&on.requests, participant)
+        on.map_or_else(RequestMetrics::default, |on| {
+            RequestMetrics::new(&on.requests, participant)
         })
     }
 

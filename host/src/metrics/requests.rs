@@ -91,7 +91,7 @@ impl RequestFamilies {
 
 /// The requests of one listener. Does nothing if metrics are off.
 #[derive(Clone, Default)]
-pub struct Requests(Option<Arc<ListenerSeries>>);
+pub struct RequestMetrics(Option<Arc<ListenerSeries>>);
 
 struct ListenerSeries {
     families: RequestFamilies,
@@ -125,7 +125,7 @@ pub struct PendingRequest(Option<(RouteSeries, Instant)>);
 #[derive(Default)]
 pub struct Open(Option<Gauge>);
 
-impl Requests {
+impl RequestMetrics {
     pub(super) fn new(families: &RequestFamilies, participant: &str) -> Self {
         let participant: Arc<str> = participant.into();
         let labels = ListenerLabels {

@@ -12,10 +12,10 @@ fn told(registry: &Registry) -> String {
     told
 }
 
-fn start() -> (Registry, Requests) {
+fn start() -> (Registry, RequestMetrics) {
     let mut registry = Registry::default();
     let families = RequestFamilies::register(&mut registry);
-    let requests = Requests::new(&families, "p");
+    let requests = RequestMetrics::new(&families, "p");
     (registry, requests)
 }
 

@@ -19,7 +19,7 @@ use wasmtime::component::Component;
 
 use super::compiler::{CompileError, Compiler};
 use super::private_files::{self, DirectoryState, SecretFile};
-use super::signed_code::{self, CodeOrigin, KEY_BYTES, Key};
+use super::signed_code::{self, CodeOrigin, KEY_BYTES, SigningKey};
 use crate::base::machine;
 
 /// Largest file of compiled code in bytes: several times the size of the largest component.
@@ -41,7 +41,7 @@ pub struct CodeCache {
 struct OnDisk {
     directory: PathBuf,
     key_file: PathBuf,
-    key: OnceLock<Key>,
+    key: OnceLock<SigningKey>,
 }
 
 impl CodeCache {
@@ -144,7 +144,7 @@ impl CodeCache {
 
 impl OnDisk {
     /// The key, after checking that the cache is safe; created if missing.
-    fn key(&self) -> Result<&Key, String> {
+    fn key(&self) -> Result<&SigningKey, String> {
         let at = |path: &Path, reason: String| format!("{}: {reason}", path.display());
         let place = private_files::directory(&self.directory)
             .map_err(|reason| at(&self.directory, reason))?;
@@ -161,7 +161,7 @@ impl OnDisk {
         let key = self
             .read_key()
             .map_err(|reason| at(&self.key_file, reason))?;
-        Ok(self.key.get_or_init(|| Key::new(&key)))
+        Ok(self.key.get_or_init(|| SigningKey::new(&key)))
     }
 
     fn read_key(&self) -> Result<[u8; KEY_BYTES], String> {
@@ -216,7 +216,12 @@ fn engine_hash(engine: &Engine) -> u64 {
     hasher.finish()
 }
 
-fn write(key: &Key, origin: CodeOrigin<'_>, path: &Path, code: &[u8]) -> std::io::Result<()> {
+fn write(
+    key: &SigningKey,
+    origin: CodeOrigin<'_>,
+    path: &Path,
+    code: &[u8],
+) -> std::io::Result<()> {
     let head = signed_code::head(key, origin, code);
     private_files::write(path, &[&head, code])
 }
@@ -224,7 +229,7 @@ fn write(key: &Key, origin: CodeOrigin<'_>, path: &Path, code: &[u8]) -> std::io
 /// Loads compiled code; `None` if there is none.
 fn read(
     engine: &Engine,
-    key: &Key,
+    key: &SigningKey,
     origin: CodeOrigin<'_>,
     path: &Path,
 ) -> Result<Option<Component>, String> {

@@ -11,6 +11,7 @@ use saga_contract::check::{self, DescriptionProblem};
 use saga_contract::description::Description;
 use saga_contract::outputs::OutputSchemas;
 use saga_core::rules::{Fault, Rules};
+use wasmtime::component::Component;
 
 use super::bindings::ParticipantPre;
 use super::compile::{self, CodeCache};
@@ -146,87 +147,9 @@ impl LoadedComponent {
         digest: &str,
         origin: &str,
     ) -> Result<Self, LoadError> {
-        let origin = || origin.to_owned();
-        if let Some(reason) = world::not_a_component(bytes) {
-            return Err(LoadError::NotAComponent {
-                origin: origin(),
-                reason,
-            });
-        }
-        let wrong_world = |reason| LoadError::WrongWorld {
-            origin: origin(),
-            reason,
-        };
-        let not_a_component = |reason| LoadError::NotAComponent {
-            origin: origin(),
-            reason: format!("does not compile: {reason}"),
-        };
-        // Before a process is started that looks at all of it.
-        if let Err(Misfit::World(reason)) = world::check_imports(bytes) {
-            return Err(wrong_world(reason));
-        }
-        let compiled = cache.compile(runtime.engine(), bytes, digest);
-        let component = compiled.map_err(|error| match error {
-            CompileError::World(reason) => wrong_world(reason),
-            CompileError::Invalid(reason) => not_a_component(reason),
-            CompileError::TooMuch(reason) => LoadError::TooMuch {
-                origin: origin(),
-                reason,
-            },
-            CompileError::Machine(lack) => {
-                runtime.machine().report_shortage(&lack);
-                LoadError::Machine {
-                    origin: origin(),
-                    lack,
-                }
-            }
-            CompileError::Stopped => LoadError::Stopped { origin: origin() },
-        })?;
-        // Cached code may come from a host with another contract.
-        let version = world::check(bytes).map_err(|misfit| match misfit {
-            Misfit::Invalid(reason) => not_a_component(reason),
-            Misfit::World(reason) => wrong_world(reason),
-        })?;
-        let pre = ungranted::refusing(runtime.linker(), &component)
-            .and_then(|linker| linker.instantiate_pre(&component))
-            .and_then(|pre| ParticipantPre::new(version, pre))
-            .map_err(|error| wrong_world(format!("{error:#}")))?;
-        let pooled = runtime.pool().map(|pool| pool.prepare(&component, version));
-        let pooled = pooled.and_then(|pooled| {
-            let refused = |error: &wasmtime::Error| {
-                tracing::info!(
-                    digest,
-                    error = format!("{error:#}"),
-                    "the pool can't hold this component; each fresh instance is mapped anew"
-                );
-            };
-            pooled.inspect_err(refused).ok()
-        });
-        let prepared = Prepared { pre, pooled };
-        let mut instance = Instance::new(
-            runtime.clone(),
-            prepared.clone(),
-            InstanceUse::Reused,
-            NO_SETTINGS.into(),
-        );
-        let mut describe = || {
-            let described = instance.describe();
-            described.map_err(|fault| LoadError::DescribeFault {
-                origin: origin(),
-                fault,
-            })
-        };
-        let description = describe()?;
-        if describe()? != description {
-            return Err(LoadError::ChangingDescription { origin: origin() });
-        }
-        let problems = check::problems(&description);
-        if !problems.is_empty() {
-            return Err(LoadError::BadDescription {
-                origin: origin(),
-                problems,
-            });
-        }
+        let component = compiled(runtime, cache, bytes, digest, origin)?;
+        let prepared = prepared(runtime, &component, bytes, digest, origin)?;
+        let description = described(runtime, &prepared, origin)?;
         Ok(Self {
             digest: digest.to_owned(),
             schemas: DeclaredOutputs::of(&description),
@@ -236,6 +159,115 @@ impl LoadedComponent {
             prepared,
         })
     }
+}
+
+fn wrong_world(origin: &str, reason: String) -> LoadError {
+    let origin = origin.to_owned();
+    LoadError::WrongWorld { origin, reason }
+}
+
+fn invalid(origin: &str, reason: &str) -> LoadError {
+    LoadError::NotAComponent {
+        origin: origin.to_owned(),
+        reason: format!("does not compile: {reason}"),
+    }
+}
+
+/// The compiled component, after what can be refused without compiling it.
+fn compiled(
+    runtime: &Runtime,
+    cache: &CodeCache,
+    bytes: &[u8],
+    digest: &str,
+    origin: &str,
+) -> Result<Component, LoadError> {
+    if let Some(reason) = world::not_a_component(bytes) {
+        let origin = origin.to_owned();
+        return Err(LoadError::NotAComponent { origin, reason });
+    }
+    // Before a process is started that looks at all of it.
+    if let Err(Misfit::World(reason)) = world::check_imports(bytes) {
+        return Err(wrong_world(origin, reason));
+    }
+    let compiled = cache.compile(runtime.engine(), bytes, digest);
+    compiled.map_err(|error| match error {
+        CompileError::World(reason) => wrong_world(origin, reason),
+        CompileError::Invalid(reason) => invalid(origin, &reason),
+        CompileError::TooMuch(reason) => LoadError::TooMuch {
+            origin: origin.to_owned(),
+            reason,
+        },
+        CompileError::Machine(lack) => {
+            runtime.machine().report_shortage(&lack);
+            let origin = origin.to_owned();
+            LoadError::Machine { origin, lack }
+        }
+        CompileError::Stopped => LoadError::Stopped {
+            origin: origin.to_owned(),
+        },
+    })
+}
+
+/// The component with its imports linked, in the pool if there is one that can hold it.
+fn prepared(
+    runtime: &Runtime,
+    component: &Component,
+    bytes: &[u8],
+    digest: &str,
+    origin: &str,
+) -> Result<Prepared, LoadError> {
+    // Cached code may come from a host with another contract.
+    let version = world::check(bytes).map_err(|misfit| match misfit {
+        Misfit::Invalid(reason) => invalid(origin, &reason),
+        Misfit::World(reason) => wrong_world(origin, reason),
+    })?;
+    let pre = ungranted::refusing(runtime.linker(), component)
+        .and_then(|linker| linker.instantiate_pre(component))
+        .and_then(|pre| ParticipantPre::new(version, pre))
+        .map_err(|error| wrong_world(origin, format!("{error:#}")))?;
+    let pooled = runtime.pool().map(|pool| pool.prepare(component, version));
+    let pooled = pooled.and_then(|pooled| {
+        let refused = |error: &wasmtime::Error| {
+            tracing::info!(
+                digest,
+                error = format!("{error:#}"),
+                "the pool can't hold this component; each fresh instance is mapped anew"
+            );
+        };
+        pooled.inspect_err(refused).ok()
+    });
+    Ok(Prepared { pre, pooled })
+}
+
+/// The component's description, which must be valid and the same each time.
+fn described(
+    runtime: &Runtime,
+    prepared: &Prepared,
+    origin: &str,
+) -> Result<Description, LoadError> {
+    let mut instance = Instance::new(
+        runtime.clone(),
+        prepared.clone(),
+        InstanceUse::Reused,
+        NO_SETTINGS.into(),
+    );
+    let mut describe = || {
+        let described = instance.describe();
+        described.map_err(|fault| LoadError::DescribeFault {
+            origin: origin.to_owned(),
+            fault,
+        })
+    };
+    let description = describe()?;
+    let origin = origin.to_owned();
+    if describe()? != description {
+        return Err(LoadError::ChangingDescription { origin });
+    }
+    let problems = check::problems(&description);
+    if !problems.is_empty() {
+        return Err(LoadError::BadDescription { origin, problems });
+    }
+    Ok(description)
 }
 
 impl LoadedComponent {

@@ -17,7 +17,7 @@ use saga_core::outcome::Disposition;
 use saga_core::rules::{Decision, Fault, FaultKind, Renewal, Rules, Upkeep};
 use wasmtime::Store;
 
-use super::bindings::{Participant, ParticipantPre};
+use super::bindings::{BoundParticipant, ParticipantPre};
 use super::engine::Runtime;
 use super::fault::{self, out_of_memory};
 use super::pool;
@@ -55,7 +55,7 @@ pub struct Instance {
 
 struct Live {
     store: Store<Sandbox>,
-    participant: Participant,
+    participant: BoundParticipant,
     /// Size of its largest memory after its first call, in bytes; `None` before.
     first: Option<usize>,
 }
@@ -97,7 +97,7 @@ impl Instance {
     /// # Errors
     /// A [`Fault`] if it faults.
     pub fn describe(&mut self) -> Result<saga_contract::description::Description, Fault> {
-        self.call(None, Participant::describe)
+        self.call(None, BoundParticipant::describe)
             .map(|(description, _)| description)
     }
 
@@ -106,7 +106,7 @@ impl Instance {
     fn call<T>(
         &mut self,
         message: Option<&Message>,
-        call: impl Fn(&Participant, &mut Store<Sandbox>) -> wasmtime::Result<T>,
+        call: impl Fn(&BoundParticipant, &mut Store<Sandbox>) -> wasmtime::Result<T>,
     ) -> Result<(T, u64), Fault> {
         let result = self.call_once(message, &call);
         match result {
@@ -122,7 +122,7 @@ impl Instance {
     fn call_once<T>(
         &mut self,
         message: Option<&Message>,
-        call: impl Fn(&Participant, &mut Store<Sandbox>) -> wasmtime::Result<T>,
+        call: impl Fn(&BoundParticipant, &mut Store<Sandbox>) -> wasmtime::Result<T>,
     ) -> Result<(T, u64), Fault> {
         let limits = *self.runtime.limits();
         self.was_reused = (self.live.as_ref()).is_some_and(|live| live.first.is_some());

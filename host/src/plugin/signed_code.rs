@@ -22,9 +22,9 @@ pub(super) const KEY_BYTES: usize = 32;
 const PROOF_BYTES: usize = 32;
 
 /// The key that authenticates this host's compiled code.
-pub(super) struct Key(hmac::Key);
+pub(super) struct SigningKey(hmac::Key);
 
-impl Key {
+impl SigningKey {
     pub(super) fn new(secret: &[u8; KEY_BYTES]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
@@ -49,7 +49,7 @@ impl CodeOrigin<'_> {
 }
 
 /// The head of a code file: the proof, and the code's origin.
-pub(super) fn head(key: &Key, origin: CodeOrigin<'_>, code: &[u8]) -> Vec<u8> {
+pub(super) fn head(key: &SigningKey, origin: CodeOrigin<'_>, code: &[u8]) -> Vec<u8> {
     let head = origin.head();
     let mut proof = hmac::Context::with_key(&key.0);
     proof.update(head.as_bytes());
@@ -62,7 +62,7 @@ pub(super) fn head(key: &Key, origin: CodeOrigin<'_>, code: &[u8]) -> Vec<u8> {
 /// # Errors
 /// The reason for rejecting it.
 pub(super) fn code<'f>(
-    key: &Key,
+    key: &SigningKey,
     origin: CodeOrigin<'_>,
     file: &'f [u8],
 ) -> Result<&'f [u8], &'static str> {
@@ -83,13 +83,13 @@ mod tests {
         engine: 7,
     };
 
-    fn file(key: &Key, origin: CodeOrigin<'_>) -> Vec<u8> {
+    fn file(key: &SigningKey, origin: CodeOrigin<'_>) -> Vec<u8> {
         [&head(key, origin, b"code")[..], b"code"].concat()
     }
 
     #[test]
     fn code_is_known_by_its_component_its_engine_and_the_key() {
-        let key = Key::new(&[1; KEY_BYTES]);
+        let key = SigningKey::new(&[1; KEY_BYTES]);
         let made = file(&key, ORIGIN);
         assert_eq!(code(&key, ORIGIN, &made), Ok(&b"code"[..]));
         for other in [
@@ -109,7 +109,7 @@ mod tests {
             );
             assert!(code(&key, ORIGIN, &file(&key, other)).is_err());
         }
-        let other_key = file(&Key::new(&[2; KEY_BYTES]), ORIGIN);
+        let other_key = file(&SigningKey::new(&[2; KEY_BYTES]), ORIGIN);
         assert!(
             code(&key, ORIGIN, &other_key)
                 .unwrap_err()
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_bit_anywhere_else_makes_it_unknown() {
-        let key = Key::new(&[1; KEY_BYTES]);
+        let key = SigningKey::new(&[1; KEY_BYTES]);
         let made = file(&key, ORIGIN);
         for place in 0..made.len() {
             let mut damaged = made.clone();

@@ -1,4 +1,4 @@
-//! What a guest of WASI gets in place of clocks and a random source: functions of the turn's input
+//! The replacements of clocks and a random source for a guest of WASI: functions of the turn's input
 //! (invariant 7).
 
 use std::sync::Arc;

@@ -22,7 +22,7 @@ use twox_hash::XxHash64;
 use super::Reloader;
 use super::hosted::HostedParticipant;
 use super::probe::trial::TrialRun;
-use super::replay::decide::{Verdict, decide};
+use super::replay::decide::{ReplayVerdict, decide};
 use super::report::DifferingPart;
 use crate::base::generation::short;
 use crate::base::panics;
@@ -254,16 +254,16 @@ impl Auditor {
         }
         let trial = trial.as_mut()?;
         match decide(trial, recorded, None, false).verdict {
-            Verdict::Unchanged(_) => Some(None),
-            Verdict::NoBaseline(..) => None,
-            Verdict::Changed(changed) => {
+            ReplayVerdict::Unchanged(_) => Some(None),
+            ReplayVerdict::NoBaseline(..) => None,
+            ReplayVerdict::Changed(changed) => {
                 let first = changed.parts.into_iter().next();
                 let first = first.map(|part| in_words(&part.into()));
                 Some(Some(first.unwrap_or_else(|| "the answer".into())))
             }
             // Time and the machine are not the rules' fault.
-            Verdict::Fault(kind, _) if may_pass(&kind) => None,
-            Verdict::Fault(_, why) => Some(Some(format!("it fails: {why}"))),
+            ReplayVerdict::Fault(kind, _) if may_pass(&kind) => None,
+            ReplayVerdict::Fault(_, why) => Some(Some(format!("it fails: {why}"))),
         }
     }
 }

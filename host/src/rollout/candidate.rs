@@ -10,7 +10,7 @@ use saga_contract::values;
 
 use super::check::{self, CandidateComparison, Present};
 use super::gate::report::{ContractClass, GateReport, GenerationChange};
-use super::gate::{self, GateCheck, Stopped};
+use super::gate::{self, GateCheck, GateStop};
 use super::given_settings::GivenSettings;
 use super::hosted::{HostedParticipant, ServeRoutes};
 use super::neighbours;
@@ -214,9 +214,9 @@ impl ReloaderState {
         };
         let reader = (self.around.store.reader()).map_err(|fault| store_failed(&fault))?;
         check.check(&*reader).map_err(|stopped| match stopped {
-            Stopped::Refused(refused) => self.refused_or_lacking(refused),
-            Stopped::Over => NotApplied::Busy("the host is stopping".into()),
-            Stopped::Failed(reason) => NotApplied::Failed(format!(
+            GateStop::Refused(refused) => self.refused_or_lacking(refused),
+            GateStop::Over => NotApplied::Busy("the host is stopping".into()),
+            GateStop::Failed(reason) => NotApplied::Failed(format!(
                 "recorded decisions can't be replayed: {reason}; nothing was changed, try again"
             )),
         })

@@ -11,7 +11,7 @@ use saga_contract::values;
 use super::check::{self, Present};
 use super::flags::Flags;
 use super::gate::report::{ContractClass, GateReport, GenerationChange};
-use super::gate::{self, GateCheck, Stopped};
+use super::gate::{self, GateCheck, GateStop};
 use super::given_settings::GivenSettings;
 use super::loader::{Loader, refused};
 use super::probe::{Terms, Tolerance};
@@ -65,28 +65,12 @@ pub fn choose(
         let bytes = file.map_err(|error| refused(&error, None))?;
         let candidate = loader.load(&bytes, &path, GivenSettings::configured(own.rules.clone()))?;
         warn(&*candidate, &path, settings);
-        let mut change = None;
-        let replaced = match active {
+        let (replaced, change) = match active {
             Some(active) => {
-                let flags = Flags::default();
-                let replaced = replace(
-                    loader,
-                    settings,
-                    own,
-                    active,
-                    &*candidate,
-                    (reading, now),
-                    flags,
-                )?;
-                for note in &replaced.notes {
-                    tracing::warn!(participant = name, %note, "the start replaces what was active");
-                }
-                let now = (reading, now);
-                let found = replayed(settings, name, active, &candidate, now)?;
-                change = GenerationChange::of(replaced.contract, found).to_text();
-                replaced.kept
+                let present = (reading, now);
+                replace_at_start(loader, settings, (name, own), active, &candidate, present)?
             }
-            None => None,
+            None => (None, None),
         };
         return Ok(InitialGeneration {
             replaced,
@@ -96,36 +80,19 @@ pub fn choose(
             file: digest_of_file,
         });
     };
-    if !is_active(&digest_of_file) {
-        tracing::warn!(
-            participant = name, %path, file = digest_of_file.as_deref().unwrap_or("can't be read"),
-            active = %build.digest, version = %build.version,
-            "the file differs from the component that was active last, which stays active; `saga apply {name} {path}` makes it active, and so \
-             does `saga run --apply`"
-        );
-    }
-    if !has_settings {
-        let before = build.settings.as_ref();
-        tracing::warn!(
-            participant = name, configured = %rule_settings::told(&own.rules),
-            active = %before.map(rule_settings::told).unwrap_or_default(),
-            "the settings of the rules are not those that were active last, which go on; `saga apply {name} --set` changes \
-             them, and `saga run --apply` takes the configured ones"
-        );
-    }
+    let same = (is_active(&digest_of_file), has_settings);
+    warn_of_differences(name, own, build, digest_of_file.as_deref(), same);
     let kept = match loader.archive().read(&build.component) {
         Ok(kept) => kept,
         // The file has the same bytes.
         Err(_) if is_active(&digest_of_file) => file.map_err(|error| refused(&error, None))?,
         Err(reason) => {
-            return Err(Refused::new(
-                Check::Component,
-                vec![format!(
-                    "the host's copy of the active component of {name} can't be used: {reason}; put back the file with \
-                     that digest, start with --apply to make {path} active, or go back with `saga rollback {name}`"
-                )],
-                Some(build.digest.clone()),
-            ));
+            let reason = format!(
+                "the host's copy of the active component of {name} can't be used: {reason}; put back the file with \
+                 that digest, start with --apply to make {path} active, or go back with `saga rollback {name}`"
+            );
+            let digest = Some(build.digest.clone());
+            return Err(Refused::new(Check::Component, vec![reason], digest));
         }
     };
     let origin = format!("{} (kept by the host)", build.digest);
@@ -140,6 +107,54 @@ pub fn choose(
         replaced: None,
         change: None,
     })
+}
+
+/// Warns if the file or the configured settings are not those of the rules that stay active.
+fn warn_of_differences(
+    name: &str,
+    own: &ParticipantSettings,
+    build: &GenerationRow,
+    file: Option<&str>,
+    (same_file, same_settings): (bool, bool),
+) {
+    if !same_file {
+        let path = own.component.display();
+        tracing::warn!(
+            participant = name, %path, file = file.unwrap_or("can't be read"),
+            active = %build.digest, version = %build.version,
+            "the file differs from the component that was active last, which stays active; `saga apply {name} {path}` makes it active, and so \
+             does `saga run --apply`"
+        );
+    }
+    if !same_settings {
+        let before = build.settings.as_ref();
+        tracing::warn!(
+            participant = name, configured = %rule_settings::told(&own.rules),
+            active = %before.map(rule_settings::told).unwrap_or_default(),
+            "the settings of the rules are not those that were active last, which go on; `saga apply {name} --set` changes \
+             them, and `saga run --apply` takes the configured ones"
+        );
+    }
+}
+
+/// Checks that the file's component may replace the active rules at the start. Returns these rules,
+/// unless they are lost, and what the gate found, as it is recorded.
+fn replace_at_start(
+    loader: &Loader,
+    settings: &RolloutSettings,
+    (name, own): (&str, &ParticipantSettings),
+    active: (i64, &GenerationRow),
+    candidate: &Arc<dyn CompiledRules>,
+    present: (&dyn ReadStore, u64),
+) -> Result<(Option<Arc<dyn CompiledRules>>, Option<String>), Refused> {
+    let flags = Flags::default();
+    let replaced = replace(loader, settings, own, active, &**candidate, present, flags)?;
+    for note in &replaced.notes {
+        tracing::warn!(participant = name, %note, "the start replaces what was active");
+    }
+    let found = replayed(settings, name, active, candidate, present)?;
+    let change = GenerationChange::of(replaced.contract, found).to_text();
+    Ok((replaced.kept, change))
 }
 
 /// Replays recorded decisions before a start replaces the active rules, if there is a gate.
@@ -173,9 +188,9 @@ fn replayed(
     };
     match check.check(reading) {
         Ok(found) => Ok(Some(found)),
-        Err(Stopped::Refused(refused)) => Err(refused),
-        Err(Stopped::Failed(reason)) => Err(unknown(reason)),
-        Err(Stopped::Over) => Err(unknown("the host ends".into())),
+        Err(GateStop::Refused(refused)) => Err(refused),
+        Err(GateStop::Failed(reason)) => Err(unknown(reason)),
+        Err(GateStop::Over) => Err(unknown("the host ends".into())),
     }
 }
 
@@ -235,18 +250,7 @@ pub(super) fn replace(
         )
     };
     let description = candidate.description();
-    let base_path = own.base_path.as_ref();
-    let base_path = base_path.unwrap_or(&description.endpoint.base_path);
-    loader
-        .check_routes(description, base_path)
-        .map_err(|reason| {
-            let digest = Some(candidate.digest().to_owned());
-            Refused::new(Check::Description, vec![reason], digest)
-        })?;
-    (settings.security.check_metadata(description)).map_err(|reason| {
-        let digest = Some(candidate.digest().to_owned());
-        Refused::new(Check::Settings, vec![reason], digest)
-    })?;
+    check_alone(loader, settings, own, candidate)?;
     let kept = (loader.archive().read(&active.component).ok())
         .and_then(|bytes| loader.load(&bytes, &active.digest, active.given()).ok());
     // If the active component is lost, only stored data is left to compare with.
@@ -302,5 +306,27 @@ pub(super) fn replace(
         notes,
         probe,
         contract,
+    })
+}
+
+/// Checks what a candidate's description must fulfil, whatever was active before.
+fn check_alone(
+    loader: &Loader,
+    settings: &RolloutSettings,
+    own: &ParticipantSettings,
+    candidate: &dyn CompiledRules,
+) -> Result<(), Refused> {
+    let description = candidate.description();
+    let base_path = own.base_path.as_ref();
+    let base_path = base_path.unwrap_or(&description.endpoint.base_path);
+    loader
+        .check_routes(description, base_path)
+        .map_err(|reason| {
+            let digest = Some(candidate.digest().to_owned());
+            Refused::new(Check::Description, vec![reason], digest)
+        })?;
+    (settings.security.check_metadata(description)).map_err(|reason| {
+        let digest = Some(candidate.digest().to_owned());
+        Refused::new(Check::Settings, vec![reason], digest)
     })
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::replay::decide::{Changed, Verdict, decide};
+use super::replay::decide::{Changed, ReplayVerdict, decide};
 use super::replay::report::RulesUnderReplay;
 use super::replay::{NotReplayed, ReplayProgress, candidate, described, participant};
 use crate::base::clock::now_ms;
@@ -200,10 +200,10 @@ impl Listing {
             Err(why) => return self.skip(row, &why.to_string()),
         };
         let (decided, corrected, parts) = match decide(trial, recorded, None, false).verdict {
-            Verdict::Unchanged(_) => return,
-            Verdict::NoBaseline(_, why) => return self.skip(row, &why),
-            Verdict::Fault(_, why) => (recorded.outcome.clone(), Err(why), Vec::new()),
-            Verdict::Changed(changed) => {
+            ReplayVerdict::Unchanged(_) => return,
+            ReplayVerdict::NoBaseline(_, why) => return self.skip(row, &why),
+            ReplayVerdict::Fault(_, why) => (recorded.outcome.clone(), Err(why), Vec::new()),
+            ReplayVerdict::Changed(changed) => {
                 let Changed {
                     parts,
                     answer,

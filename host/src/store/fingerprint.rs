@@ -1,4 +1,4 @@
-//! What tells one request from others under the same idempotency key.
+//! Fingerprints, which tell requests under the same idempotency key apart.
 //!
 //! Must not know: requests, headers, clients: it gets their texts.
 

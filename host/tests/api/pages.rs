@@ -1,6 +1,6 @@
 //! Swagger UI in a real browser: the article's walk, and a page after a swap that adds a route.
 //!
-//! What is clicked and read is in `browser.cjs`. Each step leaves a picture in `target/api-tools/screenshots`.
+//! The clicks and the texts to read are in `browser.cjs`. Each step leaves a picture in `target/api-tools/screenshots`.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What a test needs, and how its failure is shown.
+//! The form of a test, and the report of its failure.
 //!
 //! Must not know any test.
 

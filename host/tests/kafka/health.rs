@@ -1,4 +1,4 @@
-//! What a host says of its health: `/readyz`, and its log.
+//! Reports on the health of a host: `/readyz`, and its log.
 //!
 //! Must not know: what is wrong, or why.
 

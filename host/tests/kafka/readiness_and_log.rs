@@ -1,4 +1,4 @@
-//! What a host says in its log and in `/readyz` at the same time.
+//! Reports that a host makes in its log and in `/readyz` at the same time.
 //!
 //! Must not know: what is wrong, or why.
 

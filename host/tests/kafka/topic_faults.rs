@@ -1,4 +1,4 @@
-//! What is wrong with a topic: records that were deleted before they were read, a topic that is deleted, recreated, missing,
+//! Faults of topics: records that were deleted before they were read, a topic that is deleted, recreated, missing,
 //! that takes no record of this size, or can't be created.
 //!
 //! Each is said in `/readyz` and the log, with what is lost if anything is, and what to do. Orders are taken meanwhile. What can

@@ -1,4 +1,4 @@
-//! What goes over the wire, on a real broker.
+//! The bytes and headers of published records, on a real broker.
 //!
 //! - Two host processes, which share nothing but the broker, walk the saga.
 //! - Their records are what the contract says: the value, the customer's id as the key, CloudEvents and trace context

@@ -4,7 +4,7 @@
 //! or nothing; an order that is cancelled gives it back. Pure, without SDK, events or JSON of its
 //! own.
 //!
-//! What is left is one number, lowered once for each order and raised once for each that is
+//! The credit that is left is one number, lowered once for each order and raised once for each that is
 //! cancelled. A reservation can't be counted twice, and the state stays the same size however many
 //! orders a customer makes.
 

@@ -10,7 +10,7 @@
 //! only after it was told that credit is reserved, so nothing is kept here for each order. One that
 //! would release more than is reserved is malformed.
 //!
-//! What the first implementations of this saga got wrong, and what rules it out here:
+//! Mistakes of the first implementations of this saga, and what rules them out here:
 //!
 //! | defect | here |
 //! |---|---|

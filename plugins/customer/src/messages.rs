@@ -1,4 +1,4 @@
-//! What clients send to the customer service, and what they are answered.
+//! The requests of clients to the customer service, and its answers.
 
 use saga_wire::{Amount, Money};
 use schemars::JsonSchema;

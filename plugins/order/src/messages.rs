@@ -1,4 +1,4 @@
-//! What clients send to the order service, what they are answered, and what operators set.
+//! The requests of clients to the order service, its answers, and the settings for operators.
 
 use saga_sdk::TimeSpan;
 use saga_wire::{Amount, Money, OrderState};

@@ -1,4 +1,4 @@
-//! What the customer and the order service say to each other.
+//! The events between the customer and the order service.
 //!
 //! Owns the record on their topics, the names of topics, groups and event types, and money.
 //! Knows no SDK, no host and no rule, so that either service can be replaced by a peer in another

@@ -1,4 +1,4 @@
-//! What a client may say, and what the operator may set.
+//! The requests of clients, and the settings of operators.
 
 use saga_sdk::testing::Limits;
 use saga_sdk::testing::together::together;

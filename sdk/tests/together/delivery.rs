@@ -1,4 +1,4 @@
-//! What reaches an aggregate, when, and in which order.
+//! The delivery of messages to an aggregate: which, when, and in which order.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;

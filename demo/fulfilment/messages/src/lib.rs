@@ -1,4 +1,4 @@
-//! What the participants of the fulfilment saga say to each other.
+//! The events between the participants of the fulfilment saga.
 //!
 //! Two events on one topic with one key keep their order. So whatever undoes a request is published on the
 //! topic of the request, with its key: it can't overtake it.

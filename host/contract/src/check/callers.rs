@@ -1,4 +1,4 @@
-//! What a participant asks to know of senders and callers: headers, claims and permissions.
+//! The check of the headers, claims and permissions that a participant asks for.
 
 use std::collections::BTreeSet;
 

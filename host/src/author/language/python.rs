@@ -1,6 +1,6 @@
 //! Python: the project as pyproject.toml describes it, and how it is built and tested.
 //!
-//! What a project needs is installed into its own virtual environment, `.venv`.
+//! A project's packages are installed into its own virtual environment, `.venv`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -10,7 +10,7 @@ const SUBJECT_BYTES: usize = 255;
 
 /// A caller whose token or proxy was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::http) struct Identity {
+pub(in crate::http) struct CallerIdentity {
     /// Its name.
     pub(super) subject: String,
     /// What it may do.
@@ -21,7 +21,7 @@ pub(in crate::http) struct Identity {
     pub(super) expires: Option<u64>,
 }
 
-impl Identity {
+impl CallerIdentity {
     /// Its name.
     pub(in crate::http) fn subject(&self) -> &str {
         &self.subject
@@ -77,12 +77,12 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn ann() -> Identity {
+    fn ann() -> CallerIdentity {
         let Value::Object(claims) = json!({"sub": "ann", "tenant": 7, "email": "a@b.example"})
         else {
             unreachable!()
         };
-        Identity {
+        CallerIdentity {
             subject: "ann".into(),
             permissions: listed("orders:read  orders:cancel,admin", &[' ', ',']).collect(),
             claims,

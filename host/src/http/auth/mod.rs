@@ -36,12 +36,12 @@ use hyper::http::request::Parts;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use self::identity::Identity;
+use self::identity::CallerIdentity;
 use self::keys::KeySet;
 use self::proxy::TrustedProxy;
 use self::refusal::Refusals;
 use self::settings::{AuthMode, AuthSettings};
-use self::source::{Keys, Origin};
+use self::source::{KeyOrigin, Keys};
 use self::token::{Rejected, TokenRules};
 use super::problem::Problem;
 use crate::apidocs::security::Security;
@@ -138,7 +138,7 @@ impl Auth {
     }
 
     /// The caller of a request; `None` if it shows none.
-    async fn identify(&self, head: &Parts) -> Result<Option<Identity>, Problem> {
+    async fn identify(&self, head: &Parts) -> Result<Option<CallerIdentity>, Problem> {
         match &self.way {
             Way::Tokens(check) => {
                 let token = match bearer(&head.headers) {
@@ -159,7 +159,7 @@ impl Auth {
     /// Checks that a caller may send a request; `reads` if it changes nothing.
     fn permit(
         &self,
-        identity: Option<&Identity>,
+        identity: Option<&CallerIdentity>,
         reads: bool,
         requires: &[String],
     ) -> Result<(), Problem> {
@@ -195,8 +195,8 @@ impl TokenCheck {
     fn new(settings: &AuthSettings) -> Result<Self, String> {
         provider::install();
         let origin = match settings::is_unset(&settings.keys_file) {
-            false => Origin::File(settings.keys_file.clone()),
-            true => Origin::Url((settings.keys_url.parse()).map_err(|_| "keys_url: is no URL")?),
+            false => KeyOrigin::File(settings.keys_file.clone()),
+            true => KeyOrigin::Url((settings.keys_url.parse()).map_err(|_| "keys_url: is no URL")?),
         };
         Ok(Self {
             keys: Arc::new(Keys::new(origin)),
@@ -212,7 +212,7 @@ impl TokenCheck {
         })
     }
 
-    async fn verify(&self, token: &str, refusals: &Refusals) -> Result<Identity, Problem> {
+    async fn verify(&self, token: &str, refusals: &Refusals) -> Result<CallerIdentity, Problem> {
         let Some(keys) = self.keys.present() else {
             return Err(refusal::keys_missing());
         };

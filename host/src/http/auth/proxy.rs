@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use saga_contract::json;
 use serde_json::{Map, Value};
 
-use super::identity::{Identity, check_subject, listed};
+use super::identity::{CallerIdentity, check_subject, listed};
 use super::settings::AuthSettings;
 
 /// Longest header, in bytes.
@@ -77,7 +77,7 @@ impl TrustedProxy {
         &self,
         headers: &HeaderMap,
         peer: Option<SocketAddr>,
-    ) -> Result<Option<Identity>, String> {
+    ) -> Result<Option<CallerIdentity>, String> {
         if !peer.is_some_and(|peer| self.trusts(peer.ip())) {
             return Ok(None);
         }
@@ -92,7 +92,7 @@ impl TrustedProxy {
             }
             _ => Map::new(),
         };
-        Ok(Some(Identity {
+        Ok(Some(CallerIdentity {
             subject: subject.to_owned(),
             permissions: (permissions.into_iter())
                 .flat_map(|text| listed(text, &[' ', ',']))
@@ -154,7 +154,10 @@ mod tests {
         TrustedProxy::new(&settings).unwrap()
     }
 
-    fn identify(peer: &str, sent: &[(&'static str, &[u8])]) -> Result<Option<Identity>, String> {
+    fn identify(
+        peer: &str,
+        sent: &[(&'static str, &[u8])],
+    ) -> Result<Option<CallerIdentity>, String> {
         let mut headers = HeaderMap::new();
         for (name, value) in sent {
             headers.append(*name, HeaderValue::from_bytes(value).unwrap());

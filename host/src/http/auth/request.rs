@@ -8,7 +8,7 @@ use hyper::http::request::Parts;
 use saga_core::message::Caller;
 
 use super::Auth;
-use super::identity::Identity;
+use super::identity::CallerIdentity;
 use crate::base::clock::now_ms;
 use crate::http::problem::Problem;
 
@@ -16,7 +16,7 @@ use crate::http::problem::Problem;
 #[derive(Clone, Default)]
 pub(in crate::http) struct RequestCaller {
     auth: Option<Arc<Auth>>,
-    identity: Option<Arc<Identity>>,
+    identity: Option<Arc<CallerIdentity>>,
 }
 
 impl RequestCaller {

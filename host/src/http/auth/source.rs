@@ -32,7 +32,7 @@ const REMIND: Duration = Duration::from_secs(300);
 
 /// Where keys come from.
 #[derive(Debug, Clone)]
-pub(super) enum Origin {
+pub(super) enum KeyOrigin {
     /// A file.
     File(PathBuf),
     /// A URL.
@@ -41,7 +41,7 @@ pub(super) enum Origin {
 
 /// The keys of an issuer.
 pub(super) struct Keys {
-    origin: Origin,
+    origin: KeyOrigin,
     present: Mutex<Loaded>,
     loads: watch::Sender<Loads>,
 }
@@ -82,7 +82,7 @@ struct Loaded {
 }
 
 impl Keys {
-    pub(super) fn new(origin: Origin) -> Self {
+    pub(super) fn new(origin: KeyOrigin) -> Self {
         Self {
             origin,
             present: Mutex::default(),
@@ -93,8 +93,8 @@ impl Keys {
     /// Where the keys come from, for people.
     pub(super) fn origin(&self) -> String {
         match &self.origin {
-            Origin::File(path) => path.display().to_string(),
-            Origin::Url(url) => url.to_string(),
+            KeyOrigin::File(path) => path.display().to_string(),
+            KeyOrigin::Url(url) => url.to_string(),
         }
     }
 
@@ -184,12 +184,12 @@ impl Keys {
 
     async fn load_now(&self) {
         let loaded = match &self.origin {
-            Origin::File(path) => {
+            KeyOrigin::File(path) => {
                 let path = path.clone();
                 let read = tokio::task::spawn_blocking(move || KeySet::read(&path)).await;
                 read.unwrap_or_else(|error| Err(error.to_string()))
             }
-            Origin::Url(url) => fetch::get(url, SET_BYTES)
+            KeyOrigin::Url(url) => fetch::get(url, SET_BYTES)
                 .await
                 .and_then(KeySet::parse)
                 .map_err(|reason| format!("{url} {reason}")),

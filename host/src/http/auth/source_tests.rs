@@ -5,7 +5,7 @@ use saga_testkit::tokens::{KeyServer, Signer, key_set};
 use super::*;
 
 fn keys_at(url: &str) -> Arc<Keys> {
-    Arc::new(Keys::new(Origin::Url(url.parse().unwrap())))
+    Arc::new(Keys::new(KeyOrigin::Url(url.parse().unwrap())))
 }
 
 fn keys_of(server: &KeyServer) -> Arc<Keys> {
@@ -146,7 +146,7 @@ async fn keys_in_a_file_are_read_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("keys.json");
     std::fs::write(&path, key_set(&[&Signer::es256("1")])).unwrap();
-    let keys = Arc::new(Keys::new(Origin::File(path.clone())));
+    let keys = Arc::new(Keys::new(KeyOrigin::File(path.clone())));
     keys.load().await;
     assert!(holds(&keys, "1"));
     std::fs::write(&path, key_set(&[&Signer::es256("2")])).unwrap();

@@ -14,7 +14,7 @@ use saga_contract::json;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::identity::{Identity, check_subject, listed};
+use super::identity::{CallerIdentity, check_subject, listed};
 use super::keys::KeySet;
 
 /// Longest token, in bytes. It fits into the head of an HTTP/2 request.
@@ -61,7 +61,7 @@ pub(super) fn verify(
     keys: &KeySet,
     rules: &TokenRules,
     now: u64,
-) -> Result<Identity, Rejected> {
+) -> Result<CallerIdentity, Rejected> {
     if token.len() > TOKEN_BYTES {
         let length = token.len();
         let reason = format!("the token has {length} bytes; it may have {TOKEN_BYTES}");
@@ -171,7 +171,7 @@ fn identity(
     claims: Map<String, Value>,
     rules: &TokenRules,
     expires: u64,
-) -> Result<Identity, Rejected> {
+) -> Result<CallerIdentity, Rejected> {
     let name = &rules.subject_claim;
     let subject = claims.get(name).and_then(Value::as_str);
     let subject =
@@ -182,7 +182,7 @@ fn identity(
         false => claims.get(&rules.permissions_claim),
     };
     let permissions = [claims.get("scope"), own].into_iter().flatten();
-    Ok(Identity {
+    Ok(CallerIdentity {
         subject: subject.to_owned(),
         permissions: permissions.flat_map(permissions_in).collect(),
         claims,

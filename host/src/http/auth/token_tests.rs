@@ -48,12 +48,12 @@ fn keys(signers: &[&Signer]) -> KeySet {
     KeySet::parse(key_set(signers).into_bytes()).unwrap()
 }
 
-fn check(token: &str, keys: &KeySet) -> Result<Identity, Rejected> {
+fn check(token: &str, keys: &KeySet) -> Result<CallerIdentity, Rejected> {
     verify(token, keys, &rules(), NOW * 1_000)
 }
 
 /// Checks a token that is changed like this; gives the reason.
-fn changed(change: impl Fn(&mut Value)) -> Result<Identity, String> {
+fn changed(change: impl Fn(&mut Value)) -> Result<CallerIdentity, String> {
     let signer = Signer::es256("a");
     let mut claims = claims();
     change(&mut claims);

@@ -9,7 +9,7 @@ use super::advice::*;
 use super::conditions::{Aspect, Subject};
 use crate::base::clock::rfc3339;
 use crate::kafka::group::names;
-use crate::kafka::native::Member;
+use crate::kafka::native::GroupMember;
 use crate::kafka::settings::KafkaSettings as Settings;
 use crate::transport::Source;
 
@@ -151,7 +151,7 @@ pub(crate) fn consumer_stalled(source: &Source) -> KafkaCondition {
 }
 
 /// Members with other stores are in a consumer's group.
-pub(crate) fn group_shared(source: &Source, others: &[Member]) -> KafkaCondition {
+pub(crate) fn group_shared(source: &Source, others: &[GroupMember]) -> KafkaCondition {
     let (group, others) = (&source.group, names(others));
     let text = format!(
         "another process reads in consumer group {group}: {others}. Each would decide with the part of the history that \

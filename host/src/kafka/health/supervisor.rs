@@ -19,7 +19,7 @@ use crate::kafka::native::is_unanswered;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::topics::admin::TopicAdmin;
 use crate::kafka::topics::config::TopicConfig;
-use crate::kafka::topics::{State, Topics};
+use crate::kafka::topics::{TopicState, Topics};
 
 /// Longest wait for an answer.
 const QUESTION: Duration = Duration::from_millis(700);
@@ -109,13 +109,13 @@ impl Supervisor {
                 }
                 // Done before the topic's first record is delivered.
                 self.check_config(topic);
-                Ok(State::Exists)
+                Ok(TopicState::Exists)
             }
             // A broker that lags behind does not know a topic that another one knows.
-            Found::Missing { .. } if existed => Ok(State::Unknown),
+            Found::Missing { .. } if existed => Ok(TopicState::Unknown),
             Found::Missing { brokers } => self.create(topic, brokers),
             // Consumers and the relay report what they may not do.
-            Found::Refused(_) if existed => Ok(State::Exists),
+            Found::Refused(_) if existed => Ok(TopicState::Exists),
             Found::Refused(code) => {
                 let rights = self.topics.with(topic, |topic| topic.rights());
                 let rights = rights.unwrap_or_default();
@@ -126,7 +126,7 @@ impl Supervisor {
         true
     }
 
-    fn create(&mut self, topic: &Arc<str>, brokers: usize) -> Result<State, KafkaCondition> {
+    fn create(&mut self, topic: &Arc<str>, brokers: usize) -> Result<TopicState, KafkaCondition> {
         let missing = |code| topic_missing(&self.settings, topic, code, brokers);
         let is_created = self.admin.create(topic).map_err(missing)?;
         // Its settings are asked for again.
@@ -135,7 +135,7 @@ impl Supervisor {
             // The topic is back, but its records are lost: reported until the next start.
             self.conditions.report(topic_deleted(topic));
         }
-        Ok(State::Unknown)
+        Ok(TopicState::Unknown)
     }
 
     /// Asks once for a topic's settings, and warns if they differ from the host's needs.

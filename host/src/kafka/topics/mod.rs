@@ -40,7 +40,7 @@ pub(super) fn name_problem(name: &str) -> Option<String> {
 
 /// The state of a topic.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum TopicState {
     /// Unknown so far.
     #[default]
     Unknown,
@@ -53,7 +53,7 @@ pub(crate) enum State {
 /// A topic that is needed.
 #[derive(Default)]
 pub(crate) struct Topic {
-    pub(crate) state: State,
+    pub(crate) state: TopicState,
     /// Number of consumers that read it.
     pub(crate) readers: usize,
     /// True if the relay writes it.
@@ -127,12 +127,12 @@ impl Topics {
     /// Doubts a topic that a broker no longer knows: it was deleted, or the broker lags behind. The
     /// supervisor asks at once.
     pub(crate) fn doubt_topic(&self, topic: &str) {
-        self.with(topic, |topic| topic.state = State::Unknown);
+        self.with(topic, |topic| topic.state = TopicState::Unknown);
         self.ask_now();
     }
 
     /// Keeps a finding about a topic, if it is still needed.
-    pub(crate) fn note(&self, name: &Arc<str>, found: Result<State, KafkaCondition>) {
+    pub(crate) fn note(&self, name: &Arc<str>, found: Result<TopicState, KafkaCondition>) {
         // Held during the report: the condition of a topic must not outlast its use.
         let mut needed = self.needed.lock();
         let Some(topic) = needed.get_mut(name) else {
@@ -141,13 +141,13 @@ impl Topics {
         match found {
             Ok(state) => {
                 topic.state = state;
-                if state == State::Exists {
+                if state == TopicState::Exists {
                     self.conditions.clear(&Subject::Topic(name.clone()));
                     self.found.notify();
                 }
             }
             Err(condition) => {
-                topic.state = State::Failing;
+                topic.state = TopicState::Failing;
                 self.conditions.report(condition);
             }
         }
@@ -159,12 +159,12 @@ impl Topics {
     }
 
     pub(crate) fn exists(&self, topic: &str) -> bool {
-        self.with(topic, |topic| topic.state) == Some(State::Exists)
+        self.with(topic, |topic| topic.state) == Some(TopicState::Exists)
     }
 
     /// True if a topic can't be used or created at the moment.
     pub(crate) fn is_failing(&self, topic: &str) -> bool {
-        self.with(topic, |topic| topic.state) == Some(State::Failing)
+        self.with(topic, |topic| topic.state) == Some(TopicState::Failing)
     }
 
     /// Notes that brokers have answered the supervisor, or have not for a while.
@@ -193,7 +193,7 @@ impl Topics {
         let needed = self.needed.lock();
         let missing = needed
             .iter()
-            .filter(|(_, topic)| topic.state != State::Exists);
+            .filter(|(_, topic)| topic.state != TopicState::Exists);
         missing.map(|(name, _)| name.clone()).collect()
     }
 }

@@ -55,7 +55,7 @@ pub(super) enum ParticipantPre {
 }
 
 /// An instance of a component.
-pub(super) enum Participant {
+pub(super) enum BoundParticipant {
     V0_1(v0_1::Participant),
     V0_2(v0_2::Participant),
 }
@@ -71,15 +71,18 @@ impl ParticipantPre {
         }
     }
 
-    pub(super) fn instantiate(&self, store: &mut Store<Sandbox>) -> wasmtime::Result<Participant> {
+    pub(super) fn instantiate(
+        &self,
+        store: &mut Store<Sandbox>,
+    ) -> wasmtime::Result<BoundParticipant> {
         match self {
-            Self::V0_1(pre) => pre.instantiate(store).map(Participant::V0_1),
-            Self::V0_2(pre) => pre.instantiate(store).map(Participant::V0_2),
+            Self::V0_1(pre) => pre.instantiate(store).map(BoundParticipant::V0_1),
+            Self::V0_2(pre) => pre.instantiate(store).map(BoundParticipant::V0_2),
         }
     }
 }
 
-impl Participant {
+impl BoundParticipant {
     pub(super) fn describe(&self, store: &mut Store<Sandbox>) -> wasmtime::Result<Description> {
         match self {
             Self::V0_1(participant) => v0_1::describe(participant, store),

@@ -62,7 +62,7 @@ pub(super) struct GateCheck<'g> {
 }
 
 /// The reason why a candidate does not pass.
-pub(super) enum Stopped {
+pub(super) enum GateStop {
     /// It changes decisions.
     Refused(Refused),
     /// Nobody needs the answer any more.
@@ -79,7 +79,7 @@ struct Found {
 
 impl GateCheck<'_> {
     /// Lets a candidate pass that decides as recorded, or whose changes are acknowledged.
-    pub(super) fn check(&self, reading: &dyn ReadStore) -> Result<GateReport, Stopped> {
+    pub(super) fn check(&self, reading: &dyn ReadStore) -> Result<GateReport, GateStop> {
         let wanted = DecisionRange {
             participant: self.participant.1,
             since: Some(
@@ -107,7 +107,7 @@ impl GateCheck<'_> {
                 ..report
             }),
             None if report.class() == report::DecisionsClass::Same => Ok(report),
-            None => Err(Stopped::Refused(self.refusal(report))),
+            None => Err(GateStop::Refused(self.refusal(report))),
         }
     }
 
@@ -116,7 +116,7 @@ impl GateCheck<'_> {
         &self,
         reading: &dyn ReadStore,
         acknowledged: &Acknowledged,
-    ) -> Result<Option<GateSpan>, Stopped> {
+    ) -> Result<Option<GateSpan>, GateStop> {
         let refused = reading.refused(self.participant.1).map_err(unread)?;
         let mut refused = refused
             .iter()
@@ -134,7 +134,7 @@ impl GateCheck<'_> {
         acknowledged: &Acknowledged,
         then: GateSpan,
         now: JournalSpan,
-    ) -> Result<Option<GateReport>, Stopped> {
+    ) -> Result<Option<GateReport>, GateStop> {
         let as_then = JournalSpan {
             after: then.after,
             up_to: then.up_to,
@@ -165,7 +165,7 @@ impl GateCheck<'_> {
         }))
     }
 
-    fn found(&self, reading: &dyn ReadStore, span: JournalSpan) -> Result<Found, Stopped> {
+    fn found(&self, reading: &dyn ReadStore, span: JournalSpan) -> Result<Found, GateStop> {
         let asked = SpanReplay {
             participant: self.participant,
             candidate: self.candidate,
@@ -175,8 +175,8 @@ impl GateCheck<'_> {
             is_over: self.is_over,
         };
         let report = replay::replay_span(reading, asked).map_err(|error| match error {
-            NotReplayed::Over => Stopped::Over,
-            error => Stopped::Failed(error.to_string()),
+            NotReplayed::Over => GateStop::Over,
+            error => GateStop::Failed(error.to_string()),
         })?;
         let span = GateSpan {
             after: span.after,
@@ -241,8 +241,8 @@ fn ways(report: &ReplayReport) -> BTreeSet<Way> {
     changes.chain(faults).collect()
 }
 
-fn unread(fault: StoreFault) -> Stopped {
-    Stopped::Failed(format!("the store can't be read: {fault}"))
+fn unread(fault: StoreFault) -> GateStop {
+    GateStop::Failed(format!("the store can't be read: {fault}"))
 }
 
 /// The class of a candidate's contract. `breaks` tells if it drops or breaks anything.

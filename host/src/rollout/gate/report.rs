@@ -1,4 +1,4 @@
-//! What the gate found of a candidate, as values: in the answer, and with the generation.
+//! The gate's findings on a candidate, as values: in the answer, and with the generation.
 
 use serde::{Deserialize, Serialize};
 

@@ -14,7 +14,7 @@ const PARTS: usize = 256;
 
 /// What differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::rollout) enum Subject {
+pub(in crate::rollout) enum ProbeSubject {
     /// The answer as a whole: one of them is no decision.
     Answer,
     /// The state.
@@ -29,7 +29,7 @@ pub(in crate::rollout) enum Subject {
     Reply,
 }
 
-impl fmt::Display for Subject {
+impl fmt::Display for ProbeSubject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Answer => f.write_str("answer"),
@@ -46,7 +46,7 @@ impl fmt::Display for Subject {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::rollout) struct Part {
     /// What differs.
-    pub(in crate::rollout) subject: Subject,
+    pub(in crate::rollout) subject: ProbeSubject,
     /// JSON pointer into it.
     pub(in crate::rollout) pointer: String,
     /// The value of the first decision.
@@ -85,7 +85,7 @@ pub(in crate::rollout) fn differing(decided: &Outcome, answer: &TrialAnswer) -> 
     let mut found = DifferingParts(Vec::new());
     match answer {
         TrialAnswer::Decided(outcome) => found.outcomes(decided, outcome),
-        answer => found.differ(Subject::Answer, "decided", &answer.in_words()),
+        answer => found.differ(ProbeSubject::Answer, "decided", &answer.in_words()),
     }
     found.0
 }
@@ -97,22 +97,22 @@ impl DifferingParts {
         let (one_state, other_state) = (state(&one.state), state(&other.state));
         match (&one.state, &other.state) {
             (StateChange::Put(_), StateChange::Put(_)) => {
-                self.values(&Subject::State, Some(&one_state), Some(&other_state));
+                self.values(&ProbeSubject::State, Some(&one_state), Some(&other_state));
             }
             (one, other) if one == other => {}
-            _ => self.differ_as(Subject::State, Some(one_state), Some(other_state)),
+            _ => self.differ_as(ProbeSubject::State, Some(one_state), Some(other_state)),
         }
         self.events(&one.events, &other.events);
         for name in names(&one.timers, &other.timers) {
             let (one, other) = (timer(&one.timers, name), timer(&other.timers, name));
-            let subject = Subject::Timer(name.to_owned());
+            let subject = ProbeSubject::Timer(name.to_owned());
             self.values(&subject, one.as_ref(), other.as_ref());
         }
         let (one, other) = (
             one.reply.as_ref().map(reply),
             other.reply.as_ref().map(reply),
         );
-        self.values(&Subject::Reply, one.as_ref(), other.as_ref());
+        self.values(&ProbeSubject::Reply, one.as_ref(), other.as_ref());
     }
 
     /// Compares each event with the one of its type that has the same place among those of the type.
@@ -123,11 +123,11 @@ impl DifferingParts {
         for (one, number) in ones.iter().zip(1..) {
             let pair = (left.iter()).position(|(other, _)| other.event_type == one.event_type);
             let other = pair.map(|at| value(left.remove(at).0));
-            let subject = Subject::Event(number, one.event_type.clone());
+            let subject = ProbeSubject::Event(number, one.event_type.clone());
             self.values(&subject, Some(&value(one)), other.as_ref());
         }
         for (other, number) in left {
-            let subject = Subject::Event(number, other.event_type.clone());
+            let subject = ProbeSubject::Event(number, other.event_type.clone());
             self.values(&subject, None, Some(&value(other)));
         }
         let types = |events: &[Event]| -> Vec<String> {
@@ -138,11 +138,11 @@ impl DifferingParts {
         };
         let (ones, others) = (types(ones), types(others));
         if self.0.len() == known && ones != others {
-            self.differ_as(Subject::Events, Some(json!(ones)), Some(json!(others)));
+            self.differ_as(ProbeSubject::Events, Some(json!(ones)), Some(json!(others)));
         }
     }
 
-    fn values(&mut self, subject: &Subject, one: Option<&Value>, other: Option<&Value>) {
+    fn values(&mut self, subject: &ProbeSubject, one: Option<&Value>, other: Option<&Value>) {
         let room = PARTS.saturating_sub(self.0.len());
         let part = |(pointer, one, other): (String, Option<&Value>, Option<&Value>)| Part {
             subject: subject.clone(),
@@ -154,11 +154,11 @@ impl DifferingParts {
         self.0.extend(differences.into_iter().map(part));
     }
 
-    fn differ(&mut self, subject: Subject, one: &str, other: &str) {
+    fn differ(&mut self, subject: ProbeSubject, one: &str, other: &str) {
         self.differ_as(subject, Some(one.into()), Some(other.into()));
     }
 
-    fn differ_as(&mut self, subject: Subject, one: Option<Value>, other: Option<Value>) {
+    fn differ_as(&mut self, subject: ProbeSubject, one: Option<Value>, other: Option<Value>) {
         self.0.push(Part {
             subject,
             pointer: String::new(),

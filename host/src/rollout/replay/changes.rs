@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::decide::Changed;
 use super::report::{ChangeGroup, Example};
 use crate::base::printable::cut;
-use crate::rollout::probe::compare::{Part, Subject};
+use crate::rollout::probe::compare::{Part, ProbeSubject};
 use crate::rollout::probe::trial::TrialAnswer;
 
 /// Most examples of a group.
@@ -47,7 +47,7 @@ type Transition = (String, String);
 
 /// Changes by place.
 #[derive(Default)]
-pub(super) struct Changes {
+pub(super) struct ChangeGroups {
     /// The first places of all.
     first: BTreeMap<Place, Changing>,
     /// The decisions that changed at a place behind these.
@@ -139,7 +139,7 @@ impl Changing {
     }
 }
 
-impl Changes {
+impl ChangeGroups {
     /// Adds a decision that changed.
     pub(super) fn add(
         &mut self,
@@ -244,12 +244,12 @@ fn places(message: &Message, changed: &Changed) -> BTreeSet<(Place, Transition)>
     let replies = would.map(|would| (reply(&changed.recorded), reply(would)));
     for part in &changed.parts {
         let (order, what) = match &part.subject {
-            Subject::Answer => (0, "answer".to_owned()),
-            Subject::State => (1, "state".to_owned()),
-            Subject::Event(_, event_type) => (2, format!("event `{event_type}`")),
-            Subject::Events => (2, "events".to_owned()),
-            Subject::Timer(name) => (3, format!("timer `{name}`")),
-            Subject::Reply => (4, "reply".to_owned()),
+            ProbeSubject::Answer => (0, "answer".to_owned()),
+            ProbeSubject::State => (1, "state".to_owned()),
+            ProbeSubject::Event(_, event_type) => (2, format!("event `{event_type}`")),
+            ProbeSubject::Events => (2, "events".to_owned()),
+            ProbeSubject::Timer(name) => (3, format!("timer `{name}`")),
+            ProbeSubject::Reply => (4, "reply".to_owned()),
         };
         let mut place = Place {
             order,
@@ -257,20 +257,20 @@ fn places(message: &Message, changed: &Changed) -> BTreeSet<(Place, Transition)>
             pointer: pointer(part),
         };
         let transition = match (&part.subject, &replies) {
-            (Subject::Answer, _) => ("decided".to_owned(), answer_word(&changed.answer)),
-            (Subject::Reply, Some((one, other))) if one != other => {
+            (ProbeSubject::Answer, _) => ("decided".to_owned(), answer_word(&changed.answer)),
+            (ProbeSubject::Reply, Some((one, other))) if one != other => {
                 place.pointer.clear();
                 (one.clone(), other.clone())
             }
-            (Subject::State, _) => of_state(part, &changed.recorded, would),
-            (Subject::Event(..), _) if part.pointer.is_empty() => {
+            (ProbeSubject::State, _) => of_state(part, &changed.recorded, would),
+            (ProbeSubject::Event(..), _) if part.pointer.is_empty() => {
                 let word = |value: &Option<Value>| match value {
                     Some(_) => "published".to_owned(),
                     None => "not published".to_owned(),
                 };
                 (word(&part.decided), word(&part.would_decide))
             }
-            (Subject::Timer(_), _) => of_timer(part, message.time),
+            (ProbeSubject::Timer(_), _) => of_timer(part, message.time),
             _ => of_values(part),
         };
         places.insert((place, transition));

@@ -51,11 +51,11 @@ fn nothing() -> Outcome {
 /// A decision, by its number, that changed at these members of the state.
 type Change = (i64, Vec<usize>);
 
-fn counted<'c>(changes: impl Iterator<Item = &'c Change>) -> Changes {
-    let mut counted = Changes::default();
+fn counted<'c>(changes: impl Iterator<Item = &'c Change>) -> ChangeGroups {
+    let mut counted = ChangeGroups::default();
     for (seq, members) in changes {
         let part = |member: &usize| Part {
-            subject: Subject::State,
+            subject: ProbeSubject::State,
             pointer: format!("/m{member:04}"),
             decided: Some(json!(false)),
             would_decide: Some(json!(true)),
@@ -72,7 +72,7 @@ fn counted<'c>(changes: impl Iterator<Item = &'c Change>) -> Changes {
 }
 
 /// The counts and the examples of the groups.
-fn told(changes: Changes) -> Vec<(String, u64, Vec<i64>)> {
+fn told(changes: ChangeGroups) -> Vec<(String, u64, Vec<i64>)> {
     let groups = changes.groups().into_iter().map(|group| {
         let examples = group.examples.iter().map(|one| one.seq).collect();
         let place = format!("{} {}", group.what, group.pointer);
@@ -98,7 +98,7 @@ fn groups_are_the_same_however_the_decisions_were_shared_out() {
     );
     assert_eq!(once.last(), Some(&expected));
     assert_eq!(told(counted(changes.iter().rev())), once);
-    let mut shared = Changes::default();
+    let mut shared = ChangeGroups::default();
     for share in [2, 0, 1] {
         shared.merge(counted(changes.iter().skip(share).step_by(3)));
     }

@@ -11,7 +11,7 @@ use saga_core::outcome::{Disposition, Outcome, StateChange};
 use saga_core::rules::{Decision, Fault};
 use serde_json::Value;
 
-use crate::rollout::probe::compare::{self, Part, Subject};
+use crate::rollout::probe::compare::{self, Part, ProbeSubject};
 use crate::rollout::probe::trial::{TrialAnswer, TrialRun};
 use crate::store::sample::Recorded;
 
@@ -19,7 +19,7 @@ use crate::store::sample::Recorded;
 const NOT_TAKEN: &str = "not-taken";
 
 /// What came of a decision.
-pub(in crate::rollout) enum Verdict {
+pub(in crate::rollout) enum ReplayVerdict {
     /// The same, with this fuel.
     Unchanged(u64),
     /// Another one.
@@ -30,7 +30,7 @@ pub(in crate::rollout) enum Verdict {
     NoBaseline(String, String),
 }
 
-impl Verdict {
+impl ReplayVerdict {
     /// Of a decision that can't be made again.
     pub(in crate::rollout) fn not_whole(why: &NotWhole) -> Self {
         let said = why.to_string();
@@ -55,7 +55,7 @@ pub(in crate::rollout) struct Changed {
 
 /// A decision that was made again.
 pub(in crate::rollout) struct MadeAgain {
-    pub(in crate::rollout) verdict: Verdict,
+    pub(in crate::rollout) verdict: ReplayVerdict,
     /// The states that the rules and the recorded decision left, in the shape of these rules. None
     /// if they are not asked for, or not known.
     pub(in crate::rollout) left: Option<(Option<String>, Option<String>)>,
@@ -79,7 +79,7 @@ pub(in crate::rollout) fn decide(
     let version = recorded.state_version;
     if !trial.reads(version) {
         let why = format!("these rules don't read states of version {version}");
-        return without_state(Verdict::Fault("migration".into(), why));
+        return without_state(ReplayVerdict::Fault("migration".into(), why));
     }
     let is_current = version == trial.version();
     let shaped = match &recorded.state {
@@ -87,7 +87,7 @@ pub(in crate::rollout) fn decide(
             Ok(state) => Some(Cow::Owned(state)),
             Err(why) => {
                 let why = format!("its state (version {version}) can't be read: {why}");
-                return without_state(Verdict::Fault("migration".into(), why));
+                return without_state(ReplayVerdict::Fault("migration".into(), why));
             }
         },
         state => state.as_deref().map(Cow::Borrowed),
@@ -96,12 +96,12 @@ pub(in crate::rollout) fn decide(
         Ok(decided) => decided,
         Err(why) => {
             let why = format!("the state that it left (version {version}) can't be read: {why}");
-            return without_state(Verdict::Fault("migration".into(), why));
+            return without_state(ReplayVerdict::Fault("migration".into(), why));
         }
     };
     let state = own.unwrap_or(shaped.as_deref());
     let compared = match not_taken(trial, message) {
-        Some(why) => Verdict::Fault(NOT_TAKEN.into(), why).into(),
+        Some(why) => ReplayVerdict::Fault(NOT_TAKEN.into(), why).into(),
         None => {
             let befores = Befores {
                 own: state,
@@ -115,7 +115,7 @@ pub(in crate::rollout) fn decide(
         let of_recorded = after(&decided.state, shaped.as_deref());
         let unchanged = StateChange::Unchanged;
         let change = match &compared.verdict {
-            Verdict::Unchanged(_) => &decided.state,
+            ReplayVerdict::Unchanged(_) => &decided.state,
             _ => compared.left.as_ref().unwrap_or(&unchanged),
         };
         (
@@ -139,13 +139,13 @@ struct Befores<'s> {
 }
 
 struct Compared {
-    verdict: Verdict,
+    verdict: ReplayVerdict,
     /// What the rules left, if that is not what was recorded.
     left: Option<StateChange>,
 }
 
-impl From<Verdict> for Compared {
-    fn from(verdict: Verdict) -> Self {
+impl From<ReplayVerdict> for Compared {
+    fn from(verdict: ReplayVerdict) -> Self {
         Self {
             verdict,
             left: None,
@@ -188,7 +188,7 @@ fn compared(
         outcome.reply = None;
     }
     if befores.is_current && outcome == *decided {
-        return Verdict::Unchanged(fuel).into();
+        return ReplayVerdict::Unchanged(fuel).into();
     }
     let outcome = match trial.settled(befores.own, message, outcome) {
         Ok(outcome) => outcome,
@@ -206,14 +206,14 @@ fn compared(
     };
     let left = outcome.state.clone();
     let verdict = match differing(trial, decided, outcome, befores) {
-        Ok((parts, _)) if parts.is_empty() => Verdict::Unchanged(fuel),
-        Ok((parts, outcome)) => Verdict::Changed(Box::new(Changed {
+        Ok((parts, _)) if parts.is_empty() => ReplayVerdict::Unchanged(fuel),
+        Ok((parts, outcome)) => ReplayVerdict::Changed(Box::new(Changed {
             parts,
             answer: TrialAnswer::Decided(Box::new(outcome)),
             recorded: decided.clone(),
             fuel: Some(fuel),
         })),
-        Err(why) => Verdict::Fault("migration".into(), why),
+        Err(why) => ReplayVerdict::Fault("migration".into(), why),
     };
     Compared {
         left: Some(left),
@@ -256,7 +256,7 @@ fn differing(
     let answer = TrialAnswer::Decided(Box::new(others));
     let mut parts = compare::differing(&ones, &answer);
     let writes = |change: &StateChange| matches!(change, StateChange::Put(_));
-    let is_state = |part: &Part| part.subject == Subject::State;
+    let is_state = |part: &Part| part.subject == ProbeSubject::State;
     if writes(&decided.state) != writes(&outcome.state) && !parts.iter().any(is_state) {
         let word = |change: &StateChange| match writes(change) {
             true => "written as it was",
@@ -265,7 +265,7 @@ fn differing(
         parts.insert(
             0,
             Part {
-                subject: Subject::State,
+                subject: ProbeSubject::State,
                 pointer: String::new(),
                 decided: Some(Value::from(word(&decided.state))),
                 would_decide: Some(Value::from(word(&outcome.state))),
@@ -293,12 +293,12 @@ fn not_taken(trial: &TrialRun<'_>, message: &Message) -> Option<String> {
     (!is_read).then(|| format!("these rules don't read version {version} of the {what}"))
 }
 
-fn not_decided(disposition: Disposition, decided: &Outcome) -> Verdict {
+fn not_decided(disposition: Disposition, decided: &Outcome) -> ReplayVerdict {
     let answer = match disposition {
         Disposition::Malformed(why) => TrialAnswer::Malformed(why),
         Disposition::RetryLater(why) => TrialAnswer::RetryLater(why),
     };
-    Verdict::Changed(Box::new(Changed {
+    ReplayVerdict::Changed(Box::new(Changed {
         parts: compare::differing(decided, &answer),
         answer,
         recorded: decided.clone(),
@@ -306,14 +306,14 @@ fn not_decided(disposition: Disposition, decided: &Outcome) -> Verdict {
     }))
 }
 
-fn of_fault(fault: &Fault) -> Verdict {
-    Verdict::Fault(fault.kind.to_string(), fault.to_string())
+fn of_fault(fault: &Fault) -> ReplayVerdict {
+    ReplayVerdict::Fault(fault.kind.to_string(), fault.to_string())
 }
 
 /// A fault from its text, which begins with its kind.
-fn of_failure(failure: String) -> Verdict {
+fn of_failure(failure: String) -> ReplayVerdict {
     let kind = failure.split(':').next().unwrap_or_default().to_owned();
-    Verdict::Fault(kind, failure)
+    ReplayVerdict::Fault(kind, failure)
 }
 
 /// The state after a change.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::decide::{Verdict, decide};
+use super::decide::{ReplayVerdict, decide};
 use crate::base::clock::now_ms;
 use crate::rollout::probe::trial::TrialRun;
 use crate::rollout::report::DifferingPart;
@@ -56,12 +56,14 @@ pub fn redecide<'r>(
     let description = build.description();
     let again = |(seq, recorded): (i64, &Recorded)| {
         let decided = match decide(&mut trial, recorded, None, false).verdict {
-            Verdict::Unchanged(_) => Redecided::Same,
-            Verdict::Changed(changed) => {
+            ReplayVerdict::Unchanged(_) => Redecided::Same,
+            ReplayVerdict::Changed(changed) => {
                 let parts = changed.parts.into_iter().map(DifferingPart::from);
                 Redecided::Differs(parts.collect())
             }
-            Verdict::Fault(_, why) | Verdict::NoBaseline(_, why) => Redecided::Fails(why),
+            ReplayVerdict::Fault(_, why) | ReplayVerdict::NoBaseline(_, why) => {
+                Redecided::Fails(why)
+            }
         };
         (seq, decided)
     };

@@ -39,7 +39,7 @@ use self::builds::Builds;
 pub use self::builds::DecidingRules;
 pub use self::given::{Redecided, RedecidedBy, redecide};
 use self::report::{ReplayMode, ReplayReport, ReplayedRange, RulesUnderReplay};
-use self::tally::Tally;
+use self::tally::ReplayTally;
 use super::given_settings::GivenSettings;
 use super::loader::{CheckRoutes, Loader};
 use super::report::{Check, Refused};
@@ -291,7 +291,7 @@ impl Asked<'_> {
         progress: &mut dyn FnMut(ReplayProgress),
     ) -> Result<ReplayReport, NotReplayed> {
         let wanted = self.wanted;
-        let terms = run::Terms {
+        let terms = run::ReplayTerms {
             limits: &settings.turn,
             mode: self.mode,
             builds: self.builds,
@@ -301,7 +301,7 @@ impl Asked<'_> {
         };
         let tally = match self.span {
             Some(span) => run::run_span(reading, wanted, span, terms, progress)?,
-            None => Tally::default(),
+            None => ReplayTally::default(),
         };
         let range = ReplayedRange {
             since: wanted.since,
@@ -342,7 +342,7 @@ pub(in crate::rollout) fn replay_span(
 ) -> Result<ReplayReport, NotReplayed> {
     let (name, participant) = asked.participant;
     let builds = Builds::candidate(asked.candidate.clone());
-    let terms = run::Terms {
+    let terms = run::ReplayTerms {
         limits: asked.limits,
         mode: ReplayMode::Recorded,
         builds: &builds,

@@ -12,11 +12,11 @@ pub(super) const NAMES: usize = 256;
 pub(super) const OTHERS: &str = "others";
 
 /// What can be added up.
-pub(super) trait Sum {
+pub(super) trait AddUp {
     fn plus(&mut self, other: Self);
 }
 
-impl Sum for u64 {
+impl AddUp for u64 {
     fn plus(&mut self, other: Self) {
         *self += other;
     }
@@ -37,7 +37,7 @@ impl<T> Default for Named<T> {
     }
 }
 
-impl<T: Sum> Named<T> {
+impl<T: AddUp> Named<T> {
     /// Adds to what is counted under a name.
     pub(super) fn add(&mut self, name: &str, counted: T) {
         // Names are seldom new.

@@ -1,6 +1,6 @@
 //! The threads of a replay: one reads the journal, the others call the rules.
 //!
-//! What waits between them is bounded. In a counterfactual run all decisions of one aggregate go to
+//! The queues between them are bounded. In a counterfactual run all decisions of one aggregate go to
 //! one thread, in the order of their commits.
 
 use std::collections::HashMap;
@@ -16,10 +16,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use saga_core::limits::TurnLimits;
 
 use super::builds::{Builds, Rules};
-use super::decide::{MadeAgain, Verdict, decide};
+use super::decide::{MadeAgain, ReplayVerdict, decide};
 use super::diverged::{self, Diverged};
 use super::report::ReplayMode;
-use super::tally::Tally;
+use super::tally::ReplayTally;
 use super::{NotReplayed, ReplayProgress};
 use crate::base::panics;
 use crate::rollout::probe::trial::TrialRun;
@@ -39,7 +39,7 @@ const INSTANCES: usize = 4;
 
 /// What a run needs.
 #[derive(Clone, Copy)]
-pub(super) struct Terms<'t> {
+pub(super) struct ReplayTerms<'t> {
     pub(super) limits: &'t TurnLimits,
     pub(super) mode: ReplayMode,
     pub(super) builds: &'t Builds<'t>,
@@ -63,9 +63,9 @@ pub(super) fn run_span(
     reading: &dyn ReadDecisionPages,
     wanted: &DecisionRange,
     span: JournalSpan,
-    terms: Terms<'_>,
+    terms: ReplayTerms<'_>,
     progress: &mut dyn FnMut(ReplayProgress),
-) -> Result<Tally, NotReplayed> {
+) -> Result<ReplayTally, NotReplayed> {
     let unread = |error| NotReplayed::from(verify::unreadable(terms.origin, &error));
     let threads = terms.threads.max(1);
     // A panic reaches the thread that asks, which may catch it.
@@ -100,7 +100,7 @@ pub(super) fn run_span(
         let is_over = || shared.has_failed.load(Ordering::Relaxed) || (terms.is_over)();
         let read = read(reading, wanted, span, &lanes, &is_over, progress).map_err(unread);
         drop(lanes);
-        let mut tally = Tally::default();
+        let mut tally = ReplayTally::default();
         let mut failed = None;
         for caller in callers {
             match caller.join() {
@@ -177,8 +177,8 @@ struct Kept<'t> {
 
 /// A thread that calls rules.
 struct Caller<'t> {
-    terms: Terms<'t>,
-    tally: Tally,
+    terms: ReplayTerms<'t>,
+    tally: ReplayTally,
     /// By digests of generations, and if each call has an instance of its own; the reason where none can
     /// be made.
     instances: HashMap<(String, bool), Kept<'t>>,
@@ -189,10 +189,10 @@ struct Caller<'t> {
 }
 
 impl<'t> Caller<'t> {
-    fn new(terms: Terms<'t>, shared: &'t Shared) -> Self {
+    fn new(terms: ReplayTerms<'t>, shared: &'t Shared) -> Self {
         Self {
             terms,
-            tally: Tally::default(),
+            tally: ReplayTally::default(),
             instances: HashMap::new(),
             own_calls: 1,
             diverged: Diverged::new(&shared.bytes),
@@ -200,7 +200,7 @@ impl<'t> Caller<'t> {
         }
     }
 
-    fn run(mut self, batches: Receiver<Batch>) -> Result<Tally, NotReplayed> {
+    fn run(mut self, batches: Receiver<Batch>) -> Result<ReplayTally, NotReplayed> {
         for batch in batches {
             for row in &batch {
                 if self.has_failed.load(Ordering::Relaxed) || (self.terms.is_over)() {
@@ -219,12 +219,12 @@ impl<'t> Caller<'t> {
         let recorded = match &row.recorded {
             Ok(recorded) => recorded,
             Err(why) => {
-                let verdict = Verdict::not_whole(why);
+                let verdict = ReplayVerdict::not_whole(why);
                 self.tally.add(row, None, verdict);
                 return Ok(());
             }
         };
-        let Terms {
+        let ReplayTerms {
             limits,
             builds,
             mode,
@@ -233,7 +233,7 @@ impl<'t> Caller<'t> {
         let Rules { build, fuel } = match builds.of(&row.digest, row.time) {
             Ok(rules) => rules,
             Err(why) => {
-                let verdict = Verdict::NoBaseline(why.to_owned(), why.to_owned());
+                let verdict = ReplayVerdict::NoBaseline(why.to_owned(), why.to_owned());
                 self.tally.add(row, None, verdict);
                 return Ok(());
             }
@@ -267,7 +267,7 @@ impl<'t> Caller<'t> {
         let trial = match &mut kept.trial {
             Ok(trial) => trial,
             Err(why) if mode == ReplayMode::OwnRules => {
-                let verdict = Verdict::NoBaseline(why.clone(), why.clone());
+                let verdict = ReplayVerdict::NoBaseline(why.clone(), why.clone());
                 self.tally.add(row, None, verdict);
                 return Ok(());
             }
@@ -282,7 +282,7 @@ impl<'t> Caller<'t> {
         if is_last {
             known.remove();
         }
-        if let (Some(judged), Verdict::Unchanged(now)) = (fuel, &verdict) {
+        if let (Some(judged), ReplayVerdict::Unchanged(now)) = (fuel, &verdict) {
             self.tally.judge_fuel(row, judged, *now);
         }
         self.tally.add(row, own, verdict);

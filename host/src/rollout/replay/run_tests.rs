@@ -74,9 +74,9 @@ fn replayed(
     rules: Fake,
     mode: ReplayMode,
     is_over: &(dyn Fn() -> bool + Sync),
-) -> Result<Tally, NotReplayed> {
+) -> Result<ReplayTally, NotReplayed> {
     let builds = Builds::candidate(Arc::new(rules));
-    let terms = Terms {
+    let terms = ReplayTerms {
         limits: &TurnLimits::default(),
         mode,
         builds: &builds,

@@ -8,9 +8,9 @@ use saga_core::message::Origin;
 use saga_core::outcome::Outcome;
 use sha2::{Digest as _, Sha256};
 
-use super::changes::{Changes, Counted, cut_text};
-use super::decide::{Changed, OwnState, Verdict};
-use super::named::{Named, Sum};
+use super::changes::{ChangeGroups, Counted, cut_text};
+use super::decide::{Changed, OwnState, ReplayVerdict};
+use super::named::{AddUp, Named};
 use super::report::{
     Example, FaultGroup, FuelCounts, MessageCounts, NoBaseline, NotJudged, OtherFuel, OwnFuel,
     ReplayMode, ReplayReport, ReplayedRange,
@@ -26,7 +26,7 @@ const PARTS: usize = 32;
 
 /// Counts of decisions.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct ReplayTally {
     unchanged: u64,
     changed: u64,
     faults: u64,
@@ -34,7 +34,7 @@ pub(super) struct Tally {
     first: Option<u64>,
     until: Option<u64>,
     no_baseline: Named<Unreplayed>,
-    changes: Changes,
+    changes: ChangeGroups,
     fault_groups: BTreeMap<String, Counted>,
     messages: BTreeMap<OriginPlace, Named<MessageTally>>,
     fuel: FuelCounts,
@@ -92,7 +92,7 @@ struct MessageTally {
     fuel: FuelCounts,
 }
 
-impl Sum for MessageTally {
+impl AddUp for MessageTally {
     fn plus(&mut self, other: Self) {
         self.replayed += other.replayed;
         self.changed += other.changed;
@@ -109,7 +109,7 @@ struct Unreplayed {
     detail: String,
 }
 
-impl Sum for Unreplayed {
+impl AddUp for Unreplayed {
     fn plus(&mut self, other: Self) {
         let count = self.count + other.count;
         if other.seq < self.seq {
@@ -119,24 +119,24 @@ impl Sum for Unreplayed {
     }
 }
 
-impl Tally {
+impl ReplayTally {
     /// Counts what came of a decision.
-    pub(super) fn add(&mut self, row: &JournalRow, own: OwnState<'_>, verdict: Verdict) {
+    pub(super) fn add(&mut self, row: &JournalRow, own: OwnState<'_>, verdict: ReplayVerdict) {
         self.first = Some(self.first.map_or(row.time, |first| first.min(row.time)));
         self.until = self.until.max(Some(row.time));
-        if let Verdict::NoBaseline(reason, detail) = &verdict {
+        if let ReplayVerdict::NoBaseline(reason, detail) = &verdict {
             return self.without_baseline(row, reason, detail);
         }
         let Ok(recorded) = &row.recorded else {
             return;
         };
-        let is_changed = matches!(verdict, Verdict::Changed(_));
+        let is_changed = matches!(verdict, ReplayVerdict::Changed(_));
         let fuel = match &verdict {
-            Verdict::Unchanged(fuel) => Some(*fuel),
-            Verdict::Changed(changed) => changed.fuel,
+            ReplayVerdict::Unchanged(fuel) => Some(*fuel),
+            ReplayVerdict::Changed(changed) => changed.fuel,
             _ => None,
         };
-        let is_fault = matches!(verdict, Verdict::Fault(..));
+        let is_fault = matches!(verdict, ReplayVerdict::Fault(..));
         let mut message = MessageTally {
             replayed: 1,
             changed: u64::from(is_changed),
@@ -153,21 +153,21 @@ impl Tally {
         self.on_other_states += u64::from((is_changed || is_fault) && own.is_some());
         let told = Told { row, recorded, own };
         match verdict {
-            Verdict::Changed(changed) => {
+            ReplayVerdict::Changed(changed) => {
                 self.changed += 1;
                 self.note(&told, &changed.answer.in_words());
                 let example = || told.changed(&changed);
                 self.changes
                     .add(row.seq, &recorded.message, &changed, example);
             }
-            Verdict::Fault(kind, why) => {
+            ReplayVerdict::Fault(kind, why) => {
                 self.faults += 1;
                 self.note(&told, &kind);
                 let example = || told.example(outcome(&recorded.outcome), why.clone(), Vec::new());
                 let group = self.fault_groups.entry(kind).or_default();
                 group.add(row.seq, &mut None, example);
             }
-            Verdict::Unchanged(_) | Verdict::NoBaseline(..) => self.unchanged += 1,
+            ReplayVerdict::Unchanged(_) | ReplayVerdict::NoBaseline(..) => self.unchanged += 1,
         }
     }
 

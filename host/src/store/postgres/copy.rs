@@ -88,7 +88,7 @@ fn begin_reading(sql: &Sql) -> SqlResult<()> {
 
 /// A store that is this process's, as if a host ran on it.
 struct Held {
-    incarnation: i64,
+    me: ownership::Membership,
     is_lost: Arc<AtomicBool>,
     /// The last sign of life that the server took.
     shown: Arc<Mutex<Instant>>,
@@ -101,7 +101,7 @@ impl Held {
     fn take(address: &ServerAddress) -> Result<Self, OpenError> {
         let failed = |error| tables::failed(address, &error);
         let sql = address.connect().map_err(failed)?;
-        let incarnation = ownership::take(&sql, address)?;
+        let me = ownership::take(&sql, address, ownership::ONLY)?;
         let is_lost = Arc::<AtomicBool>::default();
         let shown = Arc::new(Mutex::new(Instant::now()));
         let (stop, stopped) = bounded(0);
@@ -111,14 +111,14 @@ impl Held {
                 let (is_lost, shown) = (is_lost.clone(), shown.clone());
                 move || {
                     while stopped.recv_timeout(SIGN_OF_LIFE) == Err(RecvTimeoutError::Timeout) {
-                        match ownership::show(&sql, incarnation) {
+                        match ownership::show(&sql, me) {
                             Ok(Some(_)) => *shown.lock() = Instant::now(),
                             Ok(None) => is_lost.store(true, Ordering::Relaxed),
                             Err(_) => {}
                         }
                     }
                     // If this fails, the next host waits for a few seconds.
-                    let _ = ownership::give_up(&sql, incarnation);
+                    let _ = ownership::give_up(&sql, me);
                 }
             });
         let thread = thread.map_err(|error| OpenError::Server {
@@ -126,7 +126,7 @@ impl Held {
             reason: error.to_string(),
         })?;
         Ok(Self {
-            incarnation,
+            me,
             is_lost,
             shown,
             stop: Some(stop),
@@ -297,7 +297,7 @@ impl TargetRows for ServerTarget {
         let sql = &self.rows.sql;
         if let Some(held) = &self.rows.held {
             // Waits for nobody: a host that took the store over has committed that.
-            let ours = ownership::last_commit(sql, held.incarnation).map_err(said)?;
+            let ours = ownership::last_commit(sql, held.me).map_err(said)?;
             if ours.is_none() {
                 return Err("a host has started on the store meanwhile".into());
             }

@@ -22,7 +22,7 @@ use saga_core::hex;
 
 use super::file::BUSY;
 use super::lock_holders::{self, LockFile};
-use super::log_note::Note;
+use super::log_note::LogNote;
 
 /// Pages of the log, 16 MiB, after which a checkpoint is taken. Each costs some fsyncs.
 const CHECKPOINT_PAGES: u32 = 4_000;
@@ -54,7 +54,7 @@ const NONE: &str = "";
 pub(super) struct LogMark {
     db: PathBuf,
     sidecar: File,
-    note: Note,
+    note: LogNote,
     /// The newest mark.
     current: String,
     /// Pages of the log after the last commit.
@@ -86,7 +86,7 @@ pub(super) fn judge(db: &Path) -> Option<Mismatch> {
     if log > 0 && !db.exists() {
         return Some(Mismatch::FileMissing);
     }
-    let note = Note::read(&File::open(beside(db, "-mark")).ok()?)?;
+    let note = LogNote::read(&File::open(beside(db, "-mark")).ok()?)?;
     // A file that can't be read by itself is in the middle of a checkpoint.
     let found = mark_in_file(db)?;
     let is_allowed = note.file.contains(&found);
@@ -111,7 +111,7 @@ impl LogMark {
         let current = read_mark(sql)?;
         // The mark found in the file may not be durable yet: after a power loss the file has an
         // earlier one.
-        let before = Note::read(&sidecar).unwrap_or_default();
+        let before = LogNote::read(&sidecar).unwrap_or_default();
         let pages = Arc::<AtomicU32>::default();
         let counted = pages.clone();
         sql.wal_hook(Some(
@@ -123,7 +123,7 @@ impl LogMark {
         let mut mark = Self {
             db: db.to_owned(),
             sidecar,
-            note: Note {
+            note: LogNote {
                 inode: std::fs::metadata(db)?.ino(),
                 ..before
             },

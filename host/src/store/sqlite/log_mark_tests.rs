@@ -311,7 +311,7 @@ fn a_checkpoint_of_another_program_just_before_a_crash_loses_nothing() {
 fn a_note_is_read_as_it_was_written() {
     let mut rig = rig();
     for (marks, log) in [(1, None), (2, Some("b")), (MOST, None)] {
-        rig.mark.note = Note {
+        rig.mark.note = LogNote {
             file: (0..marks)
                 .map(|mark| if mark == 1 { String::new() } else { new_mark() })
                 .collect(),
@@ -319,12 +319,15 @@ fn a_note_is_read_as_it_was_written() {
             inode: u64::MAX,
         };
         rig.mark.write().unwrap();
-        assert_eq!(Note::read(&rig.mark.sidecar), Some(rig.mark.note.clone()));
+        assert_eq!(
+            LogNote::read(&rig.mark.sidecar),
+            Some(rig.mark.note.clone())
+        );
     }
     rig.mark.note.add(new_mark());
     rig.mark.write().unwrap();
-    assert_eq!(Note::read(&rig.mark.sidecar), None, "too many to say");
+    assert_eq!(LogNote::read(&rig.mark.sidecar), None, "too many to say");
     rig.mark.checkpoint(&rig.sql).unwrap();
-    let again = Note::read(&rig.mark.sidecar);
+    let again = LogNote::read(&rig.mark.sidecar);
     assert_eq!(again.map(|note| note.file.len()), Some(1));
 }

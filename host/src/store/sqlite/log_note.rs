@@ -18,7 +18,7 @@ pub(super) const MOST: usize = 16;
 
 /// The note beside the store's file. Without marks nothing is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Note {
+pub(super) struct LogNote {
     /// The marks that the file by itself may have. Empty if it may have any.
     pub(super) file: Vec<String>,
     /// The mark that is certainly in the log.
@@ -27,7 +27,7 @@ pub(super) struct Note {
     pub(super) inode: u64,
 }
 
-impl Note {
+impl LogNote {
     /// Adds a mark that the file may have. An empty list stays empty, since the file may have any
     /// mark.
     pub(super) fn add(&mut self, mark: String) {

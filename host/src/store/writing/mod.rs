@@ -1,4 +1,4 @@
-//! What the writers of all engines share: one thread takes all waiting items, applies them in one
+//! The part that the writers of all engines share: one thread takes all waiting items, applies them in one
 //! transaction, commits once, and only then reports the outcomes (group commit, invariant 10).
 //!
 //! # Layout

@@ -1,4 +1,4 @@
-//! What authors of rules meet: the SDK as a package, new projects, `saga dev`, `saga test`, `saga doctor`.
+//! The tools for authors of rules: the SDK as a package, new projects, `saga dev`, `saga test`, `saga doctor`.
 
 mod create;
 mod dev;

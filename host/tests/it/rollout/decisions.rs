@@ -1,4 +1,4 @@
-//! Where a candidate decides otherwise than was recorded is told by what was decided, and can fail a build.
+//! Differences between recorded decisions and those of a candidate are listed, and can fail a build.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What rules put out must match the schemas that they declare: nothing else is stored, published or
+//! The outputs of rules must match the schemas that they declare: nothing else is stored, published or
 //! answered.
 
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 
 use super::blueprint::Blueprint;
-use super::faults::{Fault, Faults};
+use super::faults::{Faults, InjectedFault};
 use super::panics;
 use super::random::Random;
 use super::world::World;
@@ -92,7 +92,7 @@ fn shrunk(
         return calm;
     }
     let mut failure = failure;
-    for fault in Fault::ALL {
+    for fault in InjectedFault::ALL {
         let faults = &failure.world.faults;
         if faults.has(fault) {
             failure = shortest(&faults.without(fault)).unwrap_or(failure);

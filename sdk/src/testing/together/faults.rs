@@ -4,7 +4,7 @@ use super::random::Random;
 
 /// A kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum InjectedFault {
     /// Events of different keys or topics overtake each other.
     Reordering,
     /// Time passes while events are on their way, so timers fire first.
@@ -21,7 +21,7 @@ pub(super) enum Fault {
     Swaps,
 }
 
-impl Fault {
+impl InjectedFault {
     pub(super) const ALL: [Self; 7] = [
         Self::Swaps,
         Self::Repeats,
@@ -48,22 +48,22 @@ impl Fault {
 
 /// The kinds of trouble of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Faults(Vec<Fault>);
+pub(super) struct Faults(Vec<InjectedFault>);
 
 impl Faults {
     /// The faults of a seed: none for seed 0, and about half of them for any other. A run with few
     /// of them reaches states that a run with all of them does not.
     pub(super) fn of(seed: u64, random: &mut Random) -> Self {
-        let mut all = Fault::ALL.to_vec();
+        let mut all = InjectedFault::ALL.to_vec();
         all.retain(|_| seed != 0 && random.chance(1, 2));
         Self(all)
     }
 
-    pub(super) fn has(&self, fault: Fault) -> bool {
+    pub(super) fn has(&self, fault: InjectedFault) -> bool {
         self.0.contains(&fault)
     }
 
-    pub(super) fn without(&self, fault: Fault) -> Self {
+    pub(super) fn without(&self, fault: InjectedFault) -> Self {
         Self(self.0.iter().copied().filter(|one| *one != fault).collect())
     }
 

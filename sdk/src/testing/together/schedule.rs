@@ -1,6 +1,6 @@
 //! The next step of a world: a turn that is possible now, or a jump of the clock.
 
-use super::faults::Fault;
+use super::faults::InjectedFault;
 use super::hosted::{Behind, Hosted};
 use super::record::Record;
 use super::timeline::span;
@@ -39,7 +39,7 @@ impl World {
             .next_time()
             .filter(|next| until.is_none_or(|until| *next <= until));
         let ready = self.ready();
-        let is_early = self.faults.has(Fault::Delays) && self.schedule.chance(1, 16);
+        let is_early = self.faults.has(InjectedFault::Delays) && self.schedule.chance(1, 16);
         match next {
             Some(next) if ready.is_empty() || is_early && next > self.now => {
                 self.jump(next, until);
@@ -70,7 +70,7 @@ impl World {
     /// A participant may go down, or be swapped.
     fn trouble(&mut self) {
         let places = self.hosted.len();
-        if self.faults.has(Fault::Outages) && self.schedule.chance(1, self.rarity + 8) {
+        if self.faults.has(InjectedFault::Outages) && self.schedule.chance(1, self.rarity + 8) {
             let place = self.schedule.place(places);
             let back_at = self.now + self.schedule.magnitude(2..9);
             let Some(hosted) = self.hosted.get_mut(place) else {
@@ -82,7 +82,7 @@ impl World {
                 self.note(format!("{name} is down for {}", span(back_at - self.now)));
             }
         }
-        if self.faults.has(Fault::Swaps) && self.schedule.chance(1, self.rarity) {
+        if self.faults.has(InjectedFault::Swaps) && self.schedule.chance(1, self.rarity) {
             let place = self.schedule.place(places);
             self.swap(place);
         }
@@ -119,7 +119,7 @@ impl World {
     fn jump(&mut self, to: u64, until: Option<u64>) {
         // Further attempts are not late, or their time would be over too soon.
         let retries = self.hosted.iter().any(Hosted::retries);
-        let may_be_late = self.faults.has(Fault::LateTimers) && !retries;
+        let may_be_late = self.faults.has(InjectedFault::LateTimers) && !retries;
         let late = match may_be_late && self.schedule.chance(1, 4) {
             true => self.schedule.magnitude(1..7),
             false => 0,
@@ -183,7 +183,7 @@ impl World {
     /// published.
     fn choose(&mut self, mut ready: Vec<Ready>) -> Ready {
         let ends_with_record = matches!(ready.last(), Some(Ready::Record(..)));
-        let place = match self.faults.has(Fault::Reordering) {
+        let place = match self.faults.has(InjectedFault::Reordering) {
             true => self.schedule.place(ready.len()),
             // Repetitions, and those outside, come at any time.
             false if self.faults.is_calm() || ends_with_record => 0,
@@ -217,12 +217,12 @@ impl World {
 
     /// Decides if a record will come again.
     pub(super) fn echo(&mut self, record: &Record) {
-        if self.faults.has(Fault::Duplicates) && self.schedule.chance(1, 8) {
+        if self.faults.has(InjectedFault::Duplicates) && self.schedule.chance(1, 8) {
             self.echoes.push(record.clone());
         }
         let repeats = &self.blueprint.repeats;
         let may_repeat = repeats.contains(&record.event_type);
-        if may_repeat && self.faults.has(Fault::Repeats) && self.schedule.chance(1, 4) {
+        if may_repeat && self.faults.has(InjectedFault::Repeats) && self.schedule.chance(1, 4) {
             let id = self.next_id("e");
             self.echoes.push(Record {
                 id,

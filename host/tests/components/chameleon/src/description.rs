@@ -1,4 +1,4 @@
-//! What chameleon says of itself: what the settings say, or nonsense where they ask for it.
+//! The description of chameleon: as its settings say, or nonsense where they ask for it.
 
 use crate::acts::{spin, trap};
 use crate::settings::{Command, Filter, Kind, Listing, Settings, Subscription};

@@ -1,4 +1,4 @@
-//! What becomes of a state of an older shape.
+//! The migration of states of an older shape.
 
 use crate::acts::{spin, trap};
 use crate::settings::Settings;

@@ -1,4 +1,4 @@
-//! What mischief says of itself. The description is in order: only its acts are not.
+//! The description of mischief. It is in order: only its acts are not.
 
 use saga_sdk::bindings::saga::participant::types::{
     Command, CommandKind, Description, Endpoint, KeySource, Method, Publication,
