@@ -137,6 +137,9 @@ fn warn_of_differences(
     }
 }
 
+/// The rules that were active, unless they are lost, and what the gate found, as it is recorded.
+type ReplacedRules = (Option<Arc<dyn CompiledRules>>, Option<String>);
+
 /// Checks that the file's component may replace the active rules at the start. Returns these rules,
 /// unless they are lost, and what the gate found, as it is recorded.
 fn replace_at_start(
@@ -146,7 +149,7 @@ fn replace_at_start(
     active: (i64, &GenerationRow),
     candidate: &Arc<dyn CompiledRules>,
     present: (&dyn ReadStore, u64),
-) -> Result<(Option<Arc<dyn CompiledRules>>, Option<String>), Refused> {
+) -> Result<ReplacedRules, Refused> {
     let flags = Flags::default();
     let replaced = replace(loader, settings, own, active, &**candidate, present, flags)?;
     for note in &replaced.notes {
