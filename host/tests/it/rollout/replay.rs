@@ -5,10 +5,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, count};
-use crate::clients::request;
 use crate::commands::{asks, call};
 use crate::store_file;
-use crate::support::{Host, saga};
+use crate::support::{Host, request, saga};
 
 /// Rules whose `count` refuses an aggregate that has this count.
 fn limited(version: &str, limit: i64) -> Chameleon {
