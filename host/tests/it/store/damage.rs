@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::expect::{problem, until};
 use crate::store_file::{self, damage};
-use crate::support::{Start, request};
+use crate::support::{Host, Start, request};
 
 fn start(data: &Path) -> Start {
     Start::new(&["customer", "order"], data)
@@ -80,20 +80,25 @@ fn damage_that_the_writer_meets_is_no_dead_letter() {
     begin(data.path());
     damage(data.path(), "inbox");
 
-    let host = start(data.path()).start();
-    // Events of the new orders are looked up among those that were applied.
-    for _ in 0..50 {
-        let placed = host.post("order", "/orders", &order());
-        if placed.status != 201 {
-            problem(&placed, 503, "store-unusable");
+    // The search for old rows begins at once: on a slow machine it may meet the damage during the start.
+    match Host::try_from_command(start(data.path()).program(), data.path()) {
+        Ok(host) => {
+            // Events of the new orders are looked up among those that were applied.
+            for _ in 0..50 {
+                let placed = host.post("order", "/orders", &order());
+                if placed.status != 201 {
+                    problem(&placed, 503, "store-unusable");
+                }
+            }
+            host.log_until("the store is damaged");
+            let log = host.log();
+            assert_eq!(log.matches("the store is damaged (").count(), 1, "{log}");
+            assert!(host.stop().success());
         }
+        Err(log) => assert!(log.contains("the store is damaged ("), "{log}"),
     }
-    host.log_until("the store is damaged");
-    let log = host.log();
-    assert_eq!(log.matches("the store is damaged (").count(), 1, "{log}");
     let dead = "SELECT count(*) FROM dead_letters";
     assert_eq!(store_file::number(data.path(), dead), 0);
-    assert!(host.stop().success());
 }
 
 #[test]
