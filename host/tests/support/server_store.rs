@@ -19,9 +19,15 @@ pub struct ServerStore {
 impl ServerStore {
     /// A server without a store. It does not write through to the disk: no test takes the machine down.
     pub fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same with these settings of the server, by name.
+    pub fn with(settings: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let settings = Settings {
             fsync: false,
-            ..Settings::default()
+            further: settings.iter().map(owned).collect(),
         };
         Self {
             server: Server::start(&settings).unwrap(),

@@ -195,7 +195,7 @@ pub(super) fn remedy(address: &ServerAddress, error: &SqlError) -> String {
             quoted(address.schema())
         ),
         Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => {
-            "a host needs about 20 connections: raise max_connections, or end other clients".into()
+            format!("a host needs about 20 connections: raise max_connections, or the limit of {user}, or end other clients")
         }
         Some(code) if *code == SqlState::CANNOT_CONNECT_NOW => "the server is starting or stopping; try again".into(),
         Some(code) if *code == SqlState::INVALID_SQL_STATEMENT_NAME => {

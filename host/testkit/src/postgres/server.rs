@@ -28,7 +28,7 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
 /// The log line of a server that is ready.
-const READY: &str = "database system is ready to accept connections";
+const READY: &str = "database system is ready to accept";
 
 /// The log line of a server whose port is in use.
 const IN_USE: &str = "Address already in use";

@@ -182,6 +182,13 @@ fn what_keeps_a_store_from_being_used_is_named_with_the_remedy() {
     );
     assert!(said.contains("GRANT CREATE ON DATABASE"), "{said}");
 
+    sql("ALTER ROLE guest CONNECTION LIMIT 0");
+    let said = refused(
+        &at(&format!("postgres://guest:guest@{address}/postgres")),
+        STORE,
+    );
+    assert!(said.contains("raise max_connections"), "{said}");
+
     let said = refused(&at(&server.url().replace("/postgres", "/latin")), STORE);
     assert!(said.contains("ENCODING 'UTF8'"), "{said}");
 
@@ -211,6 +218,26 @@ fn what_keeps_a_store_from_being_used_is_named_with_the_remedy() {
         assert!(said.contains(remedy), "{said}");
     }
     assert!(!Path::new(&data.path().join("saga.db")).exists());
+}
+
+#[test]
+fn a_standby_is_refused_and_its_promotion_makes_it_usable() {
+    if !can_start() {
+        return;
+    }
+    let store = ServerStore::with(&[("wal_level", "replica")]);
+    let server = &store.server;
+    let data = tempfile::tempdir().unwrap();
+    store.host(&["customer"], data.path()).run_once();
+    server.stop().unwrap();
+    let signal = server.directory().join("data").join("standby.signal");
+    server.give(&signal, b"").unwrap();
+    server.start_again().unwrap();
+    let said = refused(&store.host(&["customer"], data.path()), STORE);
+    assert!(said.contains("give the address of the primary"), "{said}");
+
+    server.sql("SELECT pg_promote()").unwrap();
+    store.host(&["customer"], data.path()).run_once();
 }
 
 #[test]
