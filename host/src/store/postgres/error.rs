@@ -35,7 +35,7 @@ impl SqlError {
     /// Why the writes of a commit were refused; None if it was the server's condition, or the
     /// connection's.
     pub(super) fn refusal(&self) -> Option<Refusal> {
-        // Source: the function `saga_commit_v1`, and PostgreSQL's appendix A: class 22 has the
+        // Source: the function `saga_commit_v2`, and PostgreSQL's appendix A: class 22 has the
         // errors of values, 54 those of sizes.
         match self.code()?.code() {
             "SG001" => Some(Refusal::Taken),

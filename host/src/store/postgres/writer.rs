@@ -1,6 +1,6 @@
 //! The one writing thread of a host.
 //!
-//! A commit of entries with frequent writes only is one call of `saga_commit_v1`, one round trip.
+//! A commit of entries with frequent writes only is one call of `saga_commit_v2`, one round trip.
 //! If it is refused because of one of its rows, or if there is something else in it, its items are
 //! written one by one in a transaction.
 //!

@@ -1,4 +1,4 @@
-//! The rows of a commit, as columns: the parameters of `saga_commit_v1`.
+//! The rows of a commit, as columns: the parameters of `saga_commit_v2`.
 //!
 //! Rows that entries of one commit write several times are written once: the last state of an
 //! aggregate, the last offset of a partition, the last setting of a timer.
@@ -402,7 +402,7 @@ fn each<R, T>(rows: &[R], value: impl FnMut(&R) -> T) -> Vec<T> {
 
 fn call(parameters: usize) -> String {
     use std::fmt::Write as _;
-    let mut text = String::from("SELECT saga_commit_v1(");
+    let mut text = String::from("SELECT saga_commit_v2(");
     for number in 1..=parameters {
         let comma = if number > 1 { "," } else { "" };
         // Writing to a text can't fail.

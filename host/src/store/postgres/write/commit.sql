@@ -3,7 +3,7 @@
 --
 -- SG001: another host has taken the store over. SG002: an event was applied before. SG003: an entry was decided on rows that
 -- another host has changed meanwhile. SG004: another host has replied under an idempotency key.
-CREATE FUNCTION saga_commit_v1(
+CREATE FUNCTION saga_commit_v2(
     of_host bigint, of_incarnation bigint, number bigint, counted_by bigint,
     -- identities of events
     i_participant bigint[], i_id text[], i_source text[], i_time bigint[],
