@@ -119,9 +119,11 @@ pub(crate) fn invariant_10_what_was_told_is_there_after_a_restart(rig: Rig) {
 pub(crate) fn a_removed_aggregate_keeps_its_revision_and_loses_its_timers(rig: Rig) {
     let turn = rig.put(1, "k", 1, "{}").timers(vec![set("one", NOW)]);
     rig.commit(turn).unwrap();
+    // The timer that fired goes with the aggregate.
     let gone = (rig.turn(2, "k").write(Write::State(None, 2, SAGA.into())))
         .timers(vec![set("other", NOW)])
-        .write(Write::Journal(journal("k", 1)));
+        .write(Write::Journal(journal("k", 1)))
+        .write(Write::Fired(fired("k", "one", NOW)));
     rig.commit(gone).unwrap();
     let reader = rig.reader();
     let stored = reader.aggregate(rig.participant, "k").unwrap();
@@ -158,8 +160,11 @@ pub(crate) fn a_timer_that_fired_goes_unless_it_was_set_anew(rig: Rig) {
         .unwrap();
     let anew = turn(3, vec![set("b", NOW + 5)]);
     rig.commit(anew.write(Write::Fired(b))).unwrap();
+    // Cancelled by the turn that it fired.
     let cancel = saga_core::outcome::TimerChange::Cancel("c".into());
-    rig.commit(turn(4, vec![cancel])).unwrap();
+    let c = fired("k", "c", NOW + 2);
+    rig.commit(turn(4, vec![cancel]).write(Write::Fired(c)))
+        .unwrap();
     assert_eq!(reader.timer(rig.participant, &a), Ok(None));
     let first = reader.first_timer(rig.participant).unwrap();
     assert_eq!(first, Some((NOW + 5, "k".into(), "b".into())));
