@@ -160,7 +160,7 @@ fn told_copy(made: &Copied) -> String {
     let mut lines = Lines::default();
     lines.add(format_args!("{} → {}", made.from, made.to));
     for kind in &made.kinds {
-        lines.add(format_args!("{:>12}  {}", kind.rows, kind.kind));
+        lines.add(format_args!("{:>12}  {}", kind.rows, kind.name));
     }
     lines.add(format_args!("{:>12}  components", made.components.len()));
     lines.add(format_args!(

@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::archive::Archive;
 use super::backup::active;
+use crate::store::StoreLocation;
 use crate::store::check::{CheckError, Checked, check as check_rows};
-use crate::store::copy::{CopyError, Progress, open};
-use crate::store::{ReadStore, StoreLocation, StoreResult};
+use crate::store::copy::{CopiedKind, CopyError, Progress, open};
 
 /// A finished copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,23 +18,14 @@ pub struct Copied {
     pub from: String,
     /// The copy.
     pub to: String,
-    /// The rows of each kind, the same number in both.
-    pub kinds: Vec<CopiedRows>,
+    /// The rows of each kind.
+    pub kinds: Vec<CopiedKind>,
     /// Digests of the components that were copied.
     pub components: Vec<String>,
     /// Digests of active components of which the source has no copy.
     pub missing: Vec<String>,
     /// Duration in milliseconds.
     pub ms: u64,
-}
-
-/// The rows of a kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CopiedRows {
-    /// The kind.
-    pub kind: String,
-    /// Their number.
-    pub rows: u64,
 }
 
 /// Copies a store, which no host uses, to an empty one.
@@ -51,31 +42,24 @@ pub fn copy(
     // Before the rows, since a component is kept before its generation is recorded.
     progress("copying components", 0, 0);
     let (source, target) = (Archive::of_store(from), Archive::of_store(to));
-    let failed = |store: &StoreLocation, reason: String| CopyError::Failed {
-        store: store.to_string(),
-        reason,
-    };
-    let digests = source.digests().map_err(|reason| failed(from, reason))?;
+    let digests = source
+        .digests()
+        .map_err(|reason| CopyError::failed(&from.to_string(), reason))?;
     let mut components = Vec::new();
     for digest in digests {
         // A damaged one can't be used there either; that matters only if it is active.
         if let Ok(bytes) = source.read(&digest) {
             let kept = target.keep(&digest, &bytes);
-            kept.map_err(|reason| failed(to, reason))?;
+            kept.map_err(|reason| CopyError::failed(&to.to_string(), reason))?;
             components.push(digest);
         }
     }
     let kinds = copying.run(progress)?;
-    let used = used(to, |reading| active(reading)).unwrap_or_default();
+    let used = active_in(to).unwrap_or_default();
     Ok(Copied {
         from: from.to_string(),
         to: to.to_string(),
-        kinds: (kinds.into_iter())
-            .map(|kind| CopiedRows {
-                kind: kind.name.to_owned(),
-                rows: kind.rows,
-            })
-            .collect(),
+        kinds,
         missing: (used.into_iter())
             .filter(|digest| !components.contains(digest))
             .collect(),
@@ -111,7 +95,7 @@ pub fn check(
             components.add(reason);
         }
     }
-    match used(store, |reading| active(reading)) {
+    match active_in(store) {
         Ok(active) => {
             for digest in active.iter().filter(|digest| !digests.contains(digest)) {
                 components.add(format!(
@@ -125,13 +109,10 @@ pub fn check(
     Ok(checked)
 }
 
-fn used(
-    store: &StoreLocation,
-    query: impl FnOnce(&dyn ReadStore) -> StoreResult<Vec<String>>,
-) -> Result<Vec<String>, String> {
+/// Digests of the active components of a store; none if there is no store.
+fn active_in(store: &StoreLocation) -> Result<Vec<String>, String> {
     let reading = store.look().map_err(|error| error.to_string())?;
-    let reading = reading.as_deref().map(query).transpose();
-    Ok(reading
-        .map_err(|fault| fault.to_string())?
-        .unwrap_or_default())
+    let digests = reading.as_deref().map(active).transpose();
+    let digests = digests.map_err(|fault| fault.to_string())?;
+    Ok(digests.unwrap_or_default())
 }

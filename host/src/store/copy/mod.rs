@@ -22,6 +22,8 @@ pub(crate) mod value;
 
 use std::collections::HashMap;
 
+use serde::Serialize;
+
 use self::kinds::{KINDS, Kind};
 use self::rows::{Rows, RowsResult, TargetRows};
 use self::value::{Row, Sum};
@@ -100,10 +102,20 @@ pub enum CopyError {
     },
 }
 
-/// The rows of a kind that were copied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl CopyError {
+    pub(crate) fn failed(store: &str, reason: String) -> Self {
+        Self::Failed {
+            store: store.to_owned(),
+            reason,
+        }
+    }
+}
+
+/// The rows of a kind that were copied, the same number in both stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct CopiedKind {
     /// What people call them.
+    #[serde(rename = "kind")]
     pub name: &'static str,
     /// Their number.
     pub rows: u64,
@@ -137,12 +149,8 @@ pub fn open(
     let source = from.rows()?;
     let source = source.ok_or_else(|| CopyError::NoStore(source_name.clone()))?;
     let target = to.target_rows()?;
-    let failed = |store: &str, reason: String| CopyError::Failed {
-        store: store.to_owned(),
-        reason,
-    };
     let filled = target.filled();
-    if let Some(kind) = filled.map_err(|reason| failed(&target_name, reason))? {
+    if let Some(kind) = filled.map_err(|reason| CopyError::failed(&target_name, reason))? {
         return Err(CopyError::NotEmpty {
             store: target_name,
             what: kind.name,
@@ -156,7 +164,7 @@ pub fn open(
             named.look(kind, row);
         }
     });
-    let sums = sums.map_err(|reason| failed(&source_name, reason))?;
+    let sums = sums.map_err(|reason| CopyError::failed(&source_name, reason))?;
     if !named.places.is_empty() {
         return Err(CopyError::Nul {
             store: target_name,
@@ -185,13 +193,11 @@ impl Copying {
             mut target,
             sums,
         } = self;
-        let failed = |store: &str, reason: String| CopyError::Failed {
-            store: store.to_owned(),
-            reason,
-        };
         let all: u64 = sums.iter().map(|sum| sum.rows).sum();
         let mut done = 0;
-        target.begin().map_err(|reason| failed(&to, reason))?;
+        target
+            .begin()
+            .map_err(|reason| CopyError::failed(&to, reason))?;
         for kind in KINDS {
             let mut unwritten = None;
             let read = source.read(kind, &mut |page| {
@@ -205,18 +211,20 @@ impl Copying {
             match (read, unwritten) {
                 (_, Some(reason)) => {
                     let reason = format!("its {} can't be written: {reason}", kind.name);
-                    return Err(failed(&to, reason));
+                    return Err(CopyError::failed(&to, reason));
                 }
                 (Err(reason), None) => {
                     let reason = format!("its {} can't be read: {reason}", kind.name);
-                    return Err(failed(&from, reason));
+                    return Err(CopyError::failed(&from, reason));
                 }
                 (Ok(()), None) => {}
             }
         }
-        target.finish().map_err(|reason| failed(&to, reason))?;
+        target
+            .finish()
+            .map_err(|reason| CopyError::failed(&to, reason))?;
         let found = survey(target.rows(), "comparing", all, progress, |_, _| {});
-        let found = found.map_err(|reason| failed(&to, reason))?;
+        let found = found.map_err(|reason| CopyError::failed(&to, reason))?;
         for ((kind, expected), found) in KINDS.iter().zip(&sums).zip(&found) {
             if found != expected {
                 return Err(CopyError::Differs {
@@ -229,11 +237,11 @@ impl Copying {
         }
         source
             .check_held()
-            .map_err(|reason| failed(&from, reason))?;
+            .map_err(|reason| CopyError::failed(&from, reason))?;
         target
             .rows()
             .check_held()
-            .map_err(|reason| failed(&to, reason))?;
+            .map_err(|reason| CopyError::failed(&to, reason))?;
         target
             .commit()
             .map_err(|reason| CopyError::Unknown { store: to, reason })?;

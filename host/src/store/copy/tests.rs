@@ -6,7 +6,6 @@
 )]
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use saga_core::journal;
 use saga_core::message::{Message, Origin};
@@ -17,11 +16,9 @@ use super::kinds::{Form, KINDS, Kind, LAST_NUMBERS};
 use super::rows::{EachPage, Rows, RowsResult, TargetRows};
 use super::value::{Row, Value};
 use super::*;
-use crate::base::secret::Secret;
 use crate::metrics::Commits;
 use crate::store::check::check;
 use crate::store::conformance::{message, nothing};
-use crate::store::settings::ServerSettings;
 use crate::store::{IdempotencySettings, OutboxReaders, ServerAddress, StoreSettings};
 
 /// A time, in milliseconds since the Unix epoch.
@@ -187,17 +184,8 @@ fn store_in(directory: &Path, rows: Vec<(&'static Kind, Vec<Row>)>) -> StoreLoca
     location
 }
 
-/// A schema of its own in the server that all tests share.
 fn on_server() -> StoreLocation {
-    static SCHEMAS: AtomicU32 = AtomicU32::new(0);
-    let number = SCHEMAS.fetch_add(1, Ordering::Relaxed);
-    let address = ServerAddress::new(&ServerSettings {
-        url: Secret::new(&postgres::url()),
-        password: None,
-        ca_file: None,
-        schema: format!("copied_{}_{number}", std::process::id()),
-    });
-    StoreLocation::Server(address.unwrap())
+    StoreLocation::Server(ServerAddress::of_test("copied"))
 }
 
 /// All rows of a store, sorted.

@@ -240,3 +240,26 @@ impl fmt::Debug for ServerAddress {
         fmt::Display::fmt(self, f)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+impl ServerAddress {
+    /// This schema in the server that all tests share.
+    pub(in crate::store) fn in_tests(schema: String) -> Self {
+        let settings = ServerSettings {
+            url: crate::base::secret::Secret::new(&saga_testkit::postgres::url()),
+            password: None,
+            ca_file: None,
+            schema,
+        };
+        Self::new(&settings).unwrap()
+    }
+
+    /// A schema of its own there, with a name that begins with this one.
+    pub(in crate::store) fn of_test(name: &str) -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static SCHEMAS: AtomicU32 = AtomicU32::new(0);
+        let number = SCHEMAS.fetch_add(1, Ordering::Relaxed);
+        Self::in_tests(format!("{name}_{}_{number}", std::process::id()))
+    }
+}

@@ -445,8 +445,6 @@ mod tests {
     use saga_testkit::postgres;
 
     use super::*;
-    use crate::base::secret::Secret;
-    use crate::store::settings::ServerSettings;
 
     /// What hosts have for themselves while they run, what they make from the states, and numbers that follow those of the rows.
     const OWN: [&str; 10] = [
@@ -467,13 +465,8 @@ mod tests {
         if !postgres::can_run() {
             return;
         }
-        let address = ServerAddress::new(&ServerSettings {
-            url: Secret::new(&postgres::url()),
-            password: None,
-            ca_file: None,
-            schema: format!("columns_{}", std::process::id()),
-        });
-        let sql = tables::open(&address.unwrap(), true).unwrap().unwrap();
+        let address = ServerAddress::of_test("columns");
+        let sql = tables::open(&address, true).unwrap().unwrap();
         let rows = sql
             .query(
                 "SELECT table_name || '.' || column_name FROM information_schema.columns

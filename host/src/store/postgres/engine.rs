@@ -408,26 +408,13 @@ impl Engine for Postgres {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
-    use std::sync::atomic::AtomicU32;
-
     use saga_testkit::postgres;
 
     use super::*;
-    use crate::base::secret::Secret;
     use crate::store::conformance::{self, Rig};
-    use crate::store::settings::ServerSettings;
 
-    /// An address of a schema of its own, in the server that all tests share.
     fn address() -> ServerAddress {
-        static SCHEMAS: AtomicU32 = AtomicU32::new(0);
-        let number = SCHEMAS.fetch_add(1, Ordering::Relaxed);
-        let address = ServerAddress::new(&ServerSettings {
-            url: Secret::new(&postgres::url()),
-            password: None,
-            ca_file: None,
-            schema: format!("conformance_{}_{number}", std::process::id()),
-        });
-        address.unwrap()
+        ServerAddress::of_test("conformance")
     }
 
     /// The rig of the host with this row.

@@ -43,10 +43,8 @@ impl JournalSizes for Sql {
 mod tests {
     use saga_testkit::postgres;
 
-    use crate::base::secret::Secret;
     use crate::store::postgres::address::ServerAddress;
     use crate::store::postgres::tables;
-    use crate::store::settings::ServerSettings;
     use crate::store::writing::journal_size::JournalSize;
 
     #[test]
@@ -54,13 +52,8 @@ mod tests {
         if !postgres::can_run() {
             return;
         }
-        let address = ServerAddress::new(&ServerSettings {
-            url: Secret::new(&postgres::url()),
-            password: None,
-            ca_file: None,
-            schema: format!("journal_size_{}", std::process::id()),
-        });
-        let sql = tables::open(&address.unwrap(), true).unwrap().unwrap();
+        let address = ServerAddress::of_test("journal_size");
+        let sql = tables::open(&address, true).unwrap().unwrap();
         // Rows of 100 bytes.
         sql.run(
             "INSERT INTO journal (seq, generation, key, revision, state, decision, fuel, time)

@@ -162,10 +162,9 @@ impl Writer {
         match self.write_at_once(&batch) {
             Ok(()) => (batch, Ok(())),
             Err(error)
-                if matches!(
-                    error.refusal(),
-                    Some(Refusal::OneRow | Refusal::Stale | Refusal::Replied)
-                ) =>
+                if error
+                    .refusal()
+                    .is_some_and(|refusal| refusal != Refusal::Taken) =>
             {
                 self.write_each(batch.take_back())
             }
@@ -427,20 +426,24 @@ fn write_entry(
 ) -> SqlResult<Fate> {
     use crate::store::writing::items::Transaction as _;
     let fate = sql.in_savepoint(|sql| entry::write(sql, &handed.entry, around, members));
-    match fate {
-        Err(error) if error.refusal() == Some(Refusal::OneRow) => {
+    let error = match fate {
+        Ok(fate) => return Ok(fate),
+        Err(error) => error,
+    };
+    match error.refusal() {
+        Some(Refusal::OneRow) => {
             tracing::error!(%error, key = handed.entry.key, "an entry can't be stored");
             Ok(Fate::Failed)
         }
         // The reading of its record is cancelled, and a command is decided again.
-        Err(error) if error.refusal() == Some(Refusal::Stale) => Ok(Fate::Refused),
-        Err(error) if error.refusal() == Some(Refusal::Replied) => {
+        Some(Refusal::Stale) => Ok(Fate::Refused),
+        Some(Refusal::Replied) => {
             if let Some(claim) = &handed.claim {
                 claim.keep();
             }
             Ok(Fate::Refused)
         }
-        other => other,
+        Some(Refusal::Taken) | None => Err(error),
     }
 }
 

@@ -17,7 +17,6 @@ use saga_testkit::postgres;
 
 use super::PostgresReader;
 use super::row::get;
-use crate::base::secret::Secret;
 use crate::store::conformance::{message, nothing};
 use crate::store::dead_letters::LetterFilter;
 use crate::store::decisions::{self, DecisionRange, JournalSpan};
@@ -26,7 +25,6 @@ use crate::store::list_changes::{ChangesWanted, JournalPosition};
 use crate::store::postgres::address::ServerAddress;
 use crate::store::read::ReadStore;
 use crate::store::sample::SampledTopic;
-use crate::store::settings::ServerSettings;
 use crate::store::streams::{Backlog, OutboxReaders, RELAY};
 
 const TABLES: &str = include_str!("../schema.sql");
@@ -102,13 +100,7 @@ fn reader(schema: &str) -> PostgresReader {
 }
 
 fn address(schema: &str) -> ServerAddress {
-    let settings = ServerSettings {
-        url: Secret::new(&postgres::url()),
-        password: None,
-        ca_file: None,
-        schema: schema.to_owned(),
-    };
-    ServerAddress::new(&settings).unwrap()
+    ServerAddress::in_tests(schema.to_owned())
 }
 
 fn wanted(filters: &[(&str, &str)], after: Option<&str>, most: usize) -> Wanted {

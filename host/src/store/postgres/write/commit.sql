@@ -97,11 +97,13 @@ BEGIN
         JOIN aggregates a ON a.participant = u.participant AND a.key = u.key
         WHERE a.revision = u.base FOR SHARE OF a;
         GET DIAGNOSTICS rows = ROW_COUNT;
-        SELECT count(*) INTO more FROM unnest(u_participant, u_key, u_base) AS u(participant, key, base)
-        WHERE u.base = 0
-            AND NOT EXISTS (SELECT FROM aggregates a WHERE a.participant = u.participant AND a.key = u.key);
-        IF rows + more < cardinality(u_key) THEN
-            RAISE EXCEPTION 'another host has changed an aggregate' USING ERRCODE = 'SG003';
+        IF rows < cardinality(u_key) THEN
+            SELECT count(*) INTO more FROM unnest(u_participant, u_key, u_base) AS u(participant, key, base)
+            WHERE u.base = 0
+                AND NOT EXISTS (SELECT FROM aggregates a WHERE a.participant = u.participant AND a.key = u.key);
+            IF rows + more < cardinality(u_key) THEN
+                RAISE EXCEPTION 'another host has changed an aggregate' USING ERRCODE = 'SG003';
+            END IF;
         END IF;
     END IF;
     IF cardinality(d_key) > 0 THEN
@@ -110,7 +112,7 @@ BEGIN
             SELECT FROM unnest(g_participant, g_key) AS g(participant, key)
             WHERE g.participant = d.participant AND g.key = d.key);
         DELETE FROM timers t USING unnest(d_participant, d_key, d_name, d_due) AS d(participant, key, name, due)
-        WHERE t.participant = d.participant AND t.key = d.key AND t.name = d.name AND d.due IS NOT NULL AND t.due = d.due;
+        WHERE t.participant = d.participant AND t.key = d.key AND t.name = d.name AND t.due = d.due;
         GET DIAGNOSTICS rows = ROW_COUNT;
         IF rows < more THEN
             RAISE EXCEPTION 'another host has consumed or changed a timer' USING ERRCODE = 'SG003';
