@@ -206,7 +206,8 @@ pub async fn serve<S: Answers>(
         };
         let task = under_way.spawn(async move {
             shared.serve(stream, tls, accepted).await;
-            drop((place, open));
+            // The count first: it never exceeds the places.
+            drop((open, place));
         });
         connections.add(activity, end, task.abort_handle(), is_reserve);
     }

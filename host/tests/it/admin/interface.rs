@@ -356,7 +356,8 @@ fn connections_are_bounded() {
     let idle: Vec<_> = (0..200).map(|_| connect(host.admin())).collect();
     let open = || scrape(&host).one("saga_http_connections", &[("participant", "admin")]);
     let most = (0..20).map(|_| open()).fold(0.0, f64::max);
-    assert!((1.0..=80.0).contains(&most), "{most}");
+    // 64, and as many that serve health checks only.
+    assert!((1.0..=128.0).contains(&most), "{most}");
     drop(idle);
     assert!(host.stop().success());
 }
