@@ -55,7 +55,7 @@ use crate::rollout::{Reloader, ReloaderParts, watch};
 use crate::stages::{StageWatch, Stages};
 use crate::store::{OpenError, OutboxReaders, Store, make_directory, standstill};
 use crate::transport::Transport;
-use crate::turn::timers;
+use crate::turn::{others, timers};
 
 /// The reason why the host did not start, by who has to act.
 #[derive(Debug, thiserror::Error)]
@@ -273,10 +273,21 @@ fn start_timers(
     store: &Arc<Store>,
     stop: &StopTokens,
 ) -> Result<Vec<Thread<()>>, StartError> {
-    let start = |one: &HostedParticipant| {
-        timers::start(one.participant.clone(), &**store, stop.consuming.clone())
-    };
-    Ok(hosted.iter().map(start).collect::<Result<_, _>>()?)
+    let mut threads = Vec::new();
+    for one in hosted {
+        let stop = &stop.consuming;
+        threads.push(timers::start(
+            one.participant.clone(),
+            &**store,
+            stop.clone(),
+        )?);
+        threads.extend(others::start(
+            one.participant.clone(),
+            &**store,
+            stop.clone(),
+        )?);
+    }
+    Ok(threads)
 }
 
 fn start_audit(

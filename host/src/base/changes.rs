@@ -93,6 +93,24 @@ impl Changes {
             one.changes.send_replace(());
         }
     }
+
+    /// True if there are watches.
+    #[must_use]
+    pub fn are_watched(&self) -> bool {
+        self.0.watches.load(Ordering::SeqCst) > 0
+    }
+
+    /// Notifies all watches: something has changed that is not known here.
+    pub fn tell_all(&self) {
+        if self.0.watches.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        for of_participant in self.0.watched.lock().values() {
+            for one in std::iter::once(&of_participant.any).chain(of_participant.by_key.values()) {
+                one.changes.send_replace(());
+            }
+        }
+    }
 }
 
 impl ChangeWatch {
@@ -171,6 +189,18 @@ mod tests {
         drop((same, other, of_key));
         assert!(changes.0.watched.lock().is_empty());
         assert_eq!(changes.0.watches.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn a_change_that_is_not_known_is_told_to_all() {
+        let changes = Changes::default();
+        let mut watches = [
+            changes.watch(1, "a"),
+            changes.watch(2, "b"),
+            changes.watch_any(1),
+        ];
+        changes.tell_all();
+        assert!(watches.iter_mut().all(is_told));
     }
 
     #[test]

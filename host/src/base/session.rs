@@ -167,6 +167,17 @@ struct InOrder {
     last: Option<Proof>,
 }
 
+/// Where a reading of a partition begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReadingStart {
+    /// The offset of the first record.
+    pub next: i64,
+    /// The proof of the last record before it.
+    pub last: Option<Proof>,
+    /// The epoch that its offsets carry.
+    pub epoch: i64,
+}
+
 /// One reading of a partition: from its assignment until it is revoked or restarts at the stored
 /// offset.
 #[derive(Debug)]
@@ -175,6 +186,8 @@ pub struct Session {
     pub source: Arc<Source>,
     /// Partition.
     pub partition: i32,
+    /// The epoch that its offsets carry.
+    pub epoch: i64,
     in_flight: Mutex<InOrder>,
     /// Number of records above the stored offset that an earlier reading may have settled: as many
     /// as can be in flight.
@@ -184,31 +197,21 @@ pub struct Session {
 }
 
 impl Session {
-    /// A reading that starts at `next`, with at most `bound` records in flight. `changed` is
-    /// notified when there is room again, and when it is cancelled.
+    /// A reading that starts there, with at most `bound` records in flight. `changed` is notified
+    /// when there is room again, and when it is cancelled.
     #[must_use]
     pub fn new(
         source: Arc<Source>,
         partition: i32,
-        next: i64,
+        start: ReadingStart,
         bound: usize,
         changed: Notify,
     ) -> Arc<Self> {
-        Self::after(source, partition, (next, None), bound, changed)
-    }
-
-    /// The same, with the proof of the last record before `next`.
-    #[must_use]
-    pub fn after(
-        source: Arc<Source>,
-        partition: i32,
-        (next, last): (i64, Option<Proof>),
-        bound: usize,
-        changed: Notify,
-    ) -> Arc<Self> {
+        let ReadingStart { next, last, epoch } = start;
         let session = Arc::new(Self {
             source,
             partition,
+            epoch,
             in_flight: Mutex::new(InOrder {
                 window: Window::new(next, bound),
                 proofs: VecDeque::new(),
@@ -291,14 +294,21 @@ mod tests {
             topic_row: 1,
             readings: Readings::default(),
         };
-        Session::new(Arc::new(source), 0, 0, 10, notify.clone())
+        Session::new(
+            Arc::new(source),
+            0,
+            ReadingStart::default(),
+            10,
+            notify.clone(),
+        )
     }
 
     #[test]
     fn invariant_9_the_bytes_of_a_source_are_bounded_over_all_its_readings() {
         let notify = Notify::default();
         let first = session(&notify);
-        let second = Session::new(first.source.clone(), 1, 0, 10, notify.clone());
+        let start = ReadingStart::default();
+        let second = Session::new(first.source.clone(), 1, start, 10, notify.clone());
         let readings = &first.source.readings;
         let (_, half) = first.take(0, IN_FLIGHT_BYTES / 2, None);
         assert_eq!(readings.room(), IN_FLIGHT_BYTES / 2);
@@ -332,7 +342,12 @@ mod tests {
     fn an_offset_is_stored_with_what_the_last_record_before_it_was() {
         let source = session(&Notify::default()).source.clone();
         let proof = |print| Proof { time: 5, print };
-        let session = Session::after(source, 0, (7, Some(proof(6))), 10, Notify::default());
+        let start = ReadingStart {
+            next: 7,
+            last: Some(proof(6)),
+            epoch: 0,
+        };
+        let session = Session::new(source, 0, start, 10, Notify::default());
         for offset in [7, 8, 11] {
             let _ = session.take(offset, 1, Some(proof(offset as u64)));
         }

@@ -22,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::notify::Notify;
 use crate::base::stop::NotifiedAtStop;
+use crate::store::duties::Duty;
 use crate::store::{ReadStore, Reader, Store, StoreFault, StoreResult};
-use crate::transport::{Delivery, Extent, Session, Sink, Source, Transport, WINDOW};
+use crate::transport::{Delivery, Extent, ReadingStart, Session, Sink, Source, Transport, WINDOW};
 
 /// Records read at once.
 const PAGE: usize = 256;
@@ -61,7 +62,7 @@ impl Transport for EmbeddedLog {
     }
 
     fn claim(&self, _: &[Arc<Source>]) -> Result<(), String> {
-        // The log is in the store, which has one owner.
+        // The log is in the store.
         Ok(())
     }
 
@@ -74,8 +75,12 @@ impl Transport for EmbeddedLog {
         let reader = self.store.reader()?;
         // The setting may have been reduced: the other partitions are read all the same.
         let partitions = self.partitions.max(reader.partitions(source.topic_row)?);
+        let duties = self.store.duties();
+        let reads = format!("{} {}", source.consumer, source.topic);
         let places = (0..partitions).map(|partition| LogPlace {
             partition,
+            duty: duties.offer(&format!("{reads} {partition}")),
+            epoch: None,
             reading: None,
         });
         let consumer = LogConsumer {
@@ -128,6 +133,10 @@ struct LogConsumer {
 /// A partition, and its open session.
 struct LogPlace {
     partition: i32,
+    /// One host reads it.
+    duty: Duty,
+    /// The epoch that its offsets carry; None until it is claimed.
+    epoch: Option<i64>,
     reading: Option<(Arc<Session>, i64)>,
 }
 
@@ -156,14 +165,22 @@ impl LogConsumer {
     fn round(&mut self, stop: &CancellationToken, notify: &Notify) -> anyhow::Result<bool> {
         let mut any = false;
         for place in &mut self.partitions {
+            if !place.duty.is_mine() {
+                // Records in flight may still be settled, until another host has claimed it.
+                (place.reading, place.epoch) = (None, None);
+                continue;
+            }
             let (session, position) = match place.reading.take() {
                 Some(reading) if !reading.0.is_cancelled() => reading,
                 ended => {
-                    if ended.is_some() {
-                        // The store has just failed; the next attempt must wait.
+                    if ended.is_some() && self.store.condition().is_failing() {
+                        // The next attempt must wait.
                         pause(stop, notify);
                     }
-                    begin(&self.reader, &*self.store, &self.source, place.partition)?
+                    match place.begin(&self.reader, &*self.store, &self.source)? {
+                        Some(begun) => begun,
+                        None => continue,
+                    }
                 }
             };
             let room = self.source.readings.room();
@@ -211,29 +228,38 @@ fn pause(stop: &CancellationToken, notify: &Notify) {
     }
 }
 
-/// Begins to read a partition at the stored offset.
-fn begin(
-    reader: &Reader,
-    store: &Store,
-    source: &Arc<Source>,
-    partition: i32,
-) -> anyhow::Result<(Arc<Session>, i64)> {
-    let next = match reader.offset(&source.consumer, source.topic_row, partition)? {
-        Some(next) => next,
-        None => {
-            // Stored, so that nothing is pruned before it is read for the first time.
-            store.write_offset(&source.consumer, source.topic_row, partition, 0)?;
-            0
-        }
-    };
-    let session = Session::new(
-        source.clone(),
-        partition,
-        next,
-        WINDOW,
-        store.published().clone(),
-    );
-    Ok((session, next))
+impl LogPlace {
+    /// Begins to read at the stored offset. None if another host reads the partition by now.
+    fn begin(
+        &mut self,
+        reader: &Reader,
+        store: &Store,
+        source: &Arc<Source>,
+    ) -> anyhow::Result<Option<(Arc<Session>, i64)>> {
+        let (consumer, topic, partition) = (&source.consumer, source.topic_row, self.partition);
+        let epoch = match self.epoch {
+            Some(epoch) => epoch,
+            None => store.claim_partition(consumer, topic, partition)?,
+        };
+        self.epoch = Some(epoch);
+        let next = match reader.place(consumer, topic, partition)? {
+            Some(place) if place.epoch != epoch => return Ok(None),
+            Some(place) => place.next,
+            None => {
+                // Stored, so that nothing is pruned before it is read for the first time.
+                store.write_offset(consumer, topic, partition, 0)?;
+                0
+            }
+        };
+        let start = ReadingStart {
+            next,
+            last: None,
+            epoch,
+        };
+        let changed = store.published().clone();
+        let session = Session::new(source.clone(), partition, start, WINDOW, changed);
+        Ok(Some((session, next)))
+    }
 }
 
 #[cfg(test)]

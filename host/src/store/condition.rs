@@ -146,7 +146,8 @@ impl Condition {
     }
 
     /// True if the last commit failed.
-    pub(super) fn is_failing(&self) -> bool {
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
         self.failing.lock().is_some()
     }
 

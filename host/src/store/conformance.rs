@@ -53,7 +53,7 @@ use super::{
     StoreResult, Taken,
 };
 use crate::base::notify::Notify;
-use crate::base::session::{Readings, Session, Source};
+use crate::base::session::{ReadingStart, Readings, Session, Source};
 
 /// Longest wait for a commit.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -129,7 +129,13 @@ macro_rules! suite {
             a_state_in_another_shape_replaces_no_later_one,
             a_timer_fires_on_one_of_two_hosts,
             an_idempotency_key_has_the_reply_of_one_of_two_hosts,
-            invariant_3_an_event_is_applied_by_one_of_two_hosts
+            invariant_3_an_event_is_applied_by_one_of_two_hosts,
+            invariant_1_a_partition_is_read_by_the_host_that_claimed_it_last,
+            invariant_4_nothing_overtakes_what_another_host_has_parked,
+            invariant_6_rules_that_another_host_has_replaced_decide_nothing,
+            generated_keys_are_those_of_one_host,
+            a_duty_is_one_hosts_and_goes_on_with_another,
+            what_another_host_changes_is_told
         );
     };
     ($rig:expr, $can_run:expr, $($case:ident),+) => {
@@ -270,8 +276,18 @@ impl Rig {
 
     /// A record of the topic, consumed in a new reading from that offset on.
     fn taken(&self, offset: i64) -> Taken {
+        self.taken_under(0, offset)
+    }
+
+    /// The same, in a partition that was claimed with this epoch.
+    fn taken_under(&self, epoch: i64, offset: i64) -> Taken {
         let notify = Notify::default();
-        let session = Session::new(self.source.clone(), 0, offset, 10, notify);
+        let start = ReadingStart {
+            next: offset,
+            last: None,
+            epoch,
+        };
+        let session = Session::new(self.source.clone(), 0, start, 10, notify);
         let (may_repeat, share) = session.take(offset, 1, None);
         Taken {
             session,
@@ -328,6 +344,12 @@ impl TestTurn {
     }
 
     /// Notes this identity of its message.
+    /// As from a worker that knows of parked messages.
+    fn beside_parked(mut self) -> Self {
+        self.entry.is_beside_parked = true;
+        self
+    }
+
     fn notes(self, id: &str) -> Self {
         self.write(Write::Inbox(identity(id), NOW))
     }

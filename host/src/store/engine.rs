@@ -24,10 +24,11 @@
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
-use saga_core::commit::{Link, OutboxRow};
+use saga_core::commit::{Link, Offset, OutboxRow};
 
 use super::condition::Condition;
 use super::dead_letters::{LetterAnswer, NewLetterRequest};
+use super::duties::Duties;
 use super::entry::{Done, Handed};
 use super::history::ReleaseOutcome;
 use super::idempotency::Known;
@@ -148,13 +149,16 @@ pub trait Engine: Send + Sync {
         self.write_place(consumer, topic, partition, (next, None))
     }
 
-    /// Writes the offsets at which a consumer resumes, by topic and partition, without waiting. The
-    /// outcome comes through the channel, which closes without one if the store closes.
-    fn hand_in_offsets(
-        &self,
-        consumer: &str,
-        offsets: Vec<(i64, i32, i64)>,
-    ) -> Receiver<StoreResult<()>>;
+    /// Writes offsets at which consumers resume, without waiting. The outcome comes through the
+    /// channel, which closes without one if the store closes. None is written if another host has
+    /// claimed one of the partitions.
+    fn hand_in_offsets(&self, offsets: Vec<Offset>) -> Receiver<StoreResult<()>>;
+
+    /// Makes a partition this host's to read; returns the epoch that its offsets must carry. What a
+    /// host commits that had it before is refused from now on. Always 0 if the store has one host.
+    fn claim_partition(&self, _consumer: &str, _topic: i64, _partition: i32) -> StoreResult<i64> {
+        Ok(0)
+    }
 
     /// Records that a consumer reads its first topic of the name in this row, which has this id.
     /// The partitions start at these offsets unless offsets are stored.
@@ -187,6 +191,12 @@ pub trait Engine: Send + Sync {
 
     /// The row of a participant, created if missing, and the last key that was generated for it.
     fn register_participant(&self, name: &str) -> StoreResult<(i64, i64)>;
+
+    /// Numbers of keys that only this host generates, first and last. None if no other host
+    /// generates keys: all after the last one are this host's.
+    fn reserve_keys(&self, _participant: i64) -> StoreResult<Option<(i64, i64)>> {
+        Ok(None)
+    }
 
     /// The row of a generation, created if missing. Its terms of fuel are added if they are not its
     /// latest ones.
@@ -250,7 +260,20 @@ pub trait Engine: Send + Sync {
 
     /// True if other hosts may change what this one has decided on. Such an entry is not written,
     /// and its command is to be decided again.
-    fn is_shared(&self) -> bool;
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// True if other hosts are there now.
+    fn has_others(&self) -> bool {
+        false
+    }
+
+    /// What this host does for all.
+    fn duties(&self) -> &Duties;
+
+    /// Notified when another host has activated something.
+    fn activated(&self) -> &Notify;
 
     /// A name that tells this store from all others, including its copies.
     fn identity(&self) -> &str;

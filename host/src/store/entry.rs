@@ -59,6 +59,7 @@ impl Taken {
             topic: source.topic_row,
             partition: self.session.partition,
             next,
+            epoch: self.session.epoch,
             last,
         }
     }

@@ -11,7 +11,7 @@
 //! - [`entry`]: the entry that one turn hands over to be committed; [`tally`]: its counts
 //! - [`idempotency`]: known keys of repeatable commands; [`fingerprint`]: their requests; [`parked_room`]: the bound on parked
 //!   messages
-//! - [`index`]: lists of aggregates
+//! - [`index`]: lists of aggregates; [`duties`]: what one host at a time does for all
 //! - [`fault`]: faults, by consequence; [`condition`]: the condition of the store, and its log
 //!   messages; [`standstill`]: detects a writer that stands still; [`open_error`], [`backup`]:
 //!   errors of opening and of copying the store
@@ -32,6 +32,7 @@ pub(crate) mod conformance;
 pub mod copy;
 pub mod dead_letters;
 pub mod decisions;
+pub mod duties;
 pub mod engine;
 pub mod entry;
 pub mod fault;

@@ -102,9 +102,21 @@ impl ParkedRoom {
         }
     }
 
+    /// Takes in what is parked, by any host. Messages on their way are counted at the next time.
+    pub fn recount(&self, (messages, bytes): (usize, usize)) {
+        self.messages.store(messages, Ordering::Release);
+        self.bytes.store(bytes, Ordering::Release);
+    }
+
     fn subtract(&self, bytes: usize) {
-        self.messages.fetch_sub(1, Ordering::AcqRel);
-        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        // Another host may have parked it, which was not counted yet.
+        let less = |count: &AtomicUsize, by| {
+            let _ = count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
+                Some(count.saturating_sub(by))
+            });
+        };
+        less(&self.messages, 1);
+        less(&self.bytes, bytes);
     }
 }
 

@@ -18,7 +18,7 @@ use super::history::ReadHistory;
 use super::idempotency::FirstReply;
 use super::index::{Index, Page, Wanted};
 use super::list_changes::ReadListChanges;
-use super::parked::ReadParked;
+use super::parked::{ParkedKey, ReadParked};
 use super::sample::ReadSamples;
 use super::streams::ReadStreams;
 use super::waiting::ReadWaiting;
@@ -49,10 +49,30 @@ pub trait ReadStore:
     fn trusted_now(&self, wall: u64) -> StoreResult<u64>;
 }
 
+/// An aggregate that other hosts decide on too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SharedAggregate {
+    /// The aggregate.
+    pub aggregate: StoredAggregate,
+    /// What is parked for it.
+    pub parked: Option<ParkedKey>,
+    /// True if its state can't be read.
+    pub is_quarantined: bool,
+}
+
 /// Queries of turns and lists: aggregates and timers.
 pub trait ReadAggregates {
     /// The aggregate of this key; an empty one of revision 0 if it never existed.
     fn aggregate(&self, participant: i64, key: &str) -> StoreResult<StoredAggregate>;
+
+    /// The aggregate of this key, with what other hosts may have parked for it or found of its state.
+    fn shared_aggregate(&self, participant: i64, key: &str) -> StoreResult<SharedAggregate> {
+        // The only host knows the rest.
+        Ok(SharedAggregate {
+            aggregate: self.aggregate(participant, key)?,
+            ..SharedAggregate::default()
+        })
+    }
 
     /// True if an event was applied or parked: its identity is in the inbox.
     fn was_applied(&self, participant: i64, identity: &Identity) -> StoreResult<bool>;

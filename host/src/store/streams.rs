@@ -22,6 +22,8 @@ pub struct StoredPlace {
     pub next: i64,
     /// The proof of the record before it. None if that was not read, or not from Kafka.
     pub last: Option<Proof>,
+    /// Counts the hosts that have claimed the partition.
+    pub epoch: i64,
     /// Tells positions in this log of the partition from those in the first one. None for the first
     /// one.
     pub log: Option<String>,

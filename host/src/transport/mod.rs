@@ -18,7 +18,9 @@ use std::thread::JoinHandle;
 use saga_core::record::Record;
 use tokio_util::sync::CancellationToken;
 
-pub use crate::base::session::{Extent, IN_FLIGHT_BYTES, Proof, Readings, Session, Share, Source};
+pub use crate::base::session::{
+    Extent, IN_FLIGHT_BYTES, Proof, ReadingStart, Readings, Session, Share, Source,
+};
 use crate::store::{ReadStore, StoreResult};
 
 /// A record on its way to the rules.

@@ -15,8 +15,8 @@
 //! - [`succession`]: the switch of a participant to the next generation; `turnover`: that of one
 //!   worker
 //! - `passed`: records of event types that the participant does not subscribe to
-//! - [`repeats`]: commands with an idempotency key
-//! - [`timers`]: offers the timers that are due
+//! - [`repeats`]: commands with an idempotency key; `generated_keys`: keys of new aggregates
+//! - [`timers`]: offers the timers that are due; [`others`]: follows what other hosts park
 //! - [`dead_letters`]: operators' requests for dead letters; `states`: requests for stored states
 //!
 //! Turns are decided in [`saga_core::worker`]; threads, channels, clocks and the store are here.
@@ -25,6 +25,8 @@
 
 pub mod active;
 pub mod dead_letters;
+mod generated_keys;
+pub mod others;
 pub mod participant;
 mod passed;
 pub mod repeats;

@@ -2,7 +2,6 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,6 +20,7 @@ use saga_core::worker::{
 use tokio::sync::oneshot;
 
 use super::active::Active;
+use super::generated_keys::GeneratedKeys;
 use super::passed::PassedOver;
 use super::repeats::Lookups;
 use super::this_host::{Answer, CommandCall, Over, Turn, UnknownOutcome, WaitingClient};
@@ -87,7 +87,7 @@ pub(super) struct Shared {
 pub struct Participant {
     pub(super) shared: Arc<Shared>,
     pub(super) active: RwLock<Arc<Active>>,
-    last_key: AtomicI64,
+    generated_keys: GeneratedKeys,
     answer_time: Duration,
     pub(super) lookups: Lookups,
     passed: PassedOver,
@@ -162,10 +162,11 @@ impl Participant {
                 flow,
             });
         }
+        let generated_keys = GeneratedKeys::new(&*shared.store, settings.last_key);
         Ok(Self {
             shared,
             active: RwLock::new(active),
-            last_key: AtomicI64::new(settings.last_key),
+            generated_keys,
             answer_time: settings.answer_time,
             lookups: Lookups::default(),
             passed: PassedOver::new(settings.passed),
@@ -302,9 +303,13 @@ impl Participant {
         let can_repeat = call.claim.is_some();
         let (key, generated_key) = match call.key {
             Some(key) => (key, None),
-            None => match self.next_key() {
-                Some(number) => (number.to_string(), Some(number)),
-                None => {
+            None => match (self.generated_keys)
+                .next(&self.shared.store, self.shared.row)
+                .await
+            {
+                Ok(Some(number)) => (number.to_string(), Some(number)),
+                Err(fault) => return Ok(Answer::StoreFailed(fault)),
+                Ok(None) => {
                     let detail = "all 64-bit keys have been given out";
                     let fault = Fault::new(FaultKind::BadOutput, detail);
                     return Ok(Answer::Broke(fault, String::new()));
@@ -413,17 +418,6 @@ impl Participant {
         }
     }
 
-    /// The next generated key; keys count from 1. If the turn does not create an aggregate, its
-    /// number is not used again.
-    fn next_key(&self) -> Option<i64> {
-        self.last_key
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
-                last.checked_add(1)
-            })
-            .ok()
-            .and_then(|last| last.checked_add(1))
-    }
-
     fn give(&self, turn: Turn) {
         let worker = self.worker_of(turn.key().unwrap_or_default());
         // A worker ends only after all its senders are gone.
@@ -438,7 +432,7 @@ impl Participant {
 }
 
 /// The index of the worker, out of this many, that has the turns of a key.
-fn place_of(key: &str, workers: usize) -> usize {
+pub(super) fn place_of(key: &str, workers: usize) -> usize {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
     (hasher.finish() % workers.max(1) as u64) as usize

@@ -41,10 +41,18 @@ pub fn start(
     let reader = store.reader()?;
     let notify = store.timers().clone();
     let name = format!("timers-{}", participant.name());
+    let duty = store
+        .duties()
+        .offer(&format!("timers {}", participant.name()));
     let body = move || {
         let under_way = Arc::new(Mutex::new(HashSet::new()));
         while !stop.is_cancelled() {
             let seen = notify.count();
+            if !duty.is_mine() {
+                // Timers in flight may still be settled: if another host is first, they are void.
+                notify.wait(seen, PATIENCE);
+                continue;
+            }
             let wait = round(&participant, &reader, &under_way).unwrap_or_else(|error| {
                 participant.report("timers can't be read from the store", error);
                 RETRY

@@ -57,6 +57,8 @@ pub(super) enum Offered {
     /// An operator has requested something for a dead letter of this key. `is_new` if the letter
     /// was parked for that.
     Requested { key: String, is_new: bool },
+    /// The keys of this worker for which messages are parked, by any host.
+    Parked(Vec<ParkedKey>),
     /// The next generation is ready.
     Turnover,
 }
@@ -88,6 +90,7 @@ impl Thread {
             number: shared.store.worker_number(),
             participant: shared.row,
             name: shared.name.clone(),
+            is_shared: shared.store.is_shared(),
             limits: shared.limits,
             kept: shared.kept,
             retry,
@@ -139,6 +142,7 @@ impl Thread {
                         Offered::Requested { key, is_new } => {
                             self.take(Input::Requested { key, is_new });
                         }
+                        Offered::Parked(keys) => self.take(Input::Parked(keys)),
                         Offered::Turnover => {
                             self.look_at_clock();
                             self.catch_up();
@@ -263,9 +267,11 @@ impl Thread {
             loaded.letter = letter.map(Box::new);
         }
         if let Some(key) = ask.aggregate {
-            let stored = reader.aggregate(row, key);
+            let stored = reader.shared_aggregate(row, key);
             let stored = self.read("an aggregate can't be read from the store", stored)?;
-            loaded.aggregate = Some(stored);
+            loaded.aggregate = Some(stored.aggregate);
+            loaded.held = stored.parked;
+            loaded.is_quarantined |= stored.is_quarantined;
         }
         Ok(loaded)
     }

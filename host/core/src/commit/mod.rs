@@ -36,6 +36,8 @@ pub struct Entry {
     pub state_version: u32,
     /// Key of the aggregate; None if the message has none.
     pub key: Option<String>,
+    /// True if its worker knows that messages of the aggregate are parked. Otherwise none may be.
+    pub is_beside_parked: bool,
     /// The items, in the order in which they are written.
     pub writes: Vec<Write>,
 }
@@ -120,6 +122,7 @@ impl Entry {
             generation,
             state_version,
             key: None,
+            is_beside_parked: false,
             writes: Vec::new(),
         }
     }

@@ -17,6 +17,9 @@ pub struct Offset {
     pub partition: i32,
     /// Offset of the next record.
     pub next: i64,
+    /// Counts the hosts that have claimed the partition: an offset with an older number is refused.
+    /// 0 if the store has one host.
+    pub epoch: i64,
     /// The last record before that, if known.
     pub last: Option<Proof>,
 }
@@ -269,6 +272,8 @@ pub struct ParkedKey {
     pub messages: usize,
     /// The dead letter among them, if there is one.
     pub letter: Option<Blocks>,
+    /// True if an operator has requested something for it.
+    pub is_requested: bool,
 }
 
 /// Bytes that a parked message takes: a record or a timer of this key.

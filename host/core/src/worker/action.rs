@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::host::{Bound, HostTypes};
 use super::turn::Turn;
-use crate::commit::{Broken, Entry, FiredTimer, Link, ParkedRow, ParkedTimer, StoredAggregate};
+use crate::commit::{
+    Broken, Entry, FiredTimer, Link, ParkedKey, ParkedRow, ParkedTimer, StoredAggregate,
+};
 use crate::commit::{DeadLetter, FailedRedrive, LetterPlace, StoredTimer, Tally, Verdict};
 use crate::identity::Identity;
 use crate::message::{Message, Origin};
@@ -41,6 +43,8 @@ pub enum Input<H: HostTypes> {
         /// True if the dead letter was parked for that.
         is_new: bool,
     },
+    /// The keys of this worker for which messages are parked in the store, by any host.
+    Parked(Vec<ParkedKey>),
     /// The next generation becomes active. Only between two turns (invariant 6).
     Generation(H::Active),
     /// The answer to [`Question::Load`], or the reason why it can't be read.
@@ -108,11 +112,14 @@ pub struct Loaded {
     pub is_known: bool,
     /// The aggregate.
     pub aggregate: Option<StoredAggregate>,
+    /// What is parked for the aggregate, if other hosts may have parked something.
+    pub held: Option<ParkedKey>,
     /// The timer.
     pub timer: Option<StoredTimer>,
     /// The parked message.
     pub parked: Option<ParkedRow>,
-    /// True if the aggregate is quarantined.
+    /// True if the aggregate is quarantined, as far as that was asked for or other hosts may have
+    /// done that.
     pub is_quarantined: bool,
     /// The dead letter.
     pub letter: Option<Box<LetterPlace>>,

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::Worker;
-use super::action::{Input, Loaded};
+use super::action::Input;
 use super::cache::Aggregate;
 use super::host::{ActiveRules, HostTypes};
 use crate::commit::StoredAggregate;
@@ -106,7 +106,8 @@ impl<H: HostTypes> Worker<H> {
         loaded: Option<StoredAggregate>,
         only_reads_state: bool,
     ) -> AttemptNext<H> {
-        let known = self.cache.get(&subject.0.message.key);
+        self.is_from_cache = false;
+        let known = self.cached(&subject.0.message.key, subject.1 || only_reads_state);
         let is_known = known.is_some();
         let attempt = Attempt {
             known: known.unwrap_or_default(),
@@ -122,6 +123,18 @@ impl<H: HostTypes> Worker<H> {
         }
     }
 
+    /// The aggregate of this key, if it is cached. Nothing verifies a read, so if another host may
+    /// have changed the aggregate, a read loads it.
+    fn cached(&mut self, key: &str, is_read: bool) -> Option<Aggregate> {
+        let known = self.cache.get(key)?;
+        self.is_from_cache = self.settings.is_shared && known.last <= self.settled;
+        if self.is_from_cache && is_read {
+            self.cache.forget(key);
+            return None;
+        }
+        Some(known)
+    }
+
     /// Goes on with an answer.
     pub(super) fn go_on(
         &mut self,
@@ -131,8 +144,11 @@ impl<H: HostTypes> Worker<H> {
     ) -> AttemptNext<H> {
         let asked = std::mem::replace(&mut attempt.asks, Asks::Call);
         match (asked, answer) {
-            (Asks::Aggregate, Input::Loaded(Ok(Loaded { aggregate, .. }))) => {
-                self.keep(subject, attempt, aggregate.unwrap_or_default())
+            (Asks::Aggregate, Input::Loaded(Ok(loaded))) => {
+                if loaded.is_quarantined {
+                    self.quarantined.put(&subject.0.message.key);
+                }
+                self.keep(subject, attempt, loaded.aggregate.unwrap_or_default())
             }
             (Asks::Aggregate, Input::Loaded(Err(fault))) => {
                 Err(Attempted::Undecided(Undecided::Store(fault)))

@@ -49,6 +49,8 @@ impl<H: HostTypes> Worker<H> {
             self.active.description().state.version,
         );
         let mut entry = Entry::empty(self.settings.participant, generation, version);
+        let is_parked = |key: &String| self.held.holds(key) || self.held.passes_over(key);
+        entry.is_beside_parked = key.as_ref().is_some_and(is_parked);
         entry.key = key;
         entry.writes = Vec::with_capacity(writes);
         Commit {

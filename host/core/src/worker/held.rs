@@ -7,7 +7,7 @@
 //! message is a dead letter is *blocked*: it is ready when an operator has requested something for
 //! the dead letter.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use super::trial::Trial;
@@ -69,14 +69,47 @@ impl HeldKeys {
     pub(super) fn new(stored: impl Iterator<Item = ParkedKey>) -> Self {
         let mut held = Self::default();
         for parked in stored {
-            held.ready.push_back(parked.key.clone());
-            let of_key = Held {
-                letter: parked.letter,
-                ..Held::new(parked.messages, Until::Ready)
-            };
-            held.keys.insert(parked.key, of_key);
+            held.adopt(parked);
         }
         held
+    }
+
+    /// Adds a key for which the store holds messages. It is ready.
+    pub(super) fn adopt(&mut self, parked: ParkedKey) {
+        self.ready.push_back(parked.key.clone());
+        let of_key = Held {
+            letter: parked.letter,
+            ..Held::new(parked.messages, Until::Ready)
+        };
+        self.keys.insert(parked.key, of_key);
+    }
+
+    /// Takes in the keys for which the store holds messages, of any host. All entries up to `settled` are
+    /// settled. What another host has changed is loaded again.
+    pub(super) fn refresh(&mut self, stored: Vec<ParkedKey>, settled: u64) {
+        let by_key: HashMap<&str, &ParkedKey> = (stored.iter())
+            .map(|parked| (&*parked.key, parked))
+            .collect();
+        let mut changed = Vec::new();
+        for (key, held) in &self.keys {
+            let found = by_key.get(key.as_str());
+            let has_changed = found.is_none_or(|found| {
+                found.letter != held.letter || (found.is_requested && held.until == Until::Operator)
+            });
+            let waits = !matches!(held.until, Until::Ready | Until::Offered);
+            if has_changed && waits && held.ticket <= settled {
+                changed.push(key.clone());
+            }
+        }
+        (self.passed_over).retain(|key| by_key.contains_key(key.as_str()));
+        for key in changed {
+            self.wait(&key, Until::Ready);
+        }
+        for parked in stored {
+            if !self.keys.contains_key(&parked.key) && !self.passed_over.contains(&parked.key) {
+                self.adopt(parked);
+            }
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

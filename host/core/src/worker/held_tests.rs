@@ -5,6 +5,7 @@ fn held(parked: &[(&str, usize)]) -> HeldKeys {
         key: (*key).to_owned(),
         messages: *messages,
         letter: None,
+        is_requested: false,
     };
     HeldKeys::new(parked.iter().map(of_key))
 }

@@ -26,6 +26,7 @@
 //!   the store
 //! - `parking`: parks messages; `parked`: offers parked messages again; `dead_letters`: gives messages
 //!   up, and carries out what operators ask for them
+//! - `shared`: what other hosts on the same store have done
 //! - `cache`: the cached aggregates; [`quarantined`]: the quarantined keys
 //!
 //! Must not know: I/O, threads, clocks, randomness; how clients are answered. Invariants that live
@@ -48,6 +49,7 @@ mod parking;
 pub mod quarantined;
 mod questions;
 pub mod settings;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod trial;
@@ -97,6 +99,8 @@ pub struct Worker<H: HostTypes> {
     /// Present if a parked message may be offered next.
     may_offer: Option<H::Since>,
     open: Option<(TurnSubject<H>, TurnStage<H>)>,
+    /// True if the present attempt began with a cached aggregate that is not in flight.
+    is_from_cache: bool,
     now: Now,
     /// Ticket of the last entry.
     ticket: u64,
@@ -175,6 +179,7 @@ impl<H: HostTypes> Worker<H> {
             agenda: VecDeque::new(),
             may_offer: None,
             open: None,
+            is_from_cache: false,
             now: Now::default(),
             ticket: 0,
             settled: 0,
@@ -202,6 +207,7 @@ impl<H: HostTypes> Worker<H> {
                 self.flight.settled(through);
             }
             Input::Requested { key, is_new } => self.held.requested(&key, is_new),
+            Input::Parked(keys) => self.held.refresh(keys, self.settled),
             Input::Generation(active) => {
                 assert!(self.open.is_none(), "a turn runs on one generation");
                 self.active = active;
@@ -301,6 +307,11 @@ impl<H: HostTypes> Worker<H> {
         actions: &mut Vec<Action<H>>,
     ) {
         match (subject, stage, answer) {
+            (subject, TurnStage::Attempt(_), Input::Loaded(Ok(loaded)))
+                if loaded.held.is_some() && self.adopts(&loaded) =>
+            {
+                self.offer_again(subject, actions);
+            }
             (subject, TurnStage::Attempt(attempt), answer) => {
                 let Some(envelope) = subject.envelope() else {
                     return;

@@ -15,6 +15,9 @@ pub struct WorkerSettings<H: HostTypes> {
     pub participant: i64,
     /// Name of its participant.
     pub name: String,
+    /// True if other hosts decide on the same aggregates: only what is in flight is trusted without
+    /// a commit that verifies it.
+    pub is_shared: bool,
     /// Bounds of a turn.
     pub limits: TurnLimits,
     /// What is recorded of each decision.

@@ -88,6 +88,9 @@ impl<H: HostTypes> Worker<H> {
                 None => self.repeated(*turn, 0, actions),
             },
             Ok(_) if is_behind => self.park_behind(turn, identity, actions),
+            Ok(loaded) if loaded.held.is_some() && self.adopts(&loaded) => {
+                self.offer_again(TurnSubject::Event(turn, identity), actions);
+            }
             Ok(Loaded { aggregate, .. }) => {
                 self.begin_attempt(TurnSubject::Event(turn, identity), aggregate, actions);
             }
@@ -168,17 +171,16 @@ impl<H: HostTypes> Worker<H> {
         loaded: Result<Loaded, H::StoreFault>,
         actions: &mut Vec<Action<H>>,
     ) {
-        let Ok(Loaded {
-            timer: Some(_),
-            aggregate,
-            ..
-        }) = loaded
-        else {
+        let Ok(loaded @ Loaded { timer: Some(_), .. }) = loaded else {
             return;
         };
         if is_behind {
             return self.park_timer_behind(turn, actions);
         }
+        if loaded.held.is_some() && self.adopts(&loaded) {
+            return self.offer_again(TurnSubject::Timer(turn), actions);
+        }
+        let aggregate = loaded.aggregate;
         if let Some(undecided) = self.unlisted(&turn.envelope) {
             return self.timer_undecided(turn, undecided, actions);
         }
@@ -307,6 +309,15 @@ impl<H: HostTypes> Worker<H> {
         attempted: Attempted<H>,
         actions: &mut Vec<Action<H>>,
     ) {
+        if let Attempted::Undecided(undecided) = &attempted
+            && std::mem::take(&mut self.is_from_cache)
+            && !matches!(undecided, Undecided::Store(_) | Undecided::Machine(_))
+            && let Some(envelope) = subject.envelope()
+        {
+            // Another host may have changed the aggregate, and no commit verifies this.
+            self.cache.forget(&envelope.message.key);
+            return self.begin_attempt(subject, None, actions);
+        }
         let undecided = match attempted {
             Attempted::Decided(decided) => {
                 return match subject {

@@ -57,6 +57,11 @@ pub(crate) fn load(ask: Ask<'_>, around: &mut Around<'_>) -> Result<Loaded, ()> 
     let is_quarantined = ask
         .quarantined
         .is_some_and(|key| store.quarantined.contains(key));
+    let key = ask.aggregate.filter(|_| scene.is_shared);
+    let held = key.and_then(|key| {
+        let mut keys = store.parked_keys().into_iter();
+        keys.find(|parked| parked.key == key)
+    });
     let letter = ask.letter.filter(|_| is_known).and_then(|identity| {
         let mut letters = store.letters.iter();
         letters.find_map(|(id, letter)| match &store.parked.get(&letter.parked)?.1 {
@@ -71,6 +76,7 @@ pub(crate) fn load(ask: Ask<'_>, around: &mut Around<'_>) -> Result<Loaded, ()> 
     Ok(Loaded {
         letter: letter.map(Box::new),
         is_known,
+        held,
         aggregate,
         timer,
         parked,

@@ -152,6 +152,7 @@ impl Delivered {
             topic: i64::from(self.session.topic != ORDERS),
             partition: self.session.partition,
             next: if beyond { self.offset + 1 } else { safe },
+            epoch: 0,
             last: None,
         }
     }

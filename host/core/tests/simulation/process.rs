@@ -187,7 +187,7 @@ impl Process {
                 self.numbers,
                 active.clone(),
                 own.cloned(),
-                (scene.then, room),
+                (scene.then, room, scene.is_shared),
             ));
         }
         self.threads = threads;

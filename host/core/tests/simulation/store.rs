@@ -121,6 +121,7 @@ impl Store {
                 key: row.0.clone(),
                 messages: 0,
                 letter: None,
+                is_requested: false,
             });
             of_key.messages += 1;
             let letter = self.letters.values().find(|letter| letter.parked == *id);

@@ -68,12 +68,13 @@ impl Thread {
         number: u64,
         build: Rc<SagaRules>,
         parked: impl Iterator<Item = ParkedKey>,
-        (then, room): (AfterDeadLetter, SmallRoom),
+        (then, room, is_shared): (AfterDeadLetter, SmallRoom, bool),
     ) -> Self {
         let settings = WorkerSettings {
             number,
             participant: 1,
             name: role.name().into(),
+            is_shared,
             limits: LIMITS,
             kept: Kept::Full,
             retry: RetryPolicy { then, ..RETRY },

@@ -17,7 +17,7 @@ use crate::kafka::headers;
 use crate::kafka::health::condition::unreadable;
 use crate::kafka::health::conditions::Aspect;
 use crate::kafka::health::probe::code_of;
-use crate::transport::{Delivery, Proof, Session, WINDOW};
+use crate::transport::{Delivery, Proof, ReadingStart, Session, WINDOW};
 
 /// Records of one partition that are delivered before the next partition's turn.
 const PAGE: usize = 256;
@@ -68,7 +68,10 @@ impl Consumer {
     /// where it starts, or to the last record.
     pub(super) fn begin_if_due(&self, partition: i32, state: &mut PartitionState) {
         if matches!(&state.reading, Reading::Runs { session, .. } if session.is_cancelled()) {
-            state.reading.restart(RETRY);
+            let is_failing = self.parts.store.condition().is_failing();
+            state
+                .reading
+                .restart(if is_failing { RETRY } else { Duration::ZERO });
         }
         if let Some(last) = state.reading.to_check()
             && self.seek(partition, Offset::Offset(last), state)
@@ -204,7 +207,12 @@ impl Consumer {
             Reading::Begins { .. } | Reading::Halted { .. } => None,
         };
         let (source, notify) = (self.source.clone(), self.client.context().notify.clone());
-        let session = Session::after(source, partition, (expected, before), WINDOW, notify);
+        let start = ReadingStart {
+            next: expected,
+            last: before,
+            epoch: state.epoch.unwrap_or_default(),
+        };
+        let session = Session::new(source, partition, start, WINDOW, notify);
         state.reading = Reading::Runs {
             session: session.clone(),
             start: record.0,

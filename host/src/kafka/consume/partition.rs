@@ -29,6 +29,8 @@ pub(super) struct Partition {
 /// borrowed.
 pub(super) struct PartitionState {
     pub(super) reading: Reading,
+    /// The epoch that its offsets carry; None while the partition can't be claimed in the store.
+    pub(super) epoch: Option<i64>,
     /// The name that an operator's `saga seek --as-new` gave the log.
     pub(super) log: Option<String>,
     pub(super) stall: Stall,
@@ -46,6 +48,7 @@ impl PartitionState {
     pub(super) fn new() -> Self {
         Self {
             reading: Reading::begins_after(Duration::ZERO, None),
+            epoch: None,
             log: None,
             stall: Stall::new(),
             position: ClientPosition::default(),
@@ -76,7 +79,12 @@ impl Consumer {
         fallback: Option<i64>,
         state: &mut PartitionState,
     ) -> Option<Offset> {
-        let place = match self.stored(partition) {
+        let place = match self.claimed(partition, state) {
+            // Kafka will tell this host that the partition was revoked.
+            Ok(Some(place)) if state.epoch != Some(place.epoch) => {
+                state.reading = Reading::begins_after(RETRY, fallback);
+                return None;
+            }
             Ok(place) => place,
             Err(error) => {
                 let condition = self.parts.store.condition();
@@ -95,6 +103,19 @@ impl Consumer {
             // The partition was added later, or belongs to a recreated topic.
             None => self.identity.is_known().then_some(Offset::Beginning),
         }
+    }
+
+    /// The stored place of a partition, which is claimed for this host once in each assignment.
+    fn claimed(
+        &self,
+        partition: i32,
+        state: &mut PartitionState,
+    ) -> StoreResult<Option<StoredPlace>> {
+        if state.epoch.is_none() {
+            let (name, row) = (&self.source.consumer, self.source.topic_row);
+            state.epoch = Some(self.parts.store.claim_partition(name, row, partition)?);
+        }
+        self.stored(partition)
     }
 
     /// Takes assigned partitions. Logs the assignment even if no partition is new, because that

@@ -202,7 +202,7 @@ fn compare((offset, found): (i64, Proof), (last, read): (i64, Proof)) -> OffsetS
 mod tests {
     use super::*;
     use crate::base::notify::Notify;
-    use crate::transport::WINDOW;
+    use crate::transport::{ReadingStart, WINDOW};
 
     fn proof(print: u64) -> Proof {
         Proof { time: 5, print }
@@ -211,7 +211,13 @@ mod tests {
     fn runs(last: i64) -> Reading {
         let source = crate::kafka::tests::source("t", "group");
         Reading::Runs {
-            session: Session::new(Arc::new(source), 0, 0, WINDOW, Notify::default()),
+            session: Session::new(
+                Arc::new(source),
+                0,
+                ReadingStart::default(),
+                WINDOW,
+                Notify::default(),
+            ),
             start: 0,
             last: (last, proof(9)),
             check: LogCheck::Done,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode as Code;
+use saga_core::commit::Offset;
 use saga_core::record::Record;
 use saga_core::window::Window;
 
@@ -39,6 +40,8 @@ pub(super) struct RelayLane {
     /// Row and name of the topic.
     topic: (i64, Arc<str>),
     partition: i32,
+    /// The epoch that its progress carries.
+    epoch: i64,
     /// The next record to send.
     next: i64,
     /// All records below it are acknowledged.
@@ -66,6 +69,7 @@ impl RelayLane {
         topic: (i64, Arc<str>),
         partition: i32,
     ) -> StoreResult<Self> {
+        let epoch = parts.store.claim_partition(RELAY, topic.0, partition)?;
         let stored = reader.offset(RELAY, topic.0, partition);
         let stored = stored.inspect_err(|error| reader.report(UNREADABLE, error))?;
         let progress = match stored {
@@ -75,6 +79,7 @@ impl RelayLane {
         Ok(Self {
             topic,
             partition,
+            epoch,
             next: progress,
             progress,
             in_flight: Window::new(progress, IN_FLIGHT),
@@ -173,9 +178,16 @@ impl RelayLane {
         self.blocked = Some((offset, Instant::now() + parts.retry));
     }
 
-    /// Row of the topic, partition, progress.
-    pub(super) fn progress(&self) -> (i64, i32, i64) {
-        (self.topic.0, self.partition, self.progress)
+    /// The progress, as it is stored.
+    pub(super) fn progress(&self) -> Offset {
+        Offset {
+            consumer: RELAY.into(),
+            topic: self.topic.0,
+            partition: self.partition,
+            next: self.progress,
+            epoch: self.epoch,
+            last: None,
+        }
     }
 
     /// True if records wait in the client for so long that their time is outdated: they must be

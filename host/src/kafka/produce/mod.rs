@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaResult;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
+use saga_core::commit::Offset;
 use tokio_util::sync::CancellationToken;
 
 use self::lane::{RelayLane, UNREADABLE};
@@ -24,6 +25,7 @@ use super::health::conditions::Subject;
 use super::settings::describe;
 use super::{OUTBOX_PARTITIONS, Parts, client, pause};
 pub(crate) use crate::store::RELAY;
+use crate::store::duties::Duty;
 use crate::store::{Reader, StoreResult};
 
 /// Interval at which progress is stored. More often would cost turns commits; records repeated
@@ -43,12 +45,14 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub(crate) struct Relay {
     parts: Parts,
     reader: Reader,
+    /// One host publishes for all.
+    duty: Duty,
     /// Append-only: reports refer to a lane by its index.
     lanes: Vec<RelayLane>,
     /// Number of published topics that have their lanes.
     taken_up: usize,
     /// The progress of the lanes that is stored.
-    written: Vec<(i64, i32, i64)>,
+    written: Vec<Offset>,
 }
 
 /// The way in which a producer ended.
@@ -57,6 +61,8 @@ enum RelayEnd {
     Stopped,
     /// The producer must be rebuilt.
     Broken,
+    /// Another host publishes from now on.
+    Left,
     /// The producer can't be used any more, for this reason.
     Fatal(String),
 }
@@ -64,9 +70,11 @@ enum RelayEnd {
 impl Relay {
     pub(crate) fn new(parts: Parts) -> StoreResult<Self> {
         let reader = parts.store.reader()?;
+        let duty = parts.store.duties().offer("relay");
         Ok(Self {
             parts,
             reader,
+            duty,
             lanes: Vec::new(),
             taken_up: 0,
             written: Vec::new(),
@@ -74,7 +82,7 @@ impl Relay {
     }
 
     pub(crate) fn run(mut self, stop: &CancellationToken) {
-        loop {
+        while self.wait_for_duty(stop) {
             let end = match connect(&self.parts) {
                 Ok(producer) => {
                     let end = self.publish(&producer, stop);
@@ -86,6 +94,10 @@ impl Relay {
             match end {
                 RelayEnd::Stopped => return,
                 RelayEnd::Broken => {}
+                RelayEnd::Left => {
+                    self.lanes.clear();
+                    self.taken_up = 0;
+                }
                 RelayEnd::Fatal(reason) => {
                     self.parts.conditions.report(producer_fails(&reason));
                     if !pause(stop, self.parts.retry) {
@@ -94,6 +106,21 @@ impl Relay {
                 }
             }
             self.lanes.iter_mut().for_each(RelayLane::start_again);
+        }
+    }
+
+    /// Waits until this host is the one that publishes; false if `stop` came first.
+    fn wait_for_duty(&self, stop: &CancellationToken) -> bool {
+        let changed = self.parts.store.duties().changed();
+        loop {
+            let seen = changed.count();
+            if self.duty.is_mine() {
+                return true;
+            }
+            if stop.is_cancelled() {
+                return false;
+            }
+            changed.wait(seen, PATIENCE);
         }
     }
 
@@ -109,6 +136,9 @@ impl Relay {
         loop {
             let seen = notify.count();
             let is_stopping = stop.is_cancelled();
+            if !self.duty.is_mine() {
+                return RelayEnd::Left;
+            }
             if self.collect(producer) || self.is_stale() {
                 return RelayEnd::Broken;
             }
@@ -235,7 +265,7 @@ impl Relay {
         if progress == self.written {
             return;
         }
-        let result = (self.parts.store).hand_in_offsets(RELAY, progress.clone());
+        let result = (self.parts.store).hand_in_offsets(progress.clone());
         if matches!(result.recv_timeout(DRAIN), Ok(Ok(()))) {
             self.written = progress;
         }

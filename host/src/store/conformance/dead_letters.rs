@@ -116,9 +116,12 @@ pub(crate) fn a_parked_dead_letter_blocks_its_aggregate_until_it_ends(rig: Rig) 
     assert!(blocked(&rig));
 
     assert_eq!(redrive(), Ok(requested));
-    let settle = (rig.put(4, "k", 1, "{}").write(Write::Unpark(found().id)))
-        .write(Write::InboxKept(identity("one"), NOW))
-        .write(Write::LetterEnded(id, LetterEnd::Decided, NOW + 7));
+    let settle = (rig
+        .put(4, "k", 1, "{}")
+        .beside_parked()
+        .write(Write::Unpark(found().id)))
+    .write(Write::InboxKept(identity("one"), NOW))
+    .write(Write::LetterEnded(id, LetterEnd::Decided, NOW + 7));
     rig.commit(settle).unwrap();
     assert!(!blocked(&rig));
     assert_eq!(found().letter, None, "the next message is no dead letter");

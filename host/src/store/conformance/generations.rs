@@ -12,7 +12,7 @@ use crate::store::sample::SampledTopic;
 use crate::store::{Activation, Index, NewGeneration, Page, Tally, Verdict, Wanted};
 
 impl Rig {
-    fn activation(&self, generation: i64, way: &'static str) -> Activation {
+    pub(super) fn activation(&self, generation: i64, way: &'static str) -> Activation {
         Activation {
             participant: self.participant,
             generation,
@@ -23,7 +23,7 @@ impl Rig {
         }
     }
 
-    fn second(&self, state_version: u32) -> i64 {
+    pub(super) fn second(&self, state_version: u32) -> i64 {
         let second = generation("b", state_version);
         let registered = self.store.register_generation(self.participant, second);
         registered.unwrap()

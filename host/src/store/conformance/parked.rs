@@ -42,6 +42,7 @@ pub(super) fn parked_key(key: &str, messages: usize, is_blocked: bool) -> Parked
         key: key.into(),
         messages,
         letter: is_blocked.then_some(Blocks::All),
+        is_requested: false,
     }
 }
 
@@ -82,7 +83,7 @@ pub(crate) fn parked_messages_wait_in_their_order_and_are_settled_once(rig: Rig)
     assert_eq!(reader.next_parked(of, "k", second.id), Ok(None));
     let settle = |ticket| {
         let turn = rig.put(ticket, "k", ticket - 3, "{}");
-        let turn = turn.write(Write::Unpark(first.id));
+        let turn = turn.beside_parked().write(Write::Unpark(first.id));
         TestTurn {
             leaves: Some((room.clone(), first.bytes)),
             ..turn.write(Write::InboxKept(identity("one"), NOW))

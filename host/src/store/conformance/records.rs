@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use saga_core::commit::Offset;
+
 use super::{DEADLINE, NOW, Rig};
 use crate::base::session::Proof;
 use crate::store::streams::Backlog;
@@ -122,7 +124,15 @@ pub(crate) fn what_consumers_and_the_relay_have_not_read_waits(rig: Rig) {
     assert_eq!(waiting(OutboxReaders::Relay), None, "nobody publishes");
     let topics = vec![(Arc::from("t"), rig.topic)];
     assert_eq!(reader.waiting_topics(), Ok(topics));
-    let written = (rig.store).hand_in_offsets(RELAY, vec![(rig.topic, 0, 2)]);
+    let progress = Offset {
+        consumer: RELAY.into(),
+        topic: rig.topic,
+        partition: 0,
+        next: 2,
+        epoch: 0,
+        last: None,
+    };
+    let written = (rig.store).hand_in_offsets(vec![progress]);
     assert_eq!(written.recv_timeout(DEADLINE), Ok(Ok(())));
     assert_eq!(waiting(OutboxReaders::Relay), Some((2, 1, Some(NOW))));
     rig.store.write_offset(RELAY, rig.topic, 0, 3).unwrap();
@@ -165,6 +175,7 @@ pub(crate) fn offsets_are_written_and_kept_with_what_was_read_last(rig: Rig) {
     let place = || reader.place(KAFKA, rig.topic, 0).unwrap();
     assert_eq!(place(), None);
     let stored = |next, last| StoredPlace {
+        epoch: 0,
         next,
         last,
         log: None,

@@ -1,10 +1,11 @@
 //! Two hosts on one store: what was decided on rows that the other one has changed is not written.
 
-use saga_core::commit::Write;
+use saga_core::commit::{Offset, Write};
 use saga_core::outcome::TimerChange;
 
+use super::parked::{parked_key, parking};
 use super::turns::fired;
-use super::{NOW, Rig, StoreResult, TestTurn, journal, set};
+use super::{DEADLINE, NOW, Rig, StoreResult, TestTurn, journal, set};
 use crate::store::{Known, StoreFaultKind};
 
 /// True if an entry was not written and can be decided again.
@@ -127,4 +128,134 @@ pub(crate) fn invariant_3_an_event_is_applied_by_one_of_two_hosts((one, other): 
     assert_eq!(stored.revision, 1);
     let next = other.reader().offset("log:owner/g", other.topic, 0);
     assert_eq!(next, Ok(Some(6)), "its record is consumed");
+}
+
+pub(crate) fn invariant_1_a_partition_is_read_by_the_host_that_claimed_it_last(
+    (one, other): (Rig, Rig),
+) {
+    let of = "log:owner/g";
+    let claim = |rig: &Rig| rig.store.claim_partition(of, rig.topic, 0).unwrap();
+    let takes = |rig: &Rig, ticket, key: &str, epoch, offset| {
+        let taken = rig.taken_under(epoch, offset);
+        let session = taken.session.clone();
+        let turn = rig.put(ticket, key, 1, "1").takes(taken);
+        (rig.hand_in(turn).recv().unwrap(), session)
+    };
+    let first = claim(&one);
+    assert_eq!(takes(&one, 1, "a", first, 0).0, Ok(()));
+    let second = claim(&other);
+    let (fate, session) = takes(&one, 2, "b", first, 1);
+    assert!(is_superseded(&fate) && session.is_cancelled());
+    assert_eq!(takes(&other, 1, "b", second, 1).0, Ok(()));
+    let place = one.reader().place(of, one.topic, 0).unwrap().unwrap();
+    assert_eq!((place.next, place.epoch), (2, second));
+    // The same for progress without turns.
+    let progress = |rig: &Rig, epoch, next| {
+        let progress = Offset {
+            consumer: of.into(),
+            topic: rig.topic,
+            partition: 0,
+            next,
+            epoch,
+            last: None,
+        };
+        rig.store.hand_in_offsets(vec![progress]).recv().unwrap()
+    };
+    assert!(is_superseded(&progress(&one, first, 9)));
+    assert_eq!(progress(&other, second, 7), Ok(()));
+    assert_eq!(one.reader().offset(of, one.topic, 0), Ok(Some(7)));
+}
+
+pub(crate) fn invariant_4_nothing_overtakes_what_another_host_has_parked((one, other): (Rig, Rig)) {
+    let park = one.turn(1, "k").notes("one");
+    one.commit(park.write(Write::Park(Box::new(parking("one")))))
+        .unwrap();
+    assert!(is_superseded(&other.commit(other.put(1, "k", 1, "1"))));
+    let found = other
+        .reader()
+        .shared_aggregate(other.participant, "k")
+        .unwrap();
+    assert_eq!(found.parked, Some(parked_key("k", 1, false)));
+    let knows = other.put(2, "k", 1, "1").beside_parked();
+    assert_eq!(other.commit(knows.noticed(1)), Ok(()), "a command may");
+    assert_eq!(other.commit(other.put(3, "apart", 1, "1")), Ok(()));
+}
+
+pub(crate) fn invariant_6_rules_that_another_host_has_replaced_decide_nothing(
+    (one, other): (Rig, Rig),
+) {
+    let next = one.second(1);
+    let activate = |generation| {
+        let activation = one.activation(generation, "apply");
+        one.store.activate(&[activation], &[]).unwrap();
+    };
+    other.commit(other.put(1, "k", 1, "1")).unwrap();
+    activate(one.generation);
+    assert_eq!(other.commit(other.put(2, "k", 2, "2")), Ok(()), "as before");
+    let seen = other.store.activated().count();
+    activate(next);
+    let late = other.hand_in(other.put(3, "k", 3, "late"));
+    assert!(is_superseded(&late.recv().unwrap()));
+    let mut new = other.put(4, "k", 3, "new").noticed(3);
+    new.entry.generation = next;
+    assert_eq!(other.commit(new), Ok(()), "at once");
+    assert!(is_superseded(&one.commit(one.put(1, "k", 4, "late"))));
+    other.store.activated().wait(seen, DEADLINE);
+    assert!(other.store.activated().count() > seen, "is told");
+}
+
+pub(crate) fn generated_keys_are_those_of_one_host((one, other): (Rig, Rig)) {
+    let reserve = |rig: &Rig| rig.store.reserve_keys(rig.participant).unwrap().unwrap();
+    let (first, second, third) = (reserve(&one), reserve(&other), reserve(&one));
+    assert!(first.0 == 1 && first.1 > first.0);
+    assert_eq!((second.0, third.0), (first.1 + 1, second.1 + 1));
+}
+
+pub(crate) fn a_duty_is_one_hosts_and_goes_on_with_another((one, other): (Rig, Rig)) {
+    let (mine, yours) = (
+        one.store.duties().offer("a"),
+        other.store.duties().offer("a"),
+    );
+    let (more, more_too) = (
+        one.store.duties().offer("b"),
+        other.store.duties().offer("b"),
+    );
+    let until = |what: &str, is_so: &dyn Fn() -> bool| {
+        let began = std::time::Instant::now();
+        while !is_so() {
+            assert!(began.elapsed() < DEADLINE, "{what}");
+            let changed = one.store.duties().changed();
+            changed.wait(changed.count(), std::time::Duration::from_millis(20));
+        }
+    };
+    until("each has one", &|| {
+        (mine.is_mine() ^ yours.is_mine())
+            && (more.is_mine() ^ more_too.is_mine())
+            && mine.is_mine() ^ more.is_mine()
+    });
+    other.store.close();
+    until("the one that is left has both", &|| {
+        mine.is_mine() && more.is_mine()
+    });
+    assert!(!one.store.has_others());
+}
+
+pub(crate) fn what_another_host_changes_is_told((one, other): (Rig, Rig)) {
+    let published = one.store.published().clone();
+    let mut watch = one.store.changes().watch(one.participant, "k");
+    let seen = published.count();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    for ticket in 1..1_000 {
+        other.commit(other.put(ticket, "k", ticket, "1")).unwrap();
+        let told = async {
+            tokio::time::timeout(std::time::Duration::from_millis(50), watch.changed()).await
+        };
+        if runtime.block_on(told).is_ok() && published.count() > seen {
+            return;
+        }
+    }
+    panic!("nothing was told");
 }

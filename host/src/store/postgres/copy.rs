@@ -11,7 +11,7 @@ use tokio_postgres::types::ToSql;
 
 use super::address::{ServerAddress, quoted};
 use super::error::{SqlError, SqlResult};
-use super::ownership::{self, SIGN_OF_LIFE};
+use super::membership::{self, SIGN_OF_LIFE};
 use super::session::Sql;
 use super::tables;
 use crate::store::copy::kinds::{Column, Form, KINDS, Kind, LAST_NUMBERS};
@@ -88,7 +88,7 @@ fn begin_reading(sql: &Sql) -> SqlResult<()> {
 
 /// A store that is this process's, as if a host ran on it.
 struct Held {
-    me: ownership::Membership,
+    me: membership::Membership,
     is_lost: Arc<AtomicBool>,
     /// The last sign of life that the server took.
     shown: Arc<Mutex<Instant>>,
@@ -101,7 +101,7 @@ impl Held {
     fn take(address: &ServerAddress) -> Result<Self, OpenError> {
         let failed = |error| tables::failed(address, &error);
         let sql = address.connect().map_err(failed)?;
-        let me = ownership::take(&sql, address, ownership::ONLY)?;
+        let me = membership::hold_alone(&sql, address)?;
         let is_lost = Arc::<AtomicBool>::default();
         let shown = Arc::new(Mutex::new(Instant::now()));
         let (stop, stopped) = bounded(0);
@@ -111,14 +111,14 @@ impl Held {
                 let (is_lost, shown) = (is_lost.clone(), shown.clone());
                 move || {
                     while stopped.recv_timeout(SIGN_OF_LIFE) == Err(RecvTimeoutError::Timeout) {
-                        match ownership::show(&sql, me) {
+                        match membership::show(&sql, me) {
                             Ok(Some(_)) => *shown.lock() = Instant::now(),
                             Ok(None) => is_lost.store(true, Ordering::Relaxed),
                             Err(_) => {}
                         }
                     }
                     // If this fails, the next host waits for a few seconds.
-                    let _ = ownership::give_up(&sql, me);
+                    let _ = membership::leave(&sql, me);
                 }
             });
         let thread = thread.map_err(|error| OpenError::Server {
@@ -297,7 +297,7 @@ impl TargetRows for ServerTarget {
         let sql = &self.rows.sql;
         if let Some(held) = &self.rows.held {
             // Waits for nobody: a host that took the store over has committed that.
-            let ours = ownership::last_commit(sql, held.me).map_err(said)?;
+            let ours = membership::last_commit(sql, held.me).map_err(said)?;
             if ours.is_none() {
                 return Err("a host has started on the store meanwhile".into());
             }
@@ -343,6 +343,8 @@ fn select(kind: &Kind) -> String {
             .into(),
         // Keys are deleted in the order in which they were written.
         "idempotency_keys" => format!("SELECT {columns} FROM {} ORDER BY time, {keys}", kind.table),
+        // A partition may be claimed that nothing was read of.
+        "offsets" => format!("SELECT {columns} FROM offsets WHERE next_offset IS NOT NULL ORDER BY {keys}"),
         table => format!("SELECT {columns} FROM {table} ORDER BY {keys}"),
     }
 }
@@ -450,13 +452,13 @@ mod tests {
     const OWN: [&str; 10] = [
         "store.",
         "hosts.",
+        "candidates.",
         "duties.",
         "components.",
         "lists.",
         "listed.",
         "journal_end.",
         "tallies.host",
-        "offsets.owner",
         "offsets.epoch",
     ];
 

@@ -1,22 +1,24 @@
 //! The engine's calls, each as SQL in the writer's transaction.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
-use saga_core::commit::{Chains, Link, OutboxRow};
+use saga_core::commit::{Chains, Link, Offset, OutboxRow};
 
 use super::address::ServerAddress;
 use super::error::SqlResult;
-use super::ownership;
+use super::in_force::{self, InForce};
+use super::membership;
+use super::peers::Peers;
 use super::prune::Pruner;
 use super::read::PostgresReader;
 use super::session::Sql;
 use super::tables;
-use super::write::members::{self, Members};
+use super::write::members;
 use super::write::{history, offsets, parked, quarantine, registry};
 use super::writer::Writer;
 use crate::base::changes::Changes;
@@ -26,6 +28,7 @@ use crate::metrics::Commits;
 use crate::stages::Flow;
 use crate::store::condition::Condition;
 use crate::store::dead_letters::{LetterAnswer, NewLetterRequest};
+use crate::store::duties::Duties;
 use crate::store::engine::{Activation, ActivationCheck, Engine, NewGeneration};
 use crate::store::entry::{Done, Handed};
 use crate::store::fault::StoreFaultKind;
@@ -43,7 +46,7 @@ use crate::store::writing::outcomes::Outcomes;
 use crate::store::writing::requests::Requests;
 use crate::store::writing::tallies::Tallies;
 
-/// Opens the store at this address, or creates it, and starts its writer.
+/// Opens the store at this address, or creates it, and joins its hosts.
 ///
 /// # Errors
 /// An [`OpenError`](crate::store::OpenError) if the store can't be used; or the system's error.
@@ -54,36 +57,17 @@ pub(in crate::store) fn open(
     readers: OutboxReaders,
     commits: Commits,
 ) -> anyhow::Result<Arc<dyn Engine>> {
-    open_as(
-        ownership::ONLY,
-        address,
-        settings,
-        idempotency,
-        readers,
-        commits,
-    )
-}
-
-/// The same as the host with this row.
-fn open_as(
-    host: i64,
-    address: ServerAddress,
-    settings: StoreSettings,
-    idempotency: IdempotencySettings,
-    readers: OutboxReaders,
-    commits: Commits,
-) -> anyhow::Result<Arc<dyn Engine>> {
     let failed = |error| tables::failed(&address, &error);
     let Some(sql) = tables::open(&address, true)? else {
         unreachable!("it is created if it is not there");
     };
-    let me = ownership::take(&sql, &address, host)?;
+    let me = membership::join(&sql, &address, &host_name())?;
+    let in_force = Arc::<InForce>::default();
+    in_force.learn(&sql).map_err(failed)?;
     let identity = tables::identity(&sql).map_err(failed)?;
     let known_keys = known_keys(&sql, idempotency).map_err(failed)?;
-    let members = Arc::<Members>::default();
-    members.load(&sql).map_err(failed)?;
     let trusted_now = Arc::<AtomicU64>::default();
-    if let Some(now) = ownership::show(&sql, me).map_err(failed)? {
+    if let Some(now) = membership::show(&sql, me).map_err(failed)? {
         trusted_now.store(now, Ordering::Relaxed);
     }
     let bound = Duration::from_secs(settings.standstill_seconds);
@@ -91,6 +75,15 @@ fn open_as(
     let flow = Arc::<Flow>::default();
     let (requests, queue) = Requests::new(condition.clone(), flow.clone());
     let outcomes = Outcomes::new(condition.clone());
+    let duties = Duties::new(true);
+    let has_others = Arc::<AtomicBool>::default();
+    let peers = Peers {
+        address: address.clone(),
+        me,
+        duties: duties.clone(),
+        outcomes: outcomes.clone(),
+        has_others: has_others.clone(),
+    };
     let writer = Writer {
         address: address.clone(),
         sql: Some(sql),
@@ -101,29 +94,40 @@ fn open_as(
         outcomes: outcomes.clone(),
         chains: Chains::default(),
         uncommitted: Tallies::default(),
-        members: members.clone(),
+        in_force: in_force.clone(),
         pruner: Pruner::new(&settings, readers, known_keys.clone()),
+        pruning: duties.offer("pruning"),
         batch: settings.batch.max(1),
         commits,
         flow,
         trusted_now: trusted_now.clone(),
     };
     let thread = writer.start()?;
+    let (stop, stopped) = bounded(0);
+    let peers = peers.start(stopped)?;
     let readers = Readers::new(move || {
         let reader = PostgresReader::open(&address, condition.clone())?;
         Ok(Box::new(reader))
     });
     Ok(Arc::new(Postgres {
         requests,
-        thread: Mutex::new(Some(thread)),
+        threads: Mutex::new(Some((thread, peers, stop))),
         outcomes,
         readers,
         known_keys,
-        members,
+        in_force,
+        duties,
+        has_others,
         trusted_now,
         retention_hours: settings.retention_hours,
         identity,
     }))
+}
+
+/// Where this host runs, for people: the machine's name and the process.
+fn host_name() -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}:{}", machine.trim(), std::process::id())
 }
 
 /// The keys that have a reply in this store.
@@ -138,11 +142,14 @@ fn known_keys(sql: &Sql, settings: IdempotencySettings) -> SqlResult<Arc<KnownKe
 /// A store that is open for a host.
 struct Postgres {
     requests: Requests<Sql>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// The writer, the one that follows other hosts, and what ends that.
+    threads: Mutex<Option<(JoinHandle<()>, JoinHandle<()>, Sender<()>)>>,
     outcomes: Outcomes,
     readers: Readers,
     known_keys: Arc<KnownKeys>,
-    members: Arc<Members>,
+    in_force: Arc<InForce>,
+    duties: Duties,
+    has_others: Arc<AtomicBool>,
     /// The server's time, in milliseconds since the Unix epoch.
     trusted_now: Arc<AtomicU64>,
     retention_hours: u64,
@@ -150,21 +157,21 @@ struct Postgres {
 }
 
 impl Postgres {
-    /// Runs a step in the writer, after which the lists may be others.
-    fn change_lists(
+    /// Runs a step in the writer, after which lists and active rules may be others.
+    fn change_rules(
         &self,
         change: impl FnOnce(&Sql) -> SqlResult<()> + Send + 'static,
     ) -> StoreResult<()> {
-        let members = self.members.clone();
+        let in_force = self.in_force.clone();
         let changed = self.requests.run(move |sql| {
             change(sql)?;
-            // Entries behind this step in the same commit belong to the lists already.
-            members.load(sql)
+            // Entries behind this step in the same commit belong to these already.
+            in_force.learn(sql)
         });
         if changed.is_err() {
-            // It may have been undone after the lists were read.
-            let members = self.members.clone();
-            self.requests.run(move |sql| members.load(sql))?;
+            // It may have been undone after they were read.
+            let in_force = self.in_force.clone();
+            self.requests.run(move |sql| in_force.learn(sql))?;
         }
         changed
     }
@@ -213,18 +220,15 @@ impl Engine for Postgres {
             .run(move |sql| offsets::write_place(sql, &consumer, topic, partition, place))
     }
 
-    fn hand_in_offsets(
-        &self,
-        consumer: &str,
-        offsets: Vec<(i64, i32, i64)>,
-    ) -> Receiver<StoreResult<()>> {
+    fn hand_in_offsets(&self, offsets: Vec<Offset>) -> Receiver<StoreResult<()>> {
+        self.requests
+            .hand_in(move |sql| (offsets.iter()).try_for_each(|offset| offsets::write(sql, offset)))
+    }
+
+    fn claim_partition(&self, consumer: &str, topic: i64, partition: i32) -> StoreResult<i64> {
         let consumer = consumer.to_owned();
-        self.requests.hand_in(move |sql| {
-            for (topic, partition, next) in offsets {
-                offsets::write_place(sql, &consumer, topic, partition, (next, None))?;
-            }
-            Ok(())
-        })
+        self.requests
+            .run(move |sql| offsets::claim(sql, &consumer, topic, partition))
     }
 
     fn first_topic(
@@ -276,6 +280,11 @@ impl Engine for Postgres {
             .run(move |sql| registry::participant(sql, &name))
     }
 
+    fn reserve_keys(&self, participant: i64) -> StoreResult<Option<(i64, i64)>> {
+        self.requests
+            .run(move |sql| registry::reserve_keys(sql, participant).map(Some))
+    }
+
     fn register_generation(&self, participant: i64, generation: NewGeneration) -> StoreResult<i64> {
         self.requests
             .run(move |sql| registry::generation(sql, participant, &generation))
@@ -311,25 +320,29 @@ impl Engine for Postgres {
 
     fn create_indexes(&self, indexes: &[Index]) -> StoreResult<()> {
         let indexes = indexes.to_vec();
-        self.change_lists(move |sql| members::create(sql, &indexes))
+        self.change_rules(move |sql| members::create(sql, &indexes))
     }
 
     fn drop_indexes(&self, participant: i64, keep: &[Index]) -> StoreResult<()> {
         let keep = keep.to_vec();
-        self.change_lists(move |sql| members::drop_others(sql, participant, &keep))
+        self.change_rules(move |sql| members::drop_others(sql, participant, &keep))
     }
 
     fn activate(&self, activations: &[Activation], indexes: &[Index]) -> StoreResult<()> {
         let (activations, indexes) = (activations.to_vec(), indexes.to_vec());
-        self.change_lists(move |sql| {
+        self.change_rules(move |sql| {
+            if !activations.is_empty() {
+                in_force::begin_change(sql)?;
+            }
             members::create(sql, &indexes)?;
             (activations.iter()).try_for_each(|activation| history::activate(sql, activation))
         })
     }
 
     fn activate_if(&self, activation: Activation, check: ActivationCheck) -> StoreResult<bool> {
-        let condition = self.outcomes.condition.clone();
+        let (condition, in_force) = (self.outcomes.condition.clone(), self.in_force.clone());
         let activated = self.requests.run(move |sql| {
+            in_force::begin_change(sql)?;
             let allowed = check(&PostgresReader::new(sql, condition.clone()));
             if let Err(fault) = &allowed
                 && fault.kind() != StoreFaultKind::Passing
@@ -339,6 +352,7 @@ impl Engine for Postgres {
             if matches!(allowed, Ok(true)) {
                 history::activate(sql, &activation)?;
             }
+            in_force.learn(sql)?;
             Ok(allowed)
         });
         activated.and_then(|allowed| allowed)
@@ -384,6 +398,18 @@ impl Engine for Postgres {
         true
     }
 
+    fn has_others(&self) -> bool {
+        self.has_others.load(Ordering::Acquire)
+    }
+
+    fn duties(&self) -> &Duties {
+        &self.duties
+    }
+
+    fn activated(&self) -> &Notify {
+        &self.outcomes.activated
+    }
+
     fn identity(&self) -> &str {
         &self.identity
     }
@@ -395,11 +421,16 @@ impl Engine for Postgres {
 
     fn close(&self) {
         self.readers.close();
+        let Some((writer, peers, stop)) = self.threads.lock().take() else {
+            return;
+        };
+        drop(stop);
+        // Before the writer, which leaves.
+        if peers.join().is_err() {
+            tracing::error!("the thread that follows other hosts panicked");
+        }
         self.requests.stop();
-        let thread = self.thread.lock().take();
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
+        if writer.join().is_err() {
             tracing::error!("the store's writer panicked; the store recovers at the next start");
         }
     }
@@ -417,11 +448,9 @@ mod tests {
         ServerAddress::of_test("conformance")
     }
 
-    /// The rig of the host with this row.
-    fn rig_of(host: i64, address: ServerAddress) -> Rig {
+    fn rig_of(address: ServerAddress) -> Rig {
         let open = move || {
-            super::open_as(
-                host,
+            super::open(
                 address.clone(),
                 StoreSettings::default(),
                 IdempotencySettings::default(),
@@ -434,13 +463,13 @@ mod tests {
     }
 
     fn rig() -> Rig {
-        rig_of(ownership::ONLY, address())
+        rig_of(address())
     }
 
     /// Two hosts on one store.
     fn rigs() -> (Rig, Rig) {
         let address = address();
-        (rig_of(1, address.clone()), rig_of(2, address))
+        (rig_of(address.clone()), rig_of(address))
     }
 
     conformance::suite!(rig, postgres::can_run(); rigs);

@@ -16,16 +16,22 @@ pub(super) enum SqlError {
     /// The server's answer has another form.
     #[error("{0}")]
     Data(String),
+    /// Another host was first.
+    #[error("{0}")]
+    Superseded(&'static str),
 }
 
 /// Why the writes of a commit were refused, if it was not the server's condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Another host has taken the store over.
+    /// The row of this host is another's by now.
     Taken,
+    /// Other rules are active by now.
+    OtherRules,
     /// One of the rows: its event was applied before, or the server does not take one of its values.
     OneRow,
-    /// An entry was decided on rows that another host has changed meanwhile.
+    /// An entry was decided on rows that another host has changed meanwhile, or its record is of a
+    /// partition that another host reads by now.
     Stale,
     /// Another host has replied under the idempotency key of an entry.
     Replied,
@@ -35,13 +41,15 @@ impl SqlError {
     /// Why the writes of a commit were refused; None if it was the server's condition, or the
     /// connection's.
     pub(super) fn refusal(&self) -> Option<Refusal> {
-        // Source: the function `saga_commit_v2`, and PostgreSQL's appendix A: class 22 has the
+        // Source: the function `saga_commit_v3`, and PostgreSQL's appendix A: class 22 has the
         // errors of values, 54 those of sizes.
         match self.code()?.code() {
             "SG001" => Some(Refusal::Taken),
             "SG002" => Some(Refusal::OneRow),
             "SG003" => Some(Refusal::Stale),
             "SG004" => Some(Refusal::Replied),
+            "SG005" => Some(Refusal::OtherRules),
+            "SG006" => Some(Refusal::Stale),
             code if code.starts_with("22") || code.starts_with("54") => Some(Refusal::OneRow),
             _ => None,
         }
@@ -51,7 +59,7 @@ impl SqlError {
     pub(super) fn code(&self) -> Option<&SqlState> {
         match self {
             Self::Server(error) => error.code(),
-            Self::Data(_) => None,
+            Self::Data(_) | Self::Superseded(_) => None,
         }
     }
 
@@ -71,6 +79,7 @@ impl From<SqlError> for StoreFault {
             }
             _ => match error {
                 SqlError::Data(_) => StoreFaultKind::Damaged,
+                SqlError::Superseded(_) => StoreFaultKind::Superseded,
                 SqlError::Server(_) => StoreFaultKind::Passing,
             },
         };

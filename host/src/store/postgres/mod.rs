@@ -1,4 +1,4 @@
-//! The engine on PostgreSQL: one schema of a database, owned by one host at a time.
+//! The engine on PostgreSQL: one schema of a database, shared by its hosts.
 //!
 //! # Layout
 //!
@@ -7,7 +7,9 @@
 //! - `components`: the components of all hosts
 //! - `address`: server, credentials, TLS; `driver`: the thread of the connections; `session`: one
 //!   of them, with blocking calls; `error`: its errors
-//! - `tables`, `schema.sql`: the tables; `ownership`: the host that owns them
+//! - `tables`, `schema.sql`: the tables
+//! - `membership`: the hosts on a store; `peers`: follows the others; `in_force`: the rules and
+//!   lists by which all of them write
 //! - `writer`: the one writing thread, with group commit; `write`: the writes, by table
 //! - `lists`: the values by which lists find aggregates
 //! - `read`: the queries of [`ReadStore`](super::ReadStore)
@@ -23,9 +25,11 @@ mod copy;
 mod driver;
 mod engine;
 mod error;
+mod in_force;
 mod journal_size;
 mod lists;
-mod ownership;
+mod membership;
+mod peers;
 mod prune;
 mod read;
 mod session;

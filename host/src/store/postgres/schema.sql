@@ -6,12 +6,27 @@ CREATE TABLE store (
     version  integer NOT NULL,
     identity text NOT NULL
 );
--- The hosts that have this store open. A commit of an incarnation that is not the row's is refused.
+-- The hosts that have this store open; row 0 is a command that has it alone. A commit of an incarnation that is not the
+-- row's is refused, and one of another epoch.
 CREATE TABLE hosts (
     id          bigint PRIMARY KEY,
     incarnation bigint NOT NULL,
-    seen        timestamptz NOT NULL,
-    batch       bigint NOT NULL DEFAULT 0  -- number of its last commit: tells if one whose answer was lost took place
+    name        text NOT NULL,             -- where it runs
+    since       timestamptz NOT NULL,
+    seen        timestamptz NOT NULL,      -- its last sign of life; 'epoch' once it has ended
+    batch       bigint NOT NULL DEFAULT 0, -- number of its last commit: tells if one whose answer was lost took place
+    epoch       bigint NOT NULL            -- number of activations in this store; the same in all rows
+);
+-- What one host at a time does for all: which hosts could, and which one does.
+CREATE TABLE candidates (
+    host bigint NOT NULL,
+    duty text COLLATE "C" NOT NULL,
+    PRIMARY KEY (host, duty)
+);
+CREATE TABLE duties (
+    name        text COLLATE "C" PRIMARY KEY,
+    host        bigint NOT NULL,
+    incarnation bigint NOT NULL
 );
 -- Participants that have run on this store, and the last key that was generated for each.
 CREATE TABLE participants (
@@ -107,7 +122,8 @@ CREATE TABLE offsets (
     consumer    text COLLATE "C" NOT NULL, -- participant and group, or the relay
     topic       bigint NOT NULL,
     partition   integer NOT NULL,
-    next_offset bigint NOT NULL,
+    next_offset bigint,               -- NULL until it has read something
+    epoch       bigint NOT NULL DEFAULT 0, -- counts the hosts that have read it; an offset of another epoch is refused
     dropped     bigint,               -- when the consumer was dropped; NULL while it reads
     -- The last record before the offset, where it came from Kafka: its time, and a hash of its content.
     last_time   bigint,
@@ -296,5 +312,5 @@ CREATE UNIQUE INDEX parked_by_identity ON parked (participant, event_id, source)
 
 INSERT INTO journal_end VALUES (0);
 -- Begins with the time (milliseconds, hexadecimal), so that of two stores the older one comes first.
-INSERT INTO store VALUES (2, lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 11, '0')
+INSERT INTO store VALUES (3, lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 11, '0')
     || substr(md5(gen_random_uuid()::text), 1, 8));

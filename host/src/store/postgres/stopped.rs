@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::address::ServerAddress;
 use super::error::SqlResult;
-use super::ownership;
+use super::membership;
 use super::read::PostgresReader;
 use super::session::Sql;
 use super::tables;
@@ -42,7 +42,7 @@ pub(in crate::store) fn own(
     let Some(sql) = tables::open(address, false)? else {
         return Ok(None);
     };
-    let me = ownership::take(&sql, address, ownership::ONLY)?;
+    let me = membership::hold_alone(&sql, address)?;
     Ok(Some(Box::new(StoppedStore {
         reader: PostgresReader::new(sql, Arc::default()),
         me,
@@ -51,7 +51,7 @@ pub(in crate::store) fn own(
 
 struct StoppedStore {
     reader: PostgresReader,
-    me: ownership::Membership,
+    me: membership::Membership,
 }
 
 impl StoppedStore {
@@ -71,7 +71,7 @@ impl StoppedStore {
     }
 
     fn check_owned(&self) -> StoreResult<()> {
-        match ownership::last_commit(self.reader.session(), self.me)? {
+        match membership::last_commit(self.reader.session(), self.me)? {
             Some(_) => Ok(()),
             None => Err(StoreFault::new(
                 StoreFaultKind::Passing,
@@ -84,7 +84,7 @@ impl StoppedStore {
 impl Drop for StoppedStore {
     fn drop(&mut self) {
         // If this fails, the next host waits for a few seconds.
-        let _ = ownership::give_up(self.reader.session(), self.me);
+        let _ = membership::leave(self.reader.session(), self.me);
     }
 }
 

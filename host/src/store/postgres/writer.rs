@@ -1,6 +1,6 @@
 //! The one writing thread of a host.
 //!
-//! A commit of entries with frequent writes only is one call of `saga_commit_v2`, one round trip.
+//! A commit of entries with frequent writes only is one call of `saga_commit_v3`, one round trip.
 //! If it is refused because of one of its rows, or if there is something else in it, its items are
 //! written one by one in a transaction.
 //!
@@ -18,7 +18,8 @@ use saga_core::commit::{Batch, Chains, Fate, Write};
 
 use super::address::ServerAddress;
 use super::error::{Refusal, SqlError, SqlResult};
-use super::ownership::{self, Membership, SIGN_OF_LIFE};
+use super::in_force::InForce;
+use super::membership::{self, Membership, SIGN_OF_LIFE};
 use super::prune::Pruner;
 use super::session::Sql;
 use super::write::columns::{Columns, CommitNumber};
@@ -27,6 +28,7 @@ use super::write::members::Members;
 use crate::metrics::Commits;
 use crate::stages::Flow;
 use crate::store::condition::Condition;
+use crate::store::duties::Duty;
 use crate::store::entry::{Handed, Taken};
 use crate::store::fault::StoreFault;
 use crate::store::writing::items::{BatchItem, untried};
@@ -62,8 +64,10 @@ pub(super) struct Writer {
     pub(super) chains: Chains,
     /// Counts without an entry, to be written with the next commit.
     pub(super) uncommitted: Tallies,
-    pub(super) members: Arc<Members>,
+    pub(super) in_force: Arc<InForce>,
     pub(super) pruner: Pruner,
+    /// Only the host that has it deletes old rows.
+    pub(super) pruning: Duty,
     pub(super) batch: usize,
     pub(super) commits: Commits,
     pub(super) flow: Arc<Flow>,
@@ -117,7 +121,7 @@ impl Writer {
             && let Ok(sql) = self.session()
         {
             // If this fails, the next host waits for a few seconds.
-            let _ = ownership::give_up(sql, me);
+            let _ = membership::leave(sql, me);
         }
         self.condition().work().end();
     }
@@ -154,13 +158,19 @@ impl Writer {
         let mut batch = Batch::with_capacity(items.len());
         for item in items {
             let added = batch.add(&mut self.chains, item, |item| {
-                consume(item);
-                Ok::<_, SqlError>(Fate::Written)
+                Ok::<_, SqlError>(consumed(item, &self.in_force))
             });
             debug_assert!(added.is_ok(), "nothing is written yet");
         }
         match self.write_at_once(&batch) {
             Ok(()) => (batch, Ok(())),
+            Err(error) if error.refusal() == Some(Refusal::OtherRules) => {
+                let items = batch.take_back();
+                match self.learn() {
+                    Ok(()) => self.write(items),
+                    Err(error) => (untried(items, &mut self.chains), Err(self.fault(error))),
+                }
+            }
             Err(error)
                 if error
                     .refusal()
@@ -190,10 +200,11 @@ impl Writer {
             }
         }
         columns.tallies(&self.uncommitted);
-        let members = self.members.clone();
+        let in_force = self.in_force.clone();
         loop {
             let commit = self.numbered();
-            let written = (self.session()).and_then(|sql| columns.write(sql, commit, &members));
+            let written =
+                (self.session()).and_then(|sql| columns.write(sql, commit, &in_force.members));
             match written {
                 Err(error) if error.is_lost() => {
                     if self.has_committed()? {
@@ -213,24 +224,15 @@ impl Writer {
     /// Writes the items of a batch one by one, in one transaction.
     fn write_each(&mut self, items: Vec<Item>) -> (Batch<Item>, Result<(), StoreFault>) {
         self.number += 1;
-        let commit = self.numbered();
         let part = CommitNumber {
             number: None,
-            ..commit
+            ..self.numbered()
         };
         let trusted = self.trusted_now.load(Ordering::Relaxed);
-        let (members, uncommitted) = (self.members.clone(), &self.uncommitted);
+        let in_force = self.in_force.clone();
         let mut batch = Batch::with_capacity(items.len());
-        let mut counted = Columns::default();
-        counted.tallies(uncommitted);
+        let begun = self.begin();
         let sql = self.sql.take();
-        let begun = sql.as_ref().map_or_else(
-            || Err(SqlError::Data("there is no connection".into())),
-            |sql| {
-                sql.run("BEGIN")?;
-                counted.write(sql, commit, &members)
-            },
-        );
         let mut result = begun;
         for item in items {
             let open = sql.as_ref().filter(|_| result.is_ok());
@@ -240,10 +242,11 @@ impl Writer {
                 continue;
             };
             result = batch.add(&mut self.chains, item, |item| {
-                consume(item);
-                match item {
-                    Item::Entry(handed) => write_entry(sql, handed, (part, trusted), &members),
-                    _ => Ok(Fate::Written),
+                match (consumed(item, &in_force), item) {
+                    (Fate::Written, Item::Entry(handed)) => {
+                        write_entry(sql, handed, (part, trusted), &in_force.members)
+                    }
+                    (fate, _) => Ok(fate),
                 }
             });
         }
@@ -273,10 +276,37 @@ impl Writer {
         (batch, result.map_err(|error| self.fault(error)))
     }
 
+    /// Begins a transaction of several statements, which is the next commit.
+    fn begin(&mut self) -> SqlResult<()> {
+        loop {
+            let mut counted = Columns::default();
+            counted.tallies(&self.uncommitted);
+            let (commit, in_force) = (self.numbered(), self.in_force.clone());
+            let begun = self.session().and_then(|sql| {
+                sql.run("BEGIN")?;
+                counted.write(sql, commit, &in_force.members)
+            });
+            match begun {
+                Err(error) if error.refusal() == Some(Refusal::OtherRules) => {
+                    self.session()?.run("ROLLBACK")?;
+                    self.learn()?;
+                }
+                begun => return begun,
+            }
+        }
+    }
+
+    /// Learns what other hosts have activated.
+    fn learn(&mut self) -> SqlResult<()> {
+        let in_force = self.in_force.clone();
+        self.session().and_then(|sql| in_force.learn(sql))
+    }
+
     fn numbered(&self) -> CommitNumber {
         CommitNumber {
             host: self.me.host,
             incarnation: self.me.incarnation,
+            epoch: self.in_force.epoch(),
             number: Some(self.number),
         }
     }
@@ -287,7 +317,7 @@ impl Writer {
         loop {
             self.sql = None;
             let me = self.me;
-            let last = (self.session()).and_then(|sql| ownership::last_commit(sql, me));
+            let last = (self.session()).and_then(|sql| membership::last_commit(sql, me));
             match last {
                 Ok(Some(last)) if last == self.number => return Ok(true),
                 Ok(Some(last)) if last == self.committed => return Ok(false),
@@ -323,10 +353,10 @@ impl Writer {
         }
     }
 
-    /// Another host has taken the store over: nothing more is acknowledged.
+    /// The row of this host is another's: nothing more is acknowledged.
     fn is_taken(&self) -> SqlError {
-        let text = "another saga process has taken the store over, since this one gave no sign of life for some seconds";
-        let remedy = "start this one again when the other has ended";
+        let text = "this host gave no sign of life for so long that the others go on without it";
+        let remedy = "start it again";
         self.condition().is_gone(text.into(), remedy);
         SqlError::Data(text.into())
     }
@@ -345,7 +375,7 @@ impl Writer {
             return;
         }
         let me = self.me;
-        match (self.session()).and_then(|sql| ownership::show(sql, me)) {
+        match (self.session()).and_then(|sql| membership::show(sql, me)) {
             Ok(Some(now)) => {
                 self.trusted_now.fetch_max(now, Ordering::Relaxed);
                 self.condition().has_committed();
@@ -367,7 +397,7 @@ impl Writer {
         }
         self.write_tallies();
         let now = self.trusted_now.load(Ordering::Relaxed);
-        if self.session().is_err() {
+        if !self.pruning.is_mine() || self.session().is_err() {
             return false;
         }
         let Some(sql) = &self.sql else { return false };
@@ -390,8 +420,9 @@ impl Writer {
             number: None,
             ..self.numbered()
         };
-        let members = self.members.clone();
-        let written = (self.session()).and_then(|sql| columns.write(sql, commit, &members));
+        let in_force = self.in_force.clone();
+        let written =
+            (self.session()).and_then(|sql| columns.write(sql, commit, &in_force.members));
         match written {
             Ok(()) => self.uncommitted.clear(),
             Err(error) => {
@@ -403,10 +434,16 @@ impl Writer {
     }
 }
 
-/// Adds to an entry the offset of the record that it consumes.
-fn consume(item: &mut Item) {
-    let Item::Entry(handed) = item else { return };
+/// Adds to an entry the offset of the record that it consumes, unless other rules are active than
+/// those that decided it.
+fn consumed(item: &mut Item, in_force: &InForce) -> Fate {
+    let Item::Entry(handed) = item else {
+        return Fate::Written;
+    };
     let handed: &mut Handed = handed;
+    if !in_force.allows(&handed.entry) {
+        return Fate::Refused;
+    }
     if let Some(offset) = handed.taken.as_ref().map(Taken::settle) {
         match handed.entry.writes.first_mut() {
             // It is written again.
@@ -414,6 +451,7 @@ fn consume(item: &mut Item) {
             _ => handed.entry.consumes(offset),
         }
     }
+    Fate::Written
 }
 
 /// Writes an entry, as a whole or not at all. A value that the server does not take spoils its own
@@ -443,7 +481,7 @@ fn write_entry(
             }
             Ok(Fate::Refused)
         }
-        Some(Refusal::Taken) | None => Err(error),
+        Some(Refusal::Taken | Refusal::OtherRules) | None => Err(error),
     }
 }
 

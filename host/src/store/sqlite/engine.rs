@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 use rusqlite::Connection;
-use saga_core::commit::{Link, OutboxRow};
+use saga_core::commit::{Link, Offset, OutboxRow};
 use saga_core::message::Origin;
 
 use super::file::StoreFile;
@@ -19,6 +19,7 @@ use crate::base::session::Proof;
 use crate::metrics::Commits;
 use crate::store::condition::Condition;
 use crate::store::dead_letters::{LetterAnswer, NewLetterRequest};
+use crate::store::duties::Duties;
 use crate::store::engine::{Activation, ActivationCheck, Engine, NewGeneration, Stopped};
 use crate::store::entry::{Done, Handed};
 use crate::store::fault::StoreFaultKind;
@@ -77,6 +78,7 @@ pub(in crate::store) fn own(directory: &Path) -> Result<Option<Box<dyn Stopped>>
 struct Sqlite {
     writer: SqliteWriter,
     readers: Readers,
+    duties: Duties,
 }
 
 impl Sqlite {
@@ -86,7 +88,11 @@ impl Sqlite {
             let connection = file.reading()?;
             Ok(Box::new(SqliteReader::new(connection, condition.clone())))
         });
-        Self { writer, readers }
+        Self {
+            writer,
+            readers,
+            duties: Duties::new(false),
+        }
     }
 }
 
@@ -133,15 +139,17 @@ impl Engine for Sqlite {
             .run(move |sql| offsets::write_place(sql, &consumer, topic, partition, place))
     }
 
-    fn hand_in_offsets(
-        &self,
-        consumer: &str,
-        offsets: Vec<(i64, i32, i64)>,
-    ) -> Receiver<StoreResult<()>> {
-        let consumer = consumer.to_owned();
+    fn hand_in_offsets(&self, offsets: Vec<Offset>) -> Receiver<StoreResult<()>> {
         self.writer.hand_in(move |sql| {
-            for (topic, partition, next) in offsets {
-                offsets::write_offset(sql, &consumer, topic, partition, next)?;
+            for Offset {
+                consumer,
+                topic,
+                partition,
+                next,
+                ..
+            } in &offsets
+            {
+                offsets::write_place(sql, consumer, *topic, *partition, (*next, None))?;
             }
             Ok(())
         })
@@ -304,8 +312,12 @@ impl Engine for Sqlite {
         self.writer.retention_hours()
     }
 
-    fn is_shared(&self) -> bool {
-        false
+    fn duties(&self) -> &Duties {
+        &self.duties
+    }
+
+    fn activated(&self) -> &Notify {
+        &self.writer.outcomes.activated
     }
 
     fn identity(&self) -> &str {

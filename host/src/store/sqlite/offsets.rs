@@ -26,20 +26,10 @@ pub(super) fn place(
             next: row.get(0)?,
             last,
             log: row.get(3)?,
+            epoch: 0,
         })
     })
     .optional()
-}
-
-/// Writes the offset at which a consumer resumes, without a proof of the record before it.
-pub(super) fn write_offset(
-    sql: &Connection,
-    consumer: &str,
-    topic: i64,
-    partition: i32,
-    next: i64,
-) -> rusqlite::Result<()> {
-    write_place(sql, consumer, topic, partition, (next, None))
 }
 
 /// Writes the offset at which a consumer resumes, and the proof of the record before it.
@@ -126,13 +116,14 @@ mod tests {
         });
         write_place(&sql, READER, 7, 0, (100, last)).unwrap();
         let stored = |next, last| StoredPlace {
+            epoch: 0,
             next,
             last,
             log: None,
         };
         let found = || place(&sql, READER, 7, 0).unwrap();
         assert_eq!(found(), Some(stored(100, last)));
-        write_offset(&sql, READER, 7, 0, 60).unwrap();
+        write_place(&sql, READER, 7, 0, (60, None)).unwrap();
         assert_eq!(found(), Some(stored(60, None)));
         assert_eq!(place(&sql, READER, 7, 1).unwrap(), None);
     }
@@ -141,7 +132,7 @@ mod tests {
     fn a_seek_sets_the_offset_and_keeps_the_identity_of_the_log() {
         let sql = store();
         write_place(&sql, READER, 7, 0, (100, Some(Proof { time: 5, print: 6 }))).unwrap();
-        write_offset(&sql, "log:relay", 7, 0, 9).unwrap();
+        write_place(&sql, "log:relay", 7, 0, (9, None)).unwrap();
         let read = read_partitions(&sql).unwrap();
         assert_eq!(read.len(), 1, "the relay reads no topic: {read:?}");
         let found = || place(&sql, READER, 7, 0).unwrap().unwrap();

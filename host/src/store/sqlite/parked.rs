@@ -116,7 +116,9 @@ pub(super) fn keys(sql: &Connection, participant: i64) -> rusqlite::Result<Vec<P
     sql.prepare_cached(
         "SELECT key, count(*), (
              SELECT d.reason = 'retries-exhausted' FROM dead_letters d
-             WHERE d.participant = ?1 AND d.aggregate = p.key AND d.parked IS NOT NULL AND NOT d.is_aside)
+             WHERE d.participant = ?1 AND d.aggregate = p.key AND d.parked IS NOT NULL AND NOT d.is_aside),
+             EXISTS (SELECT 1 FROM dead_letters d
+             WHERE d.participant = ?1 AND d.aggregate = p.key AND d.parked IS NOT NULL AND d.request IS NOT NULL)
          FROM parked p WHERE participant = ?1 GROUP BY key ORDER BY key",
     )?
     .query_map([participant], |row| {
@@ -127,6 +129,7 @@ pub(super) fn keys(sql: &Connection, participant: i64) -> rusqlite::Result<Vec<P
                 true => Blocks::Messages,
                 false => Blocks::All,
             }),
+            is_requested: row.get(3)?,
         })
     })?
     .collect()

@@ -59,7 +59,7 @@ pub(super) fn next_topic(
 
 #[cfg(test)]
 mod tests {
-    use super::super::offsets::write_offset;
+    use super::super::offsets::write_place;
     use super::super::schema;
     use super::*;
 
@@ -67,7 +67,7 @@ mod tests {
     fn partitions_of_which_nothing_is_known_start_where_they_were_first_seen() {
         let sql = Connection::open_in_memory().unwrap();
         schema::create(&sql).unwrap();
-        write_offset(&sql, "a", 7, 0, 100).unwrap();
+        write_place(&sql, "a", 7, 0, (100, None)).unwrap();
         first_topic(&sql, "a", 7, "one", &[(0, 90), (1, 30)]).unwrap();
         let mut query = sql
             .prepare("SELECT partition, next_offset FROM offsets ORDER BY partition")
@@ -87,7 +87,7 @@ mod tests {
         };
         for consumer in ["a", "b"] {
             assert_eq!(topic_id(&sql, consumer, 7).unwrap(), None);
-            write_offset(&sql, consumer, 7, 0, 100).unwrap();
+            write_place(&sql, consumer, 7, 0, (100, None)).unwrap();
             first_topic(&sql, consumer, 7, "one", &[(0, 90)]).unwrap();
         }
         next_topic(&sql, "a", 7, "two").unwrap();

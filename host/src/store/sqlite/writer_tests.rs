@@ -57,7 +57,7 @@ fn together(store: &SqliteWriter, steps: &[&'static str]) -> Vec<Result<(), Stor
 
 #[test]
 fn a_step_has_the_last_word_on_what_entries_before_it_wrote() {
-    use crate::base::session::{Readings, Session, Source};
+    use crate::base::session::{ReadingStart, Readings, Session, Source};
     let data = tempfile::tempdir().unwrap();
     let store = store(data.path(), StoreSettings::default());
     let source = Arc::new(Source {
@@ -68,7 +68,11 @@ fn a_step_has_the_last_word_on_what_entries_before_it_wrote() {
         topic_row: 1,
         readings: Readings::default(),
     });
-    let session = Session::new(source, 0, 7, 10, Notify::default());
+    let start = ReadingStart {
+        next: 7,
+        ..ReadingStart::default()
+    };
+    let session = Session::new(source, 0, start, 10, Notify::default());
     let (_, share) = session.take(7, 1, None);
     let handed = Handed {
         entry: Entry::empty(1, 1, 1),
@@ -97,7 +101,13 @@ fn a_step_has_the_last_word_on_what_entries_before_it_wrote() {
         store.commit(Box::new(handed));
         let back = scope.spawn(|| {
             store.run(|sql| {
-                crate::store::sqlite::offsets::write_offset(sql, "kafka:order/group", 1, 0, 0)
+                crate::store::sqlite::offsets::write_place(
+                    sql,
+                    "kafka:order/group",
+                    1,
+                    0,
+                    (0, None),
+                )
             })
         });
         while store.requests.waiting() < 2 {

@@ -20,6 +20,8 @@ pub(in crate::store) struct Outcomes {
     pub(in crate::store) published: Notify,
     /// Notified after every commit that set a timer.
     pub(in crate::store) timers: Notify,
+    /// Notified when another host has activated something.
+    pub(in crate::store) activated: Notify,
     /// Reports after every commit the aggregates that it changed.
     pub(in crate::store) changes: Changes,
     /// The condition of the store.
@@ -31,6 +33,7 @@ impl Outcomes {
         Self {
             published: Notify::default(),
             timers: Notify::default(),
+            activated: Notify::default(),
             changes: Changes::default(),
             condition,
         }

@@ -2,11 +2,13 @@
 
 use saga_core::identity::Identity;
 
-use super::row::{get, has_none, small, unsigned};
+use super::parked::blocks;
+use super::row::{count, get, has_none, small, unsigned};
 use crate::store::idempotency::FirstReply;
+use crate::store::parked::ParkedKey;
 use crate::store::postgres::error::SqlResult;
 use crate::store::postgres::session::Sql;
-use crate::store::read::StoredAggregate;
+use crate::store::read::{SharedAggregate, StoredAggregate};
 
 /// The aggregate of this key; an empty one if it never existed.
 pub(super) fn aggregate(sql: &Sql, participant: i64, key: &str) -> SqlResult<StoredAggregate> {
@@ -25,6 +27,48 @@ pub(super) fn aggregate(sql: &Sql, participant: i64, key: &str) -> SqlResult<Sto
         revision: unsigned(&row, 1)?,
         state_version: small(&row, 2)?,
         correlation: get(&row, 3)?,
+    })
+}
+
+/// The aggregate of this key, with what any host has parked for it or has found of its state.
+pub(super) fn shared(sql: &Sql, participant: i64, key: &str) -> SqlResult<SharedAggregate> {
+    if has_none(&[key]) {
+        return Ok(SharedAggregate::default());
+    }
+    let row = sql.one(
+        "SELECT a.state, a.revision, a.state_version, a.correlation, p.messages, d.is_exhausted, d.is_requested,
+             (SELECT true FROM quarantine q WHERE q.participant = $1 AND q.key = $2 LIMIT 1) IS NOT NULL
+         FROM (SELECT 1) AS one
+             LEFT JOIN LATERAL (SELECT state, revision, state_version, correlation FROM aggregates
+                 WHERE participant = $1 AND key = $2) a ON true
+             LEFT JOIN LATERAL (SELECT count(*) AS messages FROM parked
+                 WHERE participant = $1 AND key = $2) p ON true
+             LEFT JOIN LATERAL (SELECT reason = 'retries-exhausted' AS is_exhausted, request IS NOT NULL AS is_requested
+                 FROM dead_letters WHERE participant = $1 AND aggregate = $2 AND parked IS NOT NULL AND NOT is_aside
+                 ORDER BY id LIMIT 1) d ON true",
+        &[&participant, &key],
+    )?;
+    let is_there: Option<i64> = get(&row, 1)?;
+    let aggregate = match is_there {
+        None => StoredAggregate::default(),
+        Some(_) => StoredAggregate {
+            state: get(&row, 0)?,
+            revision: unsigned(&row, 1)?,
+            state_version: small(&row, 2)?,
+            correlation: get(&row, 3)?,
+        },
+    };
+    let messages = count(&row, 4)?;
+    let parked = ParkedKey {
+        key: key.to_owned(),
+        messages,
+        letter: blocks(get(&row, 5)?),
+        is_requested: get::<Option<bool>>(&row, 6)?.unwrap_or_default(),
+    };
+    Ok(SharedAggregate {
+        aggregate,
+        parked: (messages > 0).then_some(parked),
+        is_quarantined: get(&row, 7)?,
     })
 }
 

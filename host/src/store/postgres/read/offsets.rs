@@ -23,7 +23,10 @@ pub(super) fn offset(
         "SELECT next_offset FROM offsets WHERE consumer = $1 AND topic = $2 AND partition = $3",
         &[&consumer, &topic, &partition],
     )?;
-    found.map(|row| get(&row, 0)).transpose()
+    match found {
+        Some(row) => get(&row, 0),
+        None => Ok(None),
+    }
 }
 
 /// The position at which a consumer resumes a partition. None if it has never read.
@@ -34,8 +37,8 @@ pub(super) fn place(
     partition: i32,
 ) -> SqlResult<Option<StoredPlace>> {
     let found = sql.row(
-        "SELECT next_offset, last_time, last_print, log FROM offsets
-         WHERE consumer = $1 AND topic = $2 AND partition = $3",
+        "SELECT next_offset, last_time, last_print, log, epoch FROM offsets
+         WHERE consumer = $1 AND topic = $2 AND partition = $3 AND next_offset IS NOT NULL",
         &[&consumer, &topic, &partition],
     )?;
     let place = |row: Row| {
@@ -48,6 +51,7 @@ pub(super) fn place(
             next: get(&row, 0)?,
             last,
             log: get(&row, 3)?,
+            epoch: get(&row, 4)?,
         })
     };
     found.map(place).transpose()
@@ -57,7 +61,7 @@ pub(super) fn place(
 pub(super) fn read_partitions(sql: &Sql) -> SqlResult<Vec<ReadPartition>> {
     let rows = sql.query(
         "SELECT o.consumer, t.name, o.topic, o.partition, o.next_offset FROM offsets o JOIN topics t ON t.id = o.topic
-         WHERE o.consumer LIKE 'kafka:%/%' ORDER BY t.name, o.partition, o.consumer",
+         WHERE o.consumer LIKE 'kafka:%/%' AND o.next_offset IS NOT NULL ORDER BY t.name, o.partition, o.consumer",
         &[],
     )?;
     let read = |row: &Row| {
@@ -86,7 +90,7 @@ pub(super) fn topic_id(sql: &Sql, consumer: &str, topic: i64) -> SqlResult<Optio
 /// The readers of a topic that were not dropped.
 pub(super) fn readers(sql: &Sql, topic: i64) -> SqlResult<Vec<TopicReader>> {
     let rows = sql.query(
-        "SELECT consumer, partition, next_offset FROM offsets WHERE topic = $1 AND dropped IS NULL
+        "SELECT consumer, partition, next_offset FROM offsets WHERE topic = $1 AND dropped IS NULL AND next_offset IS NOT NULL
          ORDER BY consumer, partition",
         &[&topic],
     )?;

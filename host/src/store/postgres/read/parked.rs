@@ -28,22 +28,30 @@ pub(super) fn keys(sql: &Sql, participant: i64) -> SqlResult<Vec<ParkedKey>> {
         "SELECT key, messages, (
              SELECT d.reason = 'retries-exhausted' FROM dead_letters d
              WHERE d.participant = $1 AND d.aggregate = p.key AND d.parked IS NOT NULL AND NOT d.is_aside
-             ORDER BY d.id LIMIT 1)
+             ORDER BY d.id LIMIT 1),
+             (SELECT true FROM dead_letters d
+             WHERE d.participant = $1 AND d.aggregate = p.key AND d.parked IS NOT NULL AND d.request IS NOT NULL
+             LIMIT 1) IS NOT NULL
          FROM (SELECT key, count(*) AS messages FROM parked WHERE participant = $1 GROUP BY key) p ORDER BY key",
         &[&participant],
     )?;
     let key = |row: &Row| {
-        let is_exhausted: Option<bool> = get(row, 2)?;
         Ok(ParkedKey {
             key: get(row, 0)?,
             messages: count(row, 1)?,
-            letter: is_exhausted.map(|is_exhausted| match is_exhausted {
-                true => Blocks::Messages,
-                false => Blocks::All,
-            }),
+            letter: blocks(get(row, 2)?),
+            is_requested: get(row, 3)?,
         })
     };
     rows.iter().map(key).collect()
+}
+
+/// What a dead letter blocks, by whether its attempts were used up.
+pub(super) fn blocks(is_exhausted: Option<bool>) -> Option<Blocks> {
+    is_exhausted.map(|is_exhausted| match is_exhausted {
+        true => Blocks::Messages,
+        false => Blocks::All,
+    })
 }
 
 /// The message that has been parked longest for another attempt: its key, and the time when it was

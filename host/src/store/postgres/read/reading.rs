@@ -29,7 +29,9 @@ use crate::store::list_changes::{ChangesWanted, JournalPosition, ListChanges, Re
 use crate::store::parked::{ParkedEvent, ParkedKey, ParkedRow, ParkedTimerRow, ReadParked};
 use crate::store::postgres::error::SqlResult;
 use crate::store::postgres::session::Sql;
-use crate::store::read::{ReadAggregates, ReadStore, StoreResult, StoredAggregate, StoredTimer};
+use crate::store::read::{
+    ReadAggregates, ReadStore, SharedAggregate, StoreResult, StoredAggregate, StoredTimer,
+};
 use crate::store::sample::{Keyed, PendingTimer, ReadSamples, Recorded, SampledTopic};
 use crate::store::streams::{Backlog, OutboxReaders, ReadPartition, ReadStreams, StoredPlace};
 use crate::store::waiting::{ParkedRecord, ReadWaiting, SetTimer, TopicReader};
@@ -59,6 +61,10 @@ impl<C: Borrow<Sql>> PostgresReader<C> {
 }
 
 impl<C: Borrow<Sql>> ReadAggregates for PostgresReader<C> {
+    fn shared_aggregate(&self, participant: i64, key: &str) -> StoreResult<SharedAggregate> {
+        self.ask(|sql| aggregates::shared(sql, participant, key))
+    }
+
     fn aggregate(&self, participant: i64, key: &str) -> StoreResult<StoredAggregate> {
         self.ask(|sql| aggregates::aggregate(sql, participant, key))
     }

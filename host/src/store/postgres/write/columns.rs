@@ -1,9 +1,9 @@
-//! The rows of a commit, as columns: the parameters of `saga_commit_v2`.
+//! The rows of a commit, as columns: the parameters of `saga_commit_v3`.
 //!
 //! Rows that entries of one commit write several times are written once: the last state of an
 //! aggregate, the last offset of a partition, the last setting of a timer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use saga_core::commit::{Entry, KeptReply, Offset, OutboxRow, Proof, Write};
 use saga_core::outcome::TimerChange;
@@ -26,6 +26,8 @@ pub(in crate::store::postgres) struct CommitNumber {
     pub(in crate::store::postgres) host: i64,
     /// Its incarnation.
     pub(in crate::store::postgres) incarnation: i64,
+    /// The number of activations that it knows of.
+    pub(in crate::store::postgres) epoch: i64,
     /// The number of the commit.
     pub(in crate::store::postgres) number: Option<i64>,
 }
@@ -42,7 +44,9 @@ pub(in crate::store::postgres) struct Columns<'a> {
     deleted: Vec<(i64, &'a str, &'a str, Option<i64>)>,
     timers: HashMap<(i64, &'a str, &'a str), Timer<'a>>,
     replies: Vec<(i64, &'a str, &'a KeptReply, i64)>,
-    offsets: HashMap<(&'a str, i64, i32), (i64, Option<Proof>)>,
+    offsets: HashMap<(&'a str, i64, i32), &'a Offset>,
+    /// Aggregates of which no parked messages are known.
+    unparked: BTreeSet<Place<'a>>,
     last_keys: HashMap<i64, i64>,
     tallies: Tallies,
     decisions: Vec<(i64, &'a str, &'a JournalEntry)>,
@@ -113,6 +117,9 @@ impl<'a> Columns<'a> {
                 }
                 Write::Journal(journal) => {
                     self.decided_on(place, journal.revision_before);
+                    if !entry.is_beside_parked {
+                        self.unparked.insert(place);
+                    }
                     self.decisions.push((entry.generation, key, journal));
                 }
                 Write::Reply(kept) => {
@@ -166,7 +173,7 @@ impl<'a> Columns<'a> {
 
     fn offset(&mut self, offset: &'a Offset) {
         let place = (&*offset.consumer, offset.topic, offset.partition);
-        self.offsets.insert(place, (offset.next, offset.last));
+        self.offsets.insert(place, offset);
     }
 
     fn state(&mut self, place: Place<'a>, state: (Option<&'a str>, u64, &'a str), version: u32) {
@@ -247,6 +254,7 @@ impl<'a> Columns<'a> {
         let mut values = Values::default();
         values.one(commit.host);
         values.one(commit.incarnation);
+        values.one(commit.epoch);
         values.one(commit.number);
         values.one(commit.host);
         values.column(self.inbox.participants.clone());
@@ -292,6 +300,9 @@ impl<'a> Columns<'a> {
         values.column(each(&unchanged, |((participant, _), _)| *participant));
         values.column(each(&unchanged, |((_, key), _)| *key));
         values.column(each(&unchanged, |(_, base)| **base));
+        let unparked: Vec<_> = self.unparked.iter().collect();
+        values.column(each(&unparked, |(participant, _)| *participant));
+        values.column(each(&unparked, |(_, key)| *key));
     }
 
     fn timer_rows(&self, values: &mut Values<'a>) {
@@ -343,10 +354,13 @@ impl<'a> Columns<'a> {
         values.column(each(&offsets, |((consumer, ..), _)| *consumer));
         values.column(each(&offsets, |((_, topic, _), _)| *topic));
         values.column(each(&offsets, |((.., partition), _)| *partition));
-        values.column(each(&offsets, |(_, (next, _))| *next));
-        values.column(each(&offsets, |(_, (_, last))| last.map(|last| last.time)));
-        let print = |last: &Option<Proof>| last.map(|last| last.print.cast_signed());
-        values.column(each(&offsets, |(_, (_, last))| print(last)));
+        values.column(each(&offsets, |(_, offset)| offset.next));
+        values.column(each(&offsets, |(_, offset)| offset.epoch));
+        values.column(each(&offsets, |(_, offset)| {
+            offset.last.map(|last| last.time)
+        }));
+        let print = |last: Proof| last.print.cast_signed();
+        values.column(each(&offsets, |(_, offset)| offset.last.map(print)));
         let mut keys: Vec<_> = self.last_keys.iter().collect();
         keys.sort_unstable();
         values.column(each(&keys, |(participant, _)| **participant));
@@ -402,7 +416,7 @@ fn each<R, T>(rows: &[R], value: impl FnMut(&R) -> T) -> Vec<T> {
 
 fn call(parameters: usize) -> String {
     use std::fmt::Write as _;
-    let mut text = String::from("SELECT saga_commit_v2(");
+    let mut text = String::from("SELECT saga_commit_v3(");
     for number in 1..=parameters {
         let comma = if number > 1 { "," } else { "" };
         // Writing to a text can't fail.

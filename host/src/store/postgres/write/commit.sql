@@ -1,10 +1,11 @@
 -- Writes the entries of a commit: the parameters are the columns of the rows to write, a letter for each table. A
 -- statement runs in the transaction of its caller; nothing is written if it raises.
 --
--- SG001: another host has taken the store over. SG002: an event was applied before. SG003: an entry was decided on rows that
--- another host has changed meanwhile. SG004: another host has replied under an idempotency key.
-CREATE FUNCTION saga_commit_v2(
-    of_host bigint, of_incarnation bigint, number bigint, counted_by bigint,
+-- SG001: this host's row is another's by now. SG002: an event was applied before. SG003: an entry was decided on rows that
+-- another host has changed meanwhile. SG004: another host has replied under an idempotency key. SG005: other rules are active
+-- by now. SG006: another host reads a partition by now.
+CREATE FUNCTION saga_commit_v3(
+    of_host bigint, of_incarnation bigint, of_epoch bigint, number bigint, counted_by bigint,
     -- identities of events
     i_participant bigint[], i_id text[], i_source text[], i_time bigint[],
     -- aggregates that were removed: their timers go
@@ -16,6 +17,8 @@ CREATE FUNCTION saga_commit_v2(
     s_correlation text[],
     -- aggregates that were decided on and stay as they are
     u_participant bigint[], u_key text[], u_base bigint[],
+    -- aggregates of which the host knows no parked messages
+    h_participant bigint[], h_key text[],
     -- timers that fired (with their due time) or were cancelled
     d_participant bigint[], d_key text[], d_name text[], d_due bigint[],
     -- timers that were set
@@ -27,7 +30,7 @@ CREATE FUNCTION saga_commit_v2(
     -- members of lists; without a value if they leave
     l_participant bigint[], l_pointer text[], l_key text[], l_value text[],
     -- offsets of consumers
-    o_consumer text[], o_topic bigint[], o_partition integer[], o_next bigint[], o_time bigint[], o_print bigint[],
+    o_consumer text[], o_topic bigint[], o_partition integer[], o_next bigint[], o_epoch bigint[], o_time bigint[], o_print bigint[],
     -- last generated keys
     k_participant bigint[], k_last bigint[],
     -- tallies
@@ -45,10 +48,15 @@ DECLARE
     more bigint;
     before_first bigint;
 BEGIN
+    -- An activation changes the epoch in the rows of all hosts, so it comes before this commit or after it.
     IF number IS NOT NULL THEN
-        UPDATE hosts SET batch = number, seen = clock_timestamp() WHERE id = of_host AND incarnation = of_incarnation;
+        UPDATE hosts SET batch = number, seen = clock_timestamp() WHERE id = of_host AND incarnation = of_incarnation
+        RETURNING epoch INTO more;
         IF NOT FOUND THEN
-            RAISE EXCEPTION 'another host has taken the store over' USING ERRCODE = 'SG001';
+            RAISE EXCEPTION 'another host has the place of this one' USING ERRCODE = 'SG001';
+        END IF;
+        IF more <> of_epoch THEN
+            RAISE EXCEPTION 'other rules are active by now' USING ERRCODE = 'SG005';
         END IF;
     END IF;
     IF cardinality(i_id) > 0 THEN
@@ -106,6 +114,13 @@ BEGIN
             END IF;
         END IF;
     END IF;
+    IF cardinality(h_key) > 0 THEN
+        PERFORM FROM unnest(h_participant, h_key) AS h(participant, key)
+        JOIN parked p ON p.participant = h.participant AND p.key = h.key LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'another host has parked a message of an aggregate' USING ERRCODE = 'SG003';
+        END IF;
+    END IF;
     IF cardinality(d_key) > 0 THEN
         SELECT count(*) INTO more FROM unnest(d_participant, d_key, d_due) AS d(participant, key, due)
         WHERE due IS NOT NULL AND NOT EXISTS (
@@ -146,10 +161,15 @@ BEGIN
         ON CONFLICT (participant, pointer, key) DO UPDATE SET value = excluded.value WHERE old.value <> excluded.value;
     END IF;
     IF cardinality(o_consumer) > 0 THEN
-        INSERT INTO offsets (consumer, topic, partition, next_offset, last_time, last_print)
-        SELECT * FROM unnest(o_consumer, o_topic, o_partition, o_next, o_time, o_print)
+        INSERT INTO offsets AS old (consumer, topic, partition, next_offset, epoch, last_time, last_print)
+        SELECT * FROM unnest(o_consumer, o_topic, o_partition, o_next, o_epoch, o_time, o_print)
         ON CONFLICT (consumer, topic, partition) DO UPDATE SET next_offset = excluded.next_offset,
-            last_time = excluded.last_time, last_print = excluded.last_print;
+            last_time = excluded.last_time, last_print = excluded.last_print
+        WHERE old.epoch = excluded.epoch;
+        GET DIAGNOSTICS rows = ROW_COUNT;
+        IF rows < cardinality(o_consumer) THEN
+            RAISE EXCEPTION 'another host reads a partition by now' USING ERRCODE = 'SG006';
+        END IF;
     END IF;
     IF cardinality(k_last) > 0 THEN
         UPDATE participants p SET last_key = greatest(p.last_key, k.last)

@@ -10,6 +10,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::store::index::Index;
 use crate::store::postgres::error::SqlResult;
+use crate::store::postgres::in_force;
 use crate::store::postgres::lists::value_at;
 use crate::store::postgres::session::Sql;
 
@@ -81,6 +82,7 @@ pub(in crate::store::postgres) fn create(sql: &Sql, indexes: &[Index]) -> SqlRes
             &list,
         )?;
         if created == 1 {
+            in_force::begin_change(sql)?;
             fill(sql, index.participant, pointer)?;
         }
     }
@@ -127,9 +129,14 @@ pub(in crate::store::postgres) fn drop_others(
     let keep: Vec<&str> = keep
         .map(|index| index.pointer.as_deref().unwrap_or_default())
         .collect();
-    for table in ["listed", "lists"] {
+    let dropped = sql.execute(
+        "DELETE FROM lists WHERE participant = $1 AND pointer <> ALL ($2)",
+        &[&participant, &keep],
+    )?;
+    if dropped > 0 {
+        in_force::begin_change(sql)?;
         sql.execute(
-            &format!("DELETE FROM {table} WHERE participant = $1 AND pointer <> ALL ($2)"),
+            "DELETE FROM listed WHERE participant = $1 AND pointer <> ALL ($2)",
             &[&participant, &keep],
         )?;
     }

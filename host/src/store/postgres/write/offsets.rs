@@ -1,7 +1,9 @@
 //! Offsets of consumers, and the identities of the topics that they read.
 
+use saga_core::commit::Offset;
+
 use crate::base::session::Proof;
-use crate::store::postgres::error::SqlResult;
+use crate::store::postgres::error::{SqlError, SqlResult};
 use crate::store::postgres::session::Sql;
 use crate::store::streams::ReadPartition;
 
@@ -23,6 +25,38 @@ pub(in crate::store::postgres) fn write_place(
         &[&consumer, &topic, &partition, &next, &time, &print],
     )
     .map(drop)
+}
+
+/// Writes the offset at which a consumer resumes, unless another host has claimed the partition.
+pub(in crate::store::postgres) fn write(sql: &Sql, offset: &Offset) -> SqlResult<()> {
+    let rows = sql.execute(
+        "INSERT INTO offsets AS old (consumer, topic, partition, next_offset, epoch) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (consumer, topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+         WHERE old.epoch = excluded.epoch",
+        &[&&*offset.consumer, &offset.topic, &offset.partition, &offset.next, &offset.epoch],
+    )?;
+    match rows {
+        0 => Err(SqlError::Superseded(
+            "another host has claimed the partition",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a partition this host's to read, and returns its new epoch. Waits for a commit of the host
+/// that had it.
+pub(in crate::store::postgres) fn claim(
+    sql: &Sql,
+    consumer: &str,
+    topic: i64,
+    partition: i32,
+) -> SqlResult<i64> {
+    let row = sql.one(
+        "INSERT INTO offsets AS old (consumer, topic, partition, epoch) VALUES ($1, $2, $3, 1)
+         ON CONFLICT (consumer, topic, partition) DO UPDATE SET epoch = old.epoch + 1 RETURNING epoch",
+        &[&consumer, &topic, &partition],
+    )?;
+    Ok(row.try_get(0)?)
 }
 
 /// Makes a partition resume at this offset, whatever was read before. With `log`, the records from

@@ -25,6 +25,22 @@ pub(in crate::store::postgres) fn participant(sql: &Sql, name: &str) -> SqlResul
     Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
+/// Numbers that one host takes at once.
+const KEYS: i64 = 64;
+
+/// Takes the next numbers of generated keys of a participant, first and last.
+pub(in crate::store::postgres) fn reserve_keys(
+    sql: &Sql,
+    participant: i64,
+) -> SqlResult<(i64, i64)> {
+    let row = sql.one(
+        "UPDATE participants SET last_key = last_key + $2 WHERE id = $1 RETURNING last_key",
+        &[&participant, &KEYS],
+    )?;
+    let last: i64 = row.try_get(0)?;
+    Ok((last - KEYS + 1, last))
+}
+
 /// The row of a generation of a participant.
 pub(in crate::store::postgres) fn generation(
     sql: &Sql,

@@ -1,0 +1,180 @@
+//! What one host at a time does for all on a store: reading a partition of the embedded log,
+//! offering timers, publishing to Kafka.
+//!
+//! A duty only saves work. What makes a second one harmless, as of a host that was paused, is
+//! refused by the commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::base::notify::Notify;
+
+/// The duties of a host; clones are one table.
+#[derive(Clone)]
+pub struct Duties(Arc<Table>);
+
+struct Table {
+    /// False if there are no other hosts on the store: everything is this one's.
+    is_shared: bool,
+    wanted: Mutex<BTreeMap<Arc<str>, Wanted>>,
+    /// Notified when a duty comes or goes here.
+    changed: Notify,
+}
+
+struct Wanted {
+    is_mine: Arc<AtomicBool>,
+    /// Number of handles.
+    handles: usize,
+}
+
+/// A duty that this host would do. It is left to others when the last handle is dropped.
+pub struct Duty {
+    name: Arc<str>,
+    is_mine: Arc<AtomicBool>,
+    of: Duties,
+}
+
+impl Duties {
+    /// The duties of a host; of the only one on its store unless `is_shared`.
+    #[must_use]
+    pub fn new(is_shared: bool) -> Self {
+        Self(Arc::new(Table {
+            is_shared,
+            wanted: Mutex::default(),
+            changed: Notify::default(),
+        }))
+    }
+
+    /// Offers to do this duty.
+    #[must_use]
+    pub fn offer(&self, name: &str) -> Duty {
+        let name: Arc<str> = name.into();
+        let mut wanted = self.0.wanted.lock();
+        let one = wanted.entry(name.clone()).or_insert_with(|| Wanted {
+            is_mine: Arc::new(AtomicBool::new(!self.0.is_shared)),
+            handles: 0,
+        });
+        one.handles += 1;
+        Duty {
+            name,
+            is_mine: one.is_mine.clone(),
+            of: self.clone(),
+        }
+    }
+
+    /// The duties that this host would do.
+    #[must_use]
+    pub fn offered(&self) -> Vec<Arc<str>> {
+        self.0.wanted.lock().keys().cloned().collect()
+    }
+
+    /// The duties that this host does.
+    #[must_use]
+    pub fn held(&self) -> Vec<Arc<str>> {
+        let wanted = self.0.wanted.lock();
+        let held = wanted
+            .iter()
+            .filter(|(_, one)| one.is_mine.load(Ordering::Acquire));
+        held.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Takes in which duties this host does; true if these are others than before.
+    pub(super) fn set(&self, is_mine: impl Fn(&str) -> bool) -> bool {
+        let mut has_changed = false;
+        for (name, one) in &*self.0.wanted.lock() {
+            let mine = is_mine(name);
+            has_changed |= one.is_mine.swap(mine, Ordering::AcqRel) != mine;
+        }
+        if has_changed {
+            self.0.changed.notify();
+        }
+        has_changed
+    }
+
+    /// Notified when a duty comes or goes here.
+    #[must_use]
+    pub fn changed(&self) -> &Notify {
+        &self.0.changed
+    }
+}
+
+impl Duty {
+    /// True while this host does it.
+    #[must_use]
+    pub fn is_mine(&self) -> bool {
+        self.is_mine.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Duty {
+    fn drop(&mut self) {
+        let mut wanted = self.of.0.wanted.lock();
+        if let Some(one) = wanted.get_mut(&self.name) {
+            one.handles -= 1;
+            if one.handles == 0 {
+                wanted.remove(&self.name);
+            }
+        }
+    }
+}
+
+/// Who should do which duty: of the hosts that would (`candidates`, by host and duty), each as many
+/// as the others, give or take one. Every host computes the same.
+#[must_use]
+pub(super) fn spread<'a>(candidates: &[(i64, &'a str)]) -> BTreeMap<&'a str, i64> {
+    let mut hosts_of: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+    for (host, duty) in candidates {
+        hosts_of.entry(duty).or_default().push(*host);
+    }
+    let mut given: BTreeMap<Vec<i64>, usize> = BTreeMap::new();
+    let mut spread = BTreeMap::new();
+    for (duty, mut hosts) in hosts_of {
+        hosts.sort_unstable();
+        let nth = given.entry(hosts.clone()).or_default();
+        if let Some(host) = hosts.get(*nth % hosts.len()) {
+            spread.insert(duty, *host);
+        }
+        *nth += 1;
+    }
+    spread
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_only_host_does_everything_and_others_what_they_are_given() {
+        assert!(Duties::new(false).offer("a").is_mine());
+        let duties = Duties::new(true);
+        let (a, b) = (duties.offer("a"), duties.offer("b"));
+        assert!(!a.is_mine() && !b.is_mine());
+        let seen = duties.changed().count();
+        duties.set(|name| name == "a");
+        assert!(a.is_mine() && !b.is_mine());
+        assert_eq!(duties.held(), ["a".into()]);
+        assert_eq!(duties.changed().count(), seen + 1);
+        duties.set(|name| name == "a");
+        assert_eq!(duties.changed().count(), seen + 1, "nothing has changed");
+        let again = duties.offer("a");
+        drop(a);
+        assert!(again.is_mine());
+        drop((again, b));
+        assert!(duties.offered().is_empty());
+    }
+
+    #[test]
+    fn duties_are_spread_over_the_hosts_that_would_do_them() {
+        let duties = ["p0", "p1", "p2", "p3", "p4"];
+        let both = duties.iter().flat_map(|duty| [(1, *duty), (2, *duty)]);
+        let own = [(2, "own"), (3, "other")];
+        let candidates: Vec<_> = both.chain(own).collect();
+        let spread = spread(&candidates);
+        let of = |host| spread.values().filter(|of| **of == host).count();
+        assert_eq!((spread["own"], spread["other"]), (2, 3));
+        assert_eq!((of(1), of(2), of(3)), (3, 3, 1));
+    }
+}
