@@ -51,7 +51,7 @@ use crate::rollout::hosted::HostedParticipant;
 use crate::rollout::loader::Loader;
 use crate::rollout::neighbours::{self, StartingParticipant};
 use crate::rollout::topics;
-use crate::rollout::{Reloader, ReloaderParts, watch};
+use crate::rollout::{Reloader, ReloaderParts, follow, watch};
 use crate::stages::{StageWatch, Stages};
 use crate::store::{OpenError, OutboxReaders, Store, make_directory, standstill};
 use crate::transport::Transport;
@@ -209,7 +209,7 @@ pub async fn start(
         listeners.push(listener);
         hosted.push(one);
     }
-    let timers = start_timers(&hosted, &store, &stop)?;
+    let mut timers = start_timers(&hosted, &store, &stop)?;
     let reloads = loader.is_some();
     let around = ReloaderParts {
         settings: config.rollout(),
@@ -221,6 +221,8 @@ pub async fn start(
         machine: machine.clone(),
     };
     let reloader = Reloader::new(around, hosted);
+    let follow = follow::start(reloader.clone(), stop.consuming.clone());
+    timers.extend(follow.map_err(anyhow::Error::from)?);
     let watch = reloads
         .then(|| start_watch(config, &reloader))
         .transpose()

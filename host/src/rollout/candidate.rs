@@ -29,14 +29,19 @@ use crate::turn::{Active, Successor};
 
 /// A candidate that passed its checks, with everything that a swap needs.
 pub(super) struct ReadyCandidate {
-    pub(super) successor: Successor,
-    pub(super) serving: ServeRoutes,
-    pub(super) sources: Vec<Arc<Source>>,
-    pub(super) published: Vec<(Arc<str>, i64)>,
+    pub(super) ready: ReadyGeneration,
     pub(super) probe: ProbeReport,
     pub(super) compared: CandidateComparison,
     pub(super) change: GenerationChange,
     pub(super) shapes: Arc<ShapeFinding>,
+}
+
+/// A generation with everything that a switch to it needs.
+pub(super) struct ReadyGeneration {
+    pub(super) successor: Successor,
+    pub(super) serving: ServeRoutes,
+    pub(super) sources: Vec<Arc<Source>>,
+    pub(super) published: Vec<(Arc<str>, i64)>,
 }
 
 /// A candidate that passed its checks, which changed nothing.
@@ -236,26 +241,10 @@ impl ReloaderState {
             change,
             shapes,
         } = passed;
-        let digest = build.digest().to_owned();
-        let fitted = self.resolve_topics(hosted, &*build)?;
         self.keep(build.component(), apply)?;
-        let next = Arc::new(Active {
-            generation: Generation {
-                id: self.row_of(hosted, &build)?,
-                build,
-            },
-            topics: fitted.topics,
-            dead_letters: fitted.dead_letters,
-        });
-        let serving = (hosted.serving(&self.around.settings, &next))
-            .map_err(|reason| refuse(Check::Description, reason, &digest))?;
-        let successor =
-            (hosted.participant.successor(next)).map_err(|fault| lacks(&fault.detail))?;
+        let row = self.row_of(hosted, &build)?;
         Ok(ReadyCandidate {
-            successor,
-            serving,
-            sources: fitted.sources,
-            published: fitted.published,
+            ready: self.ready(hosted, Generation { id: row, build })?,
             probe,
             compared,
             change,
@@ -263,8 +252,33 @@ impl ReloaderState {
         })
     }
 
+    /// A generation with everything that a switch to it needs.
+    pub(super) fn ready(
+        &self,
+        hosted: &HostedParticipant,
+        generation: Generation,
+    ) -> Result<ReadyGeneration, NotApplied> {
+        let digest = generation.build.digest().to_owned();
+        let fitted = self.resolve_topics(hosted, &*generation.build)?;
+        let next = Arc::new(Active {
+            generation,
+            topics: fitted.topics,
+            dead_letters: fitted.dead_letters,
+        });
+        let serving = (hosted.serving(&self.around.settings, &next))
+            .map_err(|reason| refuse(Check::Description, reason, &digest))?;
+        let successor =
+            (hosted.participant.successor(next)).map_err(|fault| lacks(&fault.detail))?;
+        Ok(ReadyGeneration {
+            successor,
+            serving,
+            sources: fitted.sources,
+            published: fitted.published,
+        })
+    }
+
     /// Checks the candidate against the settings and the sources of other participants.
-    fn fits(
+    pub(super) fn fits(
         &self,
         hosted: &HostedParticipant,
         build: &dyn CompiledRules,

@@ -7,15 +7,16 @@ use crossbeam_channel::bounded;
 use saga_contract::compatibility::{self, Lack};
 use saga_contract::shapes::ShapeFinding;
 
-use super::candidate::{ReadyCandidate, store_failed};
+use super::candidate::{ReadyCandidate, ReadyGeneration, store_failed};
 use super::check::{self, Present};
 use super::flags::Flags;
-use super::hosted::HostedParticipant;
+use super::hosted::{HostedParticipant, ServeRoutes};
 use super::reloader::{Apply, ReloaderState};
 use super::report::{NotApplied, Way};
 use crate::base::clock::now_ms;
 use crate::store::{Activation, Index, ReadStore};
-use crate::turn::{Active, SwapError};
+use crate::transport::Source;
+use crate::turn::{Active, Retired, SwapError};
 
 impl ReloaderState {
     /// Makes the candidate the active generation: in the store, then in the workers; routes and
@@ -27,17 +28,24 @@ impl ReloaderState {
         candidate: ReadyCandidate,
         apply: &Apply,
     ) -> Result<Option<String>, NotApplied> {
-        self.create_indexes(hosted, candidate.successor.active())?;
-        let transport = self.around.transport.as_ref();
-        transport.publish_too(candidate.published);
-        let next = candidate.successor.active().clone();
+        let ReadyGeneration {
+            successor,
+            serving,
+            sources,
+            published,
+        } = candidate.ready;
+        let next = successor.active().clone();
+        let agreed = self.agree(hosted, &active, &next)?;
+        let _one = self.switching.lock();
+        self.create_indexes(hosted, &next)?;
+        self.around.transport.publish_too(published);
         let activation = Activation {
             change: candidate.change.to_text(),
             ..activation(hosted, &active, &next, apply.way)
         };
         let retired = if candidate.compared.lacks {
             // Use must not begin between the check and the swap.
-            let held = hosted.participant.swap_held(candidate.successor, || {
+            let held = hosted.participant.swap_held(successor, || {
                 let given = (apply.flags, candidate.shapes);
                 self.activate_checked(hosted, &active, activation, &next, given)?;
                 cancel_admitted_otherwise(hosted, &active, &next);
@@ -53,14 +61,24 @@ impl ReloaderState {
             activated.map_err(|fault| store_failed(&fault))?;
             // The swap is recorded already: if the host is stopping, the next start comes up with
             // it.
-            hosted
-                .participant
-                .swap(candidate.successor)
-                .unwrap_or_default()
+            hosted.participant.swap(successor).unwrap_or_default()
         };
-        let routes = (candidate.serving)();
+        drop(agreed);
+        self.follow_on(hosted, (active, next), (serving, &sources), retired)
+    }
+
+    /// Lets routes and sources follow the workers. Returns what could not be done, as a note.
+    pub(super) fn follow_on(
+        &self,
+        hosted: &HostedParticipant,
+        (active, next): (Arc<Active>, Arc<Active>),
+        (serving, sources): (ServeRoutes, &[Arc<Source>]),
+        retired: Retired,
+    ) -> Result<Option<String>, NotApplied> {
+        let transport = self.around.transport.as_ref();
+        let routes = serving();
         let before = hosted.sources();
-        let read = hosted.read(&candidate.sources, transport, &self.around.stop_consuming);
+        let read = hosted.read(sources, transport, &self.around.stop_consuming);
         if hosted.sources() != before
             && let Err(fault) = hosted.note_consumers(&*self.around.store)
         {
@@ -164,7 +182,11 @@ fn activation(hosted: &HostedParticipant, active: &Active, next: &Active, way: W
 
 /// Cancels the reading of records that the next generation admits differently; they are delivered
 /// again, with all that follow.
-fn cancel_admitted_otherwise(hosted: &HostedParticipant, active: &Active, next: &Active) {
+pub(super) fn cancel_admitted_otherwise(
+    hosted: &HostedParticipant,
+    active: &Active,
+    next: &Active,
+) {
     let lacks = compatibility::lacks(active.description(), next.description());
     for source in hosted.sources() {
         let is_other = |lack: &Lack| matches!(lack, Lack::Subscription { topic, .. } if **topic == *source.declared_topic);

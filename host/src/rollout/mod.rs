@@ -12,6 +12,7 @@
 //!
 //! - [`reloader`]: performs swaps, one after the other; [`hosted`]: a hosted participant
 //! - `candidate`: from bytes to a candidate that is ready to swap; `handover`: the swap itself
+//! - `agreement`: the other hosts of a participant are ready for a swap; [`follow`]: swaps of others
 //! - [`loader`], [`archive`]: from bytes to a component; the host's own copies
 //! - [`check`], [`usage`], [`probe`]: reasons against a candidate; [`neighbours`]: comparison with
 //!   the other participants; [`flags`]: the operator's overrides
@@ -35,6 +36,7 @@
 //! The workers keep invariant 6 (a turn runs wholly on one generation). Must not know: Kafka,
 //! signals, the command line.
 
+mod agreement;
 pub mod archive;
 pub mod audit;
 pub mod backup;
@@ -43,6 +45,7 @@ pub mod cases;
 pub mod check;
 pub mod component_file;
 pub mod flags;
+pub mod follow;
 pub mod gate;
 pub mod given_settings;
 mod handover;

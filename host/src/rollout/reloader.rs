@@ -94,6 +94,8 @@ pub(super) struct ReloaderState {
     archive: Archive,
     places: Arc<Semaphore>,
     one_at_a_time: Mutex<()>,
+    /// Held while workers switch, for a swap of this host or after another one's.
+    pub(super) switching: Mutex<()>,
     is_closed: AtomicBool,
     /// The latest overview.
     seen: LastObserved<Result<Overview, NotApplied>>,
@@ -124,6 +126,7 @@ impl Reloader {
                 hosted,
                 places: Arc::new(Semaphore::new(WAITING)),
                 one_at_a_time: Mutex::default(),
+                switching: Mutex::default(),
                 is_closed: AtomicBool::new(false),
                 seen: LastObserved::default(),
                 low_priority: OnceLock::new(),
@@ -271,6 +274,10 @@ impl Reloader {
         drop(self.inner.one_at_a_time.lock());
     }
 
+    pub(super) fn state(&self) -> &ReloaderState {
+        &self.inner
+    }
+
     pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&ReloaderState) -> Result<T, NotApplied> + Send + 'static,
@@ -385,7 +392,7 @@ impl ReloaderState {
     }
 
     /// The host's copy of a component.
-    fn kept(&self, component: &str) -> Result<Vec<u8>, NotApplied> {
+    pub(super) fn kept(&self, component: &str) -> Result<Vec<u8>, NotApplied> {
         self.loader()?.archive().read(component).map_err(|reason| {
             NotApplied::UnknownGeneration(format!(
                 "the host's copy of component {component} can't be used ({reason}); apply the component again"
@@ -479,7 +486,7 @@ impl ReloaderState {
             notes: candidate.compared.notes.clone(),
             checked_us,
             ..applied(
-                &*candidate.successor.active().generation.build,
+                &*candidate.ready.successor.active().generation.build,
                 active.digest(),
                 true,
             )

@@ -33,6 +33,7 @@ use super::entry::{Done, Handed};
 use super::history::ReleaseOutcome;
 use super::idempotency::Known;
 use super::index::Index;
+use super::proposals::Proposals;
 use super::read::{ReadStore, StoreResult};
 use super::readers::Reader;
 use super::streams::ReadPartition;
@@ -198,6 +199,12 @@ pub trait Engine: Send + Sync {
         Ok(None)
     }
 
+    /// Gives reserved numbers back that were not used, first and last, unless others were reserved
+    /// since.
+    fn return_keys(&self, _participant: i64, _unused: (i64, i64)) -> StoreResult<()> {
+        Ok(())
+    }
+
     /// The row of a generation, created if missing. Its terms of fuel are added if they are not its
     /// latest ones.
     fn register_generation(&self, participant: i64, generation: NewGeneration) -> StoreResult<i64>;
@@ -271,6 +278,11 @@ pub trait Engine: Send + Sync {
 
     /// What this host does for all.
     fn duties(&self) -> &Duties;
+
+    /// The proposals of its hosts; None if it has one host.
+    fn proposals(&self) -> Option<&dyn Proposals> {
+        None
+    }
 
     /// Notified when another host has activated something.
     fn activated(&self) -> &Notify;

@@ -11,7 +11,8 @@
 //! - [`entry`]: the entry that one turn hands over to be committed; [`tally`]: its counts
 //! - [`idempotency`]: known keys of repeatable commands; [`fingerprint`]: their requests; [`parked_room`]: the bound on parked
 //!   messages
-//! - [`index`]: lists of aggregates; [`duties`]: what one host at a time does for all
+//! - [`index`]: lists of aggregates; [`duties`]: what one host at a time does for all;
+//!   [`proposals`]: swaps over all hosts
 //! - [`fault`]: faults, by consequence; [`condition`]: the condition of the store, and its log
 //!   messages; [`standstill`]: detects a writer that stands still; [`open_error`], [`backup`]:
 //!   errors of opening and of copying the store
@@ -46,6 +47,7 @@ pub mod open_error;
 pub mod parked;
 pub mod parked_room;
 mod postgres;
+pub mod proposals;
 pub mod read;
 pub mod readers;
 pub mod sample;

@@ -77,6 +77,20 @@ impl GeneratedKeys {
     }
 }
 
+impl GeneratedKeys {
+    /// Gives unused numbers of a block back, when no turn takes another one.
+    pub(super) fn give_back(&self, store: &Store, participant: i64) {
+        let left = self.left.lock().next.take();
+        let Some(next) = left.filter(|_| store.is_shared()) else {
+            return;
+        };
+        let last = self.left.lock().last;
+        if let Err(fault) = store.return_keys(participant, (next, last)) {
+            tracing::debug!(%fault, "some numbers of generated keys are not used");
+        }
+    }
+}
+
 impl Left {
     fn take(&mut self) -> Option<i64> {
         let number = self.next?;

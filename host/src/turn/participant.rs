@@ -416,6 +416,7 @@ impl Participant {
                 tracing::error!(participant = %self.shared.name, "a worker panicked");
             }
         }
+        (self.generated_keys).give_back(&*self.shared.store, self.shared.row);
     }
 
     fn give(&self, turn: Turn) {

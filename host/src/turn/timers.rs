@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::participant::Participant;
 use super::this_host::Over;
 use crate::base::clock::now_ms;
+use crate::store::proposals::timers_of;
 use crate::store::{FiredTimer, Reader, Store, StoreResult};
 
 /// Timers in flight at once.
@@ -41,9 +42,7 @@ pub fn start(
     let reader = store.reader()?;
     let notify = store.timers().clone();
     let name = format!("timers-{}", participant.name());
-    let duty = store
-        .duties()
-        .offer(&format!("timers {}", participant.name()));
+    let duty = store.duties().offer(&timers_of(participant.name()));
     let body = move || {
         let under_way = Arc::new(Mutex::new(HashSet::new()));
         while !stop.is_cancelled() {

@@ -209,6 +209,12 @@ pub(crate) fn generated_keys_are_those_of_one_host((one, other): (Rig, Rig)) {
     let (first, second, third) = (reserve(&one), reserve(&other), reserve(&one));
     assert!(first.0 == 1 && first.1 > first.0);
     assert_eq!((second.0, third.0), (first.1 + 1, second.1 + 1));
+    let give_back = |rig: &Rig, unused| rig.store.return_keys(rig.participant, unused).unwrap();
+    give_back(&other, (second.0 + 1, second.1));
+    assert_eq!(reserve(&one).0, third.1 + 1, "others were taken since");
+    let last = reserve(&other);
+    give_back(&other, (last.0 + 2, last.1));
+    assert_eq!(reserve(&one).0, last.0 + 2);
 }
 
 pub(crate) fn a_duty_is_one_hosts_and_goes_on_with_another((one, other): (Rig, Rig)) {

@@ -449,9 +449,11 @@ mod tests {
     use super::*;
 
     /// What hosts have for themselves while they run, what they make from the states, and numbers that follow those of the rows.
-    const OWN: [&str; 10] = [
+    const OWN: [&str; 12] = [
         "store.",
         "hosts.",
+        "proposal.",
+        "answers.",
         "candidates.",
         "duties.",
         "components.",

@@ -14,6 +14,7 @@ use super::error::SqlResult;
 use super::in_force::{self, InForce};
 use super::membership;
 use super::peers::Peers;
+use super::proposals::ServerProposals;
 use super::prune::Pruner;
 use super::read::PostgresReader;
 use super::session::Sql;
@@ -36,6 +37,7 @@ use crate::store::history::ReleaseOutcome;
 use crate::store::idempotency::{IdempotencySettings, Known, KnownKeys};
 use crate::store::index::Index;
 use crate::store::parked_room::Place;
+use crate::store::proposals::Proposals;
 use crate::store::read::StoreResult;
 use crate::store::readers::{Reader, Readers};
 use crate::store::settings::StoreSettings;
@@ -103,6 +105,7 @@ pub(in crate::store) fn open(
         trusted_now: trusted_now.clone(),
     };
     let thread = writer.start()?;
+    let proposals = ServerProposals::new(address.clone(), me);
     let (stop, stopped) = bounded(0);
     let peers = peers.start(stopped)?;
     let readers = Readers::new(move || {
@@ -118,6 +121,7 @@ pub(in crate::store) fn open(
         in_force,
         duties,
         has_others,
+        proposals,
         trusted_now,
         retention_hours: settings.retention_hours,
         identity,
@@ -150,6 +154,7 @@ struct Postgres {
     in_force: Arc<InForce>,
     duties: Duties,
     has_others: Arc<AtomicBool>,
+    proposals: ServerProposals,
     /// The server's time, in milliseconds since the Unix epoch.
     trusted_now: Arc<AtomicU64>,
     retention_hours: u64,
@@ -285,6 +290,11 @@ impl Engine for Postgres {
             .run(move |sql| registry::reserve_keys(sql, participant).map(Some))
     }
 
+    fn return_keys(&self, participant: i64, unused: (i64, i64)) -> StoreResult<()> {
+        self.requests
+            .run(move |sql| registry::return_keys(sql, participant, unused))
+    }
+
     fn register_generation(&self, participant: i64, generation: NewGeneration) -> StoreResult<i64> {
         self.requests
             .run(move |sql| registry::generation(sql, participant, &generation))
@@ -404,6 +414,10 @@ impl Engine for Postgres {
 
     fn duties(&self) -> &Duties {
         &self.duties
+    }
+
+    fn proposals(&self) -> Option<&dyn Proposals> {
+        Some(&self.proposals)
     }
 
     fn activated(&self) -> &Notify {

@@ -35,6 +35,8 @@ pub(super) enum Refusal {
     Stale,
     /// Another host has replied under the idempotency key of an entry.
     Replied,
+    /// It waited for a commit that waited for it. Source: PostgreSQL, appendix A, class 40.
+    Deadlock,
 }
 
 impl SqlError {
@@ -50,6 +52,7 @@ impl SqlError {
             "SG004" => Some(Refusal::Replied),
             "SG005" => Some(Refusal::OtherRules),
             "SG006" => Some(Refusal::Stale),
+            "40P01" | "40001" => Some(Refusal::Deadlock),
             code if code.starts_with("22") || code.starts_with("54") => Some(Refusal::OneRow),
             _ => None,
         }

@@ -9,7 +9,7 @@
 //!   of them, with blocking calls; `error`: its errors
 //! - `tables`, `schema.sql`: the tables
 //! - `membership`: the hosts on a store; `peers`: follows the others; `in_force`: the rules and
-//!   lists by which all of them write
+//!   lists by which all of them write; `proposals`: swaps over all of them
 //! - `writer`: the one writing thread, with group commit; `write`: the writes, by table
 //! - `lists`: the values by which lists find aggregates
 //! - `read`: the queries of [`ReadStore`](super::ReadStore)
@@ -30,6 +30,7 @@ mod journal_size;
 mod lists;
 mod membership;
 mod peers;
+mod proposals;
 mod prune;
 mod read;
 mod session;

@@ -28,6 +28,23 @@ CREATE TABLE duties (
     host        bigint NOT NULL,
     incarnation bigint NOT NULL
 );
+-- The generation that a host is about to activate, and what the other hosts of its participant say to that. Without a
+-- participant there is none.
+CREATE TABLE proposal (
+    only_one    boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    number      bigint NOT NULL,
+    participant bigint,
+    generation  bigint,
+    host        bigint NOT NULL,
+    incarnation bigint NOT NULL
+);
+CREATE TABLE answers (
+    number      bigint NOT NULL,           -- of the proposal
+    host        bigint NOT NULL,
+    incarnation bigint NOT NULL,
+    refused     text,                      -- why it can't; NULL if it is ready
+    PRIMARY KEY (number, host)
+);
 -- Participants that have run on this store, and the last key that was generated for each.
 CREATE TABLE participants (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

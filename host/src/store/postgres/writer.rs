@@ -33,7 +33,7 @@ use crate::store::entry::{Handed, Taken};
 use crate::store::fault::StoreFault;
 use crate::store::writing::items::{BatchItem, untried};
 use crate::store::writing::outcomes::{Outcomes, after};
-use crate::store::writing::requests::{Gathered, Request, gather};
+use crate::store::writing::requests::{Batching, Gathered, Request, gather};
 use crate::store::writing::tallies::Tallies;
 
 /// Interval at which the idle writer searches for old rows.
@@ -132,8 +132,11 @@ impl Writer {
 
     /// Commits a batch that starts with this item; returns the request that ended the batch.
     fn commit(&mut self, first: Item, began: Instant) -> Option<Request<Sql>> {
-        let Gathered { items, left } =
-            gather(&self.queue, first, self.batch, &mut self.uncommitted);
+        let batching = Batching {
+            most: self.batch,
+            are_steps_apart: true,
+        };
+        let Gathered { items, left } = gather(&self.queue, first, batching, &mut self.uncommitted);
         let (entries, began) = (items.len(), self.commits.at(began));
         let further = (entries as u64).saturating_sub(1);
         self.flow.begin(further);
@@ -211,6 +214,8 @@ impl Writer {
                         break;
                     }
                 }
+                // Another commit locked the same rows in another order. It is over now.
+                Err(error) if error.refusal() == Some(Refusal::Deadlock) => {}
                 Err(error) => return Err(error),
                 Ok(()) => break,
             }
@@ -474,7 +479,7 @@ fn write_entry(
             Ok(Fate::Failed)
         }
         // The reading of its record is cancelled, and a command is decided again.
-        Some(Refusal::Stale) => Ok(Fate::Refused),
+        Some(Refusal::Stale | Refusal::Deadlock) => Ok(Fate::Refused),
         Some(Refusal::Replied) => {
             if let Some(claim) = &handed.claim {
                 claim.keep();

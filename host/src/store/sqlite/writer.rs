@@ -36,7 +36,7 @@ use crate::store::settings::StoreSettings;
 use crate::store::tally::Tally;
 use crate::store::writing::items::{BatchItem, Transaction as _, untried};
 use crate::store::writing::outcomes::{Outcomes, after};
-use crate::store::writing::requests::{Gathered, Request, Requests, gather};
+use crate::store::writing::requests::{Batching, Gathered, Request, Requests, gather};
 use crate::store::writing::tallies::Tallies;
 
 /// Interval at which the idle writer searches for old rows.
@@ -303,8 +303,12 @@ impl Writer {
         first: BatchItem<Connection>,
         began: Instant,
     ) -> Option<Request<Connection>> {
+        let batching = Batching {
+            most: self.batch,
+            are_steps_apart: false,
+        };
         let Gathered { items: batch, left } =
-            gather(&self.queue, first, self.batch, &mut self.uncommitted);
+            gather(&self.queue, first, batching, &mut self.uncommitted);
         let (entries, began) = (batch.len(), self.commits.at(began));
         let further = (entries as u64).saturating_sub(1);
         self.flow.begin(further);

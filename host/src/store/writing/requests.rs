@@ -156,18 +156,36 @@ impl<C: Transaction> Requests<C> {
     }
 }
 
-/// Takes the requests that wait behind the first item, up to `most` items in all. Counts without an
-/// entry are added to `uncommitted`.
+/// The batches of a writer.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct Batching {
+    /// Most items of a batch.
+    pub(in crate::store) most: usize,
+    /// True if each step is a batch of its own: it may wait for other writers, which must not wait
+    /// for rows that entries have locked.
+    pub(in crate::store) are_steps_apart: bool,
+}
+
+/// Takes the requests that wait behind the first item, as far as they belong to its batch. Counts
+/// without an entry are added to `uncommitted`.
 pub(in crate::store) fn gather<C>(
     queue: &Receiver<Request<C>>,
     first: BatchItem<C>,
-    most: usize,
+    batching: Batching,
     uncommitted: &mut Tallies,
 ) -> Gathered<C> {
+    let most = match first {
+        BatchItem::Step(_) if batching.are_steps_apart => 1,
+        _ => batching.most,
+    };
     let mut items = vec![first];
     let mut left = None;
     while items.len() < most {
         items.push(match queue.try_recv() {
+            Ok(Request::Run(step)) if batching.are_steps_apart => {
+                left = Some(Request::Run(step));
+                break;
+            }
             Ok(Request::Commit(handed)) => BatchItem::Entry(handed),
             Ok(Request::After(done, link)) => BatchItem::After(done, link),
             Ok(Request::Run(step)) => BatchItem::Step(step),

@@ -143,14 +143,15 @@ fn a_copy_that_is_killed_or_cut_off_leaves_an_empty_store_or_a_whole_one() {
     ann(&host);
     assert_eq!(order(&host, 300), expected("/orders/1", "APPROVED"));
     assert!(host.stop().success());
-    let on = |kind, about: &str, what| {
+    let on_nth = |nth, kind, about: &str, what| {
         proxy.on(Trigger {
             kind,
             about: Some(about.to_owned()),
-            nth: 1,
+            nth,
             what,
         });
     };
+    let on = |kind, about: &str, what| on_nth(1, kind, about, what);
     let participants = || store.number("SELECT count(*) FROM participants");
 
     on(b'E', "INSERT INTO journal", What::Stall);
@@ -162,7 +163,8 @@ fn a_copy_that_is_killed_or_cut_off_leaves_an_empty_store_or_a_whole_one() {
     proxy.flow();
     assert_eq!(participants(), 0);
 
-    on(b'Q', "COMMIT", What::CutBefore);
+    // The first one is that of taking the store.
+    on_nth(2, b'Q', "COMMIT", What::CutBefore);
     let (code, said) = fails(&mut copy(path(data.path()), &url));
     assert_eq!(code, 73, "{said}");
     assert!(
@@ -171,7 +173,7 @@ fn a_copy_that_is_killed_or_cut_off_leaves_an_empty_store_or_a_whole_one() {
     );
     assert_eq!(participants(), 0);
 
-    on(b'Q', "COMMIT", What::CutBeforeAnswer);
+    on_nth(2, b'Q', "COMMIT", What::CutBeforeAnswer);
     let (code, said) = fails(&mut copy(path(data.path()), &url));
     assert_eq!(code, 73, "{said}");
     assert!(

@@ -9,6 +9,7 @@ mod damage;
 mod file;
 mod file_modes;
 mod files_gone;
+mod hosts;
 mod server;
 mod server_commands;
 mod server_faults;

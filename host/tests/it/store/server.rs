@@ -8,9 +8,9 @@ use saga_testkit::postgres::can_start;
 use serde_json::json;
 
 use crate::clients::Authority;
-use crate::orders::decided;
+use crate::orders::{ann, decided};
 use crate::server_store::ServerStore;
-use crate::support::{Host, Start, component, saga, signal};
+use crate::support::{Host, Start, component, saga};
 
 /// The exit code of a store that can't be used.
 const STORE: i32 = 73;
@@ -88,51 +88,19 @@ fn a_data_directory_that_is_missing_is_created_with_a_store_on_a_server_too() {
 }
 
 #[test]
-fn a_second_host_is_refused_while_the_first_is_there() {
+fn another_schema_is_another_store() {
     if !can_start() {
         return;
     }
     let store = ServerStore::new();
     let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let host = store.host(&["customer"], first.path()).start();
-    let said = refused(&store.host(&["order"], second.path()), STORE);
-    assert!(said.contains("another saga process is using it"), "{said}");
-    assert!(said.contains("store.schema"), "{said}");
-    // Another schema is another store.
-    let start = store.host(&["order"], second.path());
-    let other = start.setting("store.schema", "orders").start();
+    ann(&host);
+    let start = store.host(&["customer"], second.path());
+    let other = start.setting("store.schema", "others").start();
+    assert_eq!(other.get("customer", "/customer/1").status, 404);
     assert!(other.stop().success());
     assert!(host.stop().success());
-}
-
-#[test]
-fn a_host_that_was_paused_while_another_took_over_commits_nothing_and_ends() {
-    if !can_start() {
-        return;
-    }
-    let store = ServerStore::new();
-    let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    let paused = store.host(&["customer"], first.path()).start();
-    let body = json!({"name": "c", "creditLimit": {"amount": 1}});
-    assert_eq!(paused.post("customer", "/customers", &body).status, 201);
-    signal(paused.id(), "STOP");
-    let next = store.host(&["customer"], second.path()).start();
-    let url = format!("{}/customers", paused.url("customer"));
-    // What it gets while it sleeps it must not acknowledge.
-    let late = std::thread::spawn({
-        let text = body.to_string();
-        move || crate::support::try_request("POST", &url, &[], text.as_bytes())
-    });
-    signal(paused.id(), "CONT");
-    paused.log_until("another saga process has taken the store over");
-    let status = paused.wait();
-    assert_eq!(status.code(), Some(STORE));
-    if let Ok(answer) = late.join().unwrap() {
-        assert!(answer.status >= 500, "{} {}", answer.status, answer.text());
-    }
-    assert_eq!(store.number("SELECT count(*) FROM aggregates"), 1);
-    assert_eq!(next.post("customer", "/customers", &body).status, 201);
-    assert!(next.stop().success());
 }
 
 #[test]

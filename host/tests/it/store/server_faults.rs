@@ -13,7 +13,7 @@ use crate::server_store::ServerStore;
 use crate::support::{Host, Response, request, try_request};
 
 /// The statement of a commit.
-const COMMIT: &str = "saga_commit_v2";
+const COMMIT: &str = "saga_commit_v3";
 
 fn ready(host: &Host) -> Response {
     request("GET", &format!("{}/readyz", host.admin()), &[], b"")

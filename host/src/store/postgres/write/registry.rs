@@ -41,6 +41,19 @@ pub(in crate::store::postgres) fn reserve_keys(
     Ok((last - KEYS + 1, last))
 }
 
+/// Gives unused numbers back, unless others were taken since.
+pub(in crate::store::postgres) fn return_keys(
+    sql: &Sql,
+    participant: i64,
+    (first, last): (i64, i64),
+) -> SqlResult<()> {
+    sql.execute(
+        "UPDATE participants SET last_key = $2 WHERE id = $1 AND last_key = $3",
+        &[&participant, &(first - 1), &last],
+    )
+    .map(drop)
+}
+
 /// The row of a generation of a participant.
 pub(in crate::store::postgres) fn generation(
     sql: &Sql,

@@ -1,0 +1,253 @@
+//! Several hosts on one PostgreSQL server, as their clients and operators see them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use saga_testkit::postgres::can_start;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::orders::{ann, decided};
+use crate::server_store::ServerStore;
+use crate::support::{Host, component, request, signal, try_request};
+
+const BOTH: [&str; 2] = ["customer", "order"];
+
+/// Orders that each client places of the amount 1.
+const ORDERS: usize = 25;
+
+/// Hosts of both participants on one store.
+struct Cluster {
+    store: ServerStore,
+    hosts: Vec<Host>,
+    data: Vec<TempDir>,
+}
+
+impl Cluster {
+    /// None if no server can be started here.
+    fn of(hosts: usize) -> Option<Self> {
+        if !can_start() {
+            return None;
+        }
+        let mut cluster = Self {
+            store: ServerStore::new(),
+            hosts: Vec::new(),
+            data: Vec::new(),
+        };
+        (0..hosts).for_each(|_| cluster.joins());
+        Some(cluster)
+    }
+
+    fn joins(&mut self) {
+        let data = tempfile::tempdir().unwrap();
+        let host = self.store.host(&BOTH, data.path()).start();
+        self.hosts.push(host);
+        self.data.push(data);
+    }
+
+    /// Credit of the first customer, as this host tells it.
+    fn credit(&self, host: usize) -> String {
+        let told = self.hosts[host].get("customer", "/customer/1").json();
+        told["creditLimit"].to_string()
+    }
+
+    /// Every order was placed once and answered once, and what was approved was taken from the
+    /// credit of 1000.
+    fn check(&self, orders: i64) {
+        let of_orders =
+            "FROM aggregates a JOIN participants p ON p.id = a.participant WHERE p.name = 'order'";
+        let count = |condition: &str| {
+            let query = format!("SELECT count(*) {of_orders} {condition}");
+            self.store.number(&query)
+        };
+        assert_eq!((count(""), count("AND a.revision <> 2")), (orders, 0));
+        let approved = count(r#"AND a.state LIKE '%APPROVED%'"#);
+        for host in 0..self.hosts.len() {
+            let left: f64 = self.credit(host).parse().unwrap();
+            assert!((left - (1000 - approved) as f64).abs() < 0.001, "{left}");
+        }
+        let twice = "SELECT count(*) FROM (SELECT event_id FROM outbox GROUP BY event_id HAVING count(*) > 1) t";
+        assert_eq!(self.store.number(twice), 0, "no event is published twice");
+    }
+
+    fn end(self) {
+        for host in self.hosts {
+            assert!(host.stop().success());
+        }
+    }
+}
+
+/// Ends the clients when it is dropped, whatever happens.
+struct Stops<'s>(&'s AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Places orders of the amount 1 at these base URLs in turn; gives the path of each.
+fn place(urls: &[String], orders: usize) -> Vec<String> {
+    let body = json!({"customerId": 1, "orderTotal": {"amount": 1}}).to_string();
+    (urls.iter().cycle().take(orders))
+        .map(|url| {
+            let placed = request("POST", &format!("{url}/orders"), &[], body.as_bytes());
+            assert_eq!(placed.status, 201, "{}", placed.text());
+            format!("/orders/{}", placed.json()["orderId"])
+        })
+        .collect()
+}
+
+#[test]
+fn any_host_takes_any_command_and_each_reads_what_another_has_acknowledged() {
+    let Some(cluster) = Cluster::of(3) else {
+        return;
+    };
+    ann(&cluster.hosts[0]);
+    for (host, other) in [(1, 2), (2, 0), (0, 1)] {
+        assert_eq!(cluster.credit(other), "1000", "{host}");
+    }
+    let urls: Vec<String> = (cluster.hosts.iter())
+        .map(|host| host.url("order").to_owned())
+        .collect();
+    let paths: Vec<String> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|client| {
+                let mut urls = urls.clone();
+                urls.rotate_left(client % 3);
+                scope.spawn(move || place(&urls, ORDERS))
+            })
+            .collect();
+        let placed = clients
+            .into_iter()
+            .flat_map(|client| client.join().unwrap());
+        placed.collect()
+    });
+    for (number, path) in paths.iter().enumerate() {
+        assert_eq!(decided(&cluster.hosts[number % 3], path), "APPROVED");
+    }
+    cluster.check(4 * ORDERS as i64);
+    // What one has acknowledged the others read, whatever they knew before.
+    for number in 0..10 {
+        let at = &cluster.hosts[number % 3];
+        let cancelled = at.post("order", &format!("{}/cancel", paths[number]), &json!({}));
+        assert!(cancelled.status < 300, "{}", cancelled.text());
+        for host in &cluster.hosts {
+            let state = host.get("order", &paths[number]).json()["orderState"].clone();
+            assert_ne!(state, "APPROVED");
+        }
+    }
+    let duties = "SELECT host, count(*) FROM duties GROUP BY host";
+    let spread: BTreeMap<String, i64> = (cluster.store.rows(duties).into_iter())
+        .map(|row| (row[0].clone(), row[1].parse().unwrap()))
+        .collect();
+    let (least, most) = (
+        spread.values().min().unwrap(),
+        spread.values().max().unwrap(),
+    );
+    assert!(spread.len() == 3 && most - least <= 1, "{spread:?}");
+    cluster.end();
+}
+
+#[test]
+fn the_others_go_on_when_one_is_killed_and_one_that_comes_takes_part() {
+    let Some(mut cluster) = Cluster::of(3) else {
+        return;
+    };
+    ann(&cluster.hosts[0]);
+    let urls: Vec<String> = (cluster.hosts.iter().skip(1))
+        .map(|host| host.url("order").to_owned())
+        .collect();
+    let paths = std::thread::scope(|scope| {
+        let client = scope.spawn(|| place(&urls, 2 * ORDERS));
+        cluster.hosts.remove(0).kill();
+        client.join().unwrap()
+    });
+    let began = Instant::now();
+    for path in &paths {
+        assert_eq!(decided(&cluster.hosts[0], path), "APPROVED");
+    }
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        began.elapsed()
+    );
+    cluster.check(2 * ORDERS as i64);
+    cluster.joins();
+    let new = [cluster.hosts[2].url("order").to_owned()];
+    let more = place(&new, ORDERS);
+    for path in &more {
+        assert_eq!(decided(&cluster.hosts[0], path), "APPROVED");
+    }
+    cluster.check(3 * ORDERS as i64);
+    cluster.end();
+}
+
+#[test]
+fn a_host_that_was_paused_goes_on_and_what_it_brings_is_refused_where_others_were_first() {
+    let Some(cluster) = Cluster::of(2) else {
+        return;
+    };
+    ann(&cluster.hosts[0]);
+    let urls: Vec<String> = (cluster.hosts.iter())
+        .map(|host| host.url("order").to_owned())
+        .collect();
+    let before = place(&urls, ORDERS);
+    // In the middle of its work.
+    signal(cluster.hosts[0].id(), "STOP");
+    let during = place(&urls[1..], ORDERS);
+    for path in before.iter().chain(&during) {
+        assert_eq!(decided(&cluster.hosts[1], path), "APPROVED");
+    }
+    signal(cluster.hosts[0].id(), "CONT");
+    let after = place(&urls, ORDERS);
+    for path in before.iter().chain(&during).chain(&after) {
+        assert_eq!(decided(&cluster.hosts[0], path), "APPROVED");
+    }
+    cluster.check(3 * ORDERS as i64);
+    cluster.end();
+}
+
+#[test]
+fn rules_that_one_host_applies_decide_on_all_and_no_request_fails() {
+    let Some(mut cluster) = Cluster::of(3) else {
+        return;
+    };
+    ann(&cluster.hosts[0]);
+    let (stop, failed) = (AtomicBool::new(false), AtomicBool::new(false));
+    let body = json!({"customerId": 1, "orderTotal": {"amount": 1}}).to_string();
+    std::thread::scope(|scope| {
+        for host in &cluster.hosts {
+            let (url, body) = (format!("{}/orders", host.url("order")), &body);
+            let (stop, failed) = (&stop, &failed);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let placed = try_request("POST", &url, &[], body.as_bytes());
+                    if !placed.is_ok_and(|answer| answer.status == 201) {
+                        failed.store(true, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        let _stops = Stops(&stop);
+        for (at, name) in [(0, "customer_cautious"), (2, "customer")] {
+            let bytes = std::fs::read(component(name)).unwrap();
+            let url = format!(
+                "{}/participants/customer/component",
+                cluster.hosts[at].admin()
+            );
+            let applied = request("PUT", &url, &[], &bytes);
+            assert_eq!(applied.status, 200, "{}", applied.text());
+            let digest = applied.json()["digest"].clone();
+            for host in &cluster.hosts {
+                let url = format!("{}/generations", host.admin());
+                let told = request("GET", &url, &[], b"").json();
+                assert_eq!(told["participants"][0]["active"], digest, "{told}");
+            }
+        }
+    });
+    assert!(!failed.load(Ordering::Relaxed), "a request failed");
+    cluster.joins();
+    cluster.end();
+}
