@@ -143,11 +143,13 @@ fn known_keys(sql: &Sql, settings: IdempotencySettings) -> SqlResult<Arc<KnownKe
     Ok(Arc::new(known))
 }
 
+/// The writer, the thread that follows other hosts, and what ends that.
+type Threads = (JoinHandle<()>, JoinHandle<()>, Sender<()>);
+
 /// A store that is open for a host.
 struct Postgres {
     requests: Requests<Sql>,
-    /// The writer, the one that follows other hosts, and what ends that.
-    threads: Mutex<Option<(JoinHandle<()>, JoinHandle<()>, Sender<()>)>>,
+    threads: Mutex<Option<Threads>>,
     outcomes: Outcomes,
     readers: Readers,
     known_keys: Arc<KnownKeys>,
