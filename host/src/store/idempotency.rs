@@ -6,7 +6,8 @@
 //! nothing releases the key.
 //!
 //! All keys with a row and all claimed keys are in memory: a new key, the common case, costs no
-//! read of the store, and the bound counts both (invariant 9). In memory a key is a 128-bit hash
+//! read of the store, and the bound counts both (invariant 9). Where other hosts reply too, only the
+//! claimed ones are, and each new key is looked up. In memory a key is a 128-bit hash
 //! with a new seed at each start, so that nobody can make two keys collide.
 //!
 //! Must not know: requests and clients.
@@ -43,6 +44,8 @@ impl Default for IdempotencySettings {
 pub struct KnownKeys {
     settings: IdempotencySettings,
     seeds: [RandomState; 2],
+    /// False if keys are not remembered once their command is over.
+    remembers: bool,
     stages: Mutex<HashMap<[u64; 2], ClaimStage>>,
 }
 
@@ -91,8 +94,18 @@ pub struct FirstReply {
 impl KnownKeys {
     /// No keys yet.
     pub(super) fn new(settings: IdempotencySettings) -> Self {
+        Self::with(settings, true)
+    }
+
+    /// The same for a store in which other hosts reply too.
+    pub(super) fn claimed_only(settings: IdempotencySettings) -> Self {
+        Self::with(settings, false)
+    }
+
+    fn with(settings: IdempotencySettings, remembers: bool) -> Self {
         Self {
             settings,
+            remembers,
             seeds: [RandomState::new(), RandomState::new()],
             stages: Mutex::default(),
         }
@@ -166,16 +179,16 @@ impl Claim {
     /// Notes that a reply is committed: the key has a row now.
     pub(super) fn keep(&self) {
         self.is_kept.store(true, Ordering::Relaxed);
-        self.known
-            .stages
-            .lock()
-            .insert(self.hash, ClaimStage::Replied);
+        if self.known.remembers {
+            let mut stages = self.known.stages.lock();
+            stages.insert(self.hash, ClaimStage::Replied);
+        }
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        if !*self.is_kept.get_mut() {
+        if !*self.is_kept.get_mut() || !self.known.remembers {
             self.known.stages.lock().remove(&self.hash);
         }
     }

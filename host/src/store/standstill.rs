@@ -12,12 +12,20 @@ use super::engine::Store;
 /// Interval of the checks.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// Time between two checks after which this process must have been asleep.
+const ASLEEP: Duration = Duration::from_secs(2);
+
 /// Checks, until the store is closed, if its writer stands still. To be run once.
 pub async fn watch(store: Weak<Store>) {
     let mut looks = tokio::time::interval(LOOK);
+    let mut last = Instant::now();
     loop {
         looks.tick().await;
         let Some(store) = store.upgrade() else { return };
+        if last.elapsed() > ASLEEP {
+            store.condition().work().begin_again();
+        }
+        last = Instant::now();
         store.note_standstill();
     }
 }
@@ -46,6 +54,15 @@ impl Work {
     pub(super) fn begin(&self, now: Instant) {
         let since = now.saturating_duration_since(self.epoch).as_millis() as u64;
         self.since.store(since.max(1), Ordering::Relaxed);
+    }
+
+    /// Measures the present work from now on, if there is any: this process was asleep.
+    fn begin_again(&self) {
+        let now = self.epoch.elapsed().as_millis() as u64;
+        let begun = |since: u64| (since > 0).then_some(now.max(1));
+        let (store, load) = (Ordering::Relaxed, Ordering::Relaxed);
+        // If there is none, there is nothing to measure.
+        let _ = self.since.fetch_update(store, load, begun);
     }
 
     /// The writer has finished its work.
@@ -85,7 +102,10 @@ mod tests {
         work.begin(Instant::now());
         std::thread::sleep(Duration::from_millis(20));
         assert!(work.lasts() >= Duration::from_millis(15));
+        work.begin_again();
+        assert!(work.lasts() < Duration::from_millis(15));
         work.end();
+        work.begin_again();
         assert_eq!(work.lasts(), Duration::ZERO);
     }
 }

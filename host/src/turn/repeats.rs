@@ -1,7 +1,7 @@
 //! Commands with an idempotency key: detects repeats and looks up the first reply.
 //!
 //! A new key is claimed in memory. Only a repeated one costs a read of the store, on a thread that
-//! may block.
+//! may block; where other hosts reply too, every one does.
 
 use std::sync::Arc;
 
@@ -57,22 +57,33 @@ impl Participant {
             return Met::StoreFailed(gone);
         }
         match shared.store.claim(shared.row, &key, fingerprint.bytes()) {
-            Known::Claimed(claim) => Met::First(claim),
+            Known::Claimed(claim) if !shared.store.is_shared() => Met::First(claim),
+            // Another host may have replied.
+            Known::Claimed(claim) => match self.first_reply(key).await {
+                Ok(None) => Met::First(claim),
+                Ok(Some(first)) => compare(first, &fingerprint),
+                Err(met) => met,
+            },
             Known::InUse => Met::InUse,
             Known::Full(most) => Met::Full(most),
-            Known::Replied => {
-                let look = self.lookups.look(&shared.store, shared.row, key);
-                match tokio::time::timeout(self.answer_time(), look).await {
-                    Ok(Ok(Some(first))) => compare(first, &fingerprint),
-                    // It has just been deleted, and can be claimed by the next request.
-                    Ok(Ok(None)) => Met::InUse,
-                    Ok(Err(fault)) => Met::StoreFailed(fault),
-                    Err(_) => Met::TryLater(format!(
-                        "the first reply under this Idempotency-Key was not read within {} s",
-                        self.answer_time().as_secs()
-                    )),
-                }
-            }
+            Known::Replied => match self.first_reply(key).await {
+                Ok(Some(first)) => compare(first, &fingerprint),
+                // It has just been deleted, and can be claimed by the next request.
+                Ok(None) => Met::InUse,
+                Err(met) => met,
+            },
+        }
+    }
+
+    /// The reply under a key, if there is one; or the answer if it can't be read.
+    async fn first_reply(&self, key: String) -> Result<Option<FirstReply>, Met> {
+        let look = self.lookups.look(&self.shared.store, self.shared.row, key);
+        match tokio::time::timeout(self.answer_time(), look).await {
+            Ok(found) => found.map_err(Met::StoreFailed),
+            Err(_) => Err(Met::TryLater(format!(
+                "the first reply under this Idempotency-Key was not read within {} s",
+                self.answer_time().as_secs()
+            ))),
         }
     }
 }

@@ -117,9 +117,10 @@ impl Consumer {
     ) -> anyhow::Result<Self> {
         let reader = parts.store.reader()?;
         let topic_id = reader.topic_id(&source.consumer, source.topic_row)?;
-        let (group, topic, identity) = (&source.group, &source.topic, parts.store.identity());
+        let (group, topic) = (&source.group, &source.topic);
+        let of_store = (parts.store.identity(), parts.store.is_shared());
         let member = format!("{}-{topic}", source.consumer).replace([':', '/', ' '], "-");
-        let config = parts.settings.consumer_config(group, &member, identity);
+        let config = parts.settings.consumer_config(group, &member, of_store);
         let client = config.create_with_context(ClientEvents::default());
         let mut client: BaseConsumer<ClientEvents> = client.map_err(|error| {
             anyhow::anyhow!("kafka consumer of topic {topic}: {}", describe(&error))

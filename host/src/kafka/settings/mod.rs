@@ -196,7 +196,7 @@ impl KafkaSettings {
         };
         let producer: BaseProducer = self.producer_config().create().map_err(failed)?;
         client::close(producer);
-        let config = self.consumer_config("saga", "check", "check");
+        let config = self.consumer_config("saga", "check", ("check", false));
         let consumer: BaseConsumer = config.create().map_err(failed)?;
         client::close(consumer);
         Ok(())
@@ -238,7 +238,7 @@ impl KafkaSettings {
         &self,
         group: &str,
         member: &str,
-        identity: &str,
+        (identity, is_shared): (&str, bool),
     ) -> ClientConfig {
         let fixed = [
             ("group.id", group),
@@ -249,9 +249,12 @@ impl KafkaSettings {
             ("statistics.interval.ms", "1000"),
         ];
         let mut config = self.config(&OF_CONSUMERS, &fixed);
-        // Static membership: after a crash, the restarted process gets its partitions at once.
-        let instance = (self.properties.get(INSTANCE)).map_or(identity, String::as_str);
-        config.set(INSTANCE, format!("{instance}-{member}"));
+        // Static membership: after a crash, the restarted process gets its partitions at once. Of several
+        // hosts on one store each would need a name of its own.
+        let own = (!is_shared).then_some(identity);
+        if let Some(instance) = (self.properties.get(INSTANCE)).map(String::as_str).or(own) {
+            config.set(INSTANCE, format!("{instance}-{member}"));
+        }
         let client = config.get(CLIENT).unwrap_or_default().to_owned();
         config.set(CLIENT, group::client_id(&client, identity));
         config
@@ -302,7 +305,7 @@ impl KafkaSettings {
 
     /// Time after which a silent member is no longer in the group.
     pub(crate) fn group_patience(&self) -> Duration {
-        let config = self.consumer_config("", "", "");
+        let config = self.consumer_config("", "", ("", false));
         let millis = config
             .get(SESSION_TIMEOUT)
             .and_then(|text| text.parse().ok());

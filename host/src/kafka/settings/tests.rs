@@ -73,19 +73,23 @@ fn a_property_from_outside_replaces_a_default_but_not_what_must_be() {
         (Some("30"), None)
     );
     assert_eq!(config.get("acks"), Some("all"));
-    let config = with("statistics.interval.ms", "0").consumer_config("group", "member", "id");
+    let config =
+        with("statistics.interval.ms", "0").consumer_config("group", "member", ("id", false));
     assert_eq!(config.get("statistics.interval.ms"), Some("1000"));
 }
 
 #[test]
 fn consumers_are_known_by_the_store_that_they_read_for() {
-    let config = KafkaSettings::default().consumer_config("group", "member", "id");
+    let config = KafkaSettings::default().consumer_config("group", "member", ("id", false));
     assert_eq!(config.get("client.id"), Some("saga/id"));
     assert_eq!(config.get("group.instance.id"), Some("id-member"));
-    let named = with("client.id", "shop").consumer_config("group", "member", "id");
+    let named = with("client.id", "shop").consumer_config("group", "member", ("id", false));
     assert_eq!(named.get("client.id"), Some("shop/id"));
-    let named = with("group.instance.id", "one").consumer_config("group", "member", "id");
+    let named = with("group.instance.id", "one").consumer_config("group", "member", ("id", false));
     assert_eq!(named.get("group.instance.id"), Some("one-member"));
+    // Of several hosts on a store, each has a name only if it was given one.
+    let shared = KafkaSettings::default().consumer_config("group", "member", ("id", true));
+    assert_eq!(shared.get("group.instance.id"), None);
 }
 
 #[test]
@@ -112,7 +116,7 @@ fn invariants_1_and_4_rest_on_properties_that_nobody_can_change() {
         assert_eq!(producer.get(name), Some(value), "{name}");
         assert_eq!(with(name, value).problems().len(), 1, "{name}");
     }
-    let consumer = KafkaSettings::default().consumer_config("group", "member", "id");
+    let consumer = KafkaSettings::default().consumer_config("group", "member", ("id", false));
     for (name, value, other) in [
         ("enable.auto.commit", "false", "true"),
         ("enable.auto.offset.store", "false", "true"),

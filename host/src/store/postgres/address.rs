@@ -32,7 +32,7 @@ const DEAD: Duration = Duration::from_secs(10);
 /// values, a statement that was prepared on empty tables stays slow.
 const SESSION: &str = "SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_hashjoin = off;
     SET enable_mergejoin = off; SET enable_seqscan = off; SET default_transaction_isolation = 'read committed';
-    SET idle_in_transaction_session_timeout = '5s'; SET client_connection_check_interval = '100ms'";
+    SET idle_in_transaction_session_timeout = '2s'; SET client_connection_check_interval = '100ms'";
 
 /// The address of a store on PostgreSQL. Clones use the same thread for their connections.
 #[derive(Clone)]
@@ -70,9 +70,6 @@ impl ServerAddress {
             config.connect_timeout(CONNECT);
         }
         config.tcp_user_timeout(DEAD).keepalives_idle(DEAD);
-        if config.get_application_name().is_none() {
-            config.application_name("saga");
-        }
         let tls = match config.get_ssl_mode() {
             SslMode::Disable => None,
             _ => Some(Arc::new(tls(settings.ca_file.as_deref())?)),
@@ -98,6 +95,17 @@ impl ServerAddress {
         let port = self.config.get_ports().first().copied().unwrap_or(5432);
         let (user, database) = (self.user(), self.database());
         format!("postgres://{user}@{}:{port}/{database}", hosts.join(","))
+    }
+
+    /// The name of its sessions.
+    pub(super) fn application(&self) -> String {
+        let name = self.config.get_application_name().unwrap_or("saga");
+        // Longer names are cut by the server.
+        format!("{name} {}", self.schema)
+            .chars()
+            .filter(char::is_ascii)
+            .take(60)
+            .collect()
     }
 
     /// The thread of its connections.
@@ -141,7 +149,11 @@ impl ServerAddress {
             None => self.driver.connect(&self.config, tokio_postgres::NoTls),
         };
         let (client, schema) = (client?, quoted(&self.schema));
-        let settings = format!("{SESSION}; SET search_path TO {schema}; {settings}");
+        // Other hosts on the store find its sessions by this name.
+        let name = self.application().replace('\'', "''");
+        let settings = format!(
+            "{SESSION}; SET application_name = '{name}'; SET search_path TO {schema}; {settings}"
+        );
         pollster::block_on(client.batch_execute(&settings))?;
         Ok(client)
     }

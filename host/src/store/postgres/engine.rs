@@ -67,7 +67,7 @@ pub(in crate::store) fn open(
     let in_force = Arc::<InForce>::default();
     in_force.learn(&sql).map_err(failed)?;
     let identity = tables::identity(&sql).map_err(failed)?;
-    let known_keys = known_keys(&sql, idempotency).map_err(failed)?;
+    let known_keys = Arc::new(KnownKeys::claimed_only(idempotency));
     let trusted_now = Arc::<AtomicU64>::default();
     if let Some(now) = membership::show(&sql, me).map_err(failed)? {
         trusted_now.store(now, Ordering::Relaxed);
@@ -97,7 +97,7 @@ pub(in crate::store) fn open(
         chains: Chains::default(),
         uncommitted: Tallies::default(),
         in_force: in_force.clone(),
-        pruner: Pruner::new(&settings, readers, known_keys.clone()),
+        pruner: Pruner::new(&settings, readers, idempotency.hours),
         pruning: duties.offer("pruning"),
         batch: settings.batch.max(1),
         commits,
@@ -132,15 +132,6 @@ pub(in crate::store) fn open(
 fn host_name() -> String {
     let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{}:{}", machine.trim(), std::process::id())
-}
-
-/// The keys that have a reply in this store.
-fn known_keys(sql: &Sql, settings: IdempotencySettings) -> SqlResult<Arc<KnownKeys>> {
-    let known = KnownKeys::new(settings);
-    for row in sql.query("SELECT participant, key FROM idempotency_keys", &[])? {
-        known.has_reply(row.try_get(0)?, row.try_get(1)?);
-    }
-    Ok(Arc::new(known))
 }
 
 /// The writer, the thread that follows other hosts, and what ends that.

@@ -43,6 +43,9 @@ impl SqlError {
     /// Why the writes of a commit were refused; None if it was the server's condition, or the
     /// connection's.
     pub(super) fn refusal(&self) -> Option<Refusal> {
+        if let Self::Superseded(_) = self {
+            return Some(Refusal::Stale);
+        }
         // Source: the function `saga_commit_v3`, and PostgreSQL's appendix A: class 22 has the
         // errors of values, 54 those of sizes.
         match self.code()?.code() {

@@ -126,7 +126,7 @@ fn enter<T>(
         let taken = sql.run("BEGIN").and_then(|()| {
             sql.query("SELECT FROM store FOR UPDATE", &[])?;
             let taken = take(sql)?;
-            sql.run("COMMIT")?;
+            sql.run(if taken.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
             Ok(taken)
         });
         let taken = taken.map_err(|error| {

@@ -28,6 +28,10 @@ const LOOK_FOR_THE_FIRST: Duration = Duration::from_millis(250);
 /// Interval at which duties are looked at, besides when hosts or offers have changed.
 const DUTIES: Duration = Duration::from_millis(500);
 
+/// Longest time for which a transaction that has changed rows may wait for its host: others may wait
+/// for these rows.
+const STALL: Duration = Duration::from_secs(2);
+
 /// Changed aggregates that are told one by one. Beyond it, all watches are.
 const CHANGES: i64 = 1_000;
 
@@ -127,6 +131,9 @@ impl Peers {
         }
         let offered = self.duties.offered();
         let is_due = known.balanced.is_none_or(|at| at.elapsed() >= DUTIES);
+        if is_due && !known.others.is_empty() {
+            self.end_stalled(sql)?;
+        }
         if !are_the_same || offered != known.offered || is_due {
             self.balance(sql, &offered, offered != known.offered)?;
             known.offered = offered;
@@ -162,6 +169,24 @@ impl Peers {
             let row = sql.one("SELECT seq FROM journal_end", &[])?;
             known.journal = Some(row.try_get(0)?);
             changes.tell_all();
+        }
+        Ok(())
+    }
+
+    /// Ends transactions on the store that wait for a host which is paused or cut off. The server
+    /// bounds only those that are idle, and not those in the middle of a message.
+    fn end_stalled(&self, sql: &Sql) -> SqlResult<()> {
+        let ended = sql.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE application_name = $1 AND datname = current_database() AND usename = current_user
+                 AND backend_xid IS NOT NULL AND wait_event_type = 'Client'
+                 AND state_change < clock_timestamp() - $2 * interval '1 second'",
+            &[&self.address.application(), &STALL.as_secs_f64()],
+        )?;
+        if !ended.is_empty() {
+            tracing::warn!(
+                "a commit of another host stood still and was ended; that host repeats it when it goes on"
+            );
         }
         Ok(())
     }

@@ -1,12 +1,9 @@
 //! Deletion of old rows, so that no table grows without bound (invariant 9), in small steps between
 //! commits. The same rows go as in the engine on SQLite; see there.
 
-use std::sync::Arc;
-
 use super::error::SqlResult;
 use super::journal_size::BYTES;
 use super::session::Sql;
-use crate::store::idempotency::KnownKeys;
 use crate::store::settings::StoreSettings;
 use crate::store::streams::OutboxReaders;
 use crate::store::writing::journal_size::JournalSize;
@@ -30,21 +27,18 @@ pub(super) struct Pruner {
     retention_ms: u64,
     dead_letters_ms: u64,
     readers: OutboxReaders,
-    known_keys: Arc<KnownKeys>,
+    /// How long replies to repeatable commands are kept.
+    replies_ms: u64,
     journal_size: JournalSize,
 }
 
 impl Pruner {
-    pub(super) fn new(
-        settings: &StoreSettings,
-        readers: OutboxReaders,
-        known_keys: Arc<KnownKeys>,
-    ) -> Self {
+    pub(super) fn new(settings: &StoreSettings, readers: OutboxReaders, reply_hours: u64) -> Self {
         Self {
             retention_ms: settings.retention_hours.saturating_mul(3_600_000),
             dead_letters_ms: settings.dead_letter_hours.saturating_mul(3_600_000),
             readers,
-            known_keys,
+            replies_ms: reply_hours.saturating_mul(3_600_000),
             journal_size: JournalSize::new(settings.journal_bytes),
         }
     }
@@ -93,19 +87,13 @@ impl Pruner {
     }
 
     fn prune_keys(&self, sql: &Sql, now: u64) -> SqlResult<bool> {
-        let kept_ms = self.known_keys.hours().saturating_mul(3_600_000);
-        let before = now.saturating_sub(kept_ms) as i64;
-        let rows = sql.query(
+        let before = now.saturating_sub(self.replies_ms) as i64;
+        let deleted = sql.execute(
             "DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
-                 SELECT ctid FROM idempotency_keys WHERE time < $1 LIMIT $2)) RETURNING participant, key",
+                 SELECT ctid FROM idempotency_keys WHERE time < $1 LIMIT $2))",
             &[&before, &STEP],
         )?;
-        let mut gone = Vec::with_capacity(rows.len());
-        for row in rows {
-            gone.push((row.try_get(0)?, row.try_get(1)?));
-        }
-        self.known_keys.forget(&gone);
-        Ok(gone.len() as i64 == STEP)
+        Ok(deleted as i64 == STEP)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The one writing thread of a host.
 //!
-//! A commit of entries with frequent writes only is one call of `saga_commit_v3`, one round trip.
-//! If it is refused because of one of its rows, or if there is something else in it, its items are
-//! written one by one in a transaction.
+//! A commit of entries with frequent writes only is one call of `saga_commit_v3`, one round trip. If
+//! it is refused because of one of its rows, each half is tried by itself, down to the entry that is
+//! to blame. An entry with rare writes, and any other step, has a transaction of its own.
 //!
 //! If the connection is lost before the server has answered, the commit may have taken place or
 //! not: its number in `hosts` tells. Until it is known, nothing is reported and nothing else is
@@ -130,33 +130,44 @@ impl Writer {
         &self.outcomes.condition
     }
 
-    /// Commits a batch that starts with this item; returns the request that ended the batch.
+    /// Commits what waits, starting with this item; returns the request that ended it.
     fn commit(&mut self, first: Item, began: Instant) -> Option<Request<Sql>> {
         let batching = Batching {
             most: self.batch,
             are_steps_apart: true,
         };
         let Gathered { items, left } = gather(&self.queue, first, batching, &mut self.uncommitted);
-        let (entries, began) = (items.len(), self.commits.at(began));
-        let further = (entries as u64).saturating_sub(1);
+        let further = (items.len() as u64).saturating_sub(1);
+        let began = self.commits.at(began);
         self.flow.begin(further);
-        let (batch, result) = match self.condition().refusal() {
-            None => self.write(items),
-            Some(fault) => (untried(items, &mut self.chains), Err(fault)),
-        };
-        let now = self.commits.over(entries, began, result.is_ok());
-        self.outcomes.end(batch, &mut self.chains, result, now);
+        match self.condition().refusal() {
+            None => self.write(items, began),
+            Some(fault) => self.fail(items, fault, began),
+        }
         self.flow.over(further);
         left
     }
 
-    /// Writes a batch; returns all its items in any case.
-    fn write(&mut self, items: Vec<Item>) -> (Batch<Item>, Result<(), StoreFault>) {
-        if let Err(error) = self.session() {
-            return (untried(items, &mut self.chains), Err(error.into()));
+    /// Writes items in one commit, or in several if one of them is refused or has rare writes: no
+    /// transaction waits for this host while others wait for its rows.
+    fn write(&mut self, mut items: Vec<Item>, began: Option<Instant>) {
+        if items.is_empty() {
+            return;
         }
-        if !items.iter().all(has_frequent_writes_only) {
-            return self.write_each(items);
+        if let Err(error) = self.session() {
+            return self.fail(items, error.into(), began);
+        }
+        if let Some(rare) = items
+            .iter()
+            .position(|item| !has_frequent_writes_only(item))
+        {
+            let behind = items.split_off(rare + 1);
+            let rare = items.pop();
+            self.write(items, began);
+            if let Some(rare) = rare {
+                self.write_alone(rare, began);
+            }
+            return self.write(behind, began);
         }
         let mut batch = Batch::with_capacity(items.len());
         for item in items {
@@ -165,24 +176,47 @@ impl Writer {
             });
             debug_assert!(added.is_ok(), "nothing is written yet");
         }
-        match self.write_at_once(&batch) {
-            Ok(()) => (batch, Ok(())),
-            Err(error) if error.refusal() == Some(Refusal::OtherRules) => {
+        let error = match self.write_at_once(&batch) {
+            Ok(()) => return self.end(batch, Ok(()), began),
+            Err(error) => error,
+        };
+        match error.refusal() {
+            Some(Refusal::OtherRules) => {
                 let items = batch.take_back();
                 match self.learn() {
-                    Ok(()) => self.write(items),
-                    Err(error) => (untried(items, &mut self.chains), Err(self.fault(error))),
+                    Ok(()) => self.write(items, began),
+                    Err(error) => self.fail(items, error.into(), began),
                 }
             }
-            Err(error)
-                if error
-                    .refusal()
-                    .is_some_and(|refusal| refusal != Refusal::Taken) =>
-            {
-                self.write_each(batch.take_back())
+            Some(Refusal::OneRow | Refusal::Stale | Refusal::Replied) => {
+                let mut items = batch.take_back();
+                if items.len() == 1 {
+                    return items
+                        .into_iter()
+                        .for_each(|item| self.write_alone(item, began));
+                }
+                let behind = items.split_off(items.len() / 2);
+                self.write(items, began);
+                self.write(behind, began);
             }
-            Err(error) => (batch, Err(self.fault(error))),
+            Some(Refusal::Taken | Refusal::Deadlock) | None => {
+                let fault = self.fault(error);
+                self.end(batch, Err(fault), began);
+            }
         }
+    }
+
+    /// Ends a batch whose outcome is known, and reports it.
+    fn end(&mut self, batch: Batch<Item>, result: Result<(), StoreFault>, began: Option<Instant>) {
+        let entries = batch.items().len();
+        let now = self.commits.over(entries, began, result.is_ok());
+        self.outcomes.end(batch, &mut self.chains, result, now);
+    }
+
+    /// Ends items that are not attempted.
+    fn fail(&mut self, items: Vec<Item>, fault: StoreFault, began: Option<Instant>) {
+        let batch = untried(items, &mut self.chains);
+        self.end(batch, Err(fault), began);
     }
 
     /// Writes the entries of a batch by one call. Repeats it if the connection was lost and it did
@@ -226,8 +260,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the items of a batch one by one, in one transaction.
-    fn write_each(&mut self, items: Vec<Item>) -> (Batch<Item>, Result<(), StoreFault>) {
+    /// Writes an item in a transaction of its own.
+    fn write_alone(&mut self, item: Item, began: Option<Instant>) {
         self.number += 1;
         let part = CommitNumber {
             number: None,
@@ -235,26 +269,25 @@ impl Writer {
         };
         let trusted = self.trusted_now.load(Ordering::Relaxed);
         let in_force = self.in_force.clone();
-        let mut batch = Batch::with_capacity(items.len());
+        let mut batch = Batch::with_capacity(1);
         let begun = self.begin();
         let sql = self.sql.take();
-        let mut result = begun;
-        for item in items {
-            let open = sql.as_ref().filter(|_| result.is_ok());
-            let item = item.take_step(open);
-            let Some(sql) = open else {
+        let open = sql.as_ref().filter(|_| begun.is_ok());
+        let item = item.take_step(open);
+        let result = match open {
+            None => {
                 batch.add_failed(&mut self.chains, item);
-                continue;
-            };
-            result = batch.add(&mut self.chains, item, |item| {
+                begun
+            }
+            Some(sql) => batch.add(&mut self.chains, item, |item| {
                 match (consumed(item, &in_force), item) {
                     (Fate::Written, Item::Entry(handed)) => {
                         write_entry(sql, handed, (part, trusted), &in_force.members)
                     }
                     (fate, _) => Ok(fate),
                 }
-            });
-        }
+            }),
+        };
         let is_open = result.is_ok();
         let result = result.and_then(|()| match &sql {
             Some(sql) => sql.run("COMMIT"),
@@ -278,7 +311,8 @@ impl Writer {
             self.committed = self.number;
             self.uncommitted.clear();
         }
-        (batch, result.map_err(|error| self.fault(error)))
+        let result = result.map_err(|error| self.fault(error));
+        self.end(batch, result, began);
     }
 
     /// Begins a transaction of several statements, which is the next commit.

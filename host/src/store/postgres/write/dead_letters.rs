@@ -9,17 +9,32 @@ use crate::store::postgres::error::{SqlError, SqlResult};
 use crate::store::postgres::session::Sql;
 use crate::store::writing::letters::{self, FoundLetter, LetterRows};
 
+/// Another host was first.
+const SETTLED: SqlError = SqlError::Superseded("another host has settled the message");
+
 /// Writes a dead letter. A letter that stays parked is the parked message of its identity.
 pub(super) fn write(sql: &Sql, entry: &Entry, letter: &DeadLetter) -> SqlResult<()> {
     let (record, identity) = (&letter.record, letter.identity.as_ref());
     let position = &record.position;
     // Strings always have a JSON form.
     let attributes = serde_json::to_string(&record.attributes).unwrap_or_default();
-    sql.execute(
+    if letter.is_parked {
+        let of = identity.map(|identity| (&identity.id, &identity.source));
+        let text = "SELECT FROM parked WHERE participant = $1 AND event_id = $2 AND source = $3 FOR UPDATE";
+        let (id, source) = of.unzip();
+        if sql
+            .row(text, &[&entry.participant, &id, &source])?
+            .is_none()
+        {
+            return Err(SETTLED);
+        }
+    }
+    let rows = sql.execute(
         "INSERT INTO dead_letters (participant, aggregate, consumer, topic, declared_topic, incarnation, partition,
              position, made, attributes, key, value, event_id, source, reason, detail, attempts, digest, time, parked)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-             CASE WHEN $20 THEN (SELECT id FROM parked WHERE participant = $1 AND event_id = $13 AND source = $14) END)",
+             CASE WHEN $20 THEN (SELECT id FROM parked WHERE participant = $1 AND event_id = $13 AND source = $14) END)
+         ON CONFLICT (parked) WHERE parked IS NOT NULL DO NOTHING",
         &[
             &entry.participant,
             &entry.key,
@@ -42,16 +57,19 @@ pub(super) fn write(sql: &Sql, entry: &Entry, letter: &DeadLetter) -> SqlResult<
             &(letter.time as i64),
             &letter.is_parked,
         ],
-    )
-    .map(drop)
+    )?;
+    match rows {
+        0 => Err(SETTLED),
+        _ => Ok(()),
+    }
 }
 
 /// Records a failed redrive of a letter that stays parked. A later request is still to be done.
 pub(super) fn failed(sql: &Sql, failed: &FailedRedrive) -> SqlResult<()> {
-    sql.execute(
+    let rows = sql.execute(
         "UPDATE dead_letters SET failed_redrives = failed_redrives + 1, reason = $2, detail = $3, attempts = $4, digest = $5,
              request = CASE WHEN requests > $6 THEN request END
-         WHERE id = $1",
+         WHERE id = $1 AND request IS NOT NULL",
         &[
             &failed.letter,
             &failed.reason,
@@ -61,6 +79,9 @@ pub(super) fn failed(sql: &Sql, failed: &FailedRedrive) -> SqlResult<()> {
             &failed.request,
         ],
     )?;
+    if rows == 0 {
+        return Err(SETTLED);
+    }
     letters::note_failed(sql, failed)
 }
 

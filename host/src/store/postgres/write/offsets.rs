@@ -84,10 +84,16 @@ pub(in crate::store::postgres) fn first_topic(
     id: &str,
     starts: &[(i32, i64)],
 ) -> SqlResult<()> {
-    sql.execute(
-        "INSERT INTO topic_ids (consumer, topic, id) VALUES ($1, $2, $3)",
+    let noted = sql.execute(
+        "INSERT INTO topic_ids AS old (consumer, topic, id) VALUES ($1, $2, $3)
+         ON CONFLICT (consumer, topic) DO UPDATE SET id = excluded.id WHERE old.id = excluded.id",
         &[&consumer, &topic, &id],
     )?;
+    if noted == 0 {
+        return Err(SqlError::Superseded(
+            "another host has noted another topic of this name",
+        ));
+    }
     for (partition, offset) in starts {
         sql.execute(
             "INSERT INTO offsets (consumer, topic, partition, next_offset) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
@@ -104,12 +110,17 @@ pub(in crate::store::postgres) fn next_topic(
     topic: i64,
     id: &str,
 ) -> SqlResult<()> {
-    sql.execute(
-        "UPDATE topic_ids SET id = $3 WHERE consumer = $1 AND topic = $2",
+    let is_new = sql.execute(
+        "UPDATE topic_ids SET id = $3 WHERE consumer = $1 AND topic = $2 AND id <> $3",
         &[&consumer, &topic, &id],
     )?;
+    if is_new == 0 {
+        // Another host was first, and may have read something since.
+        return Ok(());
+    }
+    // What other hosts have in flight is of the former topic.
     sql.execute(
-        "UPDATE offsets SET next_offset = 0, last_time = NULL, last_print = NULL, log = NULL
+        "UPDATE offsets SET next_offset = 0, epoch = epoch + 1, last_time = NULL, last_print = NULL, log = NULL
          WHERE consumer = $1 AND topic = $2",
         &[&consumer, &topic],
     )
