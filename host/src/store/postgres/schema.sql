@@ -15,7 +15,9 @@ CREATE TABLE hosts (
     since       timestamptz NOT NULL,
     seen        timestamptz NOT NULL,      -- its last sign of life; 'epoch' once it has ended
     batch       bigint NOT NULL DEFAULT 0, -- number of its last commit: tells if one whose answer was lost took place
-    epoch       bigint NOT NULL            -- number of activations in this store; the same in all rows
+    epoch       bigint NOT NULL,           -- number of activations in this store; the same in all rows
+    followed    bigint NOT NULL DEFAULT 0, -- the number of those after which it has taken over what was active
+    behind      text                       -- why it can't take over what is active; NULL if it can
 );
 -- What one host at a time does for all: which hosts could, and which one does.
 CREATE TABLE candidates (
@@ -141,6 +143,7 @@ CREATE TABLE offsets (
     partition   integer NOT NULL,
     next_offset bigint,               -- NULL until it has read something
     epoch       bigint NOT NULL DEFAULT 0, -- counts the hosts that have read it; an offset of another epoch is refused
+    owner       bigint,               -- the host that has claimed it last; NULL once that has left
     dropped     bigint,               -- when the consumer was dropped; NULL while it reads
     -- The last record before the offset, where it came from Kafka: its time, and a hash of its content.
     last_time   bigint,
