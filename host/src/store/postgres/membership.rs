@@ -66,7 +66,7 @@ pub(super) fn join(
                          ORDER BY id LIMIT 1), (SELECT coalesce(max(id), 0) + 1 FROM hosts)),
                      1, $1, clock_timestamp(), clock_timestamp(), (SELECT coalesce(max(epoch), 0) FROM hosts))
                  ON CONFLICT (id) DO UPDATE SET incarnation = old.incarnation + 1, name = excluded.name,
-                     since = excluded.since, seen = excluded.seen, epoch = excluded.epoch, batch = 0, followed = 0, behind = NULL
+                     since = excluded.since, seen = excluded.seen, epoch = excluded.epoch, batch = 0, followed = -1, behind = NULL
                  RETURNING id, incarnation",
                 &[&name, &ROW_KEPT.as_secs_f64()],
             )?;

@@ -16,7 +16,7 @@ CREATE TABLE hosts (
     seen        timestamptz NOT NULL,      -- its last sign of life; 'epoch' once it has ended
     batch       bigint NOT NULL DEFAULT 0, -- number of its last commit: tells if one whose answer was lost took place
     epoch       bigint NOT NULL,           -- number of activations in this store; the same in all rows
-    followed    bigint NOT NULL DEFAULT 0, -- the number of those after which it has taken over what was active
+    followed    bigint NOT NULL DEFAULT -1, -- the number of those after which it has taken over what was active; -1 before
     behind      text                       -- why it can't take over what is active; NULL if it can
 );
 -- What one host at a time does for all: which hosts could, and which one does.
