@@ -8,6 +8,7 @@
 //! - [`topics`]: records of topics of the embedded log; `publish`: one that an operator publishes;
 //!   [`topic_report`]: its answers
 //! - `decisions`: recorded decisions, for a replay elsewhere; [`decision_report`]: its answers
+//! - [`hosts`]: the hosts on the store
 //! - [`states`]: migrates stored states; quarantined aggregates
 //! - [`readiness`]: readiness, and the operator's report
 //!
@@ -17,6 +18,7 @@ pub mod access;
 pub mod dead_letters;
 pub mod decision_report;
 mod decisions;
+pub mod hosts;
 pub mod letter_report;
 mod paths;
 mod publish;

@@ -8,6 +8,7 @@ use saga_core::commit::LetterRequest;
 pub(super) enum AdminPath<'a> {
     Health,
     Metrics,
+    Hosts,
     /// Those of all participants, or of one.
     Generations(Option<&'a str>),
     Swap(&'a str, SwapPath),
@@ -43,6 +44,7 @@ impl<'a> AdminPath<'a> {
         Some(match parts[..] {
             ["livez" | "readyz"] => Self::Health,
             ["metrics"] => Self::Metrics,
+            ["hosts"] => Self::Hosts,
             ["generations"] => Self::Generations(None),
             ["dead-letters"] => Self::Letters(LetterPath::List(None)),
             ["participants", "", ..] => return None,
@@ -67,6 +69,7 @@ impl<'a> AdminPath<'a> {
         match self {
             Self::Health
             | Self::Metrics
+            | Self::Hosts
             | Self::Generations(_)
             | Self::Quarantine(_)
             | Self::Decisions(_)

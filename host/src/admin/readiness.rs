@@ -6,7 +6,7 @@
 //! an author develops them.
 //! It is unready if the store can't be read or takes no commits; if the machine is out of memory,
 //! threads or descriptors; if a partition is not read until an operator acts; if the keys that check
-//! callers' tokens were never loaded; if the oldest message of a stage waits beyond its bound; and
+//! callers' tokens were never loaded; if it can't take over rules that another host has activated; if the oldest message of a stage waits beyond its bound; and
 //! during the drain.
 //!
 //! Must not know: transports, the store. Their conditions come as text.
@@ -31,6 +31,8 @@ pub struct Readiness {
     pub lack: ConditionCheck,
     /// The reason why records don't flow.
     pub trouble: ConditionCheck,
+    /// The reason why the rules that are active in the store can't be taken over.
+    pub rules: ConditionCheck,
     /// The reason why no caller can be recognized.
     pub callers: ConditionCheck,
     /// The records that are not read until an operator acts.
@@ -55,7 +57,7 @@ pub enum Status {
     /// Finishes the work in flight and takes no more.
     Draining,
     /// The store can't be read or takes no commits; the machine is out of a resource; records are
-    /// not read until an operator acts; no caller can be recognized; or a stage stands still.
+    /// not read until an operator acts; the active rules can't be taken over; no caller can be recognized; or a stage stands still.
     Unavailable,
 }
 
@@ -153,6 +155,7 @@ impl Readiness {
                     "records are not read until an operator acts; see `transport`".to_owned()
                 })
             })
+            .or_else(|| (self.rules)())
             .or_else(|| (self.callers)())
             .or_else(|| (self.standing)())
     }
@@ -274,6 +277,7 @@ mod tests {
             store: Box::new(|| None),
             lack: Box::new(|| None),
             trouble: Box::new(move || trouble.map(str::to_owned)),
+            rules: Box::new(|| None),
             callers: Box::new(|| None),
             halted: Box::new(|| None),
             standing: Box::new(|| None),
@@ -347,12 +351,17 @@ mod tests {
             callers: trouble("no keys"),
             ..readiness(None)
         };
+        let behind = Readiness {
+            rules: trouble("the rules can't be taken over"),
+            ..readiness(None)
+        };
         let standing = Readiness {
             standing: trouble("stage relay stands still"),
             ..readiness(None)
         };
         for (readiness, expected) in [
             (unknown, "no keys"),
+            (behind, "the rules can't be taken over"),
             (standing, "stage relay stands still"),
             (lacking, "the machine lacks memory: none"),
             (damaged, "the store is damaged"),

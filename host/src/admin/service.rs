@@ -3,6 +3,7 @@
 //! ```text
 //! GET  /generations                       active and former generations, refused components
 //! GET  /participants/{name}/generations   the same of one participant
+//! GET  /hosts                             the hosts on the store
 //! PUT  /participants/{name}/component     swaps to the component in the body
 //!                                         ?settings={"name": value} changes the settings of its rules too
 //! PATCH /participants/{name}/settings     changes the settings of its rules ({"name": value}, null for the default)
@@ -51,6 +52,7 @@ use tokio_util::sync::CancellationToken;
 use super::access::{Access, Operator};
 use super::dead_letters::{self, LetterQuery, of_store};
 use super::decisions::{self, DecisionQuery};
+use super::hosts::Hosts;
 use super::paths::{AdminPath, LetterPath, SwapPath};
 use super::readiness::Readiness;
 use super::states;
@@ -137,6 +139,7 @@ pub struct Admin {
     access: Access,
     reloader: Reloader,
     topics: TopicRecords,
+    hosts: Arc<Hosts>,
     readiness: Readiness,
     exposition: RenderMetrics,
     requests: RequestMetrics,
@@ -157,7 +160,7 @@ impl Admin {
     pub fn new(
         access: Access,
         component_bytes: usize,
-        (reloader, topics): (Reloader, TopicRecords),
+        (reloader, topics, hosts): (Reloader, TopicRecords, Hosts),
         readiness: Readiness,
         (exposition, requests): (RenderMetrics, RequestMetrics),
     ) -> Self {
@@ -165,6 +168,7 @@ impl Admin {
             access,
             reloader,
             topics,
+            hosts: Arc::new(hosts),
             readiness,
             exposition,
             requests,
@@ -282,6 +286,7 @@ impl Admin {
         match place {
             AdminPath::Health => self.readyz(true).await,
             AdminPath::Metrics => self.metrics(&head.headers).await,
+            AdminPath::Hosts => answer(StatusCode::OK, &self.hosts.report().await?),
             AdminPath::Generations(None) => {
                 let overview = self.reloader.overview(None).await.map_err(not_applied)?;
                 answer(StatusCode::OK, &overview)

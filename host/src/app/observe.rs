@@ -49,6 +49,7 @@ pub(super) struct Looked {
 struct InStore {
     topics: Vec<ObservedTopic>,
     lags: Vec<ObservedLag>,
+    hosts: u64,
     /// Quarantined aggregates, parked timers, and dead letters, per participant.
     participants: Vec<(u64, u64, (u64, u64))>,
 }
@@ -78,6 +79,7 @@ impl Observer {
             transport_in_trouble: self.transport.trouble().is_some(),
             machine_lacks: self.machine.shortage().is_some(),
             is_draining: self.draining.is_cancelled(),
+            duties: self.store.duties().held().len() as u64,
             log_dropped: logging::dropped(),
             missed: self.missed(),
             stages: (self.stages.ages().into_iter())
@@ -87,6 +89,7 @@ impl Observer {
         };
         if let Some(found) = in_store {
             (observed.topics, observed.lags) = (found.topics, found.lags);
+            observed.hosts = Some(found.hosts);
             for (told, (quarantined, timers, letters)) in
                 observed.participants.iter_mut().zip(found.participants)
             {
@@ -141,8 +144,11 @@ impl Observer {
                 .oldest
                 .map_or(0, |oldest| now.saturating_sub(oldest)),
         });
+        let hosts = reading.hosts()?.iter().filter(|host| !host.is_gone).count();
         let mut found = InStore {
             topics: topics.collect(),
+            // A store with one host has no list of them.
+            hosts: hosts.max(1) as u64,
             ..InStore::default()
         };
         for hosted in self.reloader.hosted() {

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle as Task;
 use super::observe::Observer;
 use super::{StartError, StopTokens, bounds, outbox_readers};
 use crate::admin::access::Access;
+use crate::admin::hosts::Hosts;
 use crate::admin::readiness::Readiness;
 use crate::admin::service::{self as admin, Admin, RenderMetrics};
 use crate::admin::topics::TopicRecords;
@@ -70,14 +71,16 @@ pub(super) fn start(
     tokio::spawn(async move { first.overview(None).await });
     let partitions = config.kafka.is_none().then_some(config.embedded.partitions);
     let topics = TopicRecords::new(store.clone(), reloader.clone(), partitions);
+    let hosts = Hosts::new(store.clone(), reloader.clone());
     let store = store.clone();
-    let halted = transport.clone();
+    let (halted, follower) = (transport.clone(), reloader.clone());
     let build = build.clone();
     let acceptor = Acceptor::new(listener, machine.clone()).with_spare();
     let readiness = Readiness {
         store: Box::new(move || store.condition().trouble()),
         lack: Box::new(move || machine.shortage()),
         trouble: Box::new(move || transport.trouble()),
+        rules: Box::new(move || follower.behind()),
         callers: Box::new(move || auth.as_ref().and_then(|auth| auth.trouble())),
         halted: Box::new(move || halted.halted()),
         standing: Box::new(move || stages.standing()),
@@ -88,7 +91,7 @@ pub(super) fn start(
     let admin = Admin::new(
         Access::new(settings.accepted()),
         settings.component_bytes,
-        (reloader.clone(), topics),
+        (reloader.clone(), topics, hosts),
         readiness,
         (exposition, requests),
     );

@@ -1,8 +1,8 @@
 //! The stages of a host: the samples of each, and their sources.
 //!
 //! `turn` and `commit` are read from counters in memory; the others cost a few reads of the store
-//! per second, each bounded: one row per partition, topic or participant. To add a stage, add a
-//! function here.
+//! per second, each bounded: one row per partition, topic or participant. What is another host's
+//! duty is none of this one's. To add a stage, add a function here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,8 @@ use crate::rollout::Reloader;
 use crate::rollout::hosted::HostedParticipant;
 use crate::stages::age::{PlaceMap, QueueAge, Standstill};
 use crate::stages::{ProgressSettings, SampleFn, Stage, WaitingPlace};
+use crate::store::duties::RELAYING;
+use crate::store::proposals::timers_of;
 use crate::store::{OutboxReaders, ReadStore, Store, StoreResult};
 use crate::transport::Transport;
 use crate::turn::Participant;
@@ -118,6 +120,10 @@ fn commits(store: Arc<Store>) -> SampleFn {
 fn relay(around: StageSources) -> SampleFn {
     let mut places = PlaceMap::<String, QueueAge>::default();
     Box::new(move |now| {
+        if !around.store.duties().has(RELAYING) {
+            places.next_round();
+            return Some(Vec::new());
+        }
         let backlogs = around.read(|reading| reading.backlogs(around.readers))?;
         let mut waiting = Vec::new();
         for (topic, backlog) in backlogs {
@@ -203,6 +209,10 @@ fn timers(around: StageSources) -> SampleFn {
     Box::new(move |now| {
         let mut waiting = Vec::new();
         for hosted in around.reloader.hosted() {
+            let duty = timers_of(hosted.participant.name());
+            if !around.store.duties().has(&duty) {
+                continue;
+            }
             let Some(first) = around.read(|reading| reading.first_timer(hosted.row))? else {
                 continue;
             };

@@ -5,6 +5,7 @@ pub mod certificate;
 pub mod changes;
 pub mod clock;
 pub mod generation;
+pub mod host_name;
 pub mod last_observed;
 pub mod machine;
 pub mod note;

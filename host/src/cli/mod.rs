@@ -18,6 +18,7 @@
 //!   manager
 //! - [`admin_file`]: the file by which commands find a running host
 //! - [`dead_letters`]: `saga dead-letters`; [`letter_table`]: its text
+//! - [`hosts`]: `saga hosts`
 //! - [`states`]: `saga migrate` and `saga quarantine`
 //! - [`tail`] and [`publish`]: the records of a topic
 //! - [`operate`]: the commands that use the admin interface, through the [`client`]; [`reply`] and
@@ -41,6 +42,7 @@ mod dev;
 mod exit;
 mod explain;
 mod explain_text;
+mod hosts;
 mod journal;
 mod letter_table;
 mod named_file;

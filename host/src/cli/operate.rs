@@ -1,4 +1,4 @@
-//! Commands for a running host: `saga apply`, `saga rollback`, `saga generations`, `saga ready`.
+//! Commands for a running host: `saga apply`, `saga rollback`, `saga generations`, `saga hosts`, `saga ready`.
 //!
 //! The host is found by its data directory or by a URL; its answer becomes text or is passed on as
 //! JSON, with an exit code. Errors go to standard error, one line per reason; with `--json`
@@ -16,7 +16,7 @@ use super::dead_letters::user;
 use super::reply::{CommandFailure, json_line, ready, shown, understand};
 use super::stopped::{self, StoppedHost};
 use super::terminal::ProgressLine;
-use super::{admin_file, dev, exit, named_file, say, table};
+use super::{admin_file, dev, exit, hosts, named_file, say, table};
 use crate::apidocs::problems::percent_encode;
 use crate::base::printable::Lines;
 use crate::config::Token;
@@ -77,6 +77,7 @@ pub(crate) enum OperatorCommand {
     Generations {
         participant: Option<String>,
     },
+    Hosts,
     Ready,
 }
 
@@ -202,6 +203,7 @@ fn ask(operation: &Operation) -> Result<String, CommandFailure> {
         OperatorCommand::Generations { participant } => {
             generations(&operation.host, token, participant.as_deref(), json)
         }
+        OperatorCommand::Hosts => hosts::hosts(&operation.host, token, json),
         OperatorCommand::Ready => {
             let client = find(&operation.host, token)?;
             let reply = client.ask(Method::GET, "/readyz", Bytes::new(), LOOK_TIME);

@@ -214,6 +214,19 @@ Examples:
         #[command(flatten)]
         target: HostArguments,
     },
+    /// List the hosts on a store: since when, last seen, and what each of them does
+    #[command(after_help = "\
+A store in a data directory has one host. Of one on PostgreSQL, any host tells of all; without --admin, the store does.
+Hosts that have ended are not listed, those that were killed for a day or until another one has their place.
+
+Examples:
+  saga hosts
+  saga hosts --admin http://10.0.0.7:9000 --token-file token
+  saga hosts --data postgres://saga@db.example.com/saga --json")]
+    Hosts {
+        #[command(flatten)]
+        target: HostArguments,
+    },
     /// List, show, redrive or discard records that could not be decided
     #[command(after_help = "\
 A dead letter blocks its aggregate: later messages wait behind it, in order, until it is redriven and decided,
@@ -550,6 +563,7 @@ impl Cli {
                 token_file: target.token_file,
                 json: target.json,
             }),
+            CliCommand::Hosts { target } => target.operation(OperatorCommand::Hosts)?,
             CliCommand::Ready { target } => target.operation(OperatorCommand::Ready)?,
             CliCommand::Seek(request) => CliAction::Seek(request),
             CliCommand::Backup { target, data, json } => CliAction::Backup {

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::notify::Notify;
 use crate::base::stop::NotifiedAtStop;
-use crate::store::duties::Duty;
+use crate::store::duties::{self, Duty};
 use crate::store::{ReadStore, Reader, Store, StoreFault, StoreResult};
 use crate::transport::{Delivery, Extent, ReadingStart, Session, Sink, Source, Transport, WINDOW};
 
@@ -76,10 +76,10 @@ impl Transport for EmbeddedLog {
         // The setting may have been reduced: the other partitions are read all the same.
         let partitions = self.partitions.max(reader.partitions(source.topic_row)?);
         let duties = self.store.duties();
-        let reads = format!("{} {}", source.consumer, source.topic);
+        let (consumer, topic) = (source.consumer.clone(), source.topic.clone());
         let places = (0..partitions).map(|partition| LogPlace {
             partition,
-            duty: duties.offer(&format!("{reads} {partition}")),
+            duty: duties.offer(&duties::reading_of(&consumer, &topic, partition)),
             epoch: None,
             reading: None,
         });
@@ -114,6 +114,12 @@ impl Transport for EmbeddedLog {
                 extents.push(Extent::new(partition, 0, 0));
             }
         }
+        // Of the others, other hosts tell.
+        let duties = self.store.duties();
+        extents.retain(|one| {
+            let duty = duties::reading_of(&source.consumer, &source.topic, one.partition);
+            duties.has(&duty)
+        });
         Ok(extents)
     }
 

@@ -35,6 +35,10 @@ pub struct Observed {
     pub store_is_read: bool,
     /// Duration so far of the commit in flight.
     pub store_commit: Duration,
+    /// Hosts on the store that are there; `None` if unknown.
+    pub hosts: Option<u64>,
+    /// Duties that this host has.
+    pub duties: u64,
     /// Log lines that were dropped.
     pub log_dropped: u64,
     /// True while records don't flow.
@@ -375,6 +379,18 @@ impl Observed {
                 limit,
             );
         }
+        if let Some(hosts) = self.hosts {
+            gauge(
+                "hosts",
+                "Hosts on the store that are there, as this one sees them",
+                hosts,
+            );
+        }
+        gauge(
+            "duties",
+            "What this host does for all on its store: partitions of the embedded log, timers, the relay, pruning",
+            self.duties,
+        );
         gauge(
             "store_failing",
             "1 while the store takes no commits, or can't be read",

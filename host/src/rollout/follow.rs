@@ -27,6 +27,8 @@ const LOOK_ALONE: Duration = Duration::from_secs(1);
 /// Delay before the next attempt at a generation that could not be taken over.
 const RETRY: Duration = Duration::from_secs(1);
 
+const BEHIND: &str = "the rules that are active in the store can't be taken over; nothing is decided here until they are";
+
 /// Starts the thread. None if the store has no other hosts.
 ///
 /// # Errors
@@ -64,6 +66,8 @@ struct Follower {
     not_before: Option<Instant>,
     /// The failure that was reported.
     told: Option<String>,
+    /// What the store was told of this host.
+    noted: Option<Result<i64, String>>,
 }
 
 impl Follower {
@@ -77,9 +81,7 @@ impl Follower {
         let is_known =
             |(count, at): (u64, Instant)| count == activations && at.elapsed() < LOOK_ALONE;
         if !self.looked.is_some_and(is_known) {
-            for hosted in state.hosted.values() {
-                result = result.and(self.catch_up(state, hosted));
-            }
+            result = self.catch_up(state);
             self.looked = result.is_ok().then(|| (activations, Instant::now()));
         }
         let result = result.and_then(|()| self.answer(state));
@@ -89,34 +91,60 @@ impl Follower {
                 self.not_before = Some(Instant::now() + RETRY);
                 let text = error.to_string();
                 if self.told.as_ref() != Some(&text) {
-                    tracing::error!(
-                        "the rules that are active in the store can't be taken over; nothing is decided here until they are: {text}"
-                    );
+                    tracing::error!("{BEHIND}: {text}");
                 }
                 self.told = Some(text);
             }
         }
     }
 
-    /// Switches to the active generation, if another host has activated it.
-    fn catch_up(
+    /// Switches to what is active, and tells whether that went well: `/readyz` and the other hosts.
+    fn catch_up(&mut self, state: &ReloaderState) -> Result<(), NotApplied> {
+        let Some(proposals) = state.around.store.proposals() else {
+            return Ok(());
+        };
+        let failed = |fault: crate::store::StoreFault| NotApplied::Failed(fault.to_string());
+        // Before what is active is read: if that changes meanwhile, it is read again.
+        let changes = proposals.changes().map_err(failed)?;
+        let (mut result, mut behind) = (Ok(()), None);
+        for hosted in state.hosted.values() {
+            let caught_up = match newer(state, hosted) {
+                Ok(None) => Ok(()),
+                Ok(Some(active)) => self.take_over(state, hosted, &active).inspect_err(|error| {
+                    behind.get_or_insert_with(|| format!("{}: {error}", hosted.participant.name()));
+                }),
+                Err(error) => Err(error),
+            };
+            result = result.and(caught_up);
+        }
+        if result.is_err() && behind.is_none() {
+            // The store can't be read.
+            return result;
+        }
+        state
+            .behind
+            .set(behind.as_ref().map(|why| format!("{BEHIND}: {why}")));
+        let note = behind.map_or(Ok(changes), Err);
+        if self.noted.as_ref() != Some(&note) {
+            proposals.note_followed(note.clone()).map_err(failed)?;
+            self.noted = Some(note);
+        }
+        result
+    }
+
+    /// Switches to the active generation, which another host has activated.
+    fn take_over(
         &mut self,
         state: &ReloaderState,
         hosted: &HostedParticipant,
+        active: &GenerationRow,
     ) -> Result<(), NotApplied> {
-        let active = state.read(|reading| reading.active(hosted.row));
-        let Some(active) = active.map_err(NotApplied::Failed)? else {
-            return Ok(());
-        };
-        if hosted.participant.active().generation.id == active.id {
-            return Ok(());
-        }
         // A swap of this host may be between the store and the workers.
         let _one = state.switching.lock();
         let running = hosted.participant.active();
         let still = state.read(|reading| reading.active(hosted.row));
         if running.generation.id == active.id
-            || still.map_err(NotApplied::Failed)?.as_ref() != Some(&active)
+            || still.map_err(NotApplied::Failed)?.as_ref() != Some(active)
         {
             return Ok(());
         }
@@ -126,7 +154,7 @@ impl Follower {
             {
                 ready
             }
-            _ => state.prepare_stored(hosted, &active)?,
+            _ => state.prepare_stored(hosted, active)?,
         };
         let began = Instant::now();
         let ReadyGeneration {
@@ -188,6 +216,16 @@ impl Follower {
         self.ready = Some((hosted.row, row.id, ready));
         Ok(())
     }
+}
+
+/// The active generation, if it is not the one that decides here.
+fn newer(
+    state: &ReloaderState,
+    hosted: &HostedParticipant,
+) -> Result<Option<GenerationRow>, NotApplied> {
+    let active = state.read(|reading| reading.active(hosted.row));
+    let active = active.map_err(NotApplied::Failed)?;
+    Ok(active.filter(|active| hosted.participant.active().generation.id != active.id))
 }
 
 impl ReloaderState {

@@ -28,6 +28,7 @@ use super::settings::RolloutSettings;
 use super::{loader, overview, rollback_target};
 use crate::base::last_observed::{LastObserved, Observation};
 use crate::base::machine::Machine;
+use crate::base::note::Note;
 use crate::metrics::Swaps;
 use crate::plugin::LoadError;
 use crate::plugin::compile;
@@ -96,6 +97,8 @@ pub(super) struct ReloaderState {
     one_at_a_time: Mutex<()>,
     /// Held while workers switch, for a swap of this host or after another one's.
     pub(super) switching: Mutex<()>,
+    /// The reason why the rules that are active in the store can't be taken over.
+    pub(super) behind: Note,
     is_closed: AtomicBool,
     /// The latest overview.
     seen: LastObserved<Result<Overview, NotApplied>>,
@@ -127,11 +130,18 @@ impl Reloader {
                 places: Arc::new(Semaphore::new(WAITING)),
                 one_at_a_time: Mutex::default(),
                 switching: Mutex::default(),
+                behind: Note::default(),
                 is_closed: AtomicBool::new(false),
                 seen: LastObserved::default(),
                 low_priority: OnceLock::new(),
             }),
         }
+    }
+
+    /// The reason why rules that another host has activated can't be taken over.
+    #[must_use]
+    pub fn behind(&self) -> Option<String> {
+        self.inner.behind.get()
     }
 
     /// The participants.

@@ -135,6 +135,7 @@ macro_rules! suite {
             invariant_6_rules_that_another_host_has_replaced_decide_nothing,
             generated_keys_are_those_of_one_host,
             a_duty_is_one_hosts_and_goes_on_with_another,
+            hosts_are_told_with_what_they_do,
             what_another_host_changes_is_told
         );
     };

@@ -10,7 +10,33 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
+use super::hosts::HostPartition;
 use crate::base::notify::Notify;
+
+/// The duty to publish to Kafka.
+pub const RELAYING: &str = "relay";
+
+/// The duty to read a partition of the embedded log.
+#[must_use]
+pub fn reading_of(consumer: &str, topic: &str, partition: i32) -> String {
+    format!("{consumer} {topic} {partition}")
+}
+
+/// True if a duty is to read a partition.
+pub(super) fn is_reading(duty: &str) -> bool {
+    partition_of(duty).is_some()
+}
+
+/// The partition that a duty is to read.
+#[must_use]
+pub fn partition_of(duty: &str) -> Option<HostPartition> {
+    let mut parts = duty.strip_prefix("log:").map(|_| duty.split(' '))?;
+    Some(HostPartition {
+        consumer: parts.next()?.to_owned(),
+        topic: parts.next()?.to_owned(),
+        partition: parts.next()?.parse().ok()?,
+    })
+}
 
 /// The duties of a host; clones are one table.
 #[derive(Clone)]
@@ -79,6 +105,14 @@ impl Duties {
             .iter()
             .filter(|(_, one)| one.is_mine.load(Ordering::Acquire));
         held.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// True if this host does this duty now.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        let wanted = self.0.wanted.lock();
+        let known = wanted.get(name);
+        known.map_or(!self.0.is_shared, |one| one.is_mine.load(Ordering::Acquire))
     }
 
     /// Takes in which duties this host does; true if these are others than before.
@@ -156,6 +190,7 @@ mod tests {
         duties.set(|name| name == "a");
         assert!(a.is_mine() && !b.is_mine());
         assert_eq!(duties.held(), ["a".into()]);
+        assert!(duties.has("a") && !duties.has("b") && !duties.has("c"));
         assert_eq!(duties.changed().count(), seen + 1);
         duties.set(|name| name == "a");
         assert_eq!(duties.changed().count(), seen + 1, "nothing has changed");
@@ -164,6 +199,16 @@ mod tests {
         assert!(again.is_mine());
         drop((again, b));
         assert!(duties.offered().is_empty());
+    }
+
+    #[test]
+    fn a_duty_to_read_names_its_partition() {
+        let duty = reading_of("log:order/orders", "customerTopic", 3);
+        let read = partition_of(&duty).unwrap();
+        assert_eq!((read.participant(), read.group()), ("order", "orders"));
+        assert_eq!((read.topic.as_str(), read.partition), ("customerTopic", 3));
+        assert_eq!(partition_of("timers order"), None);
+        assert_eq!(partition_of(RELAYING), None);
     }
 
     #[test]

@@ -271,6 +271,11 @@ pub trait Engine: Send + Sync {
         false
     }
 
+    /// The row of this host; None if the store has one host.
+    fn this_host(&self) -> Option<i64> {
+        None
+    }
+
     /// True if other hosts are there now.
     fn has_others(&self) -> bool {
         false

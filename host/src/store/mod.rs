@@ -12,7 +12,7 @@
 //! - [`idempotency`]: known keys of repeatable commands; [`fingerprint`]: their requests; [`parked_room`]: the bound on parked
 //!   messages
 //! - [`index`]: lists of aggregates; [`duties`]: what one host at a time does for all;
-//!   [`proposals`]: swaps over all hosts
+//!   [`proposals`]: swaps over all hosts; [`hosts`]: who is there, and does what
 //! - [`fault`]: faults, by consequence; [`condition`]: the condition of the store, and its log
 //!   messages; [`standstill`]: detects a writer that stands still; [`open_error`], [`backup`]:
 //!   errors of opening and of copying the store
@@ -39,6 +39,7 @@ pub mod entry;
 pub mod fault;
 pub mod fingerprint;
 pub mod history;
+pub mod hosts;
 pub mod idempotency;
 pub mod index;
 pub mod list_changes;

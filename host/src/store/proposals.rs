@@ -53,10 +53,20 @@ pub trait Proposals: Send + Sync {
 
     /// Answers a proposal: ready, or why not.
     fn answer(&self, number: i64, answer: Result<(), String>) -> StoreResult<()>;
+
+    /// The number of changes of what is active.
+    fn changes(&self) -> StoreResult<i64>;
+
+    /// Notes that this host decides by what was active after this number of changes, or why it
+    /// can't take over what is active now.
+    fn note_followed(&self, followed: Result<i64, String>) -> StoreResult<()>;
 }
 
 /// The duty that tells which hosts run a participant: its timers.
 #[must_use]
 pub fn timers_of(participant: &str) -> String {
-    format!("timers {participant}")
+    format!("{TIMERS}{participant}")
 }
+
+/// How the duties of [`timers_of`] begin.
+pub(super) const TIMERS: &str = "timers ";

@@ -2,9 +2,9 @@
 //!
 //! [`ReadStore`] has all of them, grouped by subject, each group next to its rows: aggregates and
 //! timers here, [`ReadStreams`], [`ReadParked`], [`ReadLetters`], [`ReadHistory`], [`ReadSamples`],
-//! [`ReadListChanges`], [`ReadDecisions`], [`ReadWaiting`].
+//! [`ReadListChanges`], [`ReadDecisions`], [`ReadWaiting`], [`ReadHosts`].
 //! A query never waits for a commit. Each returns a bounded number of rows, or one row for each
-//! partition, topic or participant (invariant 9). Participants, generations and topics are named by
+//! partition, topic, participant or host (invariant 9). Participants, generations and topics are named by
 //! their row numbers in the store; times are milliseconds since the Unix epoch.
 
 use saga_core::commit::FiredTimer;
@@ -15,6 +15,7 @@ use super::dead_letters::ReadLetters;
 use super::decisions::ReadDecisions;
 use super::fault::StoreFault;
 use super::history::ReadHistory;
+use super::hosts::ReadHosts;
 use super::idempotency::FirstReply;
 use super::index::{Index, Page, Wanted};
 use super::list_changes::ReadListChanges;
@@ -37,6 +38,7 @@ pub trait ReadStore:
     + ReadListChanges
     + ReadDecisions
     + ReadWaiting
+    + ReadHosts
 {
     /// True if it can be reused: its connection has had no error.
     fn is_sound(&self) -> bool;

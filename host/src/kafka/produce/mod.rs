@@ -25,7 +25,7 @@ use super::health::conditions::Subject;
 use super::settings::describe;
 use super::{OUTBOX_PARTITIONS, Parts, client, pause};
 pub(crate) use crate::store::RELAY;
-use crate::store::duties::Duty;
+use crate::store::duties::{Duty, RELAYING};
 use crate::store::{Reader, StoreResult};
 
 /// Interval at which progress is stored. More often would cost turns commits; records repeated
@@ -70,7 +70,7 @@ enum RelayEnd {
 impl Relay {
     pub(crate) fn new(parts: Parts) -> StoreResult<Self> {
         let reader = parts.store.reader()?;
-        let duty = parts.store.duties().offer("relay");
+        let duty = parts.store.duties().offer(RELAYING);
         Ok(Self {
             parts,
             reader,

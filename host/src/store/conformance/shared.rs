@@ -5,7 +5,8 @@ use saga_core::outcome::TimerChange;
 
 use super::parked::{parked_key, parking};
 use super::turns::fired;
-use super::{DEADLINE, NOW, Rig, StoreResult, TestTurn, journal, set};
+use super::{DEADLINE, Duration, NOW, Rig, StoreResult, TestTurn, journal, set};
+use crate::store::hosts::HostRow;
 use crate::store::{Known, StoreFaultKind};
 
 /// True if an entry was not written and can be decided again.
@@ -242,6 +243,75 @@ pub(crate) fn a_duty_is_one_hosts_and_goes_on_with_another((one, other): (Rig, R
         mine.is_mine() && more.is_mine()
     });
     assert!(!one.store.has_others());
+}
+
+pub(crate) fn hosts_are_told_with_what_they_do((one, other): (Rig, Rig)) {
+    let offers = |rig: &Rig| ["timers owner", "relay"].map(|duty| rig.store.duties().offer(duty));
+    let (_offered, _offered_too) = (offers(&one), offers(&other));
+    one.store
+        .claim_partition("log:owner/g", one.topic, 0)
+        .unwrap();
+    let claimed = |rig: &Rig| {
+        rig.store
+            .claim_partition("kafka:owner/g", rig.topic, 1)
+            .unwrap()
+    };
+    (claimed(&one), claimed(&other));
+    let until = |what: &str, is_so: &dyn Fn(&[HostRow]) -> bool| {
+        let began = std::time::Instant::now();
+        loop {
+            let hosts = one.reader().hosts().unwrap();
+            if is_so(&hosts) {
+                return hosts;
+            }
+            assert!(began.elapsed() < DEADLINE, "{what}: {hosts:?}");
+            let changed = one.store.duties().changed();
+            changed.wait(changed.count(), Duration::from_millis(20));
+        }
+    };
+    let all = ["pruning", "relay", "timers owner"];
+    let hosts = until("each does some", &|hosts| {
+        let of = hosts.iter().flat_map(|host| &host.duties);
+        let mut duties: Vec<&str> = of.map(String::as_str).collect();
+        duties.sort_unstable();
+        duties == all && hosts.iter().all(|host| !host.duties.is_empty())
+    });
+    let ids: Vec<_> = hosts.iter().map(|host| Some(host.id)).collect();
+    assert_eq!(ids, [one.store.this_host(), other.store.this_host()]);
+    for host in &hosts {
+        assert_eq!(host.participants, ["owner"]);
+        assert!(!host.is_gone && host.silent_ms < 5_000 && !host.is_current);
+        assert!(host.name.ends_with(&format!(":{}", std::process::id())));
+    }
+    let read = |host: &HostRow| -> Vec<(i32, String)> {
+        let read = host.partitions.iter();
+        read.map(|one| (one.partition, one.consumer.clone()))
+            .collect()
+    };
+    assert_eq!(read(&hosts[0]), [(0, "log:owner/g".to_owned())]);
+    assert_eq!(read(&hosts[1]), [(1, "kafka:owner/g".to_owned())]);
+
+    let proposals = other.store.proposals().unwrap();
+    proposals
+        .note_followed(Ok(proposals.changes().unwrap()))
+        .unwrap();
+    let is_current = |host: usize| one.reader().hosts().unwrap()[host].is_current;
+    assert_eq!((is_current(0), is_current(1)), (false, true));
+    let activation = one.activation(one.generation, "apply");
+    one.store.activate(&[activation], &[]).unwrap();
+    assert!(!is_current(1), "until it has followed");
+    proposals.note_followed(Err("no bytes".into())).unwrap();
+    let told = one.reader().hosts().unwrap().swap_remove(1);
+    assert_eq!(
+        (told.is_current, told.behind.as_deref()),
+        (false, Some("no bytes"))
+    );
+
+    other.store.close();
+    let left = until("the one that is left does all", &|hosts| {
+        hosts.iter().all(|host| host.duties == all)
+    });
+    assert_eq!((left.len(), left[0].id), (1, hosts[0].id));
 }
 
 pub(crate) fn what_another_host_changes_is_told((one, other): (Rig, Rig)) {

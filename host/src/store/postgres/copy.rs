@@ -449,7 +449,7 @@ mod tests {
     use super::*;
 
     /// What hosts have for themselves while they run, what they make from the states, and numbers that follow those of the rows.
-    const OWN: [&str; 12] = [
+    const OWN: [&str; 13] = [
         "store.",
         "hosts.",
         "proposal.",
@@ -462,6 +462,7 @@ mod tests {
         "journal_end.",
         "tallies.host",
         "offsets.epoch",
+        "offsets.owner",
     ];
 
     #[test]

@@ -12,7 +12,7 @@ use saga_core::commit::{Chains, Link, Offset, OutboxRow};
 use super::address::ServerAddress;
 use super::error::SqlResult;
 use super::in_force::{self, InForce};
-use super::membership;
+use super::membership::{self, Membership};
 use super::peers::Peers;
 use super::proposals::ServerProposals;
 use super::prune::Pruner;
@@ -23,6 +23,7 @@ use super::write::members;
 use super::write::{history, offsets, parked, quarantine, registry};
 use super::writer::Writer;
 use crate::base::changes::Changes;
+use crate::base::host_name::host_name;
 use crate::base::notify::Notify;
 use crate::base::session::Proof;
 use crate::metrics::Commits;
@@ -113,6 +114,7 @@ pub(in crate::store) fn open(
         Ok(Box::new(reader))
     });
     Ok(Arc::new(Postgres {
+        me,
         requests,
         threads: Mutex::new(Some((thread, peers, stop))),
         outcomes,
@@ -128,17 +130,12 @@ pub(in crate::store) fn open(
     }))
 }
 
-/// Where this host runs, for people: the machine's name and the process.
-fn host_name() -> String {
-    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}:{}", machine.trim(), std::process::id())
-}
-
 /// The writer, the thread that follows other hosts, and what ends that.
 type Threads = (JoinHandle<()>, JoinHandle<()>, Sender<()>);
 
 /// A store that is open for a host.
 struct Postgres {
+    me: Membership,
     requests: Requests<Sql>,
     threads: Mutex<Option<Threads>>,
     outcomes: Outcomes,
@@ -224,9 +221,9 @@ impl Engine for Postgres {
     }
 
     fn claim_partition(&self, consumer: &str, topic: i64, partition: i32) -> StoreResult<i64> {
-        let consumer = consumer.to_owned();
+        let (consumer, host) = (consumer.to_owned(), self.me.host);
         self.requests
-            .run(move |sql| offsets::claim(sql, &consumer, topic, partition))
+            .run(move |sql| offsets::claim(sql, &consumer, (topic, partition), host))
     }
 
     fn first_topic(
@@ -399,6 +396,10 @@ impl Engine for Postgres {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn this_host(&self) -> Option<i64> {
+        Some(self.me.host)
     }
 
     fn has_others(&self) -> bool {

@@ -66,12 +66,16 @@ pub(super) fn join(
                          ORDER BY id LIMIT 1), (SELECT coalesce(max(id), 0) + 1 FROM hosts)),
                      1, $1, clock_timestamp(), clock_timestamp(), (SELECT coalesce(max(epoch), 0) FROM hosts))
                  ON CONFLICT (id) DO UPDATE SET incarnation = old.incarnation + 1, name = excluded.name,
-                     since = excluded.since, seen = excluded.seen, epoch = excluded.epoch, batch = 0
+                     since = excluded.since, seen = excluded.seen, epoch = excluded.epoch, batch = 0, followed = -1, behind = NULL
                  RETURNING id, incarnation",
                 &[&name, &ROW_KEPT.as_secs_f64()],
             )?;
             let me = member(&row)?;
             sql.execute("DELETE FROM candidates WHERE host = $1", &[&me.host])?;
+            sql.execute(
+                "UPDATE offsets SET owner = NULL WHERE owner = $1",
+                &[&me.host],
+            )?;
             Ok(Ok(me))
         },
     )
@@ -193,7 +197,8 @@ pub(super) fn last_commit(sql: &Sql, me: Membership) -> SqlResult<Option<i64>> {
 /// Leaves, so that nobody waits for this host.
 pub(super) fn leave(sql: &Sql, me: Membership) -> SqlResult<()> {
     sql.execute(
-        "WITH gone AS (UPDATE hosts SET seen = 'epoch' WHERE id = $1 AND incarnation = $2 RETURNING id)
+        "WITH gone AS (UPDATE hosts SET seen = 'epoch' WHERE id = $1 AND incarnation = $2 RETURNING id),
+             read AS (UPDATE offsets SET owner = NULL WHERE owner IN (SELECT id FROM gone))
          DELETE FROM candidates WHERE host IN (SELECT id FROM gone)",
         &[&me.host, &me.incarnation],
     )

@@ -125,4 +125,21 @@ impl Proposals for ServerProposals {
             .map(drop)
         })
     }
+
+    fn changes(&self) -> StoreResult<i64> {
+        self.with(|sql, me| {
+            let row = sql.one("SELECT epoch FROM hosts WHERE id = $1", &[&me.host])?;
+            Ok(row.try_get(0)?)
+        })
+    }
+
+    fn note_followed(&self, followed: Result<i64, String>) -> StoreResult<()> {
+        self.with(|sql, me| {
+            sql.execute(
+                "UPDATE hosts SET followed = coalesce($3, followed), behind = $4 WHERE id = $1 AND incarnation = $2",
+                &[&me.host, &me.incarnation, &followed.as_ref().ok(), &followed.as_ref().err()],
+            )
+            .map(drop)
+        })
+    }
 }

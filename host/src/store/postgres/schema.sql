@@ -15,7 +15,9 @@ CREATE TABLE hosts (
     since       timestamptz NOT NULL,
     seen        timestamptz NOT NULL,      -- its last sign of life; 'epoch' once it has ended
     batch       bigint NOT NULL DEFAULT 0, -- number of its last commit: tells if one whose answer was lost took place
-    epoch       bigint NOT NULL            -- number of activations in this store; the same in all rows
+    epoch       bigint NOT NULL,           -- number of activations in this store; the same in all rows
+    followed    bigint NOT NULL DEFAULT -1, -- the number of those after which it has taken over what was active; -1 before
+    behind      text                       -- why it can't take over what is active; NULL if it can
 );
 -- What one host at a time does for all: which hosts could, and which one does.
 CREATE TABLE candidates (
@@ -141,6 +143,7 @@ CREATE TABLE offsets (
     partition   integer NOT NULL,
     next_offset bigint,               -- NULL until it has read something
     epoch       bigint NOT NULL DEFAULT 0, -- counts the hosts that have read it; an offset of another epoch is refused
+    owner       bigint,               -- the host that has claimed it last; NULL once that has left
     dropped     bigint,               -- when the consumer was dropped; NULL while it reads
     -- The last record before the offset, where it came from Kafka: its time, and a hash of its content.
     last_time   bigint,
@@ -329,5 +332,5 @@ CREATE UNIQUE INDEX parked_by_identity ON parked (participant, event_id, source)
 
 INSERT INTO journal_end VALUES (0);
 -- Begins with the time (milliseconds, hexadecimal), so that of two stores the older one comes first.
-INSERT INTO store VALUES (3, lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 11, '0')
+INSERT INTO store VALUES (4, lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 11, '0')
     || substr(md5(gen_random_uuid()::text), 1, 8));

@@ -24,6 +24,7 @@ use crate::store::fault::StoreFault;
 use crate::store::history::{
     GenerationRow, PastGeneration, Quarantined, ReadHistory, ReleaseRequest,
 };
+use crate::store::hosts::{HostRow, ReadHosts};
 use crate::store::idempotency::FirstReply;
 use crate::store::index::{Index, Page, Wanted};
 use crate::store::list_changes::{ChangesWanted, JournalPosition, ListChanges, ReadListChanges};
@@ -383,6 +384,12 @@ impl<C: Borrow<Connection>> ReadWaiting for SqliteReader<C> {
         most: usize,
     ) -> StoreResult<Vec<ParkedRecord>> {
         self.ask(|sql| waiting::parked(sql, participant, after, most))
+    }
+}
+
+impl<C: Borrow<Connection>> ReadHosts for SqliteReader<C> {
+    fn hosts(&self) -> StoreResult<Vec<HostRow>> {
+        Ok(Vec::new())
     }
 }
 

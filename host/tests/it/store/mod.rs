@@ -10,6 +10,7 @@ mod file;
 mod file_modes;
 mod files_gone;
 mod hosts;
+mod hosts_shown;
 mod server;
 mod server_commands;
 mod server_faults;

@@ -6,7 +6,7 @@
 //! - [`reading`]: the traits of the reading side; `row`: columns of rows
 //! - tables: `aggregates`, `timers`, `listed` (pages of lists), `outbox`, `offsets`, `parked`,
 //!   `letters`, `history`, `journal` (decisions), `changes` (of lists, from the
-//!   journal); `sample`: rows of samples
+//!   journal), `hosts`; `sample`: rows of samples
 //!
 //! Statements that order or limit rows name the index that gives this order. The server plans them
 //! while tables are empty, when any plan is cheap; so sessions that only read have no plan that
@@ -16,6 +16,7 @@
 mod aggregates;
 mod changes;
 mod history;
+mod hosts;
 mod journal;
 mod letters;
 mod listed;

@@ -11,7 +11,7 @@ use saga_core::record::Record;
 
 use super::row::unsigned;
 use super::{
-    PostgresReader, aggregates, changes, history, journal, letters, listed, offsets, outbox,
+    PostgresReader, aggregates, changes, history, hosts, journal, letters, listed, offsets, outbox,
     parked, sample, timers,
 };
 use crate::base::session::Extent;
@@ -23,6 +23,7 @@ use crate::store::fault::StoreFault;
 use crate::store::history::{
     GenerationRow, PastGeneration, Quarantined, ReadHistory, ReleaseRequest,
 };
+use crate::store::hosts::{HostRow, ReadHosts};
 use crate::store::idempotency::FirstReply;
 use crate::store::index::{Index, Page, Wanted};
 use crate::store::list_changes::{ChangesWanted, JournalPosition, ListChanges, ReadListChanges};
@@ -386,6 +387,12 @@ impl<C: Borrow<Sql>> ReadWaiting for PostgresReader<C> {
         most: usize,
     ) -> StoreResult<Vec<ParkedRecord>> {
         self.ask(|sql| parked::after(sql, participant, after, most))
+    }
+}
+
+impl<C: Borrow<Sql>> ReadHosts for PostgresReader<C> {
+    fn hosts(&self) -> StoreResult<Vec<HostRow>> {
+        self.ask(hosts::all)
     }
 }
 

@@ -48,13 +48,14 @@ pub(in crate::store::postgres) fn write(sql: &Sql, offset: &Offset) -> SqlResult
 pub(in crate::store::postgres) fn claim(
     sql: &Sql,
     consumer: &str,
-    topic: i64,
-    partition: i32,
+    (topic, partition): (i64, i32),
+    host: i64,
 ) -> SqlResult<i64> {
     let row = sql.one(
-        "INSERT INTO offsets AS old (consumer, topic, partition, epoch) VALUES ($1, $2, $3, 1)
-         ON CONFLICT (consumer, topic, partition) DO UPDATE SET epoch = old.epoch + 1 RETURNING epoch",
-        &[&consumer, &topic, &partition],
+        "INSERT INTO offsets AS old (consumer, topic, partition, epoch, owner) VALUES ($1, $2, $3, 1, $4)
+         ON CONFLICT (consumer, topic, partition) DO UPDATE SET epoch = old.epoch + 1, owner = excluded.owner
+         RETURNING epoch",
+        &[&consumer, &topic, &partition, &host],
     )?;
     Ok(row.try_get(0)?)
 }
