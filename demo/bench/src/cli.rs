@@ -27,6 +27,9 @@ pub(crate) enum Task {
     Run(RunArgs),
     /// Start a fresh host, swap rules again and again under load, and measure what requests notice.
     Swaps(SwapsArgs),
+    /// Place orders, calculate from the answers which decisions a limit on single orders would change,
+    /// and compare `saga replay`, `saga repair` and a fresh host with that.
+    Replay(ReplayArgs),
 }
 
 #[derive(Debug, Args)]
@@ -139,6 +142,31 @@ pub(crate) struct SwapsArgs {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// The build of the customer's rules with the limit [default:
+    /// target/wasm32-wasip2/release/customer_cautious.wasm]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) cautious: Option<PathBuf>,
+    /// Customers to register
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub(crate) customers: usize,
+    /// Orders to place, at each of two hosts
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub(crate) orders: usize,
+    /// Connections, each with one customer at a time
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) connections: usize,
+    /// Draw the same orders as the run that printed this seed
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -157,6 +185,6 @@ mod tests {
             .get_subcommands()
             .map(|own| own.get_name())
             .collect();
-        assert_eq!(names, ["load", "run", "swaps"]);
+        assert_eq!(names, ["load", "run", "swaps", "replay"]);
     }
 }

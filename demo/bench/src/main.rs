@@ -10,12 +10,14 @@
 //!   disk
 //! - `kafka`: the same for two hosts over a real Kafka, compared with bare clients
 //! - `swaps`: swaps of rules under load
+//! - `replay`: what other rules would decide, calculated from the clients' answers and by `saga replay`
 //! - `saga`: one saga from the client's view, for all of them
 //! - `cli`: the command line
 
 mod cli;
 mod kafka;
 mod load;
+mod replay;
 mod run;
 mod saga;
 mod swaps;
@@ -32,9 +34,10 @@ use saga_testkit::http::BaseUrl;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::cli::{Cli, LoadArgs, RunArgs, SwapsArgs, Task};
+use crate::cli::{Cli, LoadArgs, ReplayArgs, RunArgs, SwapsArgs, Task};
 use crate::kafka::BenchKafka;
 use crate::load::Load;
+use crate::replay::ReplayOptions;
 use crate::run::Bench;
 use crate::run::baseline::{self, Comparison};
 use crate::swaps::SwapsOptions;
@@ -63,6 +66,7 @@ async fn run(task: Task) -> Result<ExitCode> {
         Task::Load(args) => load(args).await,
         Task::Run(args) => until_interrupted(measure(args)).await,
         Task::Swaps(args) => until_interrupted(swaps(args)).await,
+        Task::Replay(args) => until_interrupted(replay(args)).await,
     }
 }
 
@@ -225,4 +229,21 @@ async fn swaps(args: SwapsArgs) -> Result<ExitCode> {
     .await?;
     print(args.json, || report.json(), || report.text());
     Ok(exit_code(report.right()))
+}
+
+async fn replay(args: ReplayArgs) -> Result<ExitCode> {
+    let target = files::target();
+    let scratch = scratch(&target, "replay-data")?;
+    let outcome = replay::run(&ReplayOptions {
+        binaries: args.files.binaries(&target),
+        cautious: files::cautious(args.cautious, &target),
+        scratch: scratch.path().to_owned(),
+        customers: args.customers,
+        orders: args.orders,
+        connections: args.connections,
+        seed: args.seed.unwrap_or_else(fresh_seed),
+    })
+    .await?;
+    print(args.json, || outcome.json(), || outcome.text());
+    Ok(exit_code(outcome.right()))
 }

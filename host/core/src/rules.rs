@@ -137,11 +137,19 @@ impl Fault {
         }
     }
 
+    /// True if the same call could succeed another time.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.kind.may_pass()
+    }
+}
+
+impl FaultKind {
     /// True if the same call could succeed another time. Only the wall clock and the machine's
     /// resources are not functions of the input.
     #[must_use]
-    pub fn may_pass(&self) -> bool {
-        matches!(self.kind, FaultKind::Deadline | FaultKind::Machine)
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::Deadline | Self::Machine)
     }
 }
 

@@ -15,7 +15,6 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 use saga_core::journal::Kept;
 use saga_core::limits::TurnLimits;
-use saga_core::rules::FaultKind;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash64;
 
@@ -262,15 +261,10 @@ impl Auditor {
                 Some(Some(first.unwrap_or_else(|| "the answer".into())))
             }
             // Time and the machine are not the rules' fault.
-            ReplayVerdict::Fault(kind, _) if may_pass(&kind) => None,
+            ReplayVerdict::Fault(fault, _) if fault.may_pass() => None,
             ReplayVerdict::Fault(_, why) => Some(Some(format!("it fails: {why}"))),
         }
     }
-}
-
-fn may_pass(kind: &str) -> bool {
-    let kinds = [FaultKind::Deadline, FaultKind::Machine];
-    kinds.iter().any(|one| one.to_string() == kind)
 }
 
 /// `state /count: 3 as recorded, 1 on a fresh instance`.
@@ -316,11 +310,5 @@ mod tests {
             let chosen = chosen.count();
             assert!((800..1_200).contains(&chosen), "{step}: {chosen}");
         }
-    }
-
-    #[test]
-    fn a_fault_of_the_machine_is_no_difference() {
-        assert!(may_pass("deadline") && may_pass("machine"));
-        assert!(!may_pass("trap") && !may_pass("migration"));
     }
 }

@@ -41,7 +41,7 @@ impl Probing<'_> {
                 )
             };
             let Some(state) = self.tried(Harm::RecordedState, left, |trial| {
-                trial.decoded(version, state)
+                trial.decoded(version, state).map_err(String::from)
             }) else {
                 return;
             };
@@ -95,7 +95,8 @@ fn decide_again(
     message: &Message,
 ) -> Result<TrialAnswer, String> {
     let state = trial.shaped_if_any(recorded.state_version, recorded.state.as_deref())?;
-    let mut answer = trial.decide(state.as_deref(), message)?;
+    let answer = trial.decide(state.as_deref(), message);
+    let mut answer = answer.map_err(|fault| fault.to_string())?;
     // A malformed command is reported to its client; an event or a timer would be lost.
     if message.origin != Origin::Command {
         answer = answer.or_malformed()?;

@@ -48,6 +48,8 @@ pub(in crate::rollout) enum Keeps {
     TrapsFirst,
     /// Writes the members of the state in another order each time.
     InOrder,
+    /// None, but migrations miss their deadline.
+    MigratesLate,
 }
 
 /// The same rules, with an instance for each call.
@@ -137,6 +139,7 @@ impl Rules for Fake {
             Keeps::InState => return Ok(json!({"calls": before}).to_string()),
             Keeps::InOrder if before % 2 == 1 => return Ok(r#"{"a":1,"b":2.0}"#.into()),
             Keeps::InOrder => return Ok(r#"{"b":2,"a":1}"#.into()),
+            Keeps::MigratesLate => return Err(Fault::new(FaultKind::Deadline, "took too long")),
             _ => {}
         }
         let migrated = (self.migrate)(version, serde_json::from_str(state).unwrap());

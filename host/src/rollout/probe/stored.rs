@@ -50,7 +50,7 @@ impl Probing<'_> {
         let decoded = self.tried(
             Harm::Unread,
             || of_it("can't read"),
-            |trial| trial.decoded(version, state),
+            |trial| trial.decoded(version, state).map_err(String::from),
         );
         let Some(decoded) = decoded else {
             self.report.states_not_read += 1;
@@ -60,9 +60,8 @@ impl Probing<'_> {
             Harm::OtherShape,
             || of_it("describes another shape than that of"),
             |trial| {
-                trial
-                    .decoded(version, state)
-                    .and_then(|state| trial.fits(&state))
+                let state = trial.decoded(version, state)?;
+                trial.fits(&state)
             },
         );
         self.tried(

@@ -29,6 +29,21 @@ pub(in crate::rollout) struct TrialRun<'b> {
     pub(super) schemas: Option<&'b dyn OutputSchemas>,
 }
 
+/// A state that could not be brought into the shape of the rules.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+pub(in crate::rollout) struct NotShaped {
+    /// The kind of the fault: `Migration`, unless the clock or the machine was its cause.
+    pub(in crate::rollout) kind: FaultKind,
+    why: String,
+}
+
+impl From<NotShaped> for String {
+    fn from(error: NotShaped) -> Self {
+        error.why
+    }
+}
+
 /// The answer of rules to a message.
 pub(in crate::rollout) enum TrialAnswer {
     /// Decided.
@@ -133,7 +148,7 @@ impl<'b> TrialRun<'b> {
         &mut self,
         version: u32,
         state: &str,
-    ) -> Result<String, String> {
+    ) -> Result<String, NotShaped> {
         if version == self.version() {
             return Ok(state.to_owned());
         }
@@ -148,12 +163,12 @@ impl<'b> TrialRun<'b> {
         &mut self,
         version: u32,
         state: &str,
-    ) -> Result<String, String> {
+    ) -> Result<String, NotShaped> {
         let shaped = self.shaped(version, state)?;
         self.migrated(self.version(), &shaped)
     }
 
-    fn migrated(&mut self, version: u32, state: &str) -> Result<String, String> {
+    fn migrated(&mut self, version: u32, state: &str) -> Result<String, NotShaped> {
         let limits = self.limits;
         let name = || format!("a state of version {version}");
         let migrated = self.called(name, |rules| {
@@ -161,13 +176,20 @@ impl<'b> TrialRun<'b> {
             settle::check_state(limits, &state)?;
             Ok(state)
         });
-        migrated.map_err(|fault| match fault.kind {
-            FaultKind::Migration => {
-                let said = format!("state of version {version}: ");
-                let detail = fault.detail.strip_prefix(&said);
-                detail.unwrap_or(&fault.detail).to_owned()
-            }
-            _ => fault.to_string(),
+        migrated.map_err(|fault| {
+            let why = match fault.kind {
+                FaultKind::Migration => {
+                    let said = format!("state of version {version}: ");
+                    let detail = fault.detail.strip_prefix(&said);
+                    detail.unwrap_or(&fault.detail).to_owned()
+                }
+                _ => fault.to_string(),
+            };
+            let kind = match fault.may_pass() {
+                true => fault.kind,
+                false => FaultKind::Migration,
+            };
+            NotShaped { kind, why }
         })
     }
 
@@ -266,7 +288,8 @@ impl<'b> TrialRun<'b> {
         message: &Message,
     ) -> Result<TrialAnswer, String> {
         let state = self.shaped_if_any(stored.state_version, stored.state.as_deref())?;
-        self.decide(state.as_deref(), message)
+        let answer = self.decide(state.as_deref(), message);
+        answer.map_err(|fault| fault.to_string())
     }
 
     /// An optional state as a turn would pass it to the rules.
@@ -290,7 +313,7 @@ impl<'b> TrialRun<'b> {
         &mut self,
         state: Option<&str>,
         message: &Message,
-    ) -> Result<TrialAnswer, String> {
+    ) -> Result<TrialAnswer, Fault> {
         let terms = self.terms();
         let answer = self.called(
             || format!("the {}", purity::name_of(message)),
@@ -302,7 +325,7 @@ impl<'b> TrialRun<'b> {
                 }
             },
         );
-        match answer.map_err(|fault| fault.to_string())? {
+        match answer? {
             Ok(outcome) => Ok(TrialAnswer::Decided(Box::new(outcome))),
             Err(Disposition::Malformed(why)) => Ok(TrialAnswer::Malformed(why)),
             Err(Disposition::RetryLater(why)) => Ok(TrialAnswer::RetryLater(why)),

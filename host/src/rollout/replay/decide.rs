@@ -8,15 +8,33 @@ use std::borrow::Cow;
 use saga_core::journal::NotWhole;
 use saga_core::message::{Message, Origin};
 use saga_core::outcome::{Disposition, Outcome, StateChange};
-use saga_core::rules::{Decision, Fault};
+use saga_core::rules::{Decision, Fault, FaultKind};
 use serde_json::Value;
 
 use crate::rollout::probe::compare::{self, Part, ProbeSubject};
-use crate::rollout::probe::trial::{TrialAnswer, TrialRun};
+use crate::rollout::probe::trial::{NotShaped, TrialAnswer, TrialRun};
 use crate::store::sample::Recorded;
 
-/// Kind of the fault that rules don't take a message.
-const NOT_TAKEN: &str = "not-taken";
+/// The way in which rules failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(in crate::rollout) enum ReplayFault {
+    /// They don't take the message.
+    #[error("not-taken")]
+    NotTaken,
+    /// A fault of a call.
+    #[error("{0}")]
+    Call(FaultKind),
+}
+
+impl ReplayFault {
+    /// True if they could decide another time.
+    pub(in crate::rollout) fn may_pass(self) -> bool {
+        match self {
+            Self::NotTaken => false,
+            Self::Call(kind) => kind.may_pass(),
+        }
+    }
+}
 
 /// What came of a decision.
 pub(in crate::rollout) enum ReplayVerdict {
@@ -24,8 +42,8 @@ pub(in crate::rollout) enum ReplayVerdict {
     Unchanged(u64),
     /// Another one.
     Changed(Box<Changed>),
-    /// The rules failed: the kind of fault, and its text.
-    Fault(String, String),
+    /// The rules failed, for this reason.
+    Fault(ReplayFault, String),
     /// There is nothing to compare, whatever the rules do: the reason in general, and in particular.
     NoBaseline(String, String),
 }
@@ -79,29 +97,30 @@ pub(in crate::rollout) fn decide(
     let version = recorded.state_version;
     if !trial.reads(version) {
         let why = format!("these rules don't read states of version {version}");
-        return without_state(ReplayVerdict::Fault("migration".into(), why));
+        let fault = ReplayFault::Call(FaultKind::Migration);
+        return without_state(ReplayVerdict::Fault(fault, why));
     }
     let is_current = version == trial.version();
     let shaped = match &recorded.state {
         Some(state) if !is_current => match trial.shaped(version, state) {
             Ok(state) => Some(Cow::Owned(state)),
-            Err(why) => {
-                let why = format!("its state (version {version}) can't be read: {why}");
-                return without_state(ReplayVerdict::Fault("migration".into(), why));
+            Err(error) => {
+                let what = format!("its state (version {version}) can't be read");
+                return without_state(of_shape(&what, &error));
             }
         },
         state => state.as_deref().map(Cow::Borrowed),
     };
     let decided = match in_shape(trial, recorded) {
         Ok(decided) => decided,
-        Err(why) => {
-            let why = format!("the state that it left (version {version}) can't be read: {why}");
-            return without_state(ReplayVerdict::Fault("migration".into(), why));
+        Err(error) => {
+            let what = format!("the state that it left (version {version}) can't be read");
+            return without_state(of_shape(&what, &error));
         }
     };
     let state = own.unwrap_or(shaped.as_deref());
     let compared = match not_taken(trial, message) {
-        Some(why) => ReplayVerdict::Fault(NOT_TAKEN.into(), why).into(),
+        Some(why) => ReplayVerdict::Fault(ReplayFault::NotTaken, why).into(),
         None => {
             let befores = Befores {
                 own: state,
@@ -157,7 +176,7 @@ impl From<ReplayVerdict> for Compared {
 fn in_shape<'r>(
     trial: &mut TrialRun<'_>,
     recorded: &'r Recorded,
-) -> Result<Cow<'r, Outcome>, String> {
+) -> Result<Cow<'r, Outcome>, NotShaped> {
     let version = recorded.state_version;
     match &recorded.outcome.state {
         StateChange::Put(state) if version != trial.version() => Ok(Cow::Owned(Outcome {
@@ -201,7 +220,7 @@ fn compared(
             Ok(TrialAnswer::RetryLater(why)) => {
                 return not_decided(Disposition::RetryLater(why), decided).into();
             }
-            Err(failure) => return of_failure(failure).into(),
+            Err(fault) => return of_fault(&fault).into(),
         },
     };
     let left = outcome.state.clone();
@@ -213,7 +232,7 @@ fn compared(
             recorded: decided.clone(),
             fuel: Some(fuel),
         })),
-        Err(why) => ReplayVerdict::Fault("migration".into(), why),
+        Err(error) => of_shape("a state that was left can't be read", &error),
     };
     Compared {
         left: Some(left),
@@ -227,7 +246,7 @@ fn differing(
     decided: &Outcome,
     outcome: Outcome,
     befores: Befores<'_>,
-) -> Result<(Vec<Part>, Outcome), String> {
+) -> Result<(Vec<Part>, Outcome), NotShaped> {
     if *decided == outcome {
         return Ok((Vec::new(), outcome));
     }
@@ -247,9 +266,7 @@ fn differing(
     if ones.state != others.state {
         for change in [&mut ones.state, &mut others.state] {
             if let StateChange::Put(state) = change {
-                let decoded = trial.decoded(version, state);
-                *state =
-                    decoded.map_err(|why| format!("a state that was left can't be read: {why}"))?;
+                *state = trial.decoded(version, state)?;
             }
         }
     }
@@ -307,13 +324,11 @@ fn not_decided(disposition: Disposition, decided: &Outcome) -> ReplayVerdict {
 }
 
 fn of_fault(fault: &Fault) -> ReplayVerdict {
-    ReplayVerdict::Fault(fault.kind.to_string(), fault.to_string())
+    ReplayVerdict::Fault(ReplayFault::Call(fault.kind), fault.to_string())
 }
 
-/// A fault from its text, which begins with its kind.
-fn of_failure(failure: String) -> ReplayVerdict {
-    let kind = failure.split(':').next().unwrap_or_default().to_owned();
-    ReplayVerdict::Fault(kind, failure)
+fn of_shape(what: &str, error: &NotShaped) -> ReplayVerdict {
+    ReplayVerdict::Fault(ReplayFault::Call(error.kind), format!("{what}: {error}"))
 }
 
 /// The state after a change.
@@ -322,5 +337,43 @@ fn after<'s>(change: &'s StateChange, before: Option<&'s str>) -> Option<&'s str
         StateChange::Unchanged => before,
         StateChange::Put(state) => Some(state),
         StateChange::Remove => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+    use saga_core::limits::TurnLimits;
+
+    use super::*;
+    use crate::rollout::probe::fake::{Fake, Keeps, done, message, recorded, rules};
+
+    /// The fault of rules that put another text of the state than was recorded, so it is read.
+    fn fault_of(keeps: Keeps, migrate: fn(u32, Value) -> Result<Value, String>) -> ReplayFault {
+        let rules = Fake {
+            handle: |_, _| done(StateChange::Put(r#"{"a":2}"#.into())),
+            keeps,
+            migrate,
+            ..rules()
+        };
+        let decided = done(StateChange::Put(r#"{"a":1}"#.into()));
+        let recorded = recorded(&message(Origin::Event, "sold"), None, &decided);
+        let limits = TurnLimits::default();
+        let mut trial = TrialRun::new(&rules, &limits, 1).unwrap();
+        match decide(&mut trial, &recorded, None, false).verdict {
+            ReplayVerdict::Fault(fault, _) => fault,
+            _ => panic!("the rules did not fail"),
+        }
+    }
+
+    #[test]
+    fn a_state_that_is_read_too_late_is_no_fault_of_the_rules() {
+        let late = fault_of(Keeps::MigratesLate, |_, state| Ok(state));
+        assert_eq!(late, ReplayFault::Call(FaultKind::Deadline));
+        assert!(late.may_pass());
+        let unread = fault_of(Keeps::Nothing, |_, _| Err("missing field".into()));
+        assert_eq!(unread, ReplayFault::Call(FaultKind::Migration));
+        assert!(!unread.may_pass() && !ReplayFault::NotTaken.may_pass());
     }
 }

@@ -160,7 +160,8 @@ impl ReplayTally {
                 self.changes
                     .add(row.seq, &recorded.message, &changed, example);
             }
-            ReplayVerdict::Fault(kind, why) => {
+            ReplayVerdict::Fault(fault, why) => {
+                let kind = fault.to_string();
                 self.faults += 1;
                 self.note(&told, &kind);
                 let example = || told.example(outcome(&recorded.outcome), why.clone(), Vec::new());
