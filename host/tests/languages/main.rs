@@ -11,7 +11,9 @@
 //! - `components`: a component, called without a host; the vectors that rules in every language run
 //! - `fulfilment`: a saga with rules in three languages at once, and swaps between them under load
 //! - `python`: tests of rules in Python, most of which are in `sdk/python`
-//! - `typescript`: tests of rules in TypeScript; what they run is in the folder beside it
+//! - `typescript`: tests of rules in TypeScript
+//!
+//! What these two run is in the folders beside them.
 
 #![allow(
     clippy::unwrap_used,

@@ -17,6 +17,7 @@ use crate::{Test, tests};
 /// The longest first, so that none is left alone at the end.
 const TESTS: &[Test] = tests![
     a_new_project_is_tested_served_and_follows_its_sources,
+    rules_on_the_other_engine_decide_as_the_vectors_say,
     the_tests_of_the_sdk_and_of_the_order_rules_pass,
     rules_are_swapped_between_languages_and_replayed_in_the_other,
     what_rules_throw_is_told_with_message_file_and_line,
@@ -107,6 +108,56 @@ fn the_tests_of_the_sdk_and_of_the_order_rules_pass() {
 
 fn the_component_decides_as_the_vectors_say() {
     assert!(decides_as_the_vectors_say("order", order()) > 40);
+}
+
+/// Builds a project with StarlingMonkey, which is installed beside it by the command that the SDK names; once for all test runs.
+///
+/// # Errors
+/// What npm said.
+fn built_with_starlingmonkey(project: &Path) -> Result<PathBuf, String> {
+    let component = project.join("rules.wasm");
+    let build = || {
+        let words = ["build", "--out", component.to_str().unwrap()];
+        saga_sdk(&sdk(), project, &words)
+    };
+    let (mut code, _, mut told) = build();
+    if let Some(place) = told.find("npm install") {
+        let install = told[place..].lines().next().unwrap_or_default();
+        let mut npm = Command::new("sh");
+        npm.args(["-c", &format!("{install} --no-audit --no-fund")]);
+        let (npm_code, out, err) = call(npm.current_dir(project));
+        if npm_code != 0 {
+            return Err(format!("{install}: {out}{err}"));
+        }
+        (code, _, told) = build();
+    }
+    assert_eq!(code, 0, "{told}");
+    Ok(component)
+}
+
+fn rules_on_the_other_engine_decide_as_the_vectors_say() {
+    let project = Path::new(env!("CARGO_TARGET_TMPDIR")).join("typescript-starlingmonkey");
+    std::fs::create_dir_all(&project).unwrap();
+    for name in ["contract.ts", "rules.ts"] {
+        let source = sdk().join("examples/order").join(name);
+        std::fs::copy(source, project.join(name)).unwrap();
+    }
+    let manifest = project.join("package.json");
+    if !manifest.exists() {
+        let text = json!({
+            "private": true,
+            "type": "module",
+            "saga": {"rules": "rules.ts", "engine": "starlingmonkey"},
+        });
+        std::fs::write(manifest, text.to_string()).unwrap();
+    }
+    match built_with_starlingmonkey(&project) {
+        Ok(component) => assert!(decides_as_the_vectors_say("order", &component) > 40),
+        Err(why) => {
+            assert!(std::env::var_os("CI").is_none(), "{why}");
+            eprintln!("StarlingMonkey: left out, it can't be installed ({why})");
+        }
+    }
 }
 
 fn the_same_sources_make_the_same_component_in_any_folder() {

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from saga_sdk._environment import LIBRARY, VARIABLES, _number, _signed, library
 from saga_sdk.build import BuildError, _gathered, _values, _write_app, project_at
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "order"
@@ -40,6 +41,12 @@ def test_what_the_rules_load_is_gathered_and_nothing_else(tmp_path):
     assert "order.py" in names
     assert "saga_sdk/_component.py" in names
     assert not [name for name in names if "test" in name or "build" in name or "__main__" in name]
+    assert (tmp_path / LIBRARY).read_bytes() == library(VARIABLES)
+
+
+def test_numbers_of_a_library_are_those_of_webassembly():
+    assert [_number(value).hex() for value in (0, 127, 128, 300)] == ["00", "7f", "8001", "ac02"]
+    assert [_signed(value).hex() for value in (0, 63, 64, 300)] == ["00", "3f", "c000", "ac02"]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 // Tests of rules, given/when/then. An expectation that does not hold throws an AssertionError.
 import assert from "node:assert/strict";
-import { Decimal } from "./decimal.js";
-import { type Json, parse, stringify } from "./json.js";
+import { canonical } from "./canonical.js";
+import { parse, stringify } from "./json.js";
 import type { EventType, RefusalType, TimerType } from "./names.js";
 import type { Participant } from "./participant.js";
 import type { Disposition, Message, Outcome } from "./wit.js";
+
+export { type Replayed, replay } from "./replay.js";
 
 type Rules = Participant<any, any, any>;
 
@@ -295,11 +297,6 @@ export class Then<P extends Rules = Rules> {
 
 /** Compares JSON by its members, in whatever order, and its numbers by their digits. */
 function same(found: string, expected: string, what: string): void {
-  const ordered = (value: Json): unknown => {
-    if (Array.isArray(value)) return value.map(ordered);
-    if (typeof value !== "object" || value === null || value instanceof Decimal) return value;
-    return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, ordered(one)]).sort());
-  };
-  const [one, other] = [parse(found), parse(expected)].map((value) => stringify(ordered(value)));
+  const [one, other] = [found, expected].map((text) => canonical(parse(text)));
   assert.equal(one, other, `${what} is another one`);
 }

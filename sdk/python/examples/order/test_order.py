@@ -25,6 +25,7 @@ from saga_sdk import NOT_FOUND, Money, TimeSpan, loads
 from saga_sdk.testing import Then, contract_problems, given, given_nothing, migrated, replay
 
 HERE = Path(__file__).parent
+RECORDED = HERE / "../../../../plugins/order/tests/cases/orders.jsonl"
 CUSTOMER = 7
 
 
@@ -217,6 +218,23 @@ def test_the_request_schema_says_what_a_schema_can_say(pointer, expected):
 
 
 def test_recorded_orders_are_decided_as_they_were():
-    replay(contract, HERE / "../../../../plugins/order/tests/cases/orders.jsonl").unchanged()
+    replayed = replay(contract, RECORDED)
+    replayed.unchanged()
+    assert replayed.decisions > 5
 
 
+def test_recorded_decisions_that_changed_or_were_cut_off_are_told(tmp_path):
+    lines = RECORDED.read_text(encoding="utf-8").splitlines()
+    file = tmp_path / "cases.jsonl"
+    file.write_text("\n".join(lines).replace("send at most two decimals", "send whole cents"), encoding="utf-8")
+    with pytest.raises(AssertionError, match="1 of 8 recorded decisions changed, and 0 were expected to\nkey "):
+        replay(contract, file).unchanged()
+    file.write_text("\n".join(lines[:-1]), encoding="utf-8")
+    with pytest.raises(AssertionError, match="was cut off: export it again"):
+        replay(contract, file)
+
+
+def test_the_rules_take_40_lines():
+    source = (HERE / "rules.py").read_text(encoding="utf-8")
+    lines = [line for line in source.splitlines() if line.strip() and not line.startswith(('"""', "#"))]
+    assert len(lines) <= 40

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ._environment import LIBRARY, VARIABLES, library
+
 #: The toolchain with which this SDK is tested.
 TOOLCHAIN = "0.25.1"
 
@@ -27,7 +29,7 @@ _APP = "saga_component_of_rules"
 _SDK = Path(__file__).parent
 
 #: What a component has no use for.
-_LEFT_OUT = {"__pycache__", "testing", "build.py", "__main__.py", "_build_step.py", "wit", "py.typed"}
+_LEFT_OUT = {"__pycache__", "testing", "build.py", "__main__.py", "_build_step.py", "_environment.py", "wit", "py.typed"}
 
 
 class BuildError(Exception):
@@ -204,6 +206,7 @@ def _write_app(project: Project, app: Path) -> None:
         "Rules = rules_of(_contract)\n",
         encoding="utf-8",
     )
+    (app / LIBRARY).write_bytes(library(VARIABLES))
 
 
 def _componentize(app: Path, output: Path) -> None:

@@ -44,14 +44,13 @@ def replay(contract: Contract, path: str | Path) -> Replayed:
     assert header["participant"] == contract.name, (
         f"the recorded decisions are of the participant {header['participant']!r}, and these are the rules of {contract.name!r}"
     )
+    decided = [one for one in cases if "message" in one]
+    assert any(one.get("decisions") == len(decided) for one in cases[-1:]), f"{path} was cut off: export it again"
     generations = {one["digest"]: one for one in header["generations"]}
     rules = rules_of(contract)
     defaults = _json.read(contract.settings_text())
-    changes, decisions = [], 0
-    for case in cases:
-        if "message" not in case:
-            continue
-        decisions += 1
+    changes = []
+    for case in decided:
         generation = generations[case["generation"]]
         state = _json.write(case["state"]) if case.get("state") is not None else None
         recorded = case["outcome"]
@@ -76,7 +75,7 @@ def replay(contract: Contract, path: str | Path) -> Replayed:
                 f"key {message['key']!r}, {message['origin']} {message['name']!r} (decision {case['seq']}):\n"
                 f"  recorded {_json.write(recorded)}\n  now      {told}"
             )
-    return Replayed(decisions, changes)
+    return Replayed(len(decided), changes)
 
 
 def _message(one: dict[str, Any]) -> Message:

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { Money, NOT_FOUND, TimeSpan } from "saga-sdk";
-import { type Scenario, type Then, given, migrated } from "saga-sdk/testing";
+import { type Scenario, type Then, given, migrated, replay } from "saga-sdk/testing";
 import { ANSWER_TIMEOUT, CREDIT_ANSWERED, INVALID_ORDER_TOTAL, ORDER_CANCELLED, ORDER_CREATED } from "../contract.js";
 import { ORDER_REJECTED, type Order } from "../contract.js";
 import order from "../rules.js";
@@ -212,6 +212,20 @@ test("the request's schema says what a schema can say", () => {
       '"orderTotal":{"type":"object","properties":{"amount":{"type":"number","exclusiveMinimum":0,"maximum":90000000000000000}},' +
       '"required":["amount"]}},"required":["customerId","orderTotal"]}',
   );
+});
+
+test("orders are listed by customer and by state", () => {
+  const { listings } = order.describe() as { listings: { filters: { parameter: string; schema: string }[] }[] };
+  const filters = listings.flatMap((one) => one.filters);
+  const kinds = filters.map(({ parameter, schema }) => [parameter, schema.includes('"PENDING"')]);
+  assert.deepEqual(kinds, [["customerId", false], ["state", true]]);
+});
+
+test("recorded orders are decided as they were", () => {
+  const file = "../../../../plugins/order/tests/cases/orders.jsonl";
+  const replayed = replay(order, file);
+  replayed.unchanged();
+  assert.ok(replayed.decisions > 5);
 });
 
 test("the rules are 40 lines at most", () => {
