@@ -5,9 +5,9 @@ use anyhow::{Context as _, Result};
 
 use super::books::{self, Limits, client, decided};
 use super::load::{Load, Placed};
-use super::{Cluster, ClusterOptions, HOSTS, Page, saga};
+use super::{Cluster, ClusterOptions, HOSTS, LOOK_EVERY, Page, WITHIN, saga};
 use crate::cents::Cents;
-use crate::contract::{CustomerClient, OrderClient, OrderState};
+use crate::contract::{CallError, CustomerClient, OrderClient, OrderState};
 
 /// Customers of the load.
 const CUSTOMERS: usize = 4;
@@ -174,7 +174,16 @@ impl Walk {
         page.request(&format!("kill -CONT {pid}"))?;
         host.resume();
         let mut orders = client(cluster.urls(1)?.swap_remove(PAUSED), OrderClient);
-        let id = orders.place(self.rich, LARGE).await?;
+        let began = std::time::Instant::now();
+        // It says 503 until it has heard of the commit that was in flight; nothing is changed by that.
+        let id = loop {
+            match orders.place(self.rich, LARGE).await {
+                Err(CallError::Status { status: 503, .. }) if began.elapsed() < WITHIN => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                placed => break placed?,
+            }
+        };
         let order = Placed {
             id,
             customer: self.rich,
