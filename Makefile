@@ -6,7 +6,7 @@
 # other features of shared dependencies and build some of them again).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-once demo-kafka demo-kafka-once demo-fulfilment demo-languages test fuzz-api bench bench-swaps bench-kafka
+.PHONY: help demo demo-once demo-kafka demo-kafka-once demo-fulfilment demo-languages demo-cluster test fuzz-api bench bench-swaps bench-kafka
 .PHONY: build components fixtures languages languages-needed fulfilment-in-languages install-servers lint wasm-target first-build-note tools
 
 # Most tests wait for something most of the time.
@@ -41,6 +41,9 @@ demo-fulfilment: components build ## Run a saga of four participants with a paym
 
 demo-languages: languages-needed components build fulfilment-in-languages ## The same saga with rules in Rust, TypeScript and Python, swapped under load (needs Node.js 20 and Python 3.10)
 	target/release/saga-demo languages $(ARGS)
+
+demo-cluster: components build ## Run three hosts on one PostgreSQL server, kill one, pause one, swap rules on all, check the books and end (make install-servers)
+	target/release/saga-demo cluster $(ARGS)
 
 test: fixtures build languages ## Run all tests
 	@$(HAS_POSTGRES) || \

@@ -7,7 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use saga_demo::files::{Files, ServicePorts};
+use saga_demo::cluster::ClusterOptions;
+use saga_demo::files::{self, Files, ServicePorts};
 use saga_demo::fulfilment::{FulfilmentFiles, LanguagesFiles};
 use saga_demo::kafka::cluster::{BOOTSTRAP, KafkaChoice};
 
@@ -30,6 +31,41 @@ pub(crate) enum Task {
     /// Start the same saga with rules in Rust, TypeScript and Python, swap the rules of one participant between the
     /// languages under load, check requests, decisions and books, and end.
     Languages(LanguagesArgs),
+    /// Start three hosts on one PostgreSQL server, with Kafka if it can run here; kill one, pause one, swap rules on all
+    /// under load, check the books, and end.
+    Cluster(ClusterArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClusterArgs {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// The build of the customer's rules to swap to [default:
+    /// target/wasm32-wasip2/release/customer_cautious.wasm]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) cautious: Option<PathBuf>,
+    /// Use the embedded log although Kafka can run here
+    #[arg(long)]
+    pub(crate) without_kafka: bool,
+}
+
+impl ClusterArgs {
+    /// The options of the walk, with the Kafka named in the environment.
+    pub(crate) fn options(self, target: &Path, environment: Option<String>) -> ClusterOptions {
+        let data = target.join("demo-cluster");
+        let named = environment.filter(|bootstrap| !bootstrap.is_empty());
+        let own = || KafkaChoice::Own {
+            directory: data.join("broker"),
+            for_speed: false,
+        };
+        let kafka = named.map_or_else(own, KafkaChoice::Existing);
+        ClusterOptions {
+            binaries: self.files.binaries(target),
+            cautious: files::cautious(self.cautious, target),
+            kafka: (!self.without_kafka).then_some(kafka),
+            data,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@
 //!
 //! - [`walk`]: the saga step by step, for a reader
 //! - [`fulfilment`]: the same for the saga of four participants in `demo/fulfilment`
+//! - [`cluster`]: several hosts on one PostgreSQL server, of which one is killed and one paused
 //! - [`contract`] (with [`cents`]), [`admin`]: clients of the two services and of the admin
 //!   interface
 //! - [`kafka`]: a client of the broker
@@ -17,6 +18,7 @@
 
 pub mod admin;
 pub mod cents;
+pub mod cluster;
 pub mod contract;
 pub mod files;
 pub mod fulfilment;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use saga_demo::walk::{self, WalkOptions, page::WalkPage};
-use saga_demo::{files, fulfilment};
+use saga_demo::{cluster, files, fulfilment};
 
 use crate::cli::{Cli, Task, WalkArgs};
 
@@ -31,6 +31,10 @@ fn main() -> ExitCode {
                     Task::Languages(args) => {
                         let files = args.files(&files::target());
                         fulfilment::run_in_languages(&files, &mut page()).await
+                    }
+                    Task::Cluster(args) => {
+                        let options = args.options(&files::target(), cli::environment());
+                        cluster::run(&options, &mut page()).await
                     }
                 }
             });

@@ -1,9 +1,9 @@
 //! The embedded log: the committed outbox row is the record.
 //!
-//! For one process, without further installation. There is no broker and no second copy: a consumer
-//! reads the outbox by topic, partition and offset, and is notified of commits. The log is as
-//! durable as the store, because it is the store. It is not a network broker: a second process
-//! needs Kafka.
+//! For the hosts of one store, without further installation. There is no broker and no second copy: a
+//! consumer reads the outbox by topic, partition and offset, and is notified of commits. The log is
+//! as durable as the store, because it is the store. Hosts of one store spread its partitions over
+//! them. It is not a network broker: programs that don't use the store need Kafka.
 //!
 //! # Layout
 //!

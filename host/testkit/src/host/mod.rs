@@ -154,6 +154,16 @@ impl Host {
         self.process.signal(Signal::KILL);
     }
 
+    /// Pauses it: its connections stay open, but nothing is answered.
+    pub fn pause(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// Resumes it after [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
     /// Returns when the process has ended, for whatever reason. Cancel-safe.
     pub async fn exited(&self) -> ExitStatus {
         self.process.exited().await
