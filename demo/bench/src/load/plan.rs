@@ -12,8 +12,8 @@
 //! Must not know: ids, HTTP, results.
 
 use fastrand::Rng;
-use saga_demo::cents::Cents;
-use saga_demo::contract::OrderState;
+use saga_demo_client::cents::Cents;
+use saga_demo_client::contract::OrderState;
 
 /// The largest amount of an order within the limit: 100.00.
 const AMOUNT_MAX: u64 = 10_000;
