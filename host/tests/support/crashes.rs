@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use fastrand::Rng;
 
@@ -51,6 +52,23 @@ pub fn register(host: &Host) {
         let registered = host.send("customer", "POST", "/customers", &body);
         assert_eq!(registered.status, 201, "{}", registered.text());
     }
+}
+
+/// Crashes a host after a while in which these clients send requests; returns when they have noticed.
+pub fn during_requests(
+    clients: &mut [Client],
+    host: Host,
+    after: Duration,
+    crash: impl FnOnce(Host),
+) {
+    let [customer, order] = ["customer", "order"].map(|name| host.url(name).to_owned());
+    std::thread::scope(|scope| {
+        for client in clients {
+            scope.spawn(|| client.run(&customer, &order));
+        }
+        std::thread::sleep(after);
+        crash(host);
+    });
 }
 
 /// The answers that these clients had.

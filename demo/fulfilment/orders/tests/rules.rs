@@ -10,8 +10,9 @@ use fulfilment_orders::domain::{Order, OrderState};
 use fulfilment_orders::{
     ALREADY_SHIPPED, DEADLINE, EMPTY_ORDER, Orders, PlaceOrder, Progress, Settings,
 };
-use saga_sdk::TimeSpan;
 use saga_sdk::testing::{Scenario, given, given_nothing};
+use saga_sdk::{EventType, TimeSpan};
+use serde::Serialize;
 
 use OrderState::{
     Approved, Cancelled as CancelledState, Pending, Refunding, Reserved, Shipped, Stopping,
@@ -272,48 +273,33 @@ fn a_stopped_shipment_is_refunded_and_one_that_left_is_not() {
         .published(ORDER_CLOSED, "lamp", &closed(true));
 }
 
+/// An answer changes nothing in any state but those that wait for it.
+#[track_caller]
+fn only_waited_for_in<B: Serialize>(states: &[OrderState], event: EventType<B>, answer: &B) {
+    for state in ALL.into_iter().filter(|state| !states.contains(state)) {
+        given_an(state)
+            .when_event(event, answer)
+            .unchanged()
+            .published_no_more();
+    }
+}
+
 #[test]
 fn late_and_repeated_answers_change_nothing() {
+    let order = 7;
     let reserved = StockAnswered {
-        order: 7,
+        order,
         reserved: true,
     };
-    for state in ALL.into_iter().filter(|state| *state != Pending) {
-        given_an(state)
-            .when_event(STOCK_ANSWERED, &reserved)
-            .unchanged()
-            .published_no_more();
-    }
-    let paid = PaymentAnswered {
-        order: 7,
-        paid: true,
-    };
-    for state in ALL.into_iter().filter(|state| *state != Reserved) {
-        given_an(state)
-            .when_event(PAYMENT_ANSWERED, &paid)
-            .unchanged()
-            .published_no_more();
-    }
-    let refunded = PaymentRefunded { order: 7 };
-    for state in ALL.into_iter().filter(|state| *state != Refunding) {
-        given_an(state)
-            .when_event(PAYMENT_REFUNDED, &refunded)
-            .unchanged()
-            .published_no_more();
-    }
+    only_waited_for_in(&[Pending], STOCK_ANSWERED, &reserved);
+    let paid = PaymentAnswered { order, paid: true };
+    only_waited_for_in(&[Reserved], PAYMENT_ANSWERED, &paid);
+    only_waited_for_in(&[Refunding], PAYMENT_REFUNDED, &PaymentRefunded { order });
     let shipped = ShipmentAnswered {
-        order: 7,
+        order,
         shipped: true,
     };
-    for state in ALL
-        .into_iter()
-        .filter(|state| !matches!(state, Approved | Stopping))
-    {
-        given_an(state)
-            .when_event(SHIPMENT_ANSWERED, &shipped)
-            .unchanged()
-            .published_no_more();
-    }
+    only_waited_for_in(&[Approved, Stopping], SHIPMENT_ANSWERED, &shipped);
 }
 
 #[test]
