@@ -121,11 +121,7 @@ fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may stop at the first surprise"
-)]
+#[allow(clippy::restriction, reason = "a test may stop at the first surprise")]
 mod tests {
     use super::*;
     use saga_contract::description::RESERVED;

@@ -2,11 +2,7 @@
 //! ends with the program; the proxy breaks connections at the chosen message. Skipped with one line
 //! if PostgreSQL is not installed; on CI that is a failure.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise"
-)]
+#![allow(clippy::restriction, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

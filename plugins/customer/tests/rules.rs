@@ -1,10 +1,6 @@
 //! The customer service's rules, given/when/then.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::restriction, reason = "a test fails by panicking")]
 
 use customer::domain::Account;
 use customer::messages::{CreditLeft, Registered};

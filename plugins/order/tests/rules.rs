@@ -1,10 +1,6 @@
 //! The order service's rules, given/when/then.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::restriction, reason = "a test fails by panicking")]
 
 use order::domain::{Credit, Order};
 use order::messages::{Placed, Progress, Settings};

@@ -1,10 +1,6 @@
 //! The whole saga of four participants, with a gateway, a warehouse and clients, under many seeds.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::restriction, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::time::Instant;

@@ -57,6 +57,10 @@ fn closed(shipped: bool) -> OrderClosed {
     }
 }
 
+fn shipment_answered(shipped: bool) -> ShipmentAnswered {
+    ShipmentAnswered { order: 7, shipped }
+}
+
 const CANCELLED: Cancelled = Cancelled { order: 7 };
 
 #[test]
@@ -137,13 +141,7 @@ fn each_answer_leads_to_the_next_request_with_its_own_deadline() {
         .published_no_more()
         .timer_set(DEADLINE, 4_000, &Approved)
         .and_then()
-        .when_event(
-            SHIPMENT_ANSWERED,
-            &ShipmentAnswered {
-                order: 7,
-                shipped: true,
-            },
-        )
+        .when_event(SHIPMENT_ANSWERED, &shipment_answered(true))
         .state(&order(Shipped, None))
         .published(ORDER_CLOSED, "lamp", &closed(true))
         .published_no_more()
@@ -246,13 +244,7 @@ fn a_deadline_gives_up_what_waits_and_nothing_else() {
 #[test]
 fn a_stopped_shipment_is_refunded_and_one_that_left_is_not() {
     given_an(Stopping)
-        .when_event(
-            SHIPMENT_ANSWERED,
-            &ShipmentAnswered {
-                order: 7,
-                shipped: false,
-            },
-        )
+        .when_event(SHIPMENT_ANSWERED, &shipment_answered(false))
         .state(&order(Refunding, None))
         .published(PAYMENT_CANCELLED, 7, &CANCELLED)
         .published(ORDER_CLOSED, "lamp", &closed(false))
@@ -262,13 +254,7 @@ fn a_stopped_shipment_is_refunded_and_one_that_left_is_not() {
         .state(&order(CancelledState, None))
         .published_no_more();
     given_an(Stopping)
-        .when_event(
-            SHIPMENT_ANSWERED,
-            &ShipmentAnswered {
-                order: 7,
-                shipped: true,
-            },
-        )
+        .when_event(SHIPMENT_ANSWERED, &shipment_answered(true))
         .state(&order(Shipped, None))
         .published(ORDER_CLOSED, "lamp", &closed(true));
 }
