@@ -237,7 +237,7 @@ async fn replay(launch: &Launch, builds: &Builds, page: &mut WalkPage) -> Result
     Ok(())
 }
 
-/// What a replay found.
+/// The result of a replay.
 #[derive(Deserialize)]
 struct Replayed {
     replayed: u64,

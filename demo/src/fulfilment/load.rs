@@ -27,22 +27,22 @@ const STATE_WITHIN: Duration = Duration::from_secs(60);
 /// Time between two looks at a state.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// What became of an order.
+/// An order that has ended.
 #[derive(Debug)]
 pub(super) struct Ended {
     /// Its number.
     pub(super) order: u64,
-    /// What was ordered.
+    /// The ordered item.
     pub(super) item: String,
-    /// How many of it.
+    /// The ordered pieces.
     pub(super) quantity: u64,
-    /// What it costs.
+    /// Its price in cents.
     pub(super) cents: u64,
     /// False if it was cancelled.
     pub(super) is_shipped: bool,
 }
 
-/// What all customers share.
+/// The counts of all customers.
 #[derive(Debug, Default)]
 struct Counts {
     requests: AtomicU64,
@@ -120,7 +120,7 @@ impl Load {
         Ok(())
     }
 
-    /// What became of the orders so far.
+    /// The orders that have ended so far.
     pub(super) fn ended(&self) -> &[Ended] {
         &self.ended
     }

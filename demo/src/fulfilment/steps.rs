@@ -37,7 +37,7 @@ pub(super) async fn walk(
     walk.books(shipped).await
 }
 
-/// What all steps use.
+/// The things that all steps use.
 struct Walk<'w> {
     services: &'w mut Services,
     gateway: &'w Mutex<FakeGateway>,

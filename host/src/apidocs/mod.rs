@@ -48,7 +48,7 @@ pub struct Configured<'s> {
     pub groups: &'s BTreeMap<String, String>,
     /// Most items on one page of a list.
     pub page_items: usize,
-    /// Who may send which request.
+    /// The rules of access: callers and their requests.
     pub security: &'s Security,
 }
 

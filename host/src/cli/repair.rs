@@ -42,7 +42,7 @@ pub(super) struct RepairArguments {
     json: bool,
 }
 
-/// What is to be listed.
+/// A list to make.
 pub(crate) struct RepairOperation {
     config: Config,
     request: Repair,

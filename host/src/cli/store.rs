@@ -75,7 +75,7 @@ pub(super) struct CheckArguments {
     json: bool,
 }
 
-/// What to do.
+/// The operation of the command.
 pub(crate) enum StoreOperation {
     Copy {
         from: StoreLocation,

@@ -16,7 +16,7 @@ use crate::readiness_and_log::lines;
 use crate::saga::{Saga, decided, left, place, register, state};
 use crate::support::Host;
 
-/// What each customer may spend, and what each order is for.
+/// The limit of each customer, and the amount of each order.
 const LIMIT: usize = 1_000;
 const AMOUNT: usize = 10;
 

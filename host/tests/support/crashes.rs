@@ -88,7 +88,7 @@ pub struct Client {
     random: Rng,
     acknowledged: Vec<(u64, u64, i64)>,
     broken_off: usize,
-    /// What it has read: nothing of it may be taken back.
+    /// Its readings: no later one may contradict them.
     decided: HashMap<u64, String>,
     credit: HashMap<u64, i64>,
 }

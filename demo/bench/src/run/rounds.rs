@@ -171,7 +171,7 @@ struct SharedRound {
     until: Instant,
 }
 
-/// What processes have used since their start.
+/// The resources that processes have used since their start.
 struct Reading {
     /// Processor time and written bytes.
     processes: Vec<(Duration, u64)>,

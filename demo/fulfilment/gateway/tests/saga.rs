@@ -191,7 +191,7 @@ fn story(world: &mut World) {
     world.settle();
 }
 
-/// What must be true once nothing is left to happen.
+/// The invariants at the end, when nothing is left to happen.
 fn check_books(world: &World) {
     let gateway = &world.outside::<Adapter>().gateway;
     let (mut due, mut shipped) = (0, 0);

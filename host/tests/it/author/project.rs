@@ -12,7 +12,7 @@ use crate::commands::call;
 use crate::dev::edit;
 use crate::support::{Start, saga};
 
-/// What cargo is told above each project: not to use the network, and to keep and share what it compiles, quickly.
+/// Cargo's settings for all projects: no network, and one shared cache of quickly compiled dependencies.
 /// How dependencies are compiled is not what is tested.
 fn settings() -> String {
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("author");
