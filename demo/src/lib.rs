@@ -1,29 +1,20 @@
-//! The Customer/Order saga from its clients' view, for the walk in this crate and for `saga-bench`.
-//!
-//! It knows the HTTP contract of the two services and the command line of the host, and nothing
-//! else of the host.
+//! The Customer/Order saga, and the fulfilment saga, step by step, for a reader.
 //!
 //! # Layout
 //!
-//! - [`walk`]: the saga step by step, for a reader
-//! - [`fulfilment`]: the same for the saga of four participants in `demo/fulfilment`
+//! - [`walk`]: the saga of customer and order
+//! - [`fulfilment`]: the saga of the four participants in `demo/fulfilment`
 //! - [`cluster`]: several hosts on one PostgreSQL server, of which one is killed and one paused
-//! - [`contract`] (with [`cents`]), [`admin`]: clients of the two services and of the admin
-//!   interface
-//! - [`kafka`]: a client of the broker
-//! - [`hosts`] (with [`files`], [`interrupt`]): one host, or two over Kafka
+//! - [`page`]: what a walk prints; `call`: a request on it
+//! - `session`: the hosts of a walk, from their start to their end
 //! - `main.rs`, `cli.rs`: the program `saga-demo`
 //!
-//! [`mock`] serves the contract in memory, with chosen faults, for tests.
+//! What walks share with `saga-bench` is in `demo/client` (the services from a client's view) and
+//! `host/testkit` (hosts, Kafka).
 
-pub mod admin;
-pub mod cents;
+mod call;
 pub mod cluster;
-pub mod contract;
-pub mod files;
 pub mod fulfilment;
-pub mod hosts;
-pub mod interrupt;
-pub mod kafka;
-pub mod mock;
+pub mod page;
+mod session;
 pub mod walk;

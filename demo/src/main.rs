@@ -8,10 +8,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use saga_demo::walk::{self, WalkOptions, page::WalkPage};
-use saga_demo::{cluster, files, fulfilment};
+use saga_demo::page::WalkPage;
+use saga_demo::{cluster, fulfilment, walk};
 
-use crate::cli::{Cli, Task, WalkArgs};
+use crate::cli::{Cli, Task};
 
 fn main() -> ExitCode {
     let task = Cli::parse().command;
@@ -21,23 +21,7 @@ fn main() -> ExitCode {
         .build()
         .context("can't start the runtime")
         .and_then(|runtime| {
-            let ended = runtime.block_on(async {
-                match task {
-                    Task::Walk(args) => walk(args).await,
-                    Task::Fulfilment(args) => {
-                        let files = args.files(&files::target());
-                        fulfilment::run(&files, &mut page()).await
-                    }
-                    Task::Languages(args) => {
-                        let files = args.files(&files::target());
-                        fulfilment::run_in_languages(&files, &mut page()).await
-                    }
-                    Task::Cluster(args) => {
-                        let options = args.options(&files::target(), cli::environment());
-                        cluster::run(&options, &mut page()).await
-                    }
-                }
-            });
+            let ended = runtime.block_on(run(task));
             // After an interrupt, results of Kafka clients are not needed.
             runtime.shutdown_background();
             ended
@@ -48,23 +32,17 @@ fn main() -> ExitCode {
     })
 }
 
-async fn walk(args: WalkArgs) -> Result<ExitCode> {
-    let target = files::target();
-    let (data, kafka) = args.place(&target, cli::environment());
-    let walk = WalkOptions {
-        ports: args.ports(),
-        binaries: args.files.binaries(&target),
-        cautious: files::cautious(args.cautious, &target),
-        faulty: files::faulty(args.faulty, &target),
-        data,
-        kafka,
-        once: args.once,
-    };
-    walk::run(&walk, &mut page()).await
-}
-
-/// Standard output, with colours on a terminal.
-fn page() -> WalkPage<io::Stdout> {
-    let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    WalkPage::new(io::stdout(), colour)
+async fn run(task: Task) -> Result<ExitCode> {
+    let has_colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let page = &mut WalkPage::printed(has_colours);
+    match task {
+        Task::Walk(args) => walk::run(&args.options(cli::environment()), page).await,
+        Task::Cluster(args) => cluster::run(&args.options(cli::environment()), page).await,
+        Task::Fulfilment { files, data } => fulfilment::run(&files, &data, page).await,
+        Task::Languages {
+            files,
+            languages,
+            data,
+        } => fulfilment::run_in_languages(&files, &languages, &data, page).await,
+    }
 }

@@ -4,25 +4,22 @@
 
 use std::process::ExitCode;
 
-use saga_demo::files;
 use saga_demo::fulfilment::{self, FulfilmentFiles};
-use saga_demo::walk::page::WalkPage;
+use saga_demo::page::WalkPage;
+use saga_demo_client::files;
 
 #[tokio::test]
 async fn every_step_is_as_it_must_be_and_so_are_the_books_and_a_second_walk_goes_on() {
     let data = tempfile::tempdir().unwrap();
-    let target = files::target();
     let files = FulfilmentFiles {
-        saga: target.join("release/saga"),
-        components: target.join("wasm32-wasip2/release"),
-        data: data.path().join("data"),
+        saga: files::program(),
+        components: files::components(),
     };
+    let data = data.path().join("data");
     for item in ["lamp-1", "lamp-2"] {
-        let mut text = Vec::new();
-        let ended = fulfilment::run(&files, &mut WalkPage::new(&mut text, false))
-            .await
-            .unwrap();
-        let text = String::from_utf8(text).unwrap();
+        let mut page = WalkPage::kept();
+        let ended = fulfilment::run(&files, &data, &mut page).await.unwrap();
+        let text = page.text();
         assert_eq!(ended, ExitCode::SUCCESS, "{text}");
         assert!(text.contains(&format!("/items/{item}")), "{text}");
         assert!(text.contains("The gateway holds 4200 cents"), "{text}");

@@ -27,7 +27,7 @@ pub(crate) fn breaks(active: &wit::Description, candidate: &wit::Description) ->
         .collect()
 }
 
-/// What a contract declares of the values that pass between host and rules.
+/// The declared schemas of the values that pass between host and rules.
 pub(crate) struct Declared {
     description: d::Description,
     schemas: schemas::Schemas,

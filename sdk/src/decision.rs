@@ -241,7 +241,7 @@ impl From<Undecided> for Declined {
     }
 }
 
-/// What a handler may return: a [`Decision`], or a `Result` of one with [`Refusal`] (commands),
+/// The result of a handler: a [`Decision`], or a `Result` of one with [`Refusal`] (commands),
 /// [`Undecided`] or [`Declined`] (commands) as its error, so that `?` works in rules.
 pub trait IntoDecision {
     /// The participant's state.
@@ -292,7 +292,7 @@ impl<S, R: Serialize> IntoDecision for Result<Decision<S, R>, Declined> {
     }
 }
 
-/// What the handler of a read may return: a reply, or a `Result` of one with [`Undecided`] as its error. `M` only tells the two
+/// The result of the handler of a read: a reply, or a `Result` of one with [`Undecided`] as its error. `M` only tells the two
 /// apart.
 pub trait IntoReply<M> {
     /// The reply.

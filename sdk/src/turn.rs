@@ -65,7 +65,7 @@ impl<K: Key> Turn<K> {
         self.causation.as_deref()
     }
 
-    /// Who sent the command. None for events and timers, and where the host does not authenticate
+    /// The sender of the command. None for events and timers, and where the host does not authenticate
     /// callers.
     pub fn caller(&self) -> Option<&Caller> {
         self.caller.as_ref()
@@ -124,11 +124,11 @@ impl<K: Key> Turn<K> {
     }
 }
 
-/// Who sent a command, as far as the host knows.
+/// The sender of a command, as far as the host knows.
 #[derive(Clone, Debug)]
 pub struct Caller {
     known: wit::Caller,
-    /// What a test says of its permissions. Rules are not told of permissions.
+    /// Its permissions in a test. Rules don't see permissions.
     #[cfg(not(target_family = "wasm"))]
     permissions: Option<Vec<String>>,
 }

@@ -1,12 +1,7 @@
 //! The work of the SDK beside calling handlers: the description, its mistakes, migrations, and the
 //! answers it gives on an author's behalf.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::restriction, reason = "a test fails by panicking")]
 
 use saga_sdk::native::{CommandKind, Disposition, KeySource, Message, Origin, Rules};
 use saga_sdk::testing::{Limits, contract_problems, given, given_nothing, migrated};

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use saga_demo::files::Files;
+use saga_demo_client::files::{self, Binaries};
 use saga_testkit::http::BaseUrl;
 
 /// Load and benchmarks for the Customer/Order saga.
@@ -81,7 +81,7 @@ pub(crate) struct LoadArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
-    pub(crate) files: Files,
+    pub(crate) binaries: Binaries,
     /// Two hosts over a real Kafka that is started here, and what they relay and take in next to bare
     /// clients
     #[arg(long, conflicts_with = "native_host")]
@@ -123,11 +123,10 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Args)]
 pub(crate) struct SwapsArgs {
     #[command(flatten)]
-    pub(crate) files: Files,
-    /// The other build of the customer's rules [default:
-    /// target/wasm32-wasip2/release/customer_cautious.wasm]
-    #[arg(long, value_name = "PATH")]
-    pub(crate) cautious: Option<PathBuf>,
+    pub(crate) binaries: Binaries,
+    /// The other build of the customer's rules
+    #[arg(long, value_name = "PATH", default_value_os_t = files::component("customer_cautious"))]
+    pub(crate) cautious: PathBuf,
     /// Swaps, to and fro
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub(crate) swaps: usize,

@@ -28,9 +28,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use saga_demo::files;
-use saga_demo::interrupt::Interrupt;
+use saga_demo_client::files;
 use saga_testkit::http::BaseUrl;
+use saga_testkit::interrupt::Interrupt;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -167,7 +167,7 @@ async fn measure(args: RunArgs) -> Result<ExitCode> {
     }
     let scratch = scratch(&target, "bench-data")?;
     let report = run::run(&Bench {
-        binaries: args.files.binaries(&target),
+        binaries: args.binaries,
         native,
         scratch: scratch.path().to_owned(),
         connections: args.connections,
@@ -199,7 +199,7 @@ async fn over_kafka(args: RunArgs, target: PathBuf, window: Duration) -> Result<
         .unwrap_or(if args.quick { 20_000 } else { 100_000 });
     let scratch = scratch(&target, "bench-kafka-data")?;
     let report = kafka::run(&BenchKafka {
-        binaries: args.files.binaries(&target),
+        binaries: args.binaries,
         scratch: scratch.path().to_owned(),
         connections: args.connections,
         window,
@@ -219,8 +219,8 @@ async fn swaps(args: SwapsArgs) -> Result<ExitCode> {
     let target = files::target();
     let scratch = scratch(&target, "swaps-data")?;
     let report = swaps::run(&SwapsOptions {
-        binaries: args.files.binaries(&target),
-        cautious: files::cautious(args.cautious, &target),
+        binaries: args.binaries,
+        cautious: args.cautious,
         scratch: scratch.path().to_owned(),
         swaps: args.swaps,
         connections: args.connections,

@@ -34,7 +34,7 @@ fn a_changed_limit_changes_the_decisions_that_follow_from_the_answers_of_clients
 
 #[test]
 fn rules_without_the_limit_are_noticed() {
-    let customer = saga_demo::files::target().join("wasm32-wasip2/release/customer.wasm");
+    let customer = saga_demo_client::files::component("customer");
     let (code, result) = run(&["--cautious", customer.to_str().unwrap()]);
     assert_eq!(
         (code, &result["right"]),

@@ -1,11 +1,7 @@
 //! The decisions of the cautious build that differ, as given/when/then, and a check that no others
 //! do.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::restriction, reason = "a test fails by panicking")]
 
 use customer::Customer;
 use customer_cautious::domain::Account;

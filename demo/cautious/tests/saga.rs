@@ -1,10 +1,6 @@
 //! The whole Customer/Order saga under many seeds, with a swap of the customer's rules for these at any moment.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::restriction, reason = "a test fails by panicking")]
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -9,8 +9,8 @@ use saga_testkit::http::{BaseUrl, Client};
 
 use super::load::Placed;
 use super::{Cluster, LOOK_EVERY, Page, WITHIN};
-use crate::cents::Cents;
-use crate::contract::{CustomerClient, OrderClient, OrderState};
+use saga_demo_client::cents::Cents;
+use saga_demo_client::contract::{CustomerClient, OrderClient, OrderState};
 
 /// Limit of the credit of each customer, by the customer's id.
 pub(super) type Limits = BTreeMap<i64, Cents>;

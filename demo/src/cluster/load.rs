@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::WITHIN;
-use crate::cents::Cents;
-use crate::contract;
+use saga_demo_client::cents::Cents;
+use saga_demo_client::contract;
 
 /// Clients, each with one order at a time.
 const CLIENTS: u64 = 6;

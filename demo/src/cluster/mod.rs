@@ -15,7 +15,6 @@ mod books;
 mod load;
 mod steps;
 
-use std::io::Stdout;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -28,14 +27,13 @@ use saga_testkit::http::BaseUrl;
 use saga_testkit::ports;
 use saga_testkit::postgres::{Server, Settings};
 
-use crate::files::{self, Binaries};
-use crate::interrupt::Interrupt;
-use crate::kafka::cluster::{Cluster as Kafka, KafkaChoice};
-use crate::kafka::topics::{self, Ends};
-use crate::kafka::{CUSTOMER_TOPIC, ORDER_TOPIC};
-use crate::walk::page::WalkPage;
+use saga_demo_client::contract::{CUSTOMER_TOPIC, ORDER_TOPIC};
+use saga_demo_client::files::{self, Binaries};
+use saga_testkit::interrupt::Interrupt;
+use saga_testkit::kafka::cluster::{Cluster as Kafka, KafkaChoice};
+use saga_testkit::kafka::topics::{self, Ends};
 
-type Page = WalkPage<Stdout>;
+use crate::page::WalkPage as Page;
 
 const HOSTS: usize = 3;
 const PARTICIPANTS: [&str; 2] = ["customer", "order"];

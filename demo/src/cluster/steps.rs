@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 use super::books::{self, Limits, client, decided};
 use super::load::{Load, Placed};
 use super::{Cluster, ClusterOptions, HOSTS, LOOK_EVERY, Page, WITHIN, saga};
-use crate::cents::Cents;
-use crate::contract::{CallError, CustomerClient, OrderClient, OrderState};
+use saga_demo_client::cents::Cents;
+use saga_demo_client::contract::{CallError, CustomerClient, OrderClient, OrderState};
 
 /// Customers of the load.
 const CUSTOMERS: usize = 4;
@@ -107,7 +107,7 @@ impl Walk {
              others read at once:"
         ))?;
         for url in customers.iter().skip(1) {
-            let path = crate::contract::customer_path(url, rich);
+            let path = saga_demo_client::contract::customer_path(url, rich);
             page.request(&format!("curl -s {}", url.url(&path)))?;
             let left = client(url.clone(), CustomerClient)
                 .credit_left(rich)

@@ -1,16 +1,14 @@
-//! Requests to the four services, each on the page.
+//! Requests to the four services.
 //!
 //! Must not know: the steps.
 
-use std::io::Write;
-
-use anyhow::{Context as _, Result};
-use saga_testkit::host::Host;
+use anyhow::{Error, Result};
+use saga_testkit::host::Hosts;
 use saga_testkit::http::{Client, Response};
 use serde_json::{Value, json};
 
-use crate::walk::call;
-use crate::walk::page::WalkPage;
+use crate::call::{self, curl_get};
+use crate::page::WalkPage;
 
 /// Clients of the four services.
 pub(super) struct Services {
@@ -21,17 +19,13 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Clients of this host's services.
+    /// Clients of these hosts' services.
     ///
     /// # Errors
-    /// The host does not serve one of them.
-    pub(super) fn of(host: &Host) -> Result<Self> {
-        let client = |name: &str| {
-            let url = host
-                .service(name)
-                .with_context(|| format!("{name} is not served"))?;
-            Ok::<_, anyhow::Error>(Client::new(url.clone(), false))
-        };
+    /// No host serves one of them.
+    pub(super) fn of(hosts: &Hosts) -> Result<Self> {
+        let client =
+            |name| Ok::<_, anyhow::Error>(Client::new(hosts.service(name)?.clone(), false));
         Ok(Self {
             orders: client("orders")?,
             inventory: client("inventory")?,
@@ -39,52 +33,56 @@ impl Services {
             shipping: client("shipping")?,
         })
     }
+
+    /// Names of items that no walk on the same directory has used.
+    pub(super) async fn new_items(&mut self, number: usize) -> Result<Vec<String>> {
+        let path = path(&self.inventory, "/items?limit=200");
+        let listed = json_of(&self.inventory.get(&path).await?).map_err(Error::msg)?;
+        let before = listed.pointer("/items").and_then(Value::as_array);
+        let before = before.map_or(0, Vec::len);
+        Ok((1..=number)
+            .map(|number| format!("lamp-{}", before + number))
+            .collect())
+    }
 }
 
-/// Sends a command, and returns the body of its answer, which must be a success.
-pub(super) async fn post<W: Write>(
+/// The path of a request to this service.
+pub(super) fn path(client: &Client, path: &str) -> String {
+    client.url().path(format_args!("{path}"))
+}
+
+/// Sends a command, whose answer must be a success, and shows it. Returns the body of the answer.
+pub(super) async fn post(
     client: &mut Client,
-    path: &str,
+    to: &str,
     body: &Value,
-    page: &mut WalkPage<W>,
+    page: &mut WalkPage,
 ) -> Result<Value> {
-    let path = client.url().path(format_args!("{path}"));
+    let path = path(client, to);
     let body = match body {
         Value::Null => String::new(),
         body => body.to_string(),
     };
     let answer = call::post(client, &path, body, page).await?;
-    let read = json_of(&answer);
-    Ok(page
-        .check("the command is done", &answer, read)?
-        .unwrap_or_default())
+    page.need("the command is done", &answer, json_of(&answer))
 }
 
 /// Reads a resource until a member of it has this value, and shows it.
-pub(super) async fn becomes<W: Write>(
+pub(super) async fn becomes(
     client: &mut Client,
-    path: &str,
+    at: &str,
     (member, value): (&str, Value),
-    page: &mut WalkPage<W>,
+    page: &mut WalkPage,
 ) -> Result<Value> {
-    let path = client.url().path(format_args!("{path}"));
-    let found = |answer: &Response| json_of(answer).unwrap_or_default().pointer(member).cloned();
-    let answer = call::get_until(client, &path, |answer| {
-        found(answer).as_ref() == Some(&value)
-    })
-    .await?;
-    page.request(&format!("curl -s {}", client.url().url(&path)))?;
+    let path = path(client, at);
+    let found = |answer: &Response| json_of(answer).ok()?.pointer(member).cloned();
+    let is_it = |answer: &Response| found(answer).as_ref() == Some(&value);
+    let answer = call::get_until(client, &path, is_it).await?;
+    page.request(&curl_get(client, &path))?;
     page.answer(&answer, None)?;
     let is = found(&answer).unwrap_or(json!("missing"));
     page.must_be(&format!("{member} at {path}"), value, is)?;
     Ok(json_of(&answer).unwrap_or_default())
-}
-
-/// Reads a resource without showing it.
-pub(super) async fn get(client: &mut Client, path: &str) -> Result<Value> {
-    let path = client.url().path(format_args!("{path}"));
-    let answer = client.get(&path).await?;
-    json_of(&answer).map_err(anyhow::Error::msg)
 }
 
 fn json_of(answer: &Response) -> Result<Value, String> {

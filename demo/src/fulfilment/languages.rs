@@ -4,26 +4,24 @@
 //!
 //! Must not know: processes, or how a customer orders (`load`).
 
-use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use anyhow::{Context as _, Result};
 use fulfilment_gateway::fake::{FakeGateway, Trouble};
 use fulfilment_gateway::key_of;
+use saga_demo_client::admin::{AdminService, Swapped};
+use saga_demo_client::files;
 use saga_testkit::host::launch::program;
-use saga_testkit::host::{Host, Launch};
+use saga_testkit::host::{Hosts, Launch};
 use saga_testkit::http::Client;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::client::{Services, becomes, get};
+use super::client::{Services, becomes, path};
 use super::load::{Ended, Load};
-use super::{FulfilmentFiles, PARTICIPANTS};
-use crate::admin::{AdminService, Swapped};
-use crate::files;
-use crate::walk::page::WalkPage;
+use super::{FulfilmentFiles, PARTICIPANTS, locked};
+use crate::page::WalkPage;
 
 /// The participant whose rules are swapped.
 const SWAPPED: &str = "inventory";
@@ -77,8 +75,8 @@ impl Builds {
     ///
     /// # Errors
     /// A file is missing.
-    pub(super) fn launch(&self, files: &FulfilmentFiles) -> Result<Launch> {
-        let mut launch = super::launch(files)?;
+    pub(super) fn launch(&self, files: &FulfilmentFiles, data: &Path) -> Result<Launch> {
+        let mut launch = super::launch(files, data)?;
         let [.., typescript] = &self.swapped;
         for participant in &mut launch.participants {
             match participant.name.as_str() {
@@ -87,25 +85,20 @@ impl Builds {
                 _ => {}
             }
         }
-        // Nobody has to wait for the end of a payment here.
-        launch.settings.clear();
         Ok(launch)
     }
 }
 
 /// All steps; deviations go to the page.
-pub(super) async fn walk<W: Write>(
-    host: &Host,
-    files: &FulfilmentFiles,
+pub(super) async fn walk(
+    hosts: &Hosts,
+    launch: &Launch,
     builds: &Builds,
     gateway: &Mutex<FakeGateway>,
-    page: &mut WalkPage<W>,
+    page: &mut WalkPage,
 ) -> Result<()> {
-    let mut services = Services::of(host)?;
-    let admin = host
-        .admin
-        .clone()
-        .context("the host has no admin interface")?;
+    let mut services = Services::of(hosts)?;
+    let admin = hosts.admin(SWAPPED)?.clone();
     let mut admin = AdminService(Client::new(admin, false));
     page.heading("A saga with rules in three languages")?;
     for name in PARTICIPANTS {
@@ -120,7 +113,7 @@ pub(super) async fn walk<W: Write>(
     page.say("components of one interface. Customers order, pay, cancel, and get their goods; the gateway loses calls.")?;
     locked(gateway).goes(vec![Trouble::None, Trouble::AnswerLost, Trouble::CallLost]);
     let items = deliver(&mut services).await?;
-    let mut load = Load::start(host, items.clone())?;
+    let mut load = Load::start(hosts, items.clone())?;
     load.until_ended(BETWEEN_SWAPS).await?;
     page.say(&format!(
         "{} orders have ended so far: {}.",
@@ -158,19 +151,15 @@ pub(super) async fn walk<W: Write>(
         pause(pauses.len().saturating_sub(1)),
         pause(pauses.len() / 2)
     ))?;
-    replay(files, builds, page).await?;
+    replay(launch, builds, page).await?;
     books(&mut services, gateway, &items, ended, page).await
 }
 
 /// Delivers items whose names no walk on the same directory has used.
 async fn deliver(services: &mut Services) -> Result<Vec<String>> {
-    let listed = get(&mut services.inventory, "/items?limit=200").await?;
-    let before = (listed.pointer("/items").and_then(Value::as_array)).map_or(0, Vec::len);
-    let items: Vec<_> = (1..=ITEMS)
-        .map(|number| format!("lamp-{}", before + number))
-        .collect();
+    let items = services.new_items(ITEMS).await?;
     for item in &items {
-        let path = (services.inventory.url()).path(format_args!("/items/{item}/deliveries"));
+        let path = path(&services.inventory, &format!("/items/{item}/deliveries"));
         let body = json!({"quantity": DELIVERED}).to_string();
         let answer = services.inventory.post(&path, body.into()).await?;
         anyhow::ensure!(answer.is_success(), "{path}: {}", answer.text());
@@ -178,11 +167,11 @@ async fn deliver(services: &mut Services) -> Result<Vec<String>> {
     Ok(items)
 }
 
-async fn swap_all<W: Write>(
+async fn swap_all(
     admin: &mut AdminService,
     builds: &Builds,
     load: &mut Load,
-    page: &mut WalkPage<W>,
+    page: &mut WalkPage,
 ) -> Result<Vec<Swapped>> {
     let names: Vec<_> = LANGUAGES.iter().zip(&builds.swapped).collect();
     let mut swaps = Vec::new();
@@ -218,39 +207,37 @@ fn decided_otherwise(swaps: &[Swapped]) -> u64 {
 }
 
 /// Lets the rules in each language make all recorded decisions again.
-async fn replay<W: Write>(
-    files: &FulfilmentFiles,
-    builds: &Builds,
-    page: &mut WalkPage<W>,
-) -> Result<()> {
+async fn replay(launch: &Launch, builds: &Builds, page: &mut WalkPage) -> Result<()> {
     page.heading("All decisions once more, in each language")?;
     page.say("Each decision of the inventory is recorded with its input, whatever rules made it.")?;
     for (language, build) in LANGUAGES.iter().zip(&builds.swapped) {
-        let (saga, data) = (files.saga.display(), files.data.display());
-        let build = build.display();
-        page.request(&format!(
-            "{saga} replay {SWAPPED} --candidate {build} --data {data}"
-        ))?;
-        let mut command = program(&files.saga);
-        let words = ["replay", SWAPPED, "--json", "--candidate"];
-        command.args(words).arg(build.to_string());
-        command.arg("--data").arg(&files.data);
+        let (saga, data) = (launch.program.display(), launch.data.display());
+        let words = format!(
+            "replay {SWAPPED} --candidate {} --data {data}",
+            build.display()
+        );
+        page.request(&format!("{saga} {words}"))?;
+        let mut command = program(&launch.program);
+        command
+            .args(["replay", SWAPPED, "--json", "--candidate"])
+            .arg(build);
+        command.arg("--data").arg(&launch.data);
         // It takes seconds, and the adapter goes on meanwhile.
         let output = tokio::task::spawn_blocking(move || command.output()).await??;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let told: Replayed = serde_json::from_slice(&output.stdout).with_context(|| said)?;
+        let (replayed, unchanged) = (told.replayed, told.unchanged);
+        let otherwise = replayed - unchanged;
         page.say(&format!(
-            "{language:<10} {} decisions made again, {} came out otherwise",
-            told.replayed,
-            told.replayed - told.unchanged
+            "{language:<10} {replayed} decisions made again, {otherwise} came out otherwise"
         ))?;
-        page.must_be("decisions made again", true, told.replayed > 0)?;
-        page.must_be("decisions that are the same", told.replayed, told.unchanged)?;
+        page.must_be("decisions made again", true, replayed > 0)?;
+        page.must_be("decisions that are the same", replayed, unchanged)?;
     }
     Ok(())
 }
 
-/// What a replay found.
+/// The result of a replay.
 #[derive(Deserialize)]
 struct Replayed {
     replayed: u64,
@@ -258,31 +245,28 @@ struct Replayed {
 }
 
 /// No piece and no cent may be lost, or there twice.
-async fn books<W: Write>(
+async fn books(
     services: &mut Services,
     gateway: &Mutex<FakeGateway>,
     items: &[String],
     ended: &[Ended],
-    page: &mut WalkPage<W>,
+    page: &mut WalkPage,
 ) -> Result<()> {
     page.heading("The books")?;
-    let mut left: BTreeMap<&str, u64> = BTreeMap::new();
-    for one in ended.iter().filter(|one| one.is_shipped) {
-        *left.entry(&one.item).or_default() += one.quantity;
-    }
+    let shipped = || ended.iter().filter(|one| one.is_shipped);
     for item in items {
-        let shipped = left.get(item.as_str()).copied().unwrap_or_default();
-        let path = format!("/items/{item}");
-        let wanted = ("/free", json!(DELIVERED - shipped));
-        let stock = becomes(&mut services.inventory, &path, wanted, page).await?;
-        let found = |member: &str| stock.pointer(member).cloned().unwrap_or_default();
-        page.must_be("reserved stock", json!({}), found("/reserved"))?;
-        page.must_be("shipped stock", json!(shipped), found("/shipped"))?;
+        let left: u64 = shipped()
+            .filter(|one| one.item == *item)
+            .map(|one| one.quantity)
+            .sum();
+        let wanted = ("/free", json!(DELIVERED - left));
+        let at = format!("/items/{item}");
+        let stock = becomes(&mut services.inventory, &at, wanted, page).await?;
+        let expected = json!({"free": DELIVERED - left, "reserved": {}, "shipped": left});
+        page.must_be("stock", expected, stock)?;
     }
     let gateway = locked(gateway);
-    let wanted: u64 = (ended.iter().filter(|one| one.is_shipped))
-        .map(|one| one.cents)
-        .sum();
+    let wanted: u64 = shipped().map(|one| one.cents).sum();
     let held: u64 = ended
         .iter()
         .map(|one| gateway.held(&key_of(one.order)))
@@ -302,10 +286,6 @@ fn told(ended: &[Ended]) -> String {
 
 fn millis(micros: u64) -> String {
     format!("{}.{}", micros / 1_000, micros % 1_000 / 100)
-}
-
-fn locked(gateway: &Mutex<FakeGateway>) -> std::sync::MutexGuard<'_, FakeGateway> {
-    gateway.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

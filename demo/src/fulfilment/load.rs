@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use fulfilment_gateway::fake::MOST_CENTS;
-use saga_testkit::host::Host;
+use saga_testkit::host::Hosts;
 use saga_testkit::http::{Client, Response};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::client::Services;
+use super::client::{self, Services};
 
 /// Customers, each with one order at a time.
 const CUSTOMERS: u64 = 8;
@@ -27,22 +27,22 @@ const STATE_WITHIN: Duration = Duration::from_secs(60);
 /// Time between two looks at a state.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// What became of an order.
+/// An order that has ended.
 #[derive(Debug)]
 pub(super) struct Ended {
     /// Its number.
     pub(super) order: u64,
-    /// What was ordered.
+    /// The ordered item.
     pub(super) item: String,
-    /// How many of it.
+    /// The ordered pieces.
     pub(super) quantity: u64,
-    /// What it costs.
+    /// Its price in cents.
     pub(super) cents: u64,
     /// False if it was cancelled.
     pub(super) is_shipped: bool,
 }
 
-/// What all customers share.
+/// The counts of all customers.
 #[derive(Debug, Default)]
 struct Counts {
     requests: AtomicU64,
@@ -69,14 +69,14 @@ impl Load {
     /// Lets customers order these items.
     ///
     /// # Errors
-    /// The host does not serve a participant.
-    pub(super) fn start(host: &Host, items: Vec<String>) -> Result<Self> {
+    /// No host serves a participant.
+    pub(super) fn start(hosts: &Hosts, items: Vec<String>) -> Result<Self> {
         let (say, ends) = mpsc::unbounded_channel();
         let (counts, items) = (Arc::<Counts>::default(), Arc::new(items));
         let mut customers = JoinSet::new();
         for number in 0..CUSTOMERS {
             let mut customer = Customer {
-                services: Services::of(host)?,
+                services: Services::of(hosts)?,
                 counts: counts.clone(),
                 items: items.clone(),
             };
@@ -120,7 +120,7 @@ impl Load {
         Ok(())
     }
 
-    /// What became of the orders so far.
+    /// The orders that have ended so far.
     pub(super) fn ended(&self) -> &[Ended] {
         &self.ended
     }
@@ -214,7 +214,7 @@ impl Customer {
     ) -> Result<Response> {
         self.counts.requests.fetch_add(1, Ordering::Relaxed);
         let client = self.client(to);
-        let path = client.url().path(format_args!("{path}"));
+        let path = client::path(client, path);
         let answer = match body {
             None => client.get(&path).await?,
             Some(Value::Null) => client.post(&path, Vec::new().into()).await?,

@@ -15,21 +15,21 @@ mod languages;
 mod load;
 mod steps;
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, bail};
+use clap::Args;
 use fulfilment_gateway::adapter;
 use fulfilment_gateway::fake::FakeGateway;
-use saga_testkit::host::{Host, Launch};
+use saga_demo_client::files;
+use saga_testkit::host::{Hosts, Launch};
+use saga_testkit::interrupt::Interrupt;
 
-use crate::files;
-use crate::hosts;
-use crate::interrupt::Interrupt;
-use crate::walk::page::WalkPage;
+use crate::page::WalkPage;
+use crate::session;
 use client::Services;
 use languages::Builds;
 
@@ -42,111 +42,84 @@ const SETTINGS: &str = "[participants.orders.rules]\npayment_within = \"3s\"\n";
 /// The time between two looks of the adapter.
 const ADAPTER_LOOKS: Duration = Duration::from_millis(50);
 
-/// The files of a walk.
-#[derive(Debug)]
+/// The files of a walk, as options.
+#[derive(Debug, Args)]
 pub struct FulfilmentFiles {
-    /// The host's program.
+    /// The host
+    #[arg(long, value_name = "PATH", default_value_os_t = files::program())]
     pub saga: PathBuf,
-    /// The directory of the components.
+    /// Directory of the components
+    #[arg(long, value_name = "DIR", default_value_os_t = files::components())]
     pub components: PathBuf,
-    /// The directory of the state.
-    pub data: PathBuf,
 }
 
-/// The files of a walk through the languages.
-#[derive(Debug)]
-pub struct LanguagesFiles {
-    /// Those of the saga with rules in Rust.
-    pub fulfilment: FulfilmentFiles,
-    /// The directory of the components in other languages: `PARTICIPANT-LANGUAGE.wasm`.
-    pub languages: PathBuf,
-}
-
-/// Starts the host and the adapter, walks through the saga, checks the books and ends. Exit code 0 means that there
-/// were no deviations.
+/// Starts the host and the adapter, with the state in `data`; walks through the saga, checks the books and ends. Exit
+/// code 0 means that there were no deviations.
 ///
 /// # Errors
 /// A file is missing, the host did not start, ended by itself, or did not end cleanly.
-pub async fn run<W: Write>(files: &FulfilmentFiles, page: &mut WalkPage<W>) -> Result<ExitCode> {
-    let launch = launch(files)?;
-    hosted(&launch, page, async |host, gateway, page| {
-        let mut services = Services::of(host)?;
-        steps::walk(&mut services, gateway, page).await
+pub async fn run(files: &FulfilmentFiles, data: &Path, page: &mut WalkPage) -> Result<ExitCode> {
+    let launch = Launch {
+        settings: SETTINGS.to_owned(),
+        ..launch(files, data)?
+    };
+    hosted(&launch, page, async |hosts, gateway, page| {
+        steps::walk(&mut Services::of(hosts)?, gateway, page).await
     })
     .await
 }
 
-/// The same with rules in three languages, which are swapped under load.
+/// The same with rules in three languages, which are swapped under load. The directory `languages` has the components
+/// in other languages than Rust: `PARTICIPANT-LANGUAGE.wasm`.
 ///
 /// # Errors
 /// As those of [`run`].
-pub async fn run_in_languages<W: Write>(
-    files: &LanguagesFiles,
-    page: &mut WalkPage<W>,
+pub async fn run_in_languages(
+    files: &FulfilmentFiles,
+    languages: &Path,
+    data: &Path,
+    page: &mut WalkPage,
 ) -> Result<ExitCode> {
-    let builds = Builds::in_directories(&files.fulfilment.components, &files.languages)?;
-    let launch = builds.launch(&files.fulfilment)?;
-    hosted(&launch, page, async |host, gateway, page| {
-        languages::walk(host, &files.fulfilment, &builds, gateway, page).await
+    let builds = Builds::in_directories(&files.components, languages)?;
+    let launch = builds.launch(files, data)?;
+    hosted(&launch, page, async |hosts, gateway, page| {
+        languages::walk(hosts, &launch, &builds, gateway, page).await
     })
     .await
 }
 
-/// Starts the host and the adapter, walks, and ends.
-async fn hosted<W: Write>(
+/// Walks while the host and the adapter run.
+async fn hosted(
     launch: &Launch,
-    page: &mut WalkPage<W>,
-    walk: impl AsyncFnOnce(&Host, &Mutex<FakeGateway>, &mut WalkPage<W>) -> Result<()>,
+    page: &mut WalkPage,
+    walk: impl AsyncFnOnce(&Hosts, &Mutex<FakeGateway>, &mut WalkPage) -> Result<()>,
 ) -> Result<ExitCode> {
-    let mut interrupt = Interrupt::new()?;
-    page.say("one host serves four participants over the embedded log:")?;
-    page.request(&launch.command_line())?;
-    let host = tokio::select! {
-        host = Host::start(launch) => host?,
-        () = interrupt.recv() => return Err(anyhow!("interrupted before the walk began")),
-    };
-    for (name, url) in &host.services {
-        page.say(&format!("  {name:<10} {url}"))?;
-    }
-    let payments = host
-        .service("payments")
-        .context("payments is not served")?
-        .clone();
     let gateway = Mutex::new(FakeGateway::default());
-    let walked = tokio::select! {
-        walked = walk(&host, &gateway, page) => {
-            walked.map_err(|error| anyhow!("{error:#}\n{}", host.log_tail()))
+    let walk = async |hosts: &Hosts, page: &mut WalkPage| {
+        let payments = hosts.service("payments")?;
+        tokio::select! {
+            walked = walk(hosts, &gateway, page) => walked,
+            () = adapter::run(payments, &gateway, ADAPTER_LOOKS) => bail!("the adapter ended"),
         }
-        () = adapter::run(&payments, &gateway, ADAPTER_LOOKS) => Err(anyhow!("the adapter ended")),
-        status = host.exited() => Err(anyhow!("the host ended ({status})\n{}", host.log_tail())),
-        () = interrupt.recv() => Err(anyhow!("interrupted before the walk was over")),
     };
-    if let Err(error) = walked {
-        // The error of the walk is more useful than that of the drain after it.
-        let _ = hosts::drain(vec![host], interrupt.recv()).await;
-        return Err(error);
-    }
-    page.verdict()?;
-    hosts::drain(vec![host], interrupt.recv()).await?;
-    page.say("the host has ended; its state is kept")?;
-    Ok(match page.right() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    })
+    page.say("one host serves four participants over the embedded log:")?;
+    let launches = std::slice::from_ref(launch);
+    session::run(launches, &mut Interrupt::new()?, page, walk, session::END).await
 }
 
-fn launch(files: &FulfilmentFiles) -> Result<Launch> {
+fn launch(files: &FulfilmentFiles, data: &Path) -> Result<Launch> {
     files::check_file(&files.saga, "--saga", "make build")?;
-    let mut launch = Launch {
-        settings: SETTINGS.to_owned(),
-        ..files::host(&files.saga, &files.data)
-    };
+    let mut launch = files::host(&files.saga, data);
     for name in PARTICIPANTS {
         let component = files.components.join(format!("fulfilment_{name}.wasm"));
         files::check_file(&component, "--components", "make components")?;
         launch = launch.participant(name, &component, 0);
     }
     Ok(launch)
+}
+
+fn locked(gateway: &Mutex<FakeGateway>) -> MutexGuard<'_, FakeGateway> {
+    gateway.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -159,21 +132,20 @@ mod tests {
         let files = FulfilmentFiles {
             saga: data.path().join("saga"),
             components: data.path().to_owned(),
-            data: data.path().to_owned(),
         };
-        let error = launch(&files).unwrap_err().to_string();
+        let launch = || launch(&files, data.path()).map_err(|error| error.to_string());
+        let error = launch().unwrap_err();
         assert!(error.contains("make build"), "{error}");
         std::fs::write(&files.saga, "").unwrap();
-        let error = launch(&files).unwrap_err().to_string();
+        let error = launch().unwrap_err();
+        let said = "fulfilment_orders.wasm does not exist";
         assert!(
-            error.contains("fulfilment_orders.wasm does not exist"),
+            error.contains(said) && error.contains("--components"),
             "{error}"
         );
-        assert!(error.contains("--components"), "{error}");
         for name in PARTICIPANTS {
             std::fs::write(data.path().join(format!("fulfilment_{name}.wasm")), "").unwrap();
         }
-        let launch = launch(&files).unwrap();
-        assert_eq!(launch.participants.len(), 4);
+        assert_eq!(launch().unwrap().participants.len(), 4);
     }
 }

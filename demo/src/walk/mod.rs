@@ -6,38 +6,33 @@
 //!
 //! # Layout
 //!
-//! - `stage`: the hosts and Kafka, and the hints at the end
+//! - `kafka`: the cluster and its topics
 //! - `orders`, `records` (over Kafka), `swap`, `repair`: the steps
-//! - `call`, `operator`: requests of a client and of an operator, on the page
-//! - `page`: the printed page, and the verdict
+//! - `client`: requests of a client and of an operator, on the page
 //!
 //! Must not know: host internals; it sees the HTTP contract, the records and the processes.
 
-pub(crate) mod call;
-mod operator;
+mod client;
+mod kafka;
 mod orders;
-pub mod page;
 mod records;
 mod repair;
-mod stage;
 mod swap;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
+use saga_demo_client::contract::{CUSTOMER_TOPIC, GROUPS};
+use saga_demo_client::files::{self, Binaries, ServicePorts};
+use saga_testkit::host::{Hosts, Launch};
+use saga_testkit::interrupt::Interrupt;
+use saga_testkit::kafka::cluster::{Cluster, KafkaChoice};
+use saga_testkit::kafka::topics;
 
-use crate::hosts::Hosts;
-use crate::interrupt::Interrupt;
-use crate::kafka::GROUPS;
-use crate::kafka::cluster::{Cluster, KafkaChoice};
-use crate::kafka::topics;
-use saga_testkit::host::Launch;
-
-use crate::files::{self, Binaries, ServicePorts};
-use page::WalkPage;
-use stage::Carrier;
+use crate::page::WalkPage;
+use crate::session;
+use client::Walk;
 
 /// The options of a walk.
 #[derive(Debug)]
@@ -63,24 +58,22 @@ pub struct WalkOptions {
 ///
 /// # Errors
 /// A host or Kafka did not start, ended by itself, or did not end cleanly.
-pub async fn run<W: Write>(task: &WalkOptions, page: &mut WalkPage<W>) -> Result<ExitCode> {
+pub async fn run(task: &WalkOptions, page: &mut WalkPage) -> Result<ExitCode> {
     let mut interrupt = Interrupt::new()?;
     let launches = match task.kafka {
         Some(_) => task.binaries.apart(&task.data, task.ports).to_vec(),
         None => vec![task.binaries.together(&task.data, task.ports)],
     };
-    for launch in &launches {
-        files::check(launch)?;
-    }
+    launches.iter().try_for_each(files::check)?;
     let Some(wanted) = &task.kafka else {
         return over(task, &launches, None, &mut interrupt, page).await;
     };
     let cluster = tokio::select! {
-        cluster = stage::open(wanted, page) => cluster?,
+        cluster = kafka::open(wanted, page) => cluster?,
         () = interrupt.recv() => return Err(anyhow!("interrupted before Kafka answered")),
     };
+    let launches = launches.into_iter();
     let launches: Vec<Launch> = launches
-        .into_iter()
         .map(|launch| launch.over(&cluster.bootstrap))
         .collect();
     let walked = over(task, &launches, Some(&cluster), &mut interrupt, page).await;
@@ -95,95 +88,76 @@ pub async fn run<W: Write>(task: &WalkOptions, page: &mut WalkPage<W>) -> Result
 }
 
 /// The walk, once Kafka is ready.
-async fn over<W: Write>(
+async fn over(
     task: &WalkOptions,
     launches: &[Launch],
     cluster: Option<&Cluster>,
     interrupt: &mut Interrupt,
-    page: &mut WalkPage<W>,
+    page: &mut WalkPage,
 ) -> Result<ExitCode> {
-    let ready = async {
-        let carrier = match cluster {
-            Some(cluster) => Some(stage::create_topics(cluster, launches, page).await?),
-            None => None,
-        };
-        let hosts = stage::start(launches, page).await?;
-        Ok::<_, anyhow::Error>((carrier, hosts))
+    let before = match cluster {
+        Some(cluster) => tokio::select! {
+            ends = kafka::create_topics(&cluster.bootstrap, launches, page) => Some(ends?),
+            () = interrupt.recv() => return Err(anyhow!("interrupted before the walk began")),
+        },
+        None => None,
     };
-    let (carrier, hosts) = tokio::select! {
-        ready = ready => ready?,
-        () = interrupt.recv() => return Err(anyhow!("interrupted before the walk began")),
-    };
-    let walked = tokio::select! {
-        walked = walk(task, &hosts, carrier, page) => {
-            walked.map_err(|error| anyhow!("{error:#}\n{}", hosts.log_tails()))
+    let walk = async |hosts: &Hosts, page: &mut WalkPage| {
+        if let Some(cluster) = cluster {
+            topics::groups_are_complete(&cluster.bootstrap, &GROUPS).await?;
+            page.say("\nboth consumer groups have their partitions")?;
         }
-        ended = hosts.exited() => Err(anyhow!(ended)),
-        () = interrupt.recv() => Err(anyhow!("interrupted before the walk was over")),
-    };
-    if let Err(error) = walked {
-        // The error of the walk is more useful than that of the drain after it.
-        let _ = hosts.drain(interrupt.recv()).await;
-        return Err(error);
-    }
-    page.verdict()?;
-    if !task.once {
-        stage::invite(&hosts, cluster, page)?;
-        let ended = tokio::select! {
-            () = interrupt.recv() => None,
-            ended = hosts.exited() => Some(ended),
-        };
-        if let Some(ended) = ended {
-            let _ = hosts.drain(interrupt.recv()).await;
-            return Err(anyhow!(ended));
+        let mut walk = Walk::of(hosts, page)?;
+        let placed = orders::walk(&mut walk).await?;
+        if let (Some(cluster), Some(before)) = (cluster, before) {
+            records::show(&cluster.bootstrap, before, &placed, walk.page).await?;
+            records::by_hand(cluster, &mut walk).await?;
         }
-        page.say("\ndraining: what is in flight is finished; Ctrl-C again ends at once")?;
-    }
-    hosts.drain(interrupt.recv()).await?;
-    page.say(match launches {
-        [_] => "the host has ended; its state is kept",
-        _ => "the hosts have ended; their state is kept",
-    })?;
-    Ok(if page.right() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
-}
-
-/// All steps; deviations go to the page.
-async fn walk<W: Write>(
-    task: &WalkOptions,
-    hosts: &Hosts,
-    carrier: Option<Carrier<'_>>,
-    page: &mut WalkPage<W>,
-) -> Result<()> {
-    let (customer, order) = (&hosts.customer, &hosts.order);
-    if let Some(carrier) = &carrier {
-        topics::groups_are_complete(&carrier.cluster.bootstrap, &GROUPS).await?;
-        page.say("\nboth consumer groups have their partitions")?;
-    }
-    let placed = orders::walk(customer, order, page).await?;
-    if let Some(Carrier { cluster, before }) = carrier {
-        records::show(cluster, before, &placed, page).await?;
-        records::by_hand(cluster, customer, page).await?;
-    }
-    if let Some(admin) = hosts.admin("customer") {
-        swap::walk(customer, order, admin, &task.cautious, page).await?;
-    }
-    if let Some(mut repair) = repair::Repair::of(hosts) {
-        repair
-            .walk(&task.faulty, &task.binaries.customer, page)
-            .await?;
-    }
-    Ok(())
+        swap::walk(&mut walk, &task.cautious).await?;
+        repair::walk(&mut walk, &task.faulty, &task.binaries.customer).await
+    };
+    let invite = |hosts: &Hosts, page: &mut WalkPage| {
+        Walk::of(hosts, page)?.invite()?;
+        if let Some(cluster) = cluster {
+            page.request(&cluster.command_to_read(CUSTOMER_TOPIC))?;
+        }
+        page.say("\nCtrl-C drains and ends.")?;
+        Ok(())
+    };
+    let invite = (!task.once).then_some(invite);
+    session::run(launches, interrupt, page, walk, invite).await
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
+    use saga_demo_client::mock::{Mock, MockFault, script};
+    use tempfile::NamedTempFile;
+
     use super::*;
-    use crate::mock::script;
-    use crate::mock::{Mock, MockFault};
+
+    /// A component of the mock: a file with the version that it declares.
+    pub(super) fn component(version: &str) -> NamedTempFile {
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(version.as_bytes()).unwrap();
+        file
+    }
+
+    /// Walks on a mock with a fault. Returns whether all was found right, and the page.
+    pub(super) async fn walked(
+        fault: MockFault,
+        steps: impl AsyncFnOnce(&mut Walk<'_>) -> Result<()>,
+    ) -> (bool, String) {
+        let mock = Mock::start(fault).await;
+        let mut page = WalkPage::kept();
+        let services = [&mock.customer, &mock.order];
+        let mut walk = Walk::at(services, [&mock.admin, &mock.admin], &mut page);
+        let ended = steps(&mut walk).await;
+        page.verdict().unwrap();
+        assert!(ended.is_ok() || !page.right(), "{ended:?}");
+        (page.right(), page.text().to_owned())
+    }
 
     #[tokio::test]
     async fn the_whole_walk_starts_and_drains_a_host() {
@@ -194,27 +168,20 @@ mod tests {
             mock.customer, mock.order, mock.admin
         );
         std::fs::write(data.path().join("stdout"), says).unwrap();
-        let cautious = data.path().join("cautious");
-        std::fs::write(&cautious, "0.2.0").unwrap();
-        let faulty = data.path().join("faulty");
-        std::fs::write(&faulty, "0.3.0").unwrap();
+        let (cautious, faulty) = (component("0.2.0"), component("0.3.0"));
         let task = WalkOptions {
             binaries: script(),
-            cautious,
-            faulty,
+            cautious: cautious.path().to_owned(),
+            faulty: faulty.path().to_owned(),
             data: data.path().to_owned(),
             ports: ServicePorts::default(),
             kafka: None,
             once: true,
         };
-        let mut page = WalkPage::new(Vec::new(), false);
+        let mut page = WalkPage::kept();
         let code = run(&task, &mut page).await.unwrap();
         let text = page.text();
-        assert_eq!(
-            format!("{code:?}"),
-            format!("{:?}", ExitCode::SUCCESS),
-            "{text}"
-        );
+        assert_eq!(code, ExitCode::SUCCESS, "{text}");
         assert!(text.contains("7. The customer's rules"), "{text}");
         let log = std::fs::read_to_string(data.path().join("host.log")).unwrap();
         assert!(log.contains("drained"), "{log}");

@@ -4,16 +4,14 @@
 //!
 //! Must not know: the number of hosts, or the transport of events.
 
-use std::io::Write;
+use anyhow::{Result, bail};
+use saga_demo_client::cents::Cents;
+use saga_demo_client::contract::OrderState;
 
-use anyhow::Result;
+use super::client::{PlacedOrder, Walk};
 
-use super::call::{self, PlacedOrder};
-use super::page::WalkPage;
-use crate::cents::Cents;
-use crate::contract::OrderState;
-use saga_testkit::http::{BaseUrl, Client};
-
+/// The limit of the customer.
+const LIMIT: Cents = Cents::whole(1_000);
 /// An id that no run reaches.
 const NOBODY: i64 = 999_999_999;
 
@@ -52,79 +50,65 @@ const STEPS: [OrderStep; 3] = [
     },
 ];
 
-/// Runs the steps against the two services; deviations go to the page. Returns the orders that were
-/// placed.
+/// Runs the steps; deviations go to the page. Returns the orders that were placed.
 ///
 /// # Errors
-/// A service can't be reached.
-pub(super) async fn walk<W: Write>(
-    customer: &BaseUrl,
-    order: &BaseUrl,
-    page: &mut WalkPage<W>,
-) -> Result<Vec<PlacedOrder>> {
-    let mut customers = Client::new(customer.clone(), false);
-    let mut orders = Client::new(order.clone(), false);
+/// A service can't be reached, or the walk can't go on without an answer.
+pub(super) async fn walk(walk: &mut Walk<'_>) -> Result<Vec<PlacedOrder>> {
     let mut placed = Vec::new();
-
-    page.heading("A customer registers with a credit limit of 1000")?;
-    let limit = Cents::whole(1_000);
-    let Some(customer_id) = call::register(&mut customers, "Ann", limit, page).await? else {
-        return Ok(placed);
-    };
-    page.say("The customer service gave an id and keeps the limit; nobody else has to know.")?;
+    walk.page
+        .heading("A customer registers with a credit limit of 1000")?;
+    let customer_id = walk.register("Ann", LIMIT).await?;
+    walk.page
+        .say("The customer service gave an id and keeps the limit; nobody else has to know.")?;
 
     for step in &STEPS {
-        page.heading(step.title)?;
-        placed.extend(call::place(&mut orders, customer_id, step.total, step.state, page).await?);
-        page.say(step.because)?;
-        let left = call::credit_left(&mut customers, customer_id, step.left, page).await?;
-        if let Some(left) = left {
-            page.say(&format!("{left} of the limit of {limit} is left."))?;
-        }
+        walk.page.heading(step.title)?;
+        placed.push(walk.place(customer_id, step.total, step.state).await?);
+        walk.page.say(step.because)?;
+        walk.credit_left(customer_id, step.left).await?;
+        let left = step.left;
+        walk.page
+            .say(&format!("{left} of the limit of {LIMIT} is left."))?;
     }
 
-    page.heading("An order for a customer who does not exist")?;
-    let total = Cents::whole(10);
-    placed.extend(call::place(&mut orders, NOBODY, total, OrderState::Rejected, page).await?);
-    page.say(
+    walk.page
+        .heading("An order for a customer who does not exist")?;
+    placed.push(
+        walk.place(NOBODY, Cents::whole(10), OrderState::Rejected)
+            .await?,
+    );
+    walk.page.say(
         "The order service can't know who exists, so it takes the order; the customer service refuses it, as \
          it refuses what the credit does not cover.",
     )?;
 
-    page.heading("The order of 700 is cancelled")?;
-    let Some(order) = placed.iter().find(|order| order.total == STEPS[1].total) else {
-        return Ok(placed);
+    walk.page.heading("The order of 700 is cancelled")?;
+    let [_, of_700, ..] = placed.as_slice() else {
+        bail!("the walk can't go on without the order of 700");
     };
-    call::cancel(&mut orders, order.order_id, page).await?;
-    page.say(
+    walk.cancel(of_700.order_id).await?;
+    walk.page.say(
         "The order is CANCELLED at once, and that it was cancelled is published, both or neither.",
     )?;
-    let left = call::credit_becomes(&mut customers, customer_id, STEPS[1].total, page).await?;
-    if left.is_some() {
-        page.say(
-            "The customer service heard it and gave the credit back: the compensation of the saga. An order that \
-             nobody answers in time ends like this too, as REJECTED with a reason.",
-        )?;
-    }
+    walk.credit_becomes(customer_id, of_700.total).await?;
+    walk.page.say(
+        "The customer service heard it and gave the credit back: the compensation of the saga. An order that \
+         nobody answers in time ends like this too, as REJECTED with a reason.",
+    )?;
     Ok(placed)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::mock::{Mock, MockFault};
+    use saga_demo_client::mock::MockFault;
 
-    async fn walked(fault: MockFault) -> (bool, String) {
-        let mock = Mock::start(fault).await;
-        let mut page = WalkPage::new(Vec::new(), false);
-        walk(&mock.customer, &mock.order, &mut page).await.unwrap();
-        page.verdict().unwrap();
-        (page.right(), page.text())
-    }
+    use super::*;
+    use crate::walk::tests::walked;
 
     #[tokio::test]
     async fn a_right_service_is_explained_and_found_right() {
-        let (right, text) = walked(MockFault::None).await;
+        let (right, text) = walked(MockFault::None, async |it| walk(it).await.map(drop)).await;
         assert!(right, "{text}");
         for line in [
             r#"{"name":"Ann","creditLimit":{"amount":1000}}'"#,
@@ -143,18 +127,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_wrong_service_is_found_wrong_with_expected_and_found() {
-        let (right, text) = walked(MockFault::ApprovesBeyond).await;
-        assert!(!right);
-        assert!(
-            text.contains("state of the order: expected REJECTED, found APPROVED"),
-            "{text}"
-        );
-        assert!(text.contains("credit left: expected 0, found -1"), "{text}");
-        let (right, text) = walked(MockFault::KeepsCredit).await;
-        assert!(!right);
-        assert!(
-            text.contains("credit left: expected 700, found 0"),
-            "{text}"
-        );
+        for (fault, said) in [
+            (
+                MockFault::ApprovesBeyond,
+                "state of the order: expected REJECTED, found APPROVED",
+            ),
+            (
+                MockFault::ApprovesBeyond,
+                "credit left: expected 0, found -1",
+            ),
+            (MockFault::KeepsCredit, "credit left: expected 700, found 0"),
+        ] {
+            let (right, text) = walked(fault, async |it| walk(it).await.map(drop)).await;
+            assert!(
+                !right && text.contains(said),
+                "{said} is missing in:\n{text}"
+            );
+        }
     }
 }

@@ -5,16 +5,13 @@
 //!
 //! Must not know: how a host swaps.
 
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::Result;
+use saga_demo_client::cents::Cents;
+use saga_demo_client::contract::OrderState;
 
-use super::page::WalkPage;
-use super::{call, operator};
-use crate::cents::Cents;
-use crate::contract::OrderState;
-use saga_testkit::http::{BaseUrl, Client};
+use super::client::Walk;
 
 /// Limit of the customer.
 const LIMIT: Cents = Cents::whole(100_000);
@@ -24,87 +21,62 @@ const LARGE: Cents = Cents::whole(20_000);
 /// Swaps and rolls back; deviations go to the page.
 ///
 /// # Errors
-/// A service can't be reached, or the component can't be read.
-pub(super) async fn walk<W: Write>(
-    customer: &BaseUrl,
-    order: &BaseUrl,
-    admin: &BaseUrl,
-    cautious: &Path,
-    page: &mut WalkPage<W>,
-) -> Result<()> {
-    let mut customers = Client::new(customer.clone(), false);
-    let mut orders = Client::new(order.clone(), false);
-    let mut operator = Client::new(admin.clone(), false);
-
-    page.heading("The customer's rules are swapped while the host runs")?;
-    let Some(customer_id) = call::register(&mut customers, "Carl", LIMIT, page).await? else {
-        return Ok(());
-    };
-    call::place(&mut orders, customer_id, LARGE, OrderState::Approved, page).await?;
-    page.say(&format!(
+/// A service can't be reached, the component can't be read, or the walk can't go on without an
+/// answer.
+pub(super) async fn walk(walk: &mut Walk<'_>, cautious: &Path) -> Result<()> {
+    walk.page
+        .heading("The customer's rules are swapped while the host runs")?;
+    let customer_id = walk.register("Carl", LIMIT).await?;
+    walk.place(customer_id, LARGE, OrderState::Approved).await?;
+    walk.page.say(&format!(
         "An order of {LARGE} by a customer with a limit of {LIMIT}: approved, as one would expect."
     ))?;
 
-    let swapped = operator::apply(&mut operator, "customer", cautious, "", page).await?;
-    let Some(swapped) = swapped else {
-        return Ok(());
-    };
-    page.must_be("whether the swap changed something", true, swapped.changed)?;
-    page.say(&format!(
+    let swapped = walk.apply(cautious, "").await?;
+    walk.page
+        .must_be("whether the swap changed something", true, swapped.changed)?;
+    walk.page.say(&format!(
         "The host compiled the other build ({}), checked that it is the same participant and reads what is \
          stored, offered it the last {} messages (it decided {} of them otherwise), and handed over between two \
          turns. Nothing was restarted, and no state was touched.",
         swapped.version, swapped.probe.inputs, swapped.probe.decided_otherwise
     ))?;
-    call::place(&mut orders, customer_id, LARGE, OrderState::Rejected, page).await?;
-    page.say(
+    walk.place(customer_id, LARGE, OrderState::Rejected).await?;
+    walk.page.say(
         "The same order once more, and now it is rejected: the cautious build approves no single order above \
          10000, whatever credit is left.",
     )?;
 
-    if let Some(back) = operator::roll_back(&mut operator, "customer", page).await? {
-        page.must_be("the build that decides", swapped.previous, back.digest)?;
-    }
-    page.say("One step back: the host kept the build that it ran before.")?;
-    call::place(&mut orders, customer_id, LARGE, OrderState::Approved, page).await?;
+    let back = walk.roll_back().await?;
+    walk.page
+        .must_be("the build that decides", swapped.previous, back.digest)?;
+    walk.page
+        .say("One step back: the host kept the build that it ran before.")?;
+    walk.place(customer_id, LARGE, OrderState::Approved).await?;
     let left = Cents(LIMIT.0 - 2 * LARGE.0);
-    let left = call::credit_left(&mut customers, customer_id, left, page).await?;
-    if let Some(left) = left {
-        page.say(&format!(
-            "Approved again. {left} of the limit of {LIMIT} is left: two orders were taken off, the rejected \
-             one was not."
-        ))?;
-    }
+    walk.credit_left(customer_id, left).await?;
+    walk.page.say(&format!(
+        "Approved again. {left} of the limit of {LIMIT} is left: two orders were taken off, the rejected \
+         one was not."
+    ))?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::mock::{Mock, MockFault};
+    use saga_demo_client::mock::MockFault;
 
-    async fn walked(fault: MockFault) -> (bool, String) {
-        let mock = Mock::start(fault).await;
-        let directory = tempfile::tempdir().unwrap();
-        let cautious = directory.path().join("cautious.wasm");
-        std::fs::write(&cautious, "0.2.0").unwrap();
-        let mut page = WalkPage::new(Vec::new(), false);
-        walk(
-            &mock.customer,
-            &mock.order,
-            &mock.admin,
-            &cautious,
-            &mut page,
-        )
-        .await
-        .unwrap();
-        page.verdict().unwrap();
-        (page.right(), page.text())
+    use super::*;
+    use crate::walk::tests::{component, walked};
+
+    async fn swapped(fault: MockFault) -> (bool, String) {
+        let cautious = component("0.2.0");
+        walked(fault, async |it| walk(it, cautious.path()).await).await
     }
 
     #[tokio::test]
     async fn a_swap_that_takes_effect_and_is_undone_is_found_right() {
-        let (right, text) = walked(MockFault::None).await;
+        let (right, text) = swapped(MockFault::None).await;
         assert!(right, "{text}");
         for line in [
             r#"200 {"orderId":1,"orderState":"APPROVED"}"#,
@@ -120,13 +92,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_swap_that_is_refused_or_has_no_effect_is_found_wrong() {
-        let (right, text) = walked(MockFault::RefusesSwaps).await;
-        assert!(!right && text.contains("found 422 refused"), "{text}");
-        let (right, text) = walked(MockFault::SwapsNothing).await;
-        assert!(!right, "{text}");
-        assert!(
-            text.contains("state of the order: expected REJECTED, found APPROVED"),
-            "{text}"
-        );
+        for (fault, said) in [
+            (MockFault::RefusesSwaps, "found 422 refused"),
+            (
+                MockFault::SwapsNothing,
+                "state of the order: expected REJECTED, found APPROVED",
+            ),
+        ] {
+            let (right, text) = swapped(fault).await;
+            assert!(
+                !right && text.contains(said),
+                "{said} is missing in:\n{text}"
+            );
+        }
     }
 }

@@ -175,7 +175,7 @@ fn set(object: &mut Value, name: &str, value: Value) {
 /// Reads a file.
 ///
 /// # Errors
-/// What is wrong, and in which line.
+/// An error, with its line.
 pub fn read(text: &str) -> Result<(Header, Vec<Case>), String> {
     let mut lines = text
         .lines()

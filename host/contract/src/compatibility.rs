@@ -400,59 +400,14 @@ impl fmt::Display for Lack {
                 change,
             } => {
                 write!(f, "subscription `{event_type}` of topic `{topic}`")?;
-                match change {
-                    SubscriptionChange::Missing => {
-                        write!(f, " is missing: group `{group}` would pass these events over")
-                    }
-                    SubscriptionChange::Key { active, candidate } => write!(
-                        f,
-                        ": `key` is `{candidate}`, not `{active}`, and events would go to other aggregates"
-                    ),
-                    SubscriptionChange::Group { candidate } => write!(
-                        f,
-                        ": `group` is `{candidate}`, not `{group}`, and would not go on where that one stands"
-                    ),
-                    SubscriptionChange::Untyped => f.write_str(
-                        ": it is not `untyped` any more, and records that name no event type would become dead letters, \
-                         or other events",
-                    ),
-                    SubscriptionChange::Version { version, read } => write!(
-                        f,
-                        ": version {version} of the event is not read any more ({}): its records would become dead letters",
-                        only(read)
-                    ),
-                }
+                change.said(group, f)
             }
             Self::Route {
                 command,
                 method,
                 path,
                 change,
-            } => {
-                let method = method.as_str();
-                match change {
-                    RouteChange::Missing => write!(
-                        f,
-                        "command `{command}`, or another one at {method} {path}, is missing"
-                    ),
-                    RouteChange::Key {
-                        active,
-                        candidate,
-                        path: there,
-                    } => write!(
-                        f,
-                        "command at {method} {there}: `key` is {}, not {} as that of `{command}` at {path}",
-                        SubscriptionSource(candidate),
-                        SubscriptionSource(active)
-                    ),
-                    RouteChange::Kind { active, candidate } => write!(
-                        f,
-                        "command at {method} {path}: `kind` is {}, not {} as that of `{command}`",
-                        kind_of(candidate),
-                        kind_of(active)
-                    ),
-                }
-            }
+            } => change.said(command, method.as_str(), path, f),
             Self::Listing {
                 name,
                 path,
@@ -487,6 +442,66 @@ impl fmt::Display for Lack {
                 f,
                 "state: `oldest-readable` is {oldest_readable} (`version` {newest}), and the active build \
                  writes {version}: there is no migration from it"
+            ),
+        }
+    }
+}
+
+impl SubscriptionChange {
+    fn said(&self, group: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => {
+                write!(f, " is missing: group `{group}` would pass these events over")
+            }
+            Self::Key { active, candidate } => write!(
+                f,
+                ": `key` is `{candidate}`, not `{active}`, and events would go to other aggregates"
+            ),
+            Self::Group { candidate } => write!(
+                f,
+                ": `group` is `{candidate}`, not `{group}`, and would not go on where that one stands"
+            ),
+            Self::Untyped => f.write_str(
+                ": it is not `untyped` any more, and records that name no event type would become dead letters, \
+                 or other events",
+            ),
+            Self::Version { version, read } => write!(
+                f,
+                ": version {version} of the event is not read any more ({}): its records would become dead letters",
+                only(read)
+            ),
+        }
+    }
+}
+
+impl RouteChange {
+    fn said(
+        &self,
+        command: &str,
+        method: &str,
+        path: &str,
+        f: &mut fmt::Formatter<'_>,
+    ) -> fmt::Result {
+        match self {
+            Self::Missing => write!(
+                f,
+                "command `{command}`, or another one at {method} {path}, is missing"
+            ),
+            Self::Key {
+                active,
+                candidate,
+                path: there,
+            } => write!(
+                f,
+                "command at {method} {there}: `key` is {}, not {} as that of `{command}` at {path}",
+                SubscriptionSource(candidate),
+                SubscriptionSource(active)
+            ),
+            Self::Kind { active, candidate } => write!(
+                f,
+                "command at {method} {path}: `kind` is {}, not {} as that of `{command}`",
+                kind_of(candidate),
+                kind_of(active)
             ),
         }
     }

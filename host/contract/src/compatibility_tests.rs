@@ -18,13 +18,6 @@ fn desk() -> Description {
     };
     let by = |name: &str| KeySource::PathParameter(name.into());
     Description {
-        settings: None,
-        metadata: Vec::new(),
-        claims: Vec::new(),
-        has_open_refusals: false,
-        name: "desk".into(),
-        version: "1.0.0".into(),
-        summary: "Does something.".into(),
         state: StateDescription {
             version: 3,
             oldest_readable: 2,
@@ -83,6 +76,7 @@ fn desk() -> Description {
                 },
             ],
         }],
+        ..fixture::bare()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Descriptions for tests: a whole one, and parts of others.
 
+use crate::check::{DescriptionProblem, problems};
 use crate::description::{
     Command, CommandKind, Description, Endpoint, KeySource, Method, Publication,
     SettingsDescription, StateDescription, Subscription, TimerDescription,
@@ -57,6 +58,52 @@ pub(crate) fn timer(name: &str) -> TimerDescription {
         name: name.into(),
         schema: "{}".into(),
     }
+}
+
+/// A description of the participant `desk` with nothing in it.
+pub(crate) fn bare() -> Description {
+    Description {
+        settings: None,
+        metadata: Vec::new(),
+        claims: Vec::new(),
+        has_open_refusals: false,
+        name: "desk".into(),
+        version: "1.0.0".into(),
+        summary: "Does something.".into(),
+        state: StateDescription {
+            version: 1,
+            oldest_readable: 1,
+            schema: "{}".into(),
+        },
+        endpoint: Endpoint {
+            base_path: String::new(),
+            port: 0,
+        },
+        commands: Vec::new(),
+        subscriptions: Vec::new(),
+        publications: Vec::new(),
+        timers: Vec::new(),
+        listings: Vec::new(),
+    }
+}
+
+/// The problems of a description: one at this place has these words.
+#[track_caller]
+pub(crate) fn found(
+    description: &Description,
+    row: usize,
+    place: &str,
+    words: &str,
+) -> Vec<DescriptionProblem> {
+    let found = problems(description);
+    let is_it =
+        |problem: &DescriptionProblem| problem.place == place && problem.reason.contains(words);
+    let is_said = found.iter().any(is_it);
+    assert!(
+        is_said,
+        "row {row}: `{place}: {words}` is not in {found:#?}"
+    );
+    found
 }
 
 /// A valid description with everything that one can have.

@@ -32,7 +32,7 @@ pub(super) struct DecisionQuery {
     limit: Option<usize>,
 }
 
-/// What a query asks for.
+/// The parameters of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DecisionsAsked {
     /// The part of the journal.

@@ -21,7 +21,7 @@ pub(super) enum AdminPath<'a> {
     Letters(LetterPath<'a>),
 }
 
-/// What a participant's rules are swapped by.
+/// A way to swap a participant's rules.
 #[derive(Clone, Copy)]
 pub(super) enum SwapPath {
     Component,
@@ -29,7 +29,7 @@ pub(super) enum SwapPath {
     Rollback,
 }
 
-/// What is asked of dead letters.
+/// A request about dead letters.
 pub(super) enum LetterPath<'a> {
     /// Those of all participants, or of one.
     List(Option<&'a str>),

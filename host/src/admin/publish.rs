@@ -97,24 +97,17 @@ pub(super) async fn publish(
         Some(version) => Some(version),
         None => publish_headers::present_version(takers, request.event_type.as_deref())?,
     };
-    let mut extra: Vec<_> = request.headers.clone().into_iter().collect();
-    extra.extend(version.map(|version| (header::DATA_VERSION.into(), version.to_string())));
     let attributes = Attributes {
         event_type: request.event_type,
         correlation: Some(request.correlation.unwrap_or_else(|| id.clone())),
         id: Some(id.clone()),
         source: Some(source.clone()),
-        extra,
+        extra: extra_headers(&request.headers, version),
         ..Attributes::default()
     };
     check_bounds(takers, &attributes, request.key.as_deref())?;
     let record = not_placed(&topic, request.value.into_bytes(), attributes, now);
-    let mut check = check(takers, &record, now);
-    let taking = &check.participants;
-    if !taking.is_empty() {
-        let unasked = publish_headers::unasked(&request.headers, takers, taking);
-        check.reasons.extend(unasked);
-    }
+    let mut check = check(takers, &record, &request.headers, now);
     if !request.unchecked && !check.reasons.is_empty() {
         return Err(refused(&check.reasons));
     }
@@ -136,19 +129,13 @@ pub(super) async fn publish(
         source: source.clone(),
         id: id.clone(),
     };
-    let taking: Vec<_> = (takers.iter())
-        .filter(|taker| !is_new && check.participants.contains(&taker.participant))
-        .map(|taker| (taker.row, taker.participant.clone()))
-        .collect();
+    let is_taking = |taker: &&Taker| check.participants.contains(&taker.participant);
+    let taking = takers.iter().filter(|taker| !is_new && is_taking(taker));
+    let taking = taking.map(|taker| (taker.row, taker.participant.clone()));
+    let taking: Vec<_> = taking.collect();
     let store = store.clone();
-    let append = move || {
-        if let Some(standstill) = store.condition().holds_up() {
-            return Err(standstill);
-        }
-        let known = known_to(&*store.reader()?, taking, &identity)?;
-        append(&*store, new, partitions).map(|place| (place, known))
-    };
-    let ((partition, offset), known_to) = of_store(append).await?;
+    let written = of_store(move || write(&*store, partitions, new, taking, &identity));
+    let ((partition, offset), known_to) = written.await?;
     tracing::info!(
         topic,
         partition,
@@ -169,6 +156,28 @@ pub(super) async fn publish(
         participants: check.participants,
         known_to,
     })
+}
+
+/// The given headers, and that of the event's version.
+fn extra_headers(given: &BTreeMap<String, String>, version: Option<u32>) -> Vec<(String, String)> {
+    let version = version.map(|version| (header::DATA_VERSION.into(), version.to_string()));
+    given.clone().into_iter().chain(version).collect()
+}
+
+/// Appends a record; returns its partition and offset, and those of these participants to which it
+/// came before.
+fn write(
+    store: &Store,
+    partitions: i32,
+    new: NewRecord,
+    taking: Vec<(i64, String)>,
+    identity: &Identity,
+) -> StoreResult<((i32, i64), Vec<String>)> {
+    if let Some(standstill) = store.condition().holds_up() {
+        return Err(standstill);
+    }
+    let known = known_to(&*store.reader()?, taking, identity)?;
+    append(store, new, partitions).map(|place| (place, known))
 }
 
 /// The participants to which a record with this id and source came before.
@@ -231,7 +240,12 @@ fn check_bounds(
     Ok(())
 }
 
-fn check(takers: &[Taker], record: &Record, now: u64) -> RecordCheck {
+fn check(
+    takers: &[Taker],
+    record: &Record,
+    headers: &BTreeMap<String, String>,
+    now: u64,
+) -> RecordCheck {
     let mut check = RecordCheck::default();
     for taker in takers {
         let description = taker.active.description();
@@ -263,6 +277,10 @@ fn check(takers: &[Taker], record: &Record, now: u64) -> RecordCheck {
     }
     if check.participants.is_empty() && check.reasons.is_empty() {
         check.reasons.push(nobody_takes(takers, record));
+    }
+    if !check.participants.is_empty() {
+        let unasked = publish_headers::unasked(headers, takers, &check.participants);
+        check.reasons.extend(unasked);
     }
     check
 }

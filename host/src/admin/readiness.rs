@@ -103,7 +103,7 @@ pub struct ReadyParticipant {
     /// Records that could not be decided.
     #[serde(default)]
     pub dead_letters: DeadLetterOverview,
-    /// What the audit of its decisions found; None without one.
+    /// The findings of the audit of its decisions; None without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<AuditOverview>,
 }

@@ -48,7 +48,7 @@ pub struct Configured<'s> {
     pub groups: &'s BTreeMap<String, String>,
     /// Most items on one page of a list.
     pub page_items: usize,
-    /// Who may send which request.
+    /// The rules of access: callers and their requests.
     pub security: &'s Security,
 }
 
@@ -121,11 +121,7 @@ fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may stop at the first surprise"
-)]
+#[allow(clippy::restriction, reason = "a test may stop at the first surprise")]
 mod tests {
     use super::*;
     use saga_contract::description::RESERVED;

@@ -200,10 +200,7 @@ pub(super) fn is_plain_read(command: &Command) -> bool {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::indexing_slicing,
-    reason = "a test may stop at the first surprise"
-)]
+#[allow(clippy::restriction, reason = "a test may stop at the first surprise")]
 mod tests {
     use super::*;
 

@@ -174,10 +174,7 @@ fn new_target(target: &str, moved: &[(String, String)]) -> Option<String> {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::indexing_slicing,
-    reason = "a test may stop at the first surprise"
-)]
+#[allow(clippy::restriction, reason = "a test may stop at the first surprise")]
 mod tests {
     use super::*;
     use serde_json::json;

@@ -43,7 +43,7 @@ pub enum Anonymous {
 pub struct Security {
     /// The scheme.
     pub scheme: Scheme,
-    /// What is served without a caller.
+    /// The requests that are served without a caller.
     pub anonymous: Anonymous,
     /// The headers by which proxies state a caller, each with its setting.
     pub stated_in: Vec<(&'static str, String)>,

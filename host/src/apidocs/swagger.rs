@@ -83,11 +83,7 @@ fn files() -> [(&'static str, Resource); 4] {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise"
-)]
+#[allow(clippy::restriction, reason = "a test may stop at the first surprise")]
 mod tests {
     use super::*;
 

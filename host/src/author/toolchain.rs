@@ -41,7 +41,7 @@ pub struct Finding {
     pub part: &'static str,
     /// True if it is there and works.
     pub is_fit: bool,
-    /// What was found, or what is wrong.
+    /// The finding, or the problem.
     pub found: String,
     /// How to get it; `None` if it is fit.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -17,7 +17,7 @@ pub fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
 
-/// What the fuel of a decision depends on, besides the rules, their settings and the input.
+/// The conditions of a decision's fuel besides the rules, their settings and the input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FuelTerms {
     /// The engine and its version.
@@ -53,7 +53,7 @@ pub trait CompiledRules: Send + Sync {
     fn schemas(&self) -> Option<&dyn OutputSchemas> {
         None
     }
-    /// What the fuel of its decisions depends on; `None` if no fuel is measured.
+    /// The conditions of its decisions' fuel; `None` if no fuel is measured.
     fn fuel_terms(&self) -> Option<FuelTerms> {
         None
     }

@@ -222,7 +222,7 @@ fn told(findings: &[Finding]) -> String {
     text.text()
 }
 
-/// What a toolchain lacks, with the remedy.
+/// The lacks of a toolchain, with their remedies.
 fn lack(finding: &Finding) -> Option<String> {
     let remedy = finding.remedy.as_ref()?;
     Some(format!(

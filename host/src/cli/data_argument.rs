@@ -1,8 +1,10 @@
-//! The argument `--data`: where a command finds the store of a host.
+//! The arguments `--data` and `--config`: where a command finds the store of a host.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+use clap::Args;
 
 use super::arguments::{load, setting};
 use super::operate::DATA;
@@ -11,6 +13,29 @@ use crate::store::{SERVER_SCHEMES, StoreLocation};
 
 /// The environment variable with the URL of a host's store.
 const URL_VARIABLE: &str = "SAGA__STORE__URL";
+
+/// The store of a host, with its settings.
+#[derive(Debug, Clone, Args)]
+pub(super) struct StoreArguments {
+    /// The data directory of the host, or the postgres:// URL of its store
+    #[arg(long, value_name = "DIR|URL", default_value = DATA)]
+    data: DataArgument,
+    /// Settings file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl StoreArguments {
+    /// The settings file.
+    pub(super) fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    /// The store: see [`DataArgument::location`].
+    pub(super) fn location(&self) -> Result<StoreLocation, CommandFailure> {
+        self.data.location(self.config())
+    }
+}
 
 /// A data directory, or the URL of a store on PostgreSQL.
 #[derive(Clone)]

@@ -34,7 +34,7 @@ pub(super) const DATA: &str = ".saga";
 /// The log's level, unless the settings say otherwise: what is done to the rules is printed.
 const LEVEL: &str = "warn,saga_host::rollout=error";
 
-/// What to run, and how.
+/// The options of `saga dev`.
 #[derive(Debug, Args)]
 pub(crate) struct DevArguments {
     #[command(flatten)]

@@ -174,7 +174,7 @@ struct Tree<'t> {
     text: &'t mut Lines,
     began: u64,
     view: View<'t>,
-    /// What stands before the lines of the present decision.
+    /// The indentation of the present decision's lines.
     prefix: String,
 }
 
@@ -183,7 +183,7 @@ struct Next<'s> {
     /// Its number in the list.
     number: usize,
     prefix: String,
-    /// What leads to its name.
+    /// The lines that lead to its name.
     branch: &'static str,
     /// Indentations before it.
     depth: usize,
@@ -419,7 +419,7 @@ fn not_kept(sizes: &Sizes) -> String {
     line
 }
 
-/// What a decision was made on: the aggregate, the message and its delay.
+/// The input of a decision: the aggregate, the message and its delay.
 fn heading(step: &TimelineStep) -> String {
     let mut line = named(step);
     // Writing to a `String` does not fail.
@@ -533,7 +533,7 @@ pub(super) fn stuck(stuck: &Stuck, older_than: u64, now: u64) -> String {
     text.text()
 }
 
-/// What is expected, and since when.
+/// An expected event, with its time.
 fn expected(wait: &Wait, now: u64) -> String {
     let participant = &wait.participant;
     let key = wait.key.as_deref().unwrap_or("-");

@@ -14,7 +14,7 @@ use super::{complain, exit};
 use crate::logging;
 use crate::rollout::cases::{Export, export};
 
-/// What the command does, with examples.
+/// The help of the command, with examples.
 pub(super) const HELP: &str = "\
 Each line has a decision: the state before it, the message and the outcome. In a test, saga_sdk::replay! makes them
 again. --redact replaces strings in states, bodies, events, timers, replies and claims; equal strings have equal markers.

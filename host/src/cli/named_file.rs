@@ -10,7 +10,7 @@ const VALUE_BYTES: u64 = 4 << 20;
 /// Reads a file of at most `most` bytes.
 ///
 /// # Errors
-/// What is wrong with the file; its name is left to the caller.
+/// An error of the file; the caller adds its name.
 pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = match path == Path::new("-") {

@@ -115,7 +115,7 @@ pub(crate) fn operate(operation: &Operation) -> u8 {
 
 fn ask(operation: &Operation) -> Result<String, CommandFailure> {
     let token = token(operation.token_file.as_deref())?;
-    let json = operation.json;
+    let (host, json) = (&operation.host, operation.json);
     match &operation.ask {
         OperatorCommand::Apply {
             participant,
@@ -124,41 +124,11 @@ fn ask(operation: &Operation) -> Result<String, CommandFailure> {
             flags,
             acknowledged,
         } => {
-            let acknowledged = acknowledged.as_deref();
             let component = path.as_deref().map(read_component).transpose()?;
-            let client = find(&operation.host, token)?;
-            // Look first: a host that refuses the token or doesn't know the participant answers
-            // before it has read the whole component, and its answer might be lost.
-            let look = format!("/participants/{participant}/generations");
-            let looked = client.ask(Method::GET, &look, Bytes::new(), LOOK_TIME);
-            understand::<ParticipantOverview>(looked, json)?;
-            let (method, resource, body, checked) = match component {
-                Some(bytes) => {
-                    let size = format!("{} KiB are checked", bytes.len() >> 10);
-                    (
-                        Method::PUT,
-                        format!("component{}", query(*flags, settings, acknowledged)),
-                        bytes,
-                        size,
-                    )
-                }
-                None => {
-                    let patch = json!(settings.to_patch()).to_string();
-                    let query = query(*flags, &SettingsChange::default(), acknowledged);
-                    let checked = "the settings are checked".to_owned();
-                    (
-                        Method::PATCH,
-                        format!("settings{query}"),
-                        patch.into(),
-                        checked,
-                    )
-                }
-            };
-            let path = format!("/participants/{participant}/{resource}");
-            let progress = ProgressLine::of(&format!("{participant}: {checked}"));
-            let reply = client.ask(method, &path, body, SWAP_TIME);
-            drop(progress);
-            shown(reply, json, table::applied)
+            let client = find(host, token)?;
+            let acknowledged = acknowledged.as_deref();
+            let change = change(component, settings, *flags, acknowledged);
+            apply(&client, participant, change, json)
         }
         OperatorCommand::Rollback {
             participant,
@@ -166,50 +136,102 @@ fn ask(operation: &Operation) -> Result<String, CommandFailure> {
             flags,
             stopped,
         } => {
-            let client = match (find(&operation.host, token), &operation.host) {
+            let digest = digest.as_deref();
+            let without_host = || stopped::rollback(stopped, participant, digest, *flags, json);
+            let client = match (find(host, token), host) {
                 (Err(failure), HostAddress::Data(data))
                     if failure.code == exit::UNAVAILABLE && has_store(data) =>
                 {
-                    return stopped::rollback(
-                        stopped,
-                        participant,
-                        digest.as_deref(),
-                        *flags,
-                        json,
-                    );
+                    return without_host();
                 }
                 (found, _) => found?,
             };
-            let path = format!(
-                "/participants/{participant}/rollback{}",
-                query(*flags, &SettingsChange::default(), None)
-            );
-            let body = match digest {
-                Some(digest) => json!({"digest": digest}).to_string(),
-                None => String::new(),
-            };
-            let progress =
-                ProgressLine::of(&format!("{participant}: an earlier generation is checked"));
-            let reply = client.ask(Method::POST, &path, body.into(), SWAP_TIME);
-            drop(progress);
-            match (reply, &operation.host) {
+            match (roll_back(&client, participant, digest, *flags), host) {
                 // The file of a host that crashed.
-                (Err(AdminClientError::NotReached(..)), HostAddress::Data(_)) => {
-                    stopped::rollback(stopped, participant, digest.as_deref(), *flags, json)
-                }
+                (Err(AdminClientError::NotReached(..)), HostAddress::Data(_)) => without_host(),
                 (reply, _) => shown(reply, json, table::applied),
             }
         }
         OperatorCommand::Generations { participant } => {
-            generations(&operation.host, token, participant.as_deref(), json)
+            generations(host, token, participant.as_deref(), json)
         }
         OperatorCommand::Hosts => hosts::hosts(&operation.host, token, json),
         OperatorCommand::Ready => {
-            let client = find(&operation.host, token)?;
+            let client = find(host, token)?;
             let reply = client.ask(Method::GET, "/readyz", Bytes::new(), LOOK_TIME);
-            ready(reply, json, &operation.host.arguments())
+            ready(reply, json, &host.arguments())
         }
     }
+}
+
+/// A request that changes a participant's rules.
+struct Change {
+    method: Method,
+    /// Below the participant, with its query.
+    resource: String,
+    body: Bytes,
+    /// The work of the host, for the progress line.
+    checked: String,
+}
+
+/// The request for a component, or for settings alone.
+fn change(
+    component: Option<Bytes>,
+    settings: &SettingsChange,
+    flags: Flags,
+    acknowledged: Option<&str>,
+) -> Change {
+    match component {
+        Some(body) => Change {
+            method: Method::PUT,
+            resource: format!("component{}", query(flags, settings, acknowledged)),
+            checked: format!("{} KiB are checked", body.len() >> 10),
+            body,
+        },
+        None => {
+            let query = query(flags, &SettingsChange::default(), acknowledged);
+            Change {
+                method: Method::PATCH,
+                resource: format!("settings{query}"),
+                body: json!(settings.to_patch()).to_string().into(),
+                checked: "the settings are checked".to_owned(),
+            }
+        }
+    }
+}
+
+fn apply(
+    client: &AdminClient,
+    participant: &str,
+    change: Change,
+    json: bool,
+) -> Result<String, CommandFailure> {
+    // Look first: a host that refuses the token or doesn't know the participant answers
+    // before it has read the whole component, and its answer might be lost.
+    let look = format!("/participants/{participant}/generations");
+    let looked = client.ask(Method::GET, &look, Bytes::new(), LOOK_TIME);
+    understand::<ParticipantOverview>(looked, json)?;
+    let path = format!("/participants/{participant}/{}", change.resource);
+    let progress = ProgressLine::of(&format!("{participant}: {}", change.checked));
+    let reply = client.ask(change.method, &path, change.body, SWAP_TIME);
+    drop(progress);
+    shown(reply, json, table::applied)
+}
+
+fn roll_back(
+    client: &AdminClient,
+    participant: &str,
+    digest: Option<&str>,
+    flags: Flags,
+) -> Result<AdminReply, AdminClientError> {
+    let query = query(flags, &SettingsChange::default(), None);
+    let path = format!("/participants/{participant}/rollback{query}");
+    let body = match digest {
+        Some(digest) => json!({"digest": digest}).to_string(),
+        None => String::new(),
+    };
+    let _progress = ProgressLine::of(&format!("{participant}: an earlier generation is checked"));
+    client.ask(Method::POST, &path, body.into(), SWAP_TIME)
 }
 
 /// The query of the admin interface for these flags and settings, and the change set that is

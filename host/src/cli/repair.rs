@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::arguments::{RuleSettingsArguments, load};
-use super::data_argument::DataArgument;
-use super::operate::DATA;
+use super::data_argument::StoreArguments;
 use super::options::participant;
 use super::replay::{not_replayed, shown_progress};
 use super::replay_text::shown;
@@ -36,18 +35,14 @@ pub(super) struct RepairArguments {
     with: PathBuf,
     #[command(flatten)]
     rules: RuleSettingsArguments,
-    /// The data directory of the host, or the postgres:// URL of its store
-    #[arg(long, value_name = "DIR|URL", default_value = DATA)]
-    data: DataArgument,
-    /// Settings file (TOML)
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreArguments,
     /// Print everything, as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// What is to be listed.
+/// A list to make.
 pub(crate) struct RepairOperation {
     config: Config,
     request: Repair,
@@ -57,10 +52,10 @@ pub(crate) struct RepairOperation {
 impl RepairArguments {
     pub(super) fn operation(self) -> Result<RepairOperation, CommandFailure> {
         Ok(RepairOperation {
-            config: load(self.config.as_deref(), Vec::new())?,
+            config: load(self.store.config(), Vec::new())?,
             request: Repair {
                 participant: self.participant,
-                data: self.data.location(self.config.as_deref())?,
+                data: self.store.location()?,
                 generation: self.generation,
                 with: self.with,
                 settings: self.rules.change()?,

@@ -66,7 +66,7 @@ pub(super) struct ReplayArguments {
     json: bool,
 }
 
-/// What is to be replayed, and where the report goes.
+/// The decisions to replay, and the path of the report.
 pub(crate) struct ReplayOperation {
     config: Config,
     request: Replay,

@@ -64,7 +64,7 @@ pub(super) fn text(report: &ReplayReport) -> String {
     text.text()
 }
 
-/// What was replayed, by which rules.
+/// The replayed decisions, and the rules that made them.
 pub(super) fn headline(report: &ReplayReport) -> String {
     let rules = match &report.rules {
         Some(rules) => format!("{} ({})", rules.version, short(&rules.digest)),
@@ -153,7 +153,7 @@ pub(super) fn own_fuel(fuel: &OwnFuel) -> Vec<String> {
     lines
 }
 
-/// What changed, and how often.
+/// The groups of changes, with their numbers.
 pub(super) fn change(group: &ChangeGroup) -> (String, u64) {
     (group.in_words(), group.count)
 }

@@ -29,7 +29,7 @@ impl CommandFailure {
         }
     }
 
-    /// What a command names has no store.
+    /// The place that a command names has no store.
     pub(crate) fn no_store(data: &StoreLocation) -> Self {
         let said = format!("there is no store in {data}; --data names it");
         Self::new(exit::USAGE, said)

@@ -21,7 +21,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Stack size of the thread that writes a few lines to standard output.
 const ANNOUNCE_STACK: usize = 64 << 10;
 
-/// What a command does beside a running host.
+/// The work of a command beside a running host.
 pub(super) struct Beside<'b> {
     /// Called once the host is ready.
     pub(super) ready: &'b (dyn Fn(&RunningHost) + Sync),

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::data_argument::DataArgument;
-use super::operate::DATA;
+use super::data_argument::{DataArgument, StoreArguments};
 use super::reply::{CommandFailure, json_line};
 use super::terminal::ProgressLine;
 use super::{exit, say};
@@ -69,18 +68,14 @@ pub(super) struct CopyArguments {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct CheckArguments {
-    /// The data directory of the host, or the postgres:// URL of its store
-    #[arg(long, value_name = "DIR|URL", default_value = DATA)]
-    data: DataArgument,
-    /// Settings file (TOML)
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreArguments,
     /// Print what was checked, as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// What to do.
+/// The operation of the command.
 pub(crate) enum StoreOperation {
     Copy {
         from: StoreLocation,
@@ -105,7 +100,7 @@ impl StoreCommand {
                 }
             }
             Self::Check(arguments) => StoreOperation::Check {
-                data: arguments.data.location(arguments.config.as_deref())?,
+                data: arguments.store.location()?,
                 json: arguments.json,
             },
         })

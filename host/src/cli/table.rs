@@ -65,7 +65,7 @@ pub(crate) fn applied(applied: &SwapResult) -> String {
     text.text()
 }
 
-/// What the gate found, on one line.
+/// The findings of the gate, on one line.
 fn gated(gate: &GateReport) -> String {
     let mut line = gate.in_words();
     if let Some(by) = &gate.acknowledged_by {
@@ -273,7 +273,7 @@ fn waiting(text: &mut Lines, messages: u64, timers: u64) {
     }
 }
 
-/// What the audit of decisions found.
+/// The findings of the audit of decisions.
 fn audit(text: &mut Lines, name: &str, audit: Option<&AuditOverview>) {
     let Some(AuditOverview {
         audited,

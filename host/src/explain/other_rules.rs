@@ -23,11 +23,11 @@ pub struct OtherRules {
     pub version: String,
     /// Decisions on which they were tried.
     pub tried: usize,
-    /// What they would decide differently, by the numbers of the decisions in the journal.
+    /// Their different decisions, by the numbers of the recorded ones in the journal.
     pub differences: BTreeMap<i64, OtherDecision>,
 }
 
-/// What other rules would have decided.
+/// The decisions of other rules.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OtherDecision {

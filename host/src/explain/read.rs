@@ -26,7 +26,7 @@ pub const ROOM: usize = 64 << 20;
 /// Most sagas of one aggregate that are known: the latest.
 pub const SAGAS: usize = 1_000;
 
-/// What is to be explained.
+/// The sagas to explain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SagaQuestion {
     /// An aggregate: participant and key.
@@ -75,12 +75,12 @@ pub struct Explained {
 pub struct Saga {
     /// Its correlation.
     pub correlation: String,
-    /// What happened.
+    /// The decisions.
     #[serde(flatten)]
     pub timeline: Timeline,
     /// Records that could not be decided.
     pub dead_letters: Vec<LetterStep>,
-    /// What is still expected, the oldest first.
+    /// The expected messages, the oldest first.
     pub pending: Vec<Wait>,
 }
 
@@ -123,7 +123,7 @@ pub struct SagaOfAggregate {
     pub first: String,
 }
 
-/// What was found in answer to a question.
+/// The answer to a question.
 #[derive(Debug)]
 pub struct Found {
     /// Correlations of the sagas, the latest first.
@@ -337,7 +337,7 @@ struct Parts {
     pending: Vec<Wait>,
 }
 
-/// What was found of the wanted sagas.
+/// The wanted sagas, as far as they were found.
 #[derive(Debug, Default)]
 struct Gathered {
     by_correlation: BTreeMap<String, Parts>,

@@ -35,7 +35,7 @@ pub struct DecidedMessage {
     pub not_kept: Option<Sizes>,
 }
 
-/// What is known of a saga.
+/// The recorded material of a saga.
 #[derive(Debug, Clone, Default)]
 pub struct Material {
     /// Its decisions.
@@ -57,7 +57,7 @@ pub struct RecordPlace {
     pub offset: i64,
 }
 
-/// What happened in a saga.
+/// The decisions of a saga.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Timeline {
     /// Time of the first decision, in milliseconds since the Unix epoch.
@@ -96,7 +96,7 @@ pub struct TimelineStep {
     pub name: String,
     /// Id of the message.
     pub id: String,
-    /// Who made the message.
+    /// The maker of the message.
     pub source: String,
     /// Id of the message that caused it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,7 +113,7 @@ pub struct TimelineStep {
     pub digest: String,
     /// Their version.
     pub version: String,
-    /// What became of the state.
+    /// The change of the state.
     pub state: StateStep,
     /// The places of the state that changed.
     pub changes: Vec<ValueChange>,
@@ -129,7 +129,7 @@ pub struct TimelineStep {
     pub not_kept: Option<Sizes>,
 }
 
-/// What became of a state.
+/// The change of a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StateStep {
@@ -173,11 +173,11 @@ pub struct OtherRecord {
     pub event_type: Option<String>,
     /// Its id.
     pub id: Option<String>,
-    /// Who made it.
+    /// Its maker.
     pub source: Option<String>,
 }
 
-/// What this material says.
+/// The timeline of this material.
 #[must_use]
 pub fn timeline(material: Material) -> Timeline {
     let Material {
@@ -266,7 +266,7 @@ fn step(decided: DecidedMessage, published: &mut Records<'_>) -> TimelineStep {
     }
 }
 
-/// What became of a state that is not kept. One that was written as it was counts as changed.
+/// The change of a state that is not kept. A state that was written unchanged counts as changed.
 fn state_by_size(sizes: &Sizes, outcome: &Outcome) -> StateStep {
     match (&outcome.state, sizes.state_before) {
         (StateChange::Unchanged, _) => StateStep::Unchanged,

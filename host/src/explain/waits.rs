@@ -40,7 +40,7 @@ pub struct Wait {
     pub what: Expected,
 }
 
-/// What is expected.
+/// An expected message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Expected {
@@ -48,7 +48,7 @@ pub enum Expected {
     Event {
         /// Event type.
         event_type: Option<String>,
-        /// Who made it.
+        /// Its maker.
         source: Option<String>,
         /// Its id.
         id: Option<String>,

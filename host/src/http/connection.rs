@@ -190,6 +190,7 @@ mod tests {
     use hyper::{Response, StatusCode};
 
     use tokio::io::AsyncWriteExt as _;
+    use tokio::task::JoinHandle;
 
     use super::*;
     use crate::http::answer::{Answered, whole};
@@ -212,17 +213,15 @@ mod tests {
         Request::new(Empty::new())
     }
 
+    type ClientEnd = TokioIo<tokio::io::DuplexStream>;
+
     /// A listener with these bounds and one connection: the client's end, the service, and the task
     /// that ends with the connection.
     fn served(
         idle: Duration,
         stall: Duration,
         bytes: usize,
-    ) -> (
-        TokioIo<tokio::io::DuplexStream>,
-        Arc<Patient>,
-        tokio::task::JoinHandle<()>,
-    ) {
+    ) -> (ClientEnd, Arc<Patient>, JoinHandle<()>) {
         let (client, service, served, connections) = unwatched(idle, stall, bytes);
         tokio::spawn(async move { connections.look_after().await });
         (client, service, served)
@@ -233,12 +232,7 @@ mod tests {
         idle: Duration,
         stall: Duration,
         bytes: usize,
-    ) -> (
-        TokioIo<tokio::io::DuplexStream>,
-        Arc<Patient>,
-        tokio::task::JoinHandle<()>,
-        Arc<Connections>,
-    ) {
+    ) -> (ClientEnd, Arc<Patient>, JoinHandle<()>, Arc<Connections>) {
         let (client, server) = tokio::io::duplex(bytes);
         let service = Arc::new(Patient(Semaphore::new(0)));
         let connections = Connections::new(ConnectionTimes { idle, stall });

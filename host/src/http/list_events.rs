@@ -53,7 +53,7 @@ pub(super) struct ListRequest {
     pub(super) heartbeat: Duration,
     /// Bytes that clients have not taken yet.
     pub(super) budget: Budget,
-    /// Who sends it. The stream ends when their token expires.
+    /// The caller. The stream ends when the caller's token expires.
     pub(super) caller: RequestCaller,
 }
 

@@ -12,7 +12,7 @@ use saga_contract::listing::FilterValue;
 use super::paging::{CHECK_BYTES, check_value};
 use crate::store::JournalPosition;
 
-/// What a stream sends next.
+/// The next message of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ListStage {
     /// The beginning of the list.
@@ -28,7 +28,7 @@ pub(super) enum ListStage {
 pub(super) struct ListPlace {
     /// Stands for the list.
     pub(super) check: [u8; Self::CHECK],
-    /// What comes next.
+    /// The next message.
     pub(super) stage: ListStage,
     /// The place in the journal up to which all changes are known; of the pages, the one at which
     /// they began.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
+use saga_contract::description::Description;
 use saga_contract::schema::write_integers;
 use saga_core::outcome::Reply;
 use tokio::sync::watch;
@@ -321,26 +322,12 @@ impl Service {
             replayed(&mut again);
             return Ok(Some(again));
         }
-        // The value is far larger than the text, so it is dropped before the turn.
-        let keyed = || -> Result<_, Problem> {
-            let mut value = checked(route, &text, &self.bodies)?;
-            let schema = description.command(&route.command);
-            let schema = schema.and_then(|command| command.request.as_deref());
-            let is_rewritten = schema.is_some_and(|schema| write_integers(&mut value, schema));
-            let key = key(route, &parameters, &value, limits)?;
-            Ok((key, is_rewritten.then(|| value.to_string())))
-        };
+        let keyed = || self.keyed(route, &parameters, &text, description);
         let (key, rewritten) = self.large_bodies.with(text.len(), keyed).await?;
         if let Some(key) = &key
             && events::are_wanted(&head.method, &head.headers)
         {
-            let path = head.uri.path().to_owned();
-            let Some(reading) = self.reading((head, &caller), path, key) else {
-                return Err(too_many_wait());
-            };
-            let (heartbeat, budget) = (self.waiting.heartbeat, self.bodies.budget.clone());
-            let stream = events::open(reading, &head.headers, heartbeat, budget).await;
-            return stream.map(Some);
+            return self.followed_one((head, &caller), key).await.map(Some);
         }
         let call = CommandCall {
             under: serving.active.clone(),
@@ -364,6 +351,36 @@ impl Service {
             }
             answer => (self.answered(route, (head, &caller), answer).await).map(Some),
         }
+    }
+
+    /// The key of a request and, if its integers were written anew, its body. The value is far larger
+    /// than the text, so it is dropped before the turn.
+    fn keyed(
+        &self,
+        route: &Route,
+        parameters: &[(String, String)],
+        text: &str,
+        description: &Description,
+    ) -> Result<(Option<String>, Option<String>), Problem> {
+        let mut value = checked(route, text, &self.bodies)?;
+        let command = description.command(&route.command);
+        let schema = command.and_then(|command| command.request.as_deref());
+        let is_rewritten = schema.is_some_and(|schema| write_integers(&mut value, schema));
+        let key = key(route, parameters, &value, self.participant.limits())?;
+        Ok((key, is_rewritten.then(|| value.to_string())))
+    }
+
+    /// The aggregate at the path of this request, as events.
+    async fn followed_one(
+        &self,
+        (head, caller): (&Parts, &RequestCaller),
+        key: &str,
+    ) -> Result<Answered, Problem> {
+        let path = head.uri.path().to_owned();
+        let reading = self.reading((head, caller), path, key);
+        let reading = reading.ok_or_else(too_many_wait)?;
+        let (heartbeat, budget) = (self.waiting.heartbeat, self.bodies.budget.clone());
+        events::open(reading, &head.headers, heartbeat, budget).await
     }
 
     /// The list at the path of this request, as events.

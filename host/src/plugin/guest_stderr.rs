@@ -19,7 +19,7 @@ use crate::base::printable::escaped;
 const FIRST: usize = 1_024;
 const LAST: usize = 1_024;
 
-/// What an SDK writes around the reason of a fault.
+/// The marks of an SDK around the reason of a fault.
 const BEFORE_REASON: &str = "saga-fault<";
 const AFTER_REASON: &str = ">saga-fault";
 

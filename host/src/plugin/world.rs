@@ -23,7 +23,7 @@ const RULES: &str = "saga:participant/rules@";
 /// answers them with nothing, or refuses the call.
 const GRANTED: [&str; 2] = ["saga:participant/types@", "wasi:"];
 
-/// What toolchains write into components, and the option with which they do without
+/// Functions that toolchains import, and the option to build without them
 /// component-model async.
 const SYNCHRONOUS: [(&str, &str); 2] = [
     ("componentize_qjs", "run componentize-qjs with `--sync`"),

@@ -209,6 +209,12 @@ impl TransportRig {
         self.commit(rows, None);
     }
 
+    /// Commits records with the key `k`, and these numbers as values.
+    fn publish_numbers(&self, numbers: std::ops::Range<i64>) {
+        let row = |number: i64| self.row("k", &number.to_string());
+        self.publish(numbers.map(row).collect());
+    }
+
     /// Commits that a record was consumed.
     pub(crate) fn settle(&self, delivery: &Delivery) {
         let taken = Taken {
@@ -454,11 +460,7 @@ pub(crate) fn a_record_without_attributes_key_or_value_arrives(rig: impl Fn(i32)
 pub(crate) fn a_restart_goes_on_without_loss(rig: impl Fn(i32) -> TransportRig) {
     let rig = rig(1);
     let relay = rig.publishing();
-    rig.publish(
-        (0..10)
-            .map(|number| rig.row("k", &number.to_string()))
-            .collect(),
-    );
+    rig.publish_numbers(0..10);
     let consumer = rig.consuming();
     for _ in 0..5 {
         rig.settle(&consumer.next());
@@ -483,11 +485,7 @@ pub(crate) fn invariant_1_the_stored_offset_is_where_reading_starts(
 ) {
     let rig = rig(1);
     let _relay = rig.publishing();
-    rig.publish(
-        (0..10)
-            .map(|number| rig.row("k", &number.to_string()))
-            .collect(),
-    );
+    rig.publish_numbers(0..10);
     let consumer = rig.consuming();
     for _ in 0..8 {
         rig.settle(&consumer.next());
@@ -508,11 +506,7 @@ pub(crate) fn a_cancelled_session_reads_again_from_the_stored_offset(
 ) {
     let rig = rig(1);
     let _relay = rig.publishing();
-    rig.publish(
-        (0..6)
-            .map(|number| rig.row("k", &number.to_string()))
-            .collect(),
-    );
+    rig.publish_numbers(0..6);
     let consumer = rig.consuming();
     // Before an offset was stored: from the start.
     let first = consumer.next();

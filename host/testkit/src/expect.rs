@@ -2,11 +2,7 @@
 //!
 //! Must not know: any participant.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may stop at the first surprise"
-)]
+#![allow(clippy::restriction, reason = "a test stops at the first surprise")]
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

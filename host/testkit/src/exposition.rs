@@ -4,13 +4,7 @@
 //! and type before the series, each family once, no series twice, correct names and escapes,
 //! buckets that add up, and one end. Must not know: the metrics.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may stop at the first surprise"
-)]
+#![allow(clippy::restriction, reason = "a test stops at the first surprise")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

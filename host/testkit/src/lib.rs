@@ -3,10 +3,12 @@
 //!
 //! # Layout
 //!
-//! - [`host`]: a host as a child process: its command line, its log
+//! - [`host`]: a host as a child process, its command line, its log; several hosts as one
+//! - [`interrupt`]: Ctrl-C and SIGTERM, for programs that start hosts
 //! - [`http`]: the HTTP client, which distinguishes a request that was not sent from a lost one
 //! - [`usage`]: processor time and memory of a process
 //! - [`broker`]: Apache Kafka on this machine's Java
+//! - [`kafka`]: the broker of a run, reading and writing its topics
 //! - [`postgres`]: PostgreSQL of this machine, and a proxy before it
 //! - `process`: processes of other programs; `ports`: free ports
 //! - [`description`]: descriptions of participants
@@ -27,6 +29,8 @@ pub mod expect;
 pub mod exposition;
 pub mod host;
 pub mod http;
+pub mod interrupt;
+pub mod kafka;
 pub mod ports;
 pub mod postgres;
 mod process;

@@ -1,11 +1,7 @@
 //! A broker starts, answers Kafka's own tools, and keeps its data over a crash, a stop and a pause.
 //! Skipped with one line if there is no Java or no Maven; on CI that is a failure.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise"
-)]
+#![allow(clippy::restriction, reason = "a test fails by panicking")]
 
 use std::net::TcpStream;
 use std::time::Duration;

@@ -1,11 +1,7 @@
 //! A secured broker checks certificates, passwords, tokens and permissions: each listener accepts
 //! and refuses the right clients. The client is librdkafka. Skipped if a broker can't run here.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise"
-)]
+#![allow(clippy::restriction, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::sync::Mutex;

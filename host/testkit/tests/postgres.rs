@@ -2,18 +2,14 @@
 //! ends with the program; the proxy breaks connections at the chosen message. Skipped with one line
 //! if PostgreSQL is not installed; on CI that is a failure.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise"
-)]
+#![allow(clippy::restriction, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use saga_testkit::postgres::{self, Proxy, Server, Settings, Trigger, What};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, Statement};
 
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -224,8 +220,8 @@ fn a_connection_is_cut_before_a_message_or_before_its_answer() {
     });
 }
 
-#[test]
-fn answers_to_earlier_requests_come_before_a_cut() {
+/// Runs a test with a client whose statement inserts a number by way of the proxy.
+fn inserting(test: impl AsyncFnOnce(&Way, &Client, &Statement)) {
     if !postgres::can_run() {
         return;
     }
@@ -233,13 +229,20 @@ fn answers_to_earlier_requests_come_before_a_cut() {
     runtime().block_on(async {
         let client = client(&way.url()).await.unwrap();
         let insert = client.prepare("INSERT INTO t VALUES ($1)").await.unwrap();
+        test(&way, &client, &insert).await;
+    });
+}
+
+#[test]
+fn answers_to_earlier_requests_come_before_a_cut() {
+    inserting(async |way, client, insert| {
         way.on(b'S', 3, What::CutBeforeAnswer);
         // All are on their way at once.
         let (one, two, three, four) = tokio::join!(
-            client.execute(&insert, &[&1]),
-            client.execute(&insert, &[&2]),
-            client.execute(&insert, &[&3]),
-            client.execute(&insert, &[&4]),
+            client.execute(insert, &[&1]),
+            client.execute(insert, &[&2]),
+            client.execute(insert, &[&3]),
+            client.execute(insert, &[&4]),
         );
         assert_eq!((one.unwrap(), two.unwrap()), (1, 1));
         assert!(three.is_err() && four.is_err());
@@ -249,15 +252,9 @@ fn answers_to_earlier_requests_come_before_a_cut() {
 
 #[test]
 fn a_stalled_connection_goes_on_when_it_flows() {
-    if !postgres::can_run() {
-        return;
-    }
-    let way = Way::new();
-    runtime().block_on(async {
-        let client = client(&way.url()).await.unwrap();
-        let insert = client.prepare("INSERT INTO t VALUES ($1)").await.unwrap();
+    inserting(async |way, client, insert| {
         way.on(b'B', 1, What::Stall);
-        let written = client.execute(&insert, &[&1]);
+        let written = client.execute(insert, &[&1]);
         tokio::pin!(written);
         let early = tokio::time::timeout(Duration::from_millis(200), &mut written).await;
         assert!(early.is_err() && way.proxy.happened() == 1);

@@ -30,7 +30,7 @@ const EXAMPLES: std::ops::RangeInclusive<u64> = 10..=1_500;
 /// Rounds, each with a seed of its own, within which the calls must have been made.
 const ROUNDS: u64 = 20;
 
-/// Whether the fuzzer alone is what was asked for.
+/// True if only the fuzzer is to run.
 pub fn is_asked_for() -> bool {
     std::env::var_os("API_CALLS").is_some()
 }

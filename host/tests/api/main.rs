@@ -13,27 +13,14 @@
 //! - `documents`: the validators; `pages`: the browser; `fuzz`: schemathesis
 //! - beside them, what runs in the tools: `documents.py`, `asyncapi.cjs`, `browser.cjs`, `hooks.py`
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may stop at the first surprise"
-)]
-#![allow(
-    unreachable_pub,
-    reason = "everything here is for the tests of this binary"
-)]
+#![allow(clippy::restriction, reason = "a test stops at the first surprise")]
+#![allow(unreachable_pub, reason = "all of it is for this binary")]
 
 #[path = "../support/chameleon.rs"]
-#[allow(dead_code, reason = "another test binary uses more of it")]
+#[allow(dead_code, reason = "others use more of it")]
 mod chameleon;
 #[path = "../support/host.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "another test binary uses more of it"
-)]
+#[allow(dead_code, unused_imports, reason = "others use more of it")]
 mod support;
 
 mod documents;

@@ -12,17 +12,8 @@
 //! - `documents`: what ARCHITECTURE.md, README.md and `docs/` say of the tree
 //! - `../support`: helpers, shared with the other test binaries
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may stop at the first surprise"
-)]
-#![allow(
-    unreachable_pub,
-    reason = "everything here is for the tests of this binary"
-)]
+#![allow(clippy::restriction, reason = "a test stops at the first surprise")]
+#![allow(unreachable_pub, reason = "all of it is for this binary")]
 
 #[path = "../support/aftermath.rs"]
 mod aftermath;

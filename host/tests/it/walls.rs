@@ -50,7 +50,7 @@ fn after<'t>(text: &'t str, before: &'t str) -> impl Iterator<Item = &'t str> {
     })
 }
 
-/// Whether a path begins with this crate, or with one that goes by its name (`wasmtime_wasi`).
+/// True if a path begins with this crate, or with one that goes by its name (`wasmtime_wasi`).
 fn names(text: &str, name: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(name).any(|(at, _)| {

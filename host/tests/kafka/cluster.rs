@@ -28,7 +28,7 @@ pub struct Cluster {
 /// The broker that tests share; it ends with [`end`].
 static SHARED: Mutex<Option<Broker>> = Mutex::new(None);
 
-/// Whether there is a cluster or can be; otherwise what is missing.
+/// Finds or starts a cluster; the error says what is missing.
 pub fn find() -> Result<(), String> {
     if is_given() {
         return Ok(());
@@ -36,12 +36,12 @@ pub fn find() -> Result<(), String> {
     saga_testkit::broker::available().map_err(|missing| missing.to_string())
 }
 
-/// Whether the cluster is somebody else's.
+/// True if KAFKA_BOOTSTRAP names the cluster.
 pub fn is_given() -> bool {
     given().is_some()
 }
 
-/// Whether Kafka's own tools can be run.
+/// True if Kafka's own tools can be run.
 pub fn has_tools() -> bool {
     saga_testkit::broker::available().is_ok()
 }

@@ -111,7 +111,7 @@ impl Cut {
         assert_eq!(left(customers, self.ann), json!(LIMIT - count * AMOUNT));
     }
 
-    /// What is said of the log.
+    /// The report on the log.
     fn complaint(&self) -> String {
         format!(
             "topic {}, partition 0: its log is not the one that was read in group {}",

@@ -29,10 +29,10 @@ use crate::saga::{Saga, decided, left, place, register};
 use crate::store_file::rows;
 use crate::support::{Host, PATIENCE, Start, output, signal};
 
-/// What is said of a group that somebody else reads in.
+/// The report on a group that another process reads in.
 const TAKEN: &str = "another process reads in consumer group";
 
-/// What is said by who waits for somebody else to go.
+/// The report of a host that waits for the other process to leave.
 const WAITS: &str = "waiting for it to go";
 
 pub fn tests() -> Vec<Test> {

@@ -83,7 +83,7 @@ pub fn run(arguments: &Arguments, tests: impl Iterator<Item = Test>) -> Conclusi
 }
 
 thread_local! {
-    /// What the panic of this thread said, and where.
+    /// The text and the place of this thread's panic.
     static SAID: RefCell<String> = const { RefCell::new(String::new()) };
 }
 

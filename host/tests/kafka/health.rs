@@ -4,7 +4,7 @@
 
 use crate::support::{Host, Response, request};
 
-/// What a host says of its readiness.
+/// The readiness of a host.
 #[derive(Debug)]
 pub struct Health {
     /// The state in one word.
@@ -114,7 +114,7 @@ fn until_so(host: &Host, mut is_so: impl FnMut() -> (bool, String)) {
     }
 }
 
-/// What a host logs from some moment on.
+/// The log of a host from some moment on.
 pub struct Since<'h> {
     host: &'h Host,
     begins: usize,
@@ -127,7 +127,7 @@ impl<'h> Since<'h> {
         Self { host, begins }
     }
 
-    /// What it has logged.
+    /// Its lines.
     pub fn text(&self) -> String {
         self.host.log().split_off(self.begins)
     }

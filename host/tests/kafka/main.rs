@@ -17,33 +17,20 @@
 //! - `health`: what a host says of itself; `load`: orders while something happens, and the books
 //! - the rest: tests, each file with what it proves
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may stop at the first surprise"
-)]
-#![allow(
-    unreachable_pub,
-    reason = "everything here is for the tests of this binary"
-)]
+#![allow(clippy::restriction, reason = "a test stops at the first surprise")]
+#![allow(unreachable_pub, reason = "all of it is for this binary")]
 
 #[path = "../support/builds.rs"]
-#[allow(dead_code, reason = "the other test binary uses more of it")]
+#[allow(dead_code, reason = "others use more of it")]
 mod builds;
 #[path = "../support/chameleon.rs"]
-#[allow(dead_code, reason = "the other test binary uses more of it")]
+#[allow(dead_code, reason = "others use more of it")]
 mod chameleon;
 #[path = "../support/store_file.rs"]
-#[allow(dead_code, reason = "the other test binary uses more of it")]
+#[allow(dead_code, reason = "others use more of it")]
 mod store_file;
 #[path = "../support/host.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the other test binary uses more of it"
-)]
+#[allow(dead_code, unused_imports, reason = "others use more of it")]
 mod support;
 
 use saga_testkit::expect;

@@ -32,7 +32,7 @@ impl Heard {
     }
 }
 
-/// Who listens in a group of its own.
+/// A consumer in a group of its own.
 pub struct Listener(BaseConsumer);
 
 impl Listener {
@@ -89,7 +89,7 @@ fn heard(message: &OwnedMessage) -> Heard {
     }
 }
 
-/// Who says something, as the reference's services do: without a key.
+/// A producer that publishes as the reference's services do: without a key.
 pub struct Speaker(BaseProducer);
 
 impl Speaker {

@@ -13,15 +13,15 @@ use crate::support::{Host, Start};
 
 /// The names and the directory of one test.
 pub struct Saga {
-    /// What the order service publishes.
+    /// The topic of the order service.
     pub order_topic: String,
-    /// What the customer service publishes.
+    /// The topic of the customer service.
     pub customer_topic: String,
     /// In which the customer service reads.
     pub order_group: String,
     /// In which the order service reads.
     pub customer_group: String,
-    /// What the order service publishes when an order is cancelled.
+    /// The topic of cancelled orders.
     pub cancellation_topic: String,
     /// In which the customer service reads cancellations.
     pub cancellation_group: String,
@@ -145,7 +145,7 @@ pub fn decided(orders: &Host, id: u64) -> String {
     shown.json()["orderState"].as_str().unwrap().to_owned()
 }
 
-/// What is left of a customer's limit.
+/// The credit that a customer has left.
 pub fn left(customers: &Host, id: u64) -> Value {
     customers.get("customer", &format!("/customer/{id}")).json()["creditLimit"].clone()
 }

@@ -16,7 +16,7 @@ use saga_testkit::broker::{
 use crate::cluster::Cluster;
 use crate::support::Start;
 
-/// Who may do everything, under this password and this client secret.
+/// The user who may do everything, with this password and this client secret.
 pub const ANN: &str = "ann";
 pub const PASSWORD: &str = "Long-Password-Of-Ann";
 pub const CLIENT_SECRET: &str = "Long-Client-Secret-Of-Ann";
@@ -25,10 +25,10 @@ pub const CLIENT_SECRET: &str = "Long-Client-Secret-Of-Ann";
 /// twice within a second, so that what is left then must be more than that.
 pub const LIFETIME_S: u64 = 6;
 
-/// Who may do everything by a certificate.
+/// The certificate's user who may do everything.
 pub const CERTIFIED: [&str; 2] = ["certified-1", "certified-2"];
 
-/// Who may do nothing, each for one test.
+/// Users who may do nothing, each for one test.
 const OTHERS: [&str; 5] = ["customers", "orders", "newcomer", "forgetful", "forgotten"];
 
 /// The broker.

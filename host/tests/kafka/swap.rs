@@ -34,7 +34,7 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// What a cluster knows of a consumer group.
+/// A consumer group as the cluster knows it.
 #[derive(Debug, PartialEq, Eq)]
 struct Group {
     generation: i32,

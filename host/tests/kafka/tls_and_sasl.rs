@@ -26,7 +26,7 @@ use crate::secured_broker::{
 };
 use crate::support::{self, Host, request};
 
-/// What is said where whoever listens to the connection learns the password or the token.
+/// The warning that an eavesdropper learns the password or the token.
 const READABLE: &str = "the connection to Kafka is not encrypted";
 
 /// A host that finds no way at its start waits for so long, when there is one, for who may have read before.
@@ -205,7 +205,7 @@ fn call(command: &mut Command) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(said).unwrap())
 }
 
-/// What a process was started with, as everybody on the machine can see it.
+/// The command line of a process, which everybody on the machine can see.
 fn command_line(host: &Host) -> String {
     let bytes = std::fs::read(format!("/proc/{}/cmdline", host.id())).unwrap();
     String::from_utf8_lossy(&bytes).replace('\0', " ")

@@ -16,7 +16,7 @@ use crate::readiness_and_log::lines;
 use crate::saga::{Saga, decided, left, place, register, state};
 use crate::support::Host;
 
-/// What each customer may spend, and what each order is for.
+/// The limit of each customer, and the amount of each order.
 const LIMIT: usize = 1_000;
 const AMOUNT: usize = 10;
 
@@ -54,6 +54,15 @@ fn all_approved(orders: &Host, ids: &[u64]) {
     }
 }
 
+/// Both services over topics with this number of partitions, and the ids of customers who have ordered once.
+fn with_one_order_each(cluster: &Cluster, partitions: i32) -> (Saga, [Host; 2], Vec<u64>) {
+    let saga = Saga::new(cluster, partitions);
+    let [customers, orders] = ["customer", "order"].map(|name| saga.start(name));
+    let ids = register_all(&customers);
+    all_approved(&orders, &place_one_each(&orders, &ids));
+    (saga, [customers, orders], ids)
+}
+
 /// Stops both, and checks that each has decided as many events, once each.
 fn stop_having_decided(saga: &Saga, hosts: [Host; 2], count: usize) {
     assert!(hosts.into_iter().all(|host| host.stop().success()));
@@ -76,10 +85,7 @@ fn until_published(cluster: &Cluster, topic: &str, count: usize) {
 }
 
 fn records_deleted_before_they_were_read_are_said_and_the_rest_is_read(cluster: &Cluster) {
-    let saga = Saga::new(cluster, 2);
-    let [customers, orders] = ["customer", "order"].map(|name| saga.start(name));
-    let ids = register_all(&customers);
-    all_approved(&orders, &place_one_each(&orders, &ids));
+    let (saga, [customers, orders], ids) = with_one_order_each(cluster, 2);
     let read = cluster.ends(&saga.order_topic);
     assert!(customers.stop().success());
     for _ in 0..3 {
@@ -133,10 +139,7 @@ fn records_deleted_before_they_were_read_are_said_and_the_rest_is_read(cluster: 
 }
 
 fn records_that_were_all_deleted_are_said_before_the_next_one_comes(cluster: &Cluster) {
-    let saga = Saga::new(cluster, 2);
-    let [customers, orders] = ["customer", "order"].map(|name| saga.start(name));
-    let ids = register_all(&customers);
-    all_approved(&orders, &place_one_each(&orders, &ids));
+    let (saga, [customers, orders], ids) = with_one_order_each(cluster, 2);
     let read = cluster.ends(&saga.order_topic);
     assert!(customers.stop().success());
     place_one_each(&orders, &ids);
@@ -248,10 +251,7 @@ fn a_topic_that_is_deleted_is_created_again(cluster: &Cluster) {
 }
 
 fn a_topic_recreated_while_its_reader_was_away_is_read_from_its_beginning(cluster: &Cluster) {
-    let saga = Saga::new(cluster, 1);
-    let [customers, orders] = ["customer", "order"].map(|name| saga.start(name));
-    let ids = register_all(&customers);
-    all_approved(&orders, &place_one_each(&orders, &ids));
+    let (saga, [customers, orders], ids) = with_one_order_each(cluster, 1);
     assert!(customers.stop().success());
     delete(cluster, &saga.order_topic);
     // More than had been read of the first: the offset that is stored is one of the new topic too.

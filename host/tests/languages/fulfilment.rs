@@ -75,7 +75,7 @@ struct Load<'h> {
     is_over: AtomicBool,
 }
 
-/// What became of an order.
+/// An order that has ended.
 struct Ended {
     item: u64,
     quantity: u64,
@@ -177,7 +177,7 @@ impl Load<'_> {
     }
 }
 
-/// What the gateway declines to charge.
+/// The amount that the gateway declines.
 const DECLINED: u64 = 1_000_000;
 
 fn rules_are_swapped_between_three_languages_under_load_and_the_books_are_right() {

@@ -9,45 +9,34 @@
 //! # Layout
 //!
 //! - `components`: a component, called without a host; the vectors that rules in every language run
+//! - `orders`: the order service with rules in another language
 //! - `fulfilment`: a saga with rules in three languages at once, and swaps between them under load
 //! - `python`: tests of rules in Python, most of which are in `sdk/python`
 //! - `typescript`: tests of rules in TypeScript
 //!
 //! What these two run is in the folders beside them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may stop at the first surprise"
-)]
-#![allow(
-    unreachable_pub,
-    reason = "everything here is for the tests of this binary"
-)]
+#![allow(clippy::restriction, reason = "a test stops at the first surprise")]
+#![allow(unreachable_pub, reason = "all of it is for this binary")]
 
 #[path = "../support/commands.rs"]
-#[allow(dead_code, reason = "another test binary uses more of it")]
+#[allow(dead_code, reason = "others use more of it")]
 mod commands;
 #[path = "../support/dev.rs"]
-#[allow(dead_code, reason = "another test binary uses more of it")]
+#[allow(dead_code, reason = "others use more of it")]
 mod dev;
 #[path = "../support/store_file.rs"]
-#[allow(dead_code, reason = "another test binary uses more of it")]
+#[allow(dead_code, reason = "others use more of it")]
 mod store_file;
 #[path = "../support/host.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "another test binary uses more of it"
-)]
+#[allow(dead_code, unused_imports, reason = "others use more of it")]
 mod support;
 
 use saga_testkit::expect;
 
 mod components;
 mod fulfilment;
+mod orders;
 mod python;
 mod typescript;
 

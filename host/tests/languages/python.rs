@@ -6,12 +6,12 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::commands::{asks, call, json_of};
+use crate::commands::{asks, call};
 use crate::components::{decides_as_the_vectors_say, message, rules};
-use crate::dev::Dev;
+use crate::dev::{Dev, edit};
 use crate::store_file::{publish, record, rows, until_consumed};
-use crate::support::{Host, Start, component, saga};
-use crate::{Test, tests};
+use crate::support::{Host, Start, saga};
+use crate::{Test, orders, tests};
 
 /// The longest first, so that none is left alone at the end.
 const TESTS: &[Test] = tests![
@@ -325,47 +325,7 @@ fn what_a_module_keeps_between_turns_is_found() {
 }
 
 fn rules_are_swapped_between_languages_and_replayed_in_the_other() {
-    let data = tempfile::tempdir().unwrap();
-    let data = data.path();
-    let start = Start::new(&["customer", "order"], data).setting("reload.watch_ms", 0);
-    let host = start.start();
-    let limit = json!({"name": "Ann", "creditLimit": {"amount": 1000}});
-    assert_eq!(host.post("customer", "/customers", &limit).status, 201);
-    let (python, rust) = (order().to_str().unwrap(), component("order"));
-    let rust = rust.to_str().unwrap();
-    let mut number = 0;
-    let mut round = || {
-        // Two that are approved, one that is not, and one of the approved ones is cancelled.
-        for (amount, state) in [
-            ("250.10", "APPROVED"),
-            ("0.10", "APPROVED"),
-            ("90000", "REJECTED"),
-        ] {
-            number += 1;
-            let body = format!(r#"{{"customerId":1,"orderTotal":{{"amount":{amount}}}}}"#);
-            assert_eq!(host.send("order", "POST", "/orders", &body).status, 201);
-            host.get_until("order", &format!("/orders/{number}"), |one| {
-                one.json()["orderState"] == state
-            });
-        }
-        let cancel = format!("/orders/{}/cancel", number - 2);
-        assert_eq!(host.send("order", "POST", &cancel, "").status, 200);
-    };
-    round();
-    let apply = |path: &str| {
-        let applied = json_of(&mut asks(data, &["apply", "order", path]));
-        assert_eq!(applied["changed"], true, "{applied}");
-    };
-    apply(python);
-    round();
-    apply(rust);
-    round();
-    assert!(host.stop().success());
-    for candidate in [python, rust] {
-        let words = ["replay", "order", "--candidate", candidate];
-        let (code, out, err) = call(&mut asks(data, &words));
-        assert_eq!((code, err.as_str()), (0, ""), "{out}");
-    }
+    orders::are_swapped_and_replayed(order());
 }
 
 /// A project of an author, with the environment of the SDK's own folder.
@@ -382,12 +342,6 @@ fn project(folder: &Path) -> PathBuf {
     }
     std::fs::write(environment.join(".saga-installed"), "").unwrap();
     project
-}
-
-fn edit(file: &Path, from: &str, to: &str) {
-    let text = std::fs::read_to_string(file).unwrap();
-    assert!(text.contains(from), "{text}");
-    std::fs::write(file, text.replace(from, to)).unwrap();
 }
 
 fn a_new_project_is_tested_served_and_follows_its_sources() {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use fastrand::Rng;
 
@@ -53,6 +54,23 @@ pub fn register(host: &Host) {
     }
 }
 
+/// Crashes a host after a while in which these clients send requests; returns when they have noticed.
+pub fn during_requests(
+    clients: &mut [Client],
+    host: Host,
+    after: Duration,
+    crash: impl FnOnce(Host),
+) {
+    let [customer, order] = ["customer", "order"].map(|name| host.url(name).to_owned());
+    std::thread::scope(|scope| {
+        for client in clients {
+            scope.spawn(|| client.run(&customer, &order));
+        }
+        std::thread::sleep(after);
+        crash(host);
+    });
+}
+
 /// The answers that these clients had.
 pub fn asked(clients: Vec<Client>) -> Asked {
     Asked {
@@ -70,7 +88,7 @@ pub struct Client {
     random: Rng,
     acknowledged: Vec<(u64, u64, i64)>,
     broken_off: usize,
-    /// What it has read: nothing of it may be taken back.
+    /// Its readings: no later one may contradict them.
     decided: HashMap<u64, String>,
     credit: HashMap<u64, i64>,
 }

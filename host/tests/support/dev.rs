@@ -1,6 +1,7 @@
 //! A running `saga dev`, and what it says.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,6 +14,13 @@ use crate::support::{Response, request, signal};
 
 /// Longest wait: the first build compiles all dependencies.
 const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Replaces a text that is in a file.
+pub fn edit(file: &Path, from: &str, to: &str) {
+    let text = std::fs::read_to_string(file).unwrap();
+    assert!(text.contains(from), "{text}");
+    std::fs::write(file, text.replace(from, to)).unwrap();
+}
 
 /// A running `saga dev`. It is killed on drop.
 pub struct Dev {

@@ -11,7 +11,7 @@ use crate::expect::{address, connect, path_of};
 pub struct Stream {
     reader: BufReader<TcpStream>,
     head: String,
-    /// What was sent and not taken yet.
+    /// Sent bytes that are not taken yet.
     text: String,
 }
 

@@ -1,10 +1,6 @@
 //! The customer service's rules, given/when/then.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::restriction, reason = "a test fails by panicking")]
 
 use customer::domain::Account;
 use customer::messages::{CreditLeft, Registered};
@@ -265,7 +261,7 @@ fn an_order_that_holds_no_credit_gives_none_back() {
     }
 }
 
-/// What the host checks before it calls the rules.
+/// The checks of the host before it calls the rules.
 #[test]
 fn the_request_schema_says_what_a_schema_can_say() {
     let description = saga_sdk::native::Rules::<Customer>::new().describe();

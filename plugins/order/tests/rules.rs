@@ -1,10 +1,6 @@
 //! The order service's rules, given/when/then.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::restriction, reason = "a test fails by panicking")]
 
 use order::domain::{Credit, Order};
 use order::messages::{Placed, Progress, Settings};
@@ -369,7 +365,7 @@ fn an_order_that_does_not_exist_is_not_found() {
         .refused(saga_sdk::NOT_FOUND);
 }
 
-/// What the host checks before it calls the rules.
+/// The checks of the host before it calls the rules.
 #[test]
 fn the_request_schema_says_what_a_schema_can_say() {
     let description = saga_sdk::native::Rules::<OrderService>::new().describe();

@@ -61,7 +61,7 @@ impl Money {
         }
     }
 
-    /// What is left when `other` is taken away; none where there is not enough.
+    /// The amount minus `other`; none if there is not enough.
     #[must_use]
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         (other <= self).then(|| Self {

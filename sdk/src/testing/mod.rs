@@ -214,7 +214,7 @@ impl<P: Participant> Scenario<P> {
         self
     }
 
-    /// Who sends the next commands. Unless given, the rules are not told. A command that requires a
+    /// Sets the sender of the next commands, whom the rules see only if it is set. A command that requires a
     /// permission which [`Caller::with_permissions`] leaves out fails the test: a host answers 403.
     #[must_use]
     pub fn caller(mut self, caller: Caller) -> Self {

@@ -25,7 +25,7 @@ const ALARM: Timer<u32> = Timer::new("alarm");
 const TICK: Timer<()> = Timer::new("tick");
 const CLOSED: RefusalType = RefusalType::conflict("closed", "The box is closed.");
 
-/// What reached a box, with the times.
+/// The messages that reached a box, with their times.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 struct Box {
     is_open: bool,

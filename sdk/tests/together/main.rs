@@ -1,11 +1,6 @@
 //! `testing::together`: whole sagas under seeds, and the mistakes that it must find.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::restriction, reason = "a test fails by panicking")]
 
 mod clients;
 mod delivery;

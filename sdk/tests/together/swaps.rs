@@ -85,6 +85,26 @@ impl Participant for CountingLibrary {
     }
 }
 
+/// The rules of the library, with the next version of the state.
+fn next_library() -> Contract<Book> {
+    Contract::new("library", "2.0.0", "Lends books.")
+        .state_version(2)
+        .command(library::stock())
+        .on(Subscription::to(
+            WISHED,
+            "library",
+            "/book",
+            library::lend::<0>,
+        ))
+        .on(Subscription::to(
+            RETURNED,
+            "library",
+            "/book",
+            library::put_back,
+        ))
+        .publishes(ANSWERED)
+}
+
 /// A build that can't read what its predecessor stored.
 struct ForgetfulLibrary;
 
@@ -93,22 +113,7 @@ impl Participant for ForgetfulLibrary {
     type Key = String;
 
     fn contract() -> Contract<Book> {
-        Contract::new("library", "2.0.0", "Lends books.")
-            .state_version(2)
-            .command(library::stock())
-            .on(Subscription::to(
-                WISHED,
-                "library",
-                "/book",
-                library::lend::<0>,
-            ))
-            .on(Subscription::to(
-                RETURNED,
-                "library",
-                "/book",
-                library::put_back,
-            ))
-            .publishes(ANSWERED)
+        next_library()
     }
 }
 
@@ -120,25 +125,9 @@ impl Participant for MiscountingLibrary {
     type Key = String;
 
     fn contract() -> Contract<Book> {
-        Contract::new("library", "2.0.0", "Lends books.")
-            .state_version(2)
-            .migrate(1, |book: Book| Book {
-                copies: book.copies + 1,
-            })
-            .command(library::stock())
-            .on(Subscription::to(
-                WISHED,
-                "library",
-                "/book",
-                library::lend::<0>,
-            ))
-            .on(Subscription::to(
-                RETURNED,
-                "library",
-                "/book",
-                library::put_back,
-            ))
-            .publishes(ANSWERED)
+        next_library().migrate(1, |book: Book| Book {
+            copies: book.copies + 1,
+        })
     }
 }
 

@@ -23,9 +23,9 @@ use rdkafka::types::RDKafkaErrorCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use saga_demo::kafka::client;
-use saga_demo::kafka::records::{Refusals, TopicRecord, poll, reader};
-use saga_demo::kafka::topics::Ends;
+use saga_testkit::kafka::client;
+use saga_testkit::kafka::records::{Refusals, TopicRecord, poll, reader};
+use saga_testkit::kafka::topics::Ends;
 
 /// The relay's settings that differ from librdkafka's defaults.
 pub(super) const AS_THE_RELAY: [(&str, &str); 4] = [
@@ -235,7 +235,7 @@ mod tests {
     use rdkafka::mocking::MockCluster;
 
     use super::*;
-    use saga_demo::kafka::{records, topics};
+    use saga_testkit::kafka::{records, topics};
 
     fn order(id: i64) -> TopicRecord {
         TopicRecord {

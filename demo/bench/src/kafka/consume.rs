@@ -20,10 +20,10 @@ use super::produce::BacklogTopics;
 use super::stage::{Prepared, TopicNames};
 use crate::load::customers;
 use crate::run::candidate::CUSTOMERS;
-use saga_demo::cents::Cents;
-use saga_demo::kafka::topics::{self, Ends};
-use saga_demo::kafka::{off_thread, records};
+use saga_demo_client::cents::Cents;
 use saga_testkit::host::Host;
+use saga_testkit::kafka::topics::{self, Ends};
+use saga_testkit::kafka::{off_thread, records};
 use saga_testkit::usage::Process;
 
 /// The limit of each customer, far more than the orders can spend.

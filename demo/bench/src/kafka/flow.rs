@@ -12,8 +12,8 @@ use anyhow::{Context, Result, ensure};
 use rdkafka::message::Message;
 
 use super::Run;
-use saga_demo::kafka::topics::Ends;
-use saga_demo::kafka::{records, topics};
+use saga_testkit::kafka::topics::Ends;
+use saga_testkit::kafka::{records, topics};
 use saga_testkit::usage::Process;
 
 /// A throughput and its cost.

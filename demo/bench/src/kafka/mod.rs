@@ -30,8 +30,8 @@ use anyhow::{Context, Result};
 
 use crate::run::floor;
 use report::KafkaReport;
-use saga_demo::files::Binaries;
-use saga_demo::kafka::cluster::{Cluster, KafkaChoice};
+use saga_demo_client::files::Binaries;
+use saga_testkit::kafka::cluster::{Cluster, KafkaChoice};
 use saga_testkit::usage::Process;
 
 /// The options of a benchmark over Kafka.

@@ -21,10 +21,10 @@ use super::stage::{Prepared, TopicNames};
 use crate::run::candidate::CUSTOMERS;
 use crate::run::rounds;
 use fastrand::Rng;
-use saga_demo::kafka::off_thread;
-use saga_demo::kafka::records::{self, TopicRecord};
-use saga_demo::kafka::topics::{self, Ends};
 use saga_testkit::host::Host;
+use saga_testkit::kafka::off_thread;
+use saga_testkit::kafka::records::{self, TopicRecord};
+use saga_testkit::kafka::topics::{self, Ends};
 use saga_testkit::usage::Process;
 
 /// The topics of the host with the backlog.

@@ -9,9 +9,10 @@ use anyhow::{Context, Result};
 use super::Run;
 use crate::run::candidate::Candidate;
 use crate::run::rounds::{MeasuredRound, median};
-use saga_demo::files::ServicePorts;
-use saga_demo::hosts::Hosts;
-use saga_demo::kafka::{CUSTOMER_TOPIC, GROUPS, ORDER_TOPIC, topics};
+use saga_demo_client::contract::{CUSTOMER_TOPIC, GROUPS, ORDER_TOPIC};
+use saga_demo_client::files::{self, ServicePorts};
+use saga_testkit::host::Hosts;
+use saga_testkit::kafka::topics;
 
 /// The measurement at one number of connections.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(super) async fn measure(run: &Run<'_>) -> Result<Vec<KafkaLevel>> {
     topics::create(run.bootstrap, &[ORDER_TOPIC, CUSTOMER_TOPIC], &[]).await?;
     let data = run.bench.scratch.join("sagas");
     let launches = run.bench.binaries.apart(&data, ServicePorts::default());
+    launches.iter().try_for_each(files::check)?;
     let hosts = Hosts::start(&launches.map(|launch| launch.over(run.bootstrap))).await?;
     let complete = topics::groups_are_complete(run.bootstrap, &GROUPS).await;
     complete.with_context(|| hosts.log_tails())?;

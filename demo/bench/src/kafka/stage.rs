@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::Run;
-use saga_demo::files::{self, ServicePorts};
-use saga_demo::hosts;
-use saga_testkit::host::{Host, Launch};
+use saga_demo_client::files::{self, ServicePorts};
+use saga_testkit::host::{self, Host, Launch};
 
 /// An address without a listener.
 const NOBODY: &str = "127.0.0.1:1";
@@ -49,7 +48,7 @@ impl Prepared {
         let host = Host::start(&alone).await?;
         let prepared = prepare(&host).await;
         prepared.with_context(|| host.log_tail())?;
-        hosts::drain(vec![host], std::future::pending()).await?;
+        host::drain(vec![host], std::future::pending()).await?;
         Ok(Self { launch })
     }
 
@@ -91,7 +90,7 @@ impl OnStage {
 
     /// Drains the host and removes the copy.
     pub(super) async fn end(self) -> Result<()> {
-        hosts::drain(vec![self.host], std::future::pending()).await?;
+        host::drain(vec![self.host], std::future::pending()).await?;
         std::fs::remove_dir_all(&self.data)
             .with_context(|| format!("can't remove {}", self.data.display()))
     }

@@ -12,8 +12,8 @@ use anyhow::{Context, Result};
 use tokio::task::JoinSet;
 
 use crate::load::ledger::Ledger;
-use saga_demo::cents::Cents;
-use saga_demo::contract::{CallError, CustomerClient};
+use saga_demo_client::cents::Cents;
+use saga_demo_client::contract::{CallError, CustomerClient};
 use saga_testkit::http::{BaseUrl, Client};
 
 /// Number of retries of a registration that broke off, for a client that retries.

@@ -16,8 +16,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::load::plan::PlannedOrder;
 use crate::saga::{DecidedSaga, Unfinished};
-use saga_demo::cents::Cents;
-use saga_demo::contract::{CallError, OrderState};
+use saga_demo_client::cents::Cents;
+use saga_demo_client::contract::{CallError, OrderState};
 
 /// Number of violations that end a run: more would show nothing new.
 const VIOLATIONS_MAX: usize = 1_000;

@@ -24,7 +24,7 @@ use crate::saga::latency::{Latency, Times};
 use crate::saga::pace::Pace;
 use crate::saga::timer::PreciseTimer;
 use crate::saga::{self, SagaClocks};
-use saga_demo::contract::{CallError, OrderClient, OrderState};
+use saga_demo_client::contract::{CallError, OrderClient, OrderState};
 use saga_testkit::http::{BaseUrl, Client};
 
 /// Interval of progress reports.
@@ -347,7 +347,7 @@ fn per_million(share: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use saga_demo::mock::{Mock, MockFault};
+    use saga_demo_client::mock::{Mock, MockFault};
 
     async fn against(fault: MockFault, retry: bool) -> LoadOutcome {
         let mock = Mock::start(fault).await;

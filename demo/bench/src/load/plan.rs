@@ -12,8 +12,8 @@
 //! Must not know: ids, HTTP, results.
 
 use fastrand::Rng;
-use saga_demo::cents::Cents;
-use saga_demo::contract::OrderState;
+use saga_demo_client::cents::Cents;
+use saga_demo_client::contract::OrderState;
 
 /// The largest amount of an order within the limit: 100.00.
 const AMOUNT_MAX: u64 = 10_000;
@@ -49,105 +49,91 @@ impl Plan {
         beyond_per_million: u64,
         seed: u64,
     ) -> Self {
-        let mut random = Rng::with_seed(seed);
+        let mut draw = Draw {
+            random: Rng::with_seed(seed),
+            beyond_per_million,
+            orders: Vec::with_capacity(orders),
+        };
         let mut limits = Vec::with_capacity(customers);
-        let mut planned = Vec::with_capacity(orders);
         for customer in 0..customers {
             let count = orders / customers + usize::from(customer < orders % customers);
             let contended = beyond_per_million > 0 && customer.is_multiple_of(CONTENDED_EVERY);
-            let limit = if contended {
-                contended_customer(
-                    customer,
-                    count,
-                    beyond_per_million,
-                    &mut random,
-                    &mut planned,
-                )
-            } else {
-                certain_customer(
-                    customer,
-                    count,
-                    beyond_per_million,
-                    &mut random,
-                    &mut planned,
-                )
+            limits.push(match contended {
+                true => draw.contended_customer(customer, count),
+                false => draw.certain_customer(customer, count),
+            });
+        }
+        let Draw {
+            mut random,
+            mut orders,
+            ..
+        } = draw;
+        random.shuffle(&mut orders);
+        Self { limits, orders }
+    }
+}
+
+/// A plan that is being drawn.
+struct Draw {
+    random: Rng,
+    beyond_per_million: u64,
+    orders: Vec<PlannedOrder>,
+}
+
+impl Draw {
+    /// Draws the orders of a customer; returns the limit.
+    fn certain_customer(&mut self, customer: usize, count: usize) -> Cents {
+        let beyond = (0..count)
+            .filter(|_| self.random.u64(..1_000_000) < self.beyond_per_million)
+            .count();
+        let mut limit = 0;
+        for _ in beyond..count {
+            let amount = self.amount();
+            limit += amount;
+            self.plan(customer, amount, Some(OrderState::Approved));
+        }
+        // Customers with an odd number have no credit to spare.
+        if limit == 0 || customer.is_multiple_of(2) {
+            limit += self.amount();
+        }
+        for _ in 0..beyond {
+            // Down to a single cent too much, which reveals a rule that rounds.
+            let excess = match self.random.u64(..1_000_000) < 500_000 {
+                true => 1,
+                false => self.amount(),
             };
-            limits.push(limit);
+            self.plan(customer, limit + excess, Some(OrderState::Rejected));
         }
-        random.shuffle(&mut planned);
-        Self {
-            limits,
-            orders: planned,
+        Cents(limit)
+    }
+
+    /// Draws the orders of a customer; returns the limit.
+    fn contended_customer(&mut self, customer: usize, count: usize) -> Cents {
+        let (mut sum, mut largest) = (0_i64, 1_i64);
+        for _ in 0..count {
+            let amount = self.amount();
+            sum += amount;
+            largest = largest.max(amount);
+            self.plan(customer, amount, None);
         }
+        let within = 1_000_000_u64.saturating_sub(self.beyond_per_million);
+        let kept = i128::from(sum) * i128::from(within) / 1_000_000;
+        Cents(i64::try_from(kept).unwrap_or(sum).max(largest))
     }
-}
 
-fn certain_customer(
-    customer: usize,
-    count: usize,
-    beyond_per_million: u64,
-    random: &mut Rng,
-    planned: &mut Vec<PlannedOrder>,
-) -> Cents {
-    let beyond = (0..count)
-        .filter(|_| random.u64(..1_000_000) < beyond_per_million)
-        .count();
-    let mut limit = 0;
-    for _ in beyond..count {
-        let total = Cents(amount(random));
-        limit += total.0;
-        planned.push(PlannedOrder {
+    fn plan(&mut self, customer: usize, cents: i64, expected: Option<OrderState>) {
+        let total = Cents(cents);
+        self.orders.push(PlannedOrder {
             customer,
             total,
-            expected: Some(OrderState::Approved),
+            expected,
         });
     }
-    // Customers with an odd number have no credit to spare.
-    if limit == 0 || customer.is_multiple_of(2) {
-        limit += amount(random);
-    }
-    for _ in 0..beyond {
-        // Down to a single cent too much, which reveals a rule that rounds.
-        let excess = if random.u64(..1_000_000) < 500_000 {
-            1
-        } else {
-            amount(random)
-        };
-        let total = Cents(limit + excess);
-        planned.push(PlannedOrder {
-            customer,
-            total,
-            expected: Some(OrderState::Rejected),
-        });
-    }
-    Cents(limit)
-}
 
-fn contended_customer(
-    customer: usize,
-    count: usize,
-    beyond_per_million: u64,
-    random: &mut Rng,
-    planned: &mut Vec<PlannedOrder>,
-) -> Cents {
-    let (mut sum, mut largest) = (0_i64, 1_i64);
-    for _ in 0..count {
-        let total = Cents(amount(random));
-        sum += total.0;
-        largest = largest.max(total.0);
-        planned.push(PlannedOrder {
-            customer,
-            total,
-            expected: None,
-        });
+    /// An amount in cents.
+    fn amount(&mut self) -> i64 {
+        i64::try_from(1 + self.random.u64(..AMOUNT_MAX)).unwrap_or(1)
     }
-    let kept =
-        i128::from(sum) * i128::from(1_000_000_u64.saturating_sub(beyond_per_million)) / 1_000_000;
-    Cents(i64::try_from(kept).unwrap_or(sum).max(largest))
-}
-
-fn amount(random: &mut Rng) -> i64 {
-    i64::try_from(1 + random.u64(..AMOUNT_MAX)).unwrap_or(1)
 }
 
 #[cfg(test)]

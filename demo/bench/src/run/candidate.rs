@@ -14,8 +14,9 @@ use crate::load::customers;
 use crate::load::ledger::Ledger;
 use crate::load::shown;
 use crate::run::rounds::{MeasuredRound, Round};
-use saga_demo::cents::Cents;
-use saga_demo::hosts::Hosts;
+use saga_demo_client::cents::Cents;
+use saga_testkit::host::Hosts;
+use saga_testkit::http::BaseUrl;
 use saga_testkit::usage::Process;
 
 /// Customers of the orders.
@@ -34,6 +35,8 @@ const SEED: u64 = 1;
 pub(crate) struct Candidate {
     name: &'static str,
     hosts: Hosts,
+    customer: BaseUrl,
+    order: BaseUrl,
     processes: Vec<Process>,
     ledger: Arc<Ledger>,
 }
@@ -45,16 +48,28 @@ impl Candidate {
     /// A customer can't be registered; with the ends of the hosts' logs.
     pub(crate) async fn new(name: &'static str, hosts: Hosts, others: &[Process]) -> Result<Self> {
         let limits = vec![LIMIT; CUSTOMERS];
-        let ids = customers::register_all(&hosts.customer, &limits, CONNECTIONS, false).await;
+        let customer = hosts.service("customer")?.clone();
+        let order = hosts.service("order")?.clone();
+        let ids = customers::register_all(&customer, &limits, CONNECTIONS, false).await;
         let ids = ids.with_context(|| hosts.log_tails())?;
         let ledger = Arc::new(Ledger::new(ids.into_iter().zip(limits), false));
         let processes = [hosts.processes(), others.to_vec()].concat();
         Ok(Self {
             name,
             hosts,
+            customer,
+            order,
             processes,
             ledger,
         })
+    }
+
+    /// Sends an idempotency key of its own with each order.
+    pub(crate) fn with_fresh_keys(self) -> Self {
+        Self {
+            order: self.order.with_fresh_keys(),
+            ..self
+        }
     }
 
     /// Measures one round.
@@ -73,7 +88,7 @@ impl Candidate {
             window.as_secs_f64()
         );
         let round = Round {
-            order: &self.hosts.order,
+            order: &self.order,
             processes: &self.processes,
             ledger: &self.ledger,
             connections,
@@ -98,7 +113,7 @@ impl Candidate {
             "{}: reading back what is left of {CUSTOMERS} limits",
             self.name
         );
-        customers::compare_all(&self.hosts.customer, &self.ledger, CONNECTIONS, false).await?;
+        customers::compare_all(&self.customer, &self.ledger, CONNECTIONS, false).await?;
         self.judge()?;
         self.hosts.drain(std::future::pending()).await
     }

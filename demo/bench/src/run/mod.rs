@@ -22,12 +22,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::run::candidate::Candidate;
-use saga_demo::hosts::Hosts;
+use saga_testkit::host::Hosts;
 use saga_testkit::host::Launch;
 
 use crate::run::report::{RunLevel, RunReport, Startup};
 use crate::run::rounds::median;
-use saga_demo::files::{Binaries, ServicePorts};
+use saga_demo_client::files::{self, Binaries, ServicePorts};
 
 /// Rounds of each host; the median counts.
 const ROUNDS: usize = 3;
@@ -115,25 +115,28 @@ async fn start(
         settings: settings.to_owned(),
         ..binaries.together(&scratch.join(name), ServicePorts::default())
     }];
+    launch.iter().try_for_each(files::check)?;
     eprintln!("{name}: starting with nothing cached, then again");
     let hosts = Hosts::start(&launch).await?;
     let cold = hosts.ready_after();
     hosts.drain(std::future::pending()).await?;
-    let mut hosts = Hosts::start(&launch).await?;
-    if settings.is_empty() {
-        hosts.order = hosts.order.with_fresh_keys();
-    }
+    let hosts = Hosts::start(&launch).await?;
     let startup = Startup {
         cold,
         cached: hosts.ready_after(),
     };
-    Ok((Candidate::new(name, hosts, &[]).await?, startup))
+    let candidate = Candidate::new(name, hosts, &[]).await?;
+    let candidate = match settings {
+        "" => candidate.with_fresh_keys(),
+        _ => candidate,
+    };
+    Ok((candidate, startup))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use saga_demo::mock::{Mock, MockFault, script};
+    use saga_demo_client::mock::{Mock, MockFault, script};
 
     /// The host is a script that points at a mock in this process.
     async fn bench(fault: MockFault, native: bool) -> Result<RunReport> {

@@ -20,8 +20,8 @@ use crate::saga::pace::Pace;
 use crate::saga::timer::PreciseTimer;
 use crate::saga::{self, SagaClocks};
 use fastrand::Rng;
-use saga_demo::cents::Cents;
-use saga_demo::contract::{OrderClient, OrderState};
+use saga_demo_client::cents::Cents;
+use saga_demo_client::contract::{OrderClient, OrderState};
 use saga_testkit::http::{BaseUrl, Client, RequestError};
 use saga_testkit::usage::{Process, mib};
 
@@ -171,7 +171,7 @@ struct SharedRound {
     until: Instant,
 }
 
-/// What processes have used since their start.
+/// The resources that processes have used since their start.
 struct Reading {
     /// Processor time and written bytes.
     processes: Vec<(Duration, u64)>,
@@ -235,7 +235,7 @@ async fn repeat(mut orders: OrderClient, mut random: Rng, shared: Arc<SharedRoun
 mod tests {
     use super::*;
     use crate::load::customers;
-    use saga_demo::mock::{Mock, MockFault};
+    use saga_demo_client::mock::{Mock, MockFault};
 
     #[tokio::test]
     async fn a_round_measures_and_keeps_right_books() {

@@ -99,7 +99,7 @@ fn micros(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use saga_demo::contract::OrderState;
+    use saga_demo_client::contract::OrderState;
 
     #[test]
     fn quantiles_are_those_of_the_times_taken() {

@@ -15,8 +15,8 @@ use thiserror::Error;
 
 use crate::saga::pace::Pace;
 use crate::saga::timer::PreciseTimer;
-use saga_demo::cents::Cents;
-use saga_demo::contract::{CallError, OrderClient, OrderState};
+use saga_demo_client::cents::Cents;
+use saga_demo_client::contract::{CallError, OrderClient, OrderState};
 
 /// A decided saga.
 #[derive(Debug, Clone, Copy)]

@@ -24,10 +24,10 @@ use crate::load::shown;
 use crate::swaps::overlap::{Swap, TimeWindow, groups};
 use crate::swaps::report::{Memory, SwapsReport};
 use crate::swaps::traffic::Traffic;
-use saga_demo::admin::{AdminService, Generations, Swapped};
-use saga_demo::cents::Cents;
-use saga_demo::files::{self, Binaries, ServicePorts};
-use saga_demo::hosts::Hosts;
+use saga_demo_client::admin::{AdminService, Generations, Swapped};
+use saga_demo_client::cents::Cents;
+use saga_demo_client::files::{self, Binaries, ServicePorts};
+use saga_testkit::host::Hosts;
 use saga_testkit::http::Client;
 use saga_testkit::usage::mib;
 
@@ -75,7 +75,9 @@ pub(crate) async fn run(swaps: &SwapsOptions) -> Result<SwapsReport> {
         files::read(&swaps.cautious)?,
     ];
     let data = swaps.scratch.join("host");
-    let hosts = Hosts::start(&[swaps.binaries.together(&data, ServicePorts::default())]).await?;
+    let launch = swaps.binaries.together(&data, ServicePorts::default());
+    files::check(&launch)?;
+    let hosts = Hosts::start(&[launch]).await?;
     let report = on(&hosts, swaps, builds).await;
     let report = report.map_err(|error| anyhow!("{error:#}\n{}", hosts.log_tails()))?;
     hosts.drain(std::future::pending()).await?;
@@ -83,15 +85,14 @@ pub(crate) async fn run(swaps: &SwapsOptions) -> Result<SwapsReport> {
 }
 
 async fn on(hosts: &Hosts, swaps: &SwapsOptions, builds: [Bytes; 2]) -> Result<SwapsReport> {
-    let admin = hosts.admin(PARTICIPANT).cloned().context(
-        "the host did not say `admin URL`: its admin interface is off, or it is older than this program",
-    )?;
+    let (customer, order) = (hosts.service("customer")?, hosts.service("order")?);
+    let admin = hosts.admin(PARTICIPANT)?.clone();
     let process = hosts.processes().into_iter().next();
     let process = process.context("there is no host")?;
     let limits = vec![LIMIT; CUSTOMERS];
-    let ids = customers::register_all(&hosts.customer, &limits, CONNECTIONS, false).await?;
+    let ids = customers::register_all(customer, &limits, CONNECTIONS, false).await?;
     let ledger = Arc::new(Ledger::new(ids.into_iter().zip(limits), false));
-    let traffic = Traffic::start(&hosts.order, &ledger, swaps.connections, SEED).await?;
+    let traffic = Traffic::start(order, &ledger, swaps.connections, SEED).await?;
     let mut swapping = Swapping {
         admin: AdminService(Client::new(admin, false)),
         builds,
@@ -127,7 +128,7 @@ async fn on(hosts: &Hosts, swaps: &SwapsOptions, builds: [Bytes; 2]) -> Result<S
 
     let samples = traffic.stop().await?;
     eprintln!("reading back what is left of {CUSTOMERS} limits");
-    customers::compare_all(&hosts.customer, &ledger, CONNECTIONS, false).await?;
+    customers::compare_all(customer, &ledger, CONNECTIONS, false).await?;
     let counts = ledger.counts();
     let orders = counts.approved + counts.rejected;
     wrong.extend(shown(&ledger.close()).map(|line| line.trim_start().to_owned()));
@@ -253,7 +254,7 @@ fn judge(found: &Generations, swaps: usize, decisions: usize) -> Vec<String> {
     };
     let generations = &found.generations;
     must_be("the number of builds", 2, count(generations.len()));
-    let sum = |figure: fn(&saga_demo::admin::ListedGeneration) -> u64| {
+    let sum = |figure: fn(&saga_demo_client::admin::ListedGeneration) -> u64| {
         generations.iter().map(figure).sum()
     };
     // The start of the host activated the first build.
@@ -280,7 +281,7 @@ fn judge(found: &Generations, swaps: usize, decisions: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use saga_demo::mock::{Mock, MockFault, script};
+    use saga_demo_client::mock::{Mock, MockFault, script};
 
     /// The host is a script that points at a mock in this process.
     async fn swapped(fault: MockFault, has_admin: bool) -> Result<SwapsReport> {

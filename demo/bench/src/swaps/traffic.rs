@@ -18,7 +18,7 @@ use crate::saga::pace::Pace;
 use crate::saga::timer::PreciseTimer;
 use crate::saga::{self, SagaClocks};
 use fastrand::Rng;
-use saga_demo::contract::OrderClient;
+use saga_demo_client::contract::OrderClient;
 use saga_testkit::http::BaseUrl;
 
 /// Longest time that an order may be PENDING.

@@ -7,7 +7,7 @@ use crate::{Gateway, Lost};
 /// The fake declines to charge more than this.
 pub const MOST_CENTS: u64 = 100_000;
 
-/// What goes wrong with a call.
+/// A fault of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// Nothing.
@@ -18,7 +18,7 @@ pub enum Trouble {
     AnswerLost,
 }
 
-/// What the gateway did under a key.
+/// The charges and refunds under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Entry {
     Charged(u64),

@@ -22,7 +22,7 @@ use fulfilment_payments::{Done, PaymentState, PaymentView, Report};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost;
 
-/// What a gateway can do. Under one key it charges at most once, however often it is asked.
+/// A payment gateway. Under one key it charges at most once, however often it is asked.
 pub trait Gateway {
     /// Charges this amount; false if it declines.
     ///

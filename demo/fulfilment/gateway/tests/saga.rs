@@ -1,10 +1,6 @@
 //! The whole saga of four participants, with a gateway, a warehouse and clients, under many seeds.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::restriction, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -195,7 +191,7 @@ fn story(world: &mut World) {
     world.settle();
 }
 
-/// What must be true once nothing is left to happen.
+/// The invariants at the end, when nothing is left to happen.
 fn check_books(world: &World) {
     let gateway = &world.outside::<Adapter>().gateway;
     let (mut due, mut shipped) = (0, 0);

@@ -51,7 +51,7 @@ pub enum OrderState {
     Cancelled,
 }
 
-/// What is to be done after a change of an order.
+/// The messages and timers after a change of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Ask for the payment.

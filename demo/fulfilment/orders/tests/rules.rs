@@ -10,8 +10,9 @@ use fulfilment_orders::domain::{Order, OrderState};
 use fulfilment_orders::{
     ALREADY_SHIPPED, DEADLINE, EMPTY_ORDER, Orders, PlaceOrder, Progress, Settings,
 };
-use saga_sdk::TimeSpan;
 use saga_sdk::testing::{Scenario, given, given_nothing};
+use saga_sdk::{EventType, TimeSpan};
+use serde::Serialize;
 
 use OrderState::{
     Approved, Cancelled as CancelledState, Pending, Refunding, Reserved, Shipped, Stopping,
@@ -54,6 +55,10 @@ fn closed(shipped: bool) -> OrderClosed {
         item: "lamp".to_owned(),
         shipped,
     }
+}
+
+fn shipment_answered(shipped: bool) -> ShipmentAnswered {
+    ShipmentAnswered { order: 7, shipped }
 }
 
 const CANCELLED: Cancelled = Cancelled { order: 7 };
@@ -136,13 +141,7 @@ fn each_answer_leads_to_the_next_request_with_its_own_deadline() {
         .published_no_more()
         .timer_set(DEADLINE, 4_000, &Approved)
         .and_then()
-        .when_event(
-            SHIPMENT_ANSWERED,
-            &ShipmentAnswered {
-                order: 7,
-                shipped: true,
-            },
-        )
+        .when_event(SHIPMENT_ANSWERED, &shipment_answered(true))
         .state(&order(Shipped, None))
         .published(ORDER_CLOSED, "lamp", &closed(true))
         .published_no_more()
@@ -245,13 +244,7 @@ fn a_deadline_gives_up_what_waits_and_nothing_else() {
 #[test]
 fn a_stopped_shipment_is_refunded_and_one_that_left_is_not() {
     given_an(Stopping)
-        .when_event(
-            SHIPMENT_ANSWERED,
-            &ShipmentAnswered {
-                order: 7,
-                shipped: false,
-            },
-        )
+        .when_event(SHIPMENT_ANSWERED, &shipment_answered(false))
         .state(&order(Refunding, None))
         .published(PAYMENT_CANCELLED, 7, &CANCELLED)
         .published(ORDER_CLOSED, "lamp", &closed(false))
@@ -261,59 +254,38 @@ fn a_stopped_shipment_is_refunded_and_one_that_left_is_not() {
         .state(&order(CancelledState, None))
         .published_no_more();
     given_an(Stopping)
-        .when_event(
-            SHIPMENT_ANSWERED,
-            &ShipmentAnswered {
-                order: 7,
-                shipped: true,
-            },
-        )
+        .when_event(SHIPMENT_ANSWERED, &shipment_answered(true))
         .state(&order(Shipped, None))
         .published(ORDER_CLOSED, "lamp", &closed(true));
 }
 
+/// An answer changes nothing in any state but those that wait for it.
+#[track_caller]
+fn only_waited_for_in<B: Serialize>(states: &[OrderState], event: EventType<B>, answer: &B) {
+    for state in ALL.into_iter().filter(|state| !states.contains(state)) {
+        given_an(state)
+            .when_event(event, answer)
+            .unchanged()
+            .published_no_more();
+    }
+}
+
 #[test]
 fn late_and_repeated_answers_change_nothing() {
+    let order = 7;
     let reserved = StockAnswered {
-        order: 7,
+        order,
         reserved: true,
     };
-    for state in ALL.into_iter().filter(|state| *state != Pending) {
-        given_an(state)
-            .when_event(STOCK_ANSWERED, &reserved)
-            .unchanged()
-            .published_no_more();
-    }
-    let paid = PaymentAnswered {
-        order: 7,
-        paid: true,
-    };
-    for state in ALL.into_iter().filter(|state| *state != Reserved) {
-        given_an(state)
-            .when_event(PAYMENT_ANSWERED, &paid)
-            .unchanged()
-            .published_no_more();
-    }
-    let refunded = PaymentRefunded { order: 7 };
-    for state in ALL.into_iter().filter(|state| *state != Refunding) {
-        given_an(state)
-            .when_event(PAYMENT_REFUNDED, &refunded)
-            .unchanged()
-            .published_no_more();
-    }
+    only_waited_for_in(&[Pending], STOCK_ANSWERED, &reserved);
+    let paid = PaymentAnswered { order, paid: true };
+    only_waited_for_in(&[Reserved], PAYMENT_ANSWERED, &paid);
+    only_waited_for_in(&[Refunding], PAYMENT_REFUNDED, &PaymentRefunded { order });
     let shipped = ShipmentAnswered {
-        order: 7,
+        order,
         shipped: true,
     };
-    for state in ALL
-        .into_iter()
-        .filter(|state| !matches!(state, Approved | Stopping))
-    {
-        given_an(state)
-            .when_event(SHIPMENT_ANSWERED, &shipped)
-            .unchanged()
-            .published_no_more();
-    }
+    only_waited_for_in(&[Approved, Stopping], SHIPMENT_ANSWERED, &shipped);
 }
 
 #[test]

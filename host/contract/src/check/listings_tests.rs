@@ -7,7 +7,7 @@
 
 use super::*;
 use crate::check::problems;
-use crate::description::{Command, Endpoint, StateDescription};
+use crate::description::Command;
 use crate::fixture;
 
 /// A participant with one listing.
@@ -21,22 +21,6 @@ fn sound() -> Description {
     };
     let id = || KeySource::PathParameter("id".into());
     Description {
-        settings: None,
-        metadata: Vec::new(),
-        claims: Vec::new(),
-        has_open_refusals: false,
-        name: "desk".into(),
-        version: "1.0.0".into(),
-        summary: "Does something.".into(),
-        state: StateDescription {
-            version: 1,
-            oldest_readable: 1,
-            schema: "{}".into(),
-        },
-        endpoint: Endpoint {
-            base_path: String::new(),
-            port: 0,
-        },
         commands: vec![
             Command {
                 method: Method::Get,
@@ -45,9 +29,6 @@ fn sound() -> Description {
             command("shift", "/t/{id}", CommandKind::Change, id()),
             command("in-room", "/{room}/{id}", CommandKind::Read, id()),
         ],
-        subscriptions: Vec::new(),
-        publications: Vec::new(),
-        timers: Vec::new(),
         listings: vec![Listing {
             name: "list".into(),
             summary: "Does something.".into(),
@@ -55,6 +36,7 @@ fn sound() -> Description {
             item: "get".into(),
             filters: vec![filter("owner", "string"), filter("open", "boolean")],
         }],
+        ..fixture::bare()
     }
 }
 
@@ -140,14 +122,7 @@ fn each_mistake_in_a_listing_is_said() {
     for (number, (change, place, words)) in rows.iter().enumerate() {
         let mut description = sound();
         change(&mut description.listings[0]);
-        let found = problems(&description);
-        let said = found
-            .iter()
-            .any(|problem| problem.place == *place && problem.reason.contains(words));
-        assert!(
-            said,
-            "row {number}: `{place}: {words}` is not in {found:#?}"
-        );
+        fixture::found(&description, number, place, words);
     }
 }
 

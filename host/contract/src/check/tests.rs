@@ -10,7 +10,7 @@ use super::*;
 use crate::description::{
     CommandKind, KeySource, Method, OlderVersion, RefusalDescription, RefusalKind, StateDescription,
 };
-use crate::fixture::sound;
+use crate::fixture::{found, sound};
 
 type Break = fn(&mut Description);
 
@@ -32,14 +32,7 @@ fn each(table: &[(Break, &str, &str)]) {
     for (number, (change, place, words)) in table.iter().enumerate() {
         let mut description = sound();
         change(&mut description);
-        let found = problems(&description);
-        let said = found
-            .iter()
-            .any(|problem| problem.place == *place && problem.reason.contains(words));
-        assert!(
-            said,
-            "row {number}: `{place}: {words}` is not in {found:#?}"
-        );
+        let found = found(&description, number, place, words);
         assert_eq!(found.len(), 1, "row {number} breaks one thing: {found:#?}");
     }
 }

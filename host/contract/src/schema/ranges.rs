@@ -87,7 +87,7 @@ fn reason(number: &Number, schema: &Value, pointer: &str) -> Option<String> {
     allowed.and_then(out)
 }
 
-/// What the format allows, if the number is beyond it.
+/// The range of the format, if the number is beyond it.
 fn exceeded(text: &str, size: f64, format: &str) -> Option<String> {
     if format == "float" {
         return (size > f64::from(f32::MAX)).then(|| float(f32::MAX.into()));

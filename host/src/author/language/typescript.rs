@@ -11,7 +11,7 @@ use crate::author::project::Project;
 use crate::author::steps::Step;
 use crate::author::toolchain::{Finding, output};
 
-/// What npm has installed, which it writes with each installation.
+/// The list of installed packages, which npm writes with each installation.
 const INSTALLED: &str = "node_modules/.package-lock.json";
 
 /// Installs the packages of a project.
@@ -26,7 +26,7 @@ const NODE: u32 = 20;
 /// How Node.js is got.
 const GET_NODE: &str = "install Node.js 20 or later with npm, and see that both are on the PATH";
 
-/// What of package.json matters here.
+/// The used members of package.json.
 #[derive(Deserialize)]
 struct Manifest {
     #[serde(default)]

@@ -13,7 +13,7 @@ const SUBJECT_BYTES: usize = 255;
 pub(in crate::http) struct CallerIdentity {
     /// Its name.
     pub(super) subject: String,
-    /// What it may do.
+    /// Its permissions.
     pub(super) permissions: BTreeSet<String>,
     /// All that is said of it.
     pub(super) claims: Map<String, Value>,
@@ -27,7 +27,7 @@ impl CallerIdentity {
         &self.subject
     }
 
-    /// What the rules are told, with the claims of these names.
+    /// The caller as the rules see it, with the claims of these names.
     pub(in crate::http) fn caller(&self, names: &[String]) -> Caller {
         let claim = |name: &String| Some((name.clone(), self.claims.get(name)?.clone()));
         let claims: Map<String, Value> = names.iter().filter_map(claim).collect();

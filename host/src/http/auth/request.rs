@@ -23,7 +23,7 @@ impl RequestCaller {
     /// The caller that the head of a request shows.
     ///
     /// # Errors
-    /// What it shows is not valid: 401; or can't be checked: 503.
+    /// Its token is not valid: 401; or can't be checked: 503.
     pub(in crate::http) async fn of(
         auth: Option<&Arc<Auth>>,
         head: &Parts,
@@ -52,7 +52,7 @@ impl RequestCaller {
         auth.permit(self.identity.as_deref(), reads, requires)
     }
 
-    /// What the rules are told, with the claims of these names.
+    /// The caller as the rules see it, with the claims of these names.
     pub(in crate::http) fn told(&self, claims: &[String]) -> Option<Caller> {
         self.identity
             .as_ref()

@@ -36,7 +36,7 @@ pub enum AuthMode {
     Headers,
 }
 
-/// Who may send commands and reads.
+/// The callers that may send commands and reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuthSettings {
     /// How callers show who they are: `tokens` (JSON Web Tokens in `Authorization: Bearer`), `headers` (set by a trusted
@@ -101,7 +101,7 @@ impl Default for AuthSettings {
 }
 
 impl AuthSettings {
-    /// Who may send which request.
+    /// The rules of access: callers and their requests.
     #[must_use]
     pub fn security(&self) -> Security {
         Security {

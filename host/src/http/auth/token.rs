@@ -20,7 +20,7 @@ use super::keys::KeySet;
 /// Longest token, in bytes. It fits into the head of an HTTP/2 request.
 const TOKEN_BYTES: usize = 12 << 10;
 
-/// What tokens must be like.
+/// The requirements on tokens.
 #[derive(Debug, Clone)]
 pub(super) struct TokenRules {
     /// Their issuer.

@@ -6,15 +6,17 @@
 //! # Layout
 //!
 //! - [`launch`]: the command line
+//! - [`group`]: several hosts as one
 //! - [`log`]: its log; `process`: its process
 //!
 //! Must not know: anything of the host but its command line and these lines.
 
+pub mod group;
 pub mod launch;
 pub mod log;
 mod process;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,7 @@ use tokio::sync::mpsc;
 use crate::http::BaseUrl;
 use crate::usage;
 
+pub use group::{Hosts, drain};
 pub use launch::{Launch, LaunchedParticipant};
 pub use log::Log;
 use process::HostProcess;
@@ -173,6 +176,11 @@ impl Host {
     pub fn status(&self) -> Option<ExitStatus> {
         self.process.status()
     }
+}
+
+/// A script that stands in for a host's program in tests: see its first lines.
+pub fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts/host.sh")
 }
 
 /// The lines of a host on standard output until it is ready.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::frames::{Frame, Subject};
 
-/// What happens to the connection of the chosen message.
+/// A fault of the connection at the chosen message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     /// It is cut before the message reaches the server.
@@ -35,7 +35,7 @@ pub struct Trigger {
     pub about: Option<String>,
     /// Its number among those messages, of all connections together; the next one has number 1.
     pub nth: usize,
-    /// What happens.
+    /// The fault.
     pub what: What,
 }
 
@@ -280,7 +280,7 @@ impl Shared {
         Ok(())
     }
 
-    /// What happens to a message, if it is the chosen one.
+    /// The fault at a message, if it is the chosen one.
     fn happens(&self, kind: u8, about: &str) -> Option<What> {
         let mut state = self.lock();
         let trigger = state.trigger.as_mut()?;

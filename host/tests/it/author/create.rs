@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::commands::call;
 use crate::support::saga;
@@ -21,14 +21,27 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Makes the project `seat-reservation`; gives its folder.
+fn made(folder: &Path, arguments: &[&str]) -> PathBuf {
+    let (code, out, err) = new(folder, &[&["seat-reservation"], arguments].concat());
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("cd seat-reservation && saga dev"), "{out}");
+    folder.join("seat-reservation")
+}
+
+/// Checks that each of these files of a project has a text.
+fn have(project: &Path, files: &[(&str, &str)]) {
+    for (file, expected) in files {
+        let text = fs::read_to_string(project.join(file)).unwrap();
+        assert!(text.contains(expected), "{file}:\n{text}");
+    }
+}
+
 #[test]
 fn a_new_project_is_named_throughout_and_has_the_sdk() {
     let folder = tempfile::tempdir().unwrap();
-    let (code, out, err) = new(folder.path(), &["seat-reservation"]);
-    assert_eq!((code, err.as_str()), (0, ""));
-    assert!(out.contains("cd seat-reservation && saga dev"), "{out}");
+    let project = made(folder.path(), &[]);
     assert_eq!(names(folder.path()), ["seat-reservation"]);
-    let project = folder.path().join("seat-reservation");
     let expected = [
         ".gitignore",
         "Cargo.lock",
@@ -44,8 +57,7 @@ fn a_new_project_is_named_throughout_and_has_the_sdk() {
         names(&project.join("vendor")),
         ["saga-contract", "saga-sdk"]
     );
-    let text = |name: &str| fs::read_to_string(project.join(name)).unwrap();
-    for (file, expected) in [
+    let files = [
         ("Cargo.toml", "name = \"seat-reservation\""),
         ("Cargo.toml", "saga-sdk = { path = \"vendor/saga-sdk\" }"),
         ("src/lib.rs", "pub struct SeatReservationService;"),
@@ -53,9 +65,8 @@ fn a_new_project_is_named_throughout_and_has_the_sdk() {
         ("saga.toml", "release/seat_reservation.wasm"),
         ("README.md", "8080/seat-reservation/swagger-ui/"),
         ("vendor/saga-sdk/Cargo.toml", "path = \"../saga-contract\""),
-    ] {
-        assert!(text(file).contains(expected), "{file}:\n{}", text(file));
-    }
+    ];
+    have(&project, &files);
     // Others may read sources, whatever the mode of a host's files.
     let mode = fs::metadata(project.join("src/lib.rs"))
         .unwrap()
@@ -69,10 +80,7 @@ fn a_new_project_is_named_throughout_and_has_the_sdk() {
 #[test]
 fn a_new_project_in_typescript_is_named_throughout_and_has_the_sdk() {
     let folder = tempfile::tempdir().unwrap();
-    let (code, out, err) = new(folder.path(), &["seat-reservation", "--lang", "typescript"]);
-    assert_eq!((code, err.as_str()), (0, ""));
-    assert!(out.contains("cd seat-reservation && saga dev"), "{out}");
-    let project = folder.path().join("seat-reservation");
+    let project = made(folder.path(), &["--lang", "typescript"]);
     let expected = [
         ".gitignore",
         "README.md",
@@ -85,15 +93,13 @@ fn a_new_project_in_typescript_is_named_throughout_and_has_the_sdk() {
     ];
     assert_eq!(names(&project), expected);
     assert_eq!(names(&project.join("vendor")), ["saga-sdk"]);
-    let text = |name: &str| fs::read_to_string(project.join(name)).unwrap();
-    for (file, expected) in [
+    let files = [
         ("package.json", "\"saga-sdk\": \"file:vendor/saga-sdk\""),
         ("src/rules.ts", "participant(\"seat-reservation\", "),
         ("saga.toml", "dist/seat-reservation.wasm"),
         ("README.md", "8080/seat-reservation/swagger-ui/"),
-    ] {
-        assert!(text(file).contains(expected), "{file}:\n{}", text(file));
-    }
+    ];
+    have(&project, &files);
     let (code, _, err) = new(folder.path(), &["other", "--lang", "cobol"]);
     assert_eq!(code, 64, "{err}");
     assert!(err.contains("rust, typescript, python"), "{err}");
@@ -114,10 +120,7 @@ fn a_new_project_in_typescript_is_named_throughout_and_has_the_sdk() {
 #[test]
 fn a_new_project_in_python_is_named_throughout_and_has_the_sdk() {
     let folder = tempfile::tempdir().unwrap();
-    let (code, out, err) = new(folder.path(), &["seat-reservation", "--lang", "python"]);
-    assert_eq!((code, err.as_str()), (0, ""));
-    assert!(out.contains("cd seat-reservation && saga dev"), "{out}");
-    let project = folder.path().join("seat-reservation");
+    let project = made(folder.path(), &["--lang", "python"]);
     let expected = [
         ".gitignore",
         "README.md",
@@ -130,16 +133,14 @@ fn a_new_project_in_python_is_named_throughout_and_has_the_sdk() {
     ];
     assert_eq!(names(&project), expected);
     assert_eq!(names(&project.join("vendor")), ["saga-sdk"]);
-    let text = |name: &str| fs::read_to_string(project.join(name)).unwrap();
-    for (file, expected) in [
+    let files = [
         ("requirements.txt", "\n-e ./vendor/saga-sdk[build,test]\n"),
         ("pyproject.toml", "name = \"seat-reservation\""),
         ("src/rules.py", "Contract(\"seat-reservation\", "),
         ("saga.toml", "dist/seat-reservation.wasm"),
         ("README.md", "8080/seat-reservation/swagger-ui/"),
-    ] {
-        assert!(text(file).contains(expected), "{file}:\n{}", text(file));
-    }
+    ];
+    have(&project, &files);
     // Another SDK: the one of this checkout, and that of a repository.
     let checkout = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     for (name, sdk, expected) in [

@@ -9,9 +9,10 @@ use tempfile::TempDir;
 
 use crate::chameleon::Chameleon;
 use crate::commands::call;
+use crate::dev::edit;
 use crate::support::{Start, saga};
 
-/// What cargo is told above each project: not to use the network, and to keep and share what it compiles, quickly.
+/// Cargo's settings for all projects: no network, and one shared cache of quickly compiled dependencies.
 /// How dependencies are compiled is not what is tested.
 fn settings() -> String {
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("author");
@@ -61,10 +62,7 @@ impl Project {
 
     /// Replaces a text in a file.
     pub fn edit(&self, file: &str, from: &str, to: &str) {
-        let path = self.path().join(file);
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.contains(from), "{text}");
-        std::fs::write(path, text.replace(from, to)).unwrap();
+        edit(&self.path().join(file), from, to);
     }
 }
 

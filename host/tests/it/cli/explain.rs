@@ -23,7 +23,7 @@ fn text(data: &Path, arguments: &[&str]) -> String {
     out
 }
 
-/// Who decided on what, each below its cause.
+/// The decisions, each below its cause.
 fn walk(steps: &Value) -> Vec<String> {
     let mut depths = BTreeMap::new();
     let step = |step: &Value| {

@@ -38,7 +38,7 @@ fn is_documented(document: &Value, method: &str, path: &str, response: &Response
     }
 }
 
-/// What is wrong with a value under a schema of the document.
+/// The errors of a value under a schema of the document.
 fn errors(document: &Value, schema: &Value, value: &Value) -> Vec<String> {
     let mut schema = schema.clone();
     schema["components"] = document["components"].clone();

@@ -73,6 +73,12 @@ fn ask_with(host: &Host, method: &str, path: &str, headers: &[(&str, &str)]) -> 
     request(method, &url, &[headers, &json].concat(), b"")
 }
 
+/// The status of a read with a token of this issuer.
+fn look_with(host: &Host, signer: &Signer) -> u16 {
+    let token = bearer(&signer.token(&claims("ann")));
+    ask(host, "GET", "/counters/k", &token).status
+}
+
 /// Checks a refusal, its challenge and its word; gives the detail.
 fn refused(response: &Response, status: u16, word: &str, error: &str) -> String {
     let challenge = response.header("www-authenticate").unwrap_or_default();
@@ -315,15 +321,7 @@ fn keys_change_and_the_last_ones_stay_while_the_issuer_is_down() {
     let host = configured(data.path(), &server.url())
         .setting("http.auth.refresh_seconds", 1)
         .start();
-    let look = |signer: &Signer| {
-        ask(
-            &host,
-            "GET",
-            "/counters/k",
-            &bearer(&signer.token(&claims("ann"))),
-        )
-        .status
-    };
+    let look = |signer: &Signer| look_with(&host, signer);
     assert_eq!((look(&first), look(&second)), (200, 401));
     // The new key is known by its first token or by the next load, whichever comes first.
     server.serve(Some(&key_set(&[&second])));
@@ -342,10 +340,7 @@ fn the_first_token_of_a_new_key_loads_it() {
     let (first, second) = (Signer::es256("first"), Signer::es256("second"));
     let server = KeyServer::start(&key_set(&[&first]));
     let host = configured(data.path(), &server.url()).start();
-    let look = |signer: &Signer| {
-        let token = bearer(&signer.token(&claims("ann")));
-        ask(&host, "GET", "/counters/k", &token).status
-    };
+    let look = |signer: &Signer| look_with(&host, signer);
     assert_eq!(look(&first), 200);
     server.serve(Some(&key_set(&[&second])));
     assert_eq!((look(&second), look(&first)), (200, 401));
@@ -392,15 +387,7 @@ fn keys_in_a_file_are_read_again_on_sighup() {
     let host = configured(data.path(), "")
         .setting("http.auth.keys_file", keys.display())
         .start();
-    let look = |signer: &Signer| {
-        ask(
-            &host,
-            "GET",
-            "/counters/k",
-            &bearer(&signer.token(&claims("ann"))),
-        )
-        .status
-    };
+    let look = |signer: &Signer| look_with(&host, signer);
     assert_eq!((look(&first), look(&second)), (200, 401));
     std::fs::write(&keys, second.pem()).unwrap();
     signal(host.id(), "HUP");

@@ -142,7 +142,7 @@ fn options_lists_the_methods_of_a_path() {
     assert!(other.starts_with("HTTP/1.1 4"), "{other}");
 }
 
-/// What a browser sends before a page of this origin may POST.
+/// The preflight request of a browser for a POST from this origin.
 fn preflight(host: &Host, origin: &str) -> Response {
     let asked = [
         ("origin", origin),

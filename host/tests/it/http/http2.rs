@@ -12,7 +12,7 @@ use crate::support::{Host, Start, signal};
 
 const CUSTOMER: &str = r#"{"name":"Ann","creditLimit":{"amount":1000}}"#;
 
-/// What a client of HTTP/2 says first.
+/// The preface of an HTTP/2 client.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Kinds of frames.

@@ -498,7 +498,7 @@ fn a_key_stays_taken_while_its_request_is_checked_again_by_the_next_rules() {
     assert_eq!(look(&host, "k")["count"], sent.into_inner());
 }
 
-/// What was answered to each key: by whom it was first, the rest.
+/// The answers to each key: the first, and the others.
 #[derive(Default)]
 struct Answers(Mutex<HashMap<usize, Vec<Response>>>);
 

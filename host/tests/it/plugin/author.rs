@@ -11,7 +11,7 @@ use crate::documents::listing;
 use crate::expect::broke;
 use crate::support::{Host, Start, saga};
 
-/// What the documented profile says.
+/// The documented profile.
 const CHECKS: &str = "overflow-checks = true";
 
 /// Where the documented crate finds the SDK.

@@ -76,7 +76,7 @@ fn stat(id: u32) -> Option<(String, String)> {
     Some((fields.next()?, fields.next()?))
 }
 
-/// Whether it runs. One that has ended may be left in the list where nobody asks how it ended.
+/// True while it runs. A process that has ended may be left in the list until somebody waits for it.
 fn is_there(id: u32) -> bool {
     stat(id).is_some_and(|(state, _)| !["Z", "X"].contains(&state.as_str()))
 }

@@ -213,7 +213,7 @@ fn a_call_that_breaks_a_fresh_instance_is_made_once_and_one_that_breaks_a_reused
     assert_eq!(renewals(rules.as_mut())["fault"], 2);
 }
 
-/// What rules reply to these messages.
+/// The replies of rules to these messages.
 fn replies(rules: &mut dyn Rules, numbers: std::ops::Range<u64>) -> Vec<String> {
     let reply = |number| match rules.handle(None, &message(number)).unwrap().answer {
         Ok(outcome) => format!("{:?}", outcome.reply),

@@ -36,7 +36,7 @@ const SHARED: &str = "shared";
 
 static LEFT: LazyLock<Left> = LazyLock::new(|| many_times(ROUNDS, crash));
 
-/// What is left in the end.
+/// The state at the end.
 struct Left {
     saga: Aftermath,
     swaps: Swaps,
@@ -181,11 +181,11 @@ fn crash(directory: &Path, seed: u64, rounds: u64) -> Left {
     }
 }
 
-/// What was asked to be swapped, through all crashes.
+/// The requested swaps, through all crashes.
 struct Swaps {
     /// Two builds of each participant, between which is swapped.
     builds: Vec<Build>,
-    /// What is active of each participant, as far as that is known.
+    /// The active build of each participant, if it is known.
     active: BTreeMap<String, String>,
     /// Participant and digest of the swap that the last crash cut short.
     cut_short: Option<(String, String)>,

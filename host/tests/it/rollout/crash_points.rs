@@ -21,7 +21,7 @@ const COLD_STRIDE: u64 = 7;
 /// More steps than all swaps take.
 const MOST: u64 = 500;
 
-/// What the next one lacks can be lacked: nothing listens to it yet.
+/// The next build may lack this, since nothing listens to it yet.
 fn builds() -> [(Build, &'static str); 3] {
     let first = Chameleon::new().version("first");
     let second = Chameleon::new().version("second");

@@ -11,7 +11,7 @@ use crate::expect::{broke, until};
 use crate::rollout::refused::{first, other};
 use crate::support::Host;
 
-/// What is refused before it decides anything: the settings that make it hostile, the check, and a word of the reason.
+/// Components that are refused before they decide anything: the settings that make them hostile, the check, and a word of the reason.
 fn refused() -> Vec<(Value, &'static str, &'static str)> {
     let describe = |act: &str| json!({"describe": act});
     let count = |act: Value| json!({"handle": {"count": act}});
@@ -40,7 +40,7 @@ fn refused() -> Vec<(Value, &'static str, &'static str)> {
     ]
 }
 
-/// What breaks on a message that nobody recorded, so that no probe finds it: what it does, and the fault that it is.
+/// Components that break on a message that nobody recorded, so that no probe finds it: the act, and its fault.
 fn taken() -> [(Value, &'static str); 7] {
     [
         (json!("trap"), "trap"),

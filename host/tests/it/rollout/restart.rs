@@ -45,7 +45,7 @@ fn copy(data: &Path, build: &Chameleon) -> PathBuf {
         .join(format!("{}.wasm", build.digest()))
 }
 
-/// What the host warns of when its file is not what is active.
+/// The warning of a host whose file differs from the active build.
 const DIFFERS: &str =
     "the file differs from the component that was active last, which stays active";
 

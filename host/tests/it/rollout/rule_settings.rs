@@ -30,7 +30,7 @@ fn start(data: &Path) -> Start {
     chameleon::start_unwatched(data)
 }
 
-/// What the rules are given.
+/// The settings that the rules see.
 fn settings(host: &Host) -> Value {
     look(host, "k")["settings"].clone()
 }

@@ -17,7 +17,7 @@ pub fn object(properties: Value, required: &[&str]) -> Value {
     json!({"type": "object", "properties": properties, "required": required})
 }
 
-/// What is told on the topic: a key, and an amount under this name.
+/// A record on the topic: a key, and an amount under this name.
 fn told(amount: &str) -> Value {
     object(
         json!({"key": {"type": "string"}, amount: {"type": "integer"}}),

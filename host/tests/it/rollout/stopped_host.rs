@@ -34,7 +34,7 @@ fn stopped() -> tempfile::TempDir {
     directory
 }
 
-/// What is active breaks when it is described, as if another host had taken it.
+/// Makes the active build break when it is described, as if another host had taken it.
 fn broken(data: &Path) {
     let breaks = build("2.0.0").with(json!({"describe": "panic"}));
     breaks.write(

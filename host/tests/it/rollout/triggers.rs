@@ -15,7 +15,7 @@ use crate::commands::{asks, call, json_of};
 use crate::expect::until;
 use crate::support::{Host, request, signal};
 
-/// What is said of a file that is not what is active and is not taken.
+/// The warning about a file that differs from the active build and is not applied.
 const LEFT_ALONE: &str =
     "the file differs from the active component, but has not changed; nothing is swapped";
 

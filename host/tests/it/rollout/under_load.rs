@@ -27,7 +27,7 @@ fn counting(version: &str, step: i64, timers: &[&str]) -> Chameleon {
     }))
 }
 
-/// What a client was told: the key, and the state after its turn.
+/// The answer to a client: the key, and the state after its turn.
 type Told = (String, Value);
 
 /// The load: what has been answered so far, and whether that is enough.

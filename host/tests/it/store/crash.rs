@@ -11,8 +11,8 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::aftermath::{Aftermath, look};
-use crate::crashes::{Client, GAP, asked, many_times, register};
-use crate::support::Start;
+use crate::crashes::{Client, GAP, asked, during_requests, many_times, register};
+use crate::support::{Host, Start};
 
 /// How often the process is killed where nothing else is said.
 const ROUNDS: u64 = 40;
@@ -42,21 +42,8 @@ fn crash(data: &Path, seed: u64, rounds: u64) -> Aftermath {
             child.wait().unwrap();
         }
         let host = start(data).start();
-        let urls = (
-            host.url("customer").to_owned(),
-            host.url("order").to_owned(),
-        );
-        std::thread::scope(|scope| {
-            let running: Vec<_> = clients
-                .iter_mut()
-                .map(|client| scope.spawn(|| client.run(&urls.0, &urls.1)))
-                .collect();
-            std::thread::sleep(Duration::from_micros(random.u64(..150_000)));
-            host.kill();
-            running
-                .into_iter()
-                .for_each(|client| client.join().unwrap());
-        });
+        let after = Duration::from_micros(random.u64(..150_000));
+        during_requests(&mut clients, host, after, Host::kill);
     }
     look(start(data).start(), data, asked(clients), GAP)
 }

@@ -157,7 +157,7 @@ fn compiled_code_that_others_could_read_is_kept_and_made_private() {
     assert_eq!(open_to_others(&data), []);
 }
 
-/// What a start says that does not take this data directory.
+/// The error of a start that refuses this data directory.
 fn refused(data: &Path, component: &Path) -> String {
     let (code, _, said) = call(
         saga()

@@ -30,7 +30,7 @@ fn begin(data: &Path) -> Host {
     host
 }
 
-/// What a host does whose files have just gone: it refuses, says why, and ends.
+/// Checks a host whose files have just gone: it refuses, says why, and ends.
 fn refuses_and_ends(host: Host) -> (ExitStatus, String) {
     let gone = Instant::now();
     let (mut refused, mut reported) = (0, 0);

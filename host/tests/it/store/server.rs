@@ -17,7 +17,7 @@ const STORE: i32 = 73;
 /// The exit code of wrong settings.
 const USAGE: i32 = 64;
 
-/// What a start says that must fail with this code.
+/// The error of a start that must fail with this code.
 fn refused(start: &Start, code: i32) -> String {
     let (status, said) = start.fail();
     assert_eq!(status.code(), Some(code), "{said}");

@@ -9,7 +9,7 @@ use fastrand::Rng;
 use saga_testkit::postgres::can_start;
 
 use crate::aftermath::{Aftermath, StoreLeft, look_into};
-use crate::crashes::{Client, GAP, asked, many_times, register};
+use crate::crashes::{Client, GAP, asked, during_requests, many_times, register};
 use crate::server_store::ServerStore;
 
 /// How often the process is killed where nothing else is said.
@@ -35,24 +35,13 @@ fn crash(data: &Path, seed: u64, rounds: u64) -> Aftermath {
         .collect();
     for round in 0..rounds {
         let host = start().start();
-        let urls = (
-            host.url("customer").to_owned(),
-            host.url("order").to_owned(),
-        );
-        std::thread::scope(|scope| {
-            let running: Vec<_> = clients
-                .iter_mut()
-                .map(|client| scope.spawn(|| client.run(&urls.0, &urls.1)))
-                .collect();
-            std::thread::sleep(Duration::from_micros(random.u64(..300_000)));
+        let after = Duration::from_micros(random.u64(..300_000));
+        during_requests(&mut clients, host, after, |host| {
             host.kill();
             if round % 3 == 2 {
                 // While it may still work on what the host has sent.
                 store.server.kill();
             }
-            running
-                .into_iter()
-                .for_each(|client| client.join().unwrap());
         });
         if round % 3 == 2 {
             store.server.start_again().unwrap();

@@ -61,7 +61,7 @@ fn register(url: &str, key: &str) -> Response {
     request("POST", url, &headers, body.as_bytes())
 }
 
-/// What the admin interface answers; soon, whatever the store does.
+/// An answer of the admin interface, which must come soon, whatever the store does.
 fn ask(host: &Host, path: &str) -> Response {
     let asked = Instant::now();
     let answer = request("GET", &format!("{}{path}", host.admin()), &[], b"");

@@ -25,7 +25,7 @@ fn room(host: &Host, code: &str) -> Value {
     host.get("booking", &format!("/rooms/{code}")).json()
 }
 
-/// What was decided on an aggregate, in order.
+/// The decisions on an aggregate, in order.
 fn decided(data: &Path, key: &str) -> Vec<String> {
     let query = format!(
         "SELECT json_extract(message, '$.name') FROM journal WHERE key = '{key}' ORDER BY seq"
@@ -54,7 +54,7 @@ fn letters(data: &Path, arguments: &[&str]) -> Vec<Value> {
     told["letters"].as_array().unwrap().clone()
 }
 
-/// What `saga dead-letters` does, and says in one line.
+/// Calls `saga dead-letters`, which must print one line.
 fn letter(data: &Path, arguments: &[&str]) -> (i32, String) {
     let (code, out, err) = call(&mut asks(data, &[&["dead-letters"], arguments].concat()));
     assert_eq!(err, "", "{out}");

@@ -7,7 +7,7 @@ use crate::expect::{broke, problem};
 use crate::store_file::{self, publish, record, rows, until_consumed};
 use crate::support::{Host, Response, Start};
 
-/// What mischief does wrong as a command, and the fault that it must be.
+/// Acts of mischief in a command, each with the fault that it must be.
 const COMMANDS: [(&str, usize, &str); 32] = [
     ("trap", 0, "trap"),
     ("panic", 0, "trap"),

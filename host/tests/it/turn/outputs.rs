@@ -9,7 +9,7 @@ use crate::expect::broke;
 use crate::store_file::{number, published, rows};
 use crate::support::{Host, Response};
 
-/// What `count` does where it is right.
+/// The act of a correct `count`.
 fn right() -> Vec<Value> {
     vec![
         json!({"set": ["status", "PENDING"]}),

@@ -10,7 +10,7 @@ use super::rules::AnyRules;
 use super::world::World;
 use crate::testing::Limits;
 
-/// What must always be true of a world.
+/// An invariant of a world.
 pub(super) type Invariant = Box<dyn Fn(&World)>;
 
 #[derive(Default)]

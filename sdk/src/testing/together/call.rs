@@ -76,7 +76,7 @@ impl<'w> Call<'w> {
         self
     }
 
-    /// Who sends it. Unless given, the rules are not told. The permissions that the command requires are checked
+    /// Sets the sender, whom the rules see only if it is set. The permissions that the command requires are checked
     /// if the caller has [some or none](Caller::with_permissions).
     pub fn caller(mut self, caller: Caller) -> Self {
         self.caller = Some(caller);

@@ -60,7 +60,7 @@ pub(super) enum Queued {
     },
 }
 
-/// What messages wait for.
+/// The reason for which messages wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Behind {
     /// Another attempt at the first of them.

@@ -247,7 +247,7 @@ impl Together {
         self
     }
 
-    /// What must be true after each turn, and after all that somebody outside does in one act. It panics
+    /// Adds an invariant, which is checked after each turn and after each act of somebody outside. It panics
     /// where it is not, with `assert!` for example.
     pub fn always(mut self, name: &str, invariant: impl Fn(&World) + 'static) -> Self {
         self.blueprint

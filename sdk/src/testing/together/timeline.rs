@@ -122,7 +122,7 @@ pub(super) fn undecided(participant: &str, message: &Message, why: &Disposition)
     }
 }
 
-/// What a participant is asked to decide on.
+/// The message that a participant decides on.
 pub(super) fn what(message: &Message) -> String {
     let origin = match message.origin {
         Origin::Command => "command",

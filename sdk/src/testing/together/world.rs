@@ -47,7 +47,7 @@ pub struct World {
     published: Vec<Record>,
     dead_letters: Vec<DeadLetter>,
     pub(super) timeline: Timeline,
-    /// What is being done, for the report.
+    /// The present act, for the report.
     pub(super) doing: String,
     pub(super) steps: usize,
     ids: u64,

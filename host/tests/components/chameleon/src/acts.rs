@@ -87,7 +87,7 @@ pub enum Act {
 /// Does what the settings say for the message's name.
 ///
 /// # Errors
-/// What it is to answer as undecided.
+/// The undecided answer that it gives.
 pub fn act(
     settings: &Settings,
     state: Option<&str>,
@@ -246,7 +246,7 @@ fn counted(state: &str, step: i64, version: &str) -> String {
     Value::Object(members).to_string()
 }
 
-/// Whether JSON text is an object with all of these members.
+/// True if JSON text is an object with all of these members.
 fn has(text: &str, members: &Map<String, Value>) -> bool {
     let value: Value = serde_json::from_str(text).unwrap_or_default();
     let has = |(name, member): (&String, &Value)| value.get(name) == Some(member);

@@ -37,7 +37,7 @@ const fn blob(text: &[u8]) -> [u8; LENGTH] {
     bytes
 }
 
-/// What chameleon is and does. What is not said has the default.
+/// The description and the acts of chameleon. Missing members have their defaults.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -74,9 +74,9 @@ pub struct Settings {
     /// What is done on a message, by the message's name: an act, or a list of them. A name that is not
     /// here counts by 1, or, where it is the name of a read, looks.
     pub handle: BTreeMap<String, Acts>,
-    /// What becomes of a state of an older shape. Default `ok`.
+    /// The result of a migration from an older shape. Default `ok`.
     pub migrate: Migrate,
-    /// Whether the description is one. Default `honest`.
+    /// The truth of the description. Default `honest`.
     pub describe: Describe,
     /// Bytes of memory that each call leaves behind in its instance. Default 0.
     pub leak: usize,
@@ -150,7 +150,7 @@ pub struct Command {
     pub reply: serde_json::Value,
 }
 
-/// What a command does to its aggregate.
+/// The effect of a command on its aggregate.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -178,7 +178,7 @@ pub struct Subscription {
     /// Pointer to the key. Default `/key`.
     #[serde(default = "key_pointer")]
     pub key: String,
-    /// Whether it takes records without a type. Default false.
+    /// True if it takes records without a type. Default false.
     #[serde(default)]
     pub untyped: bool,
     /// A JSON Schema of the body. Default `true`.
@@ -242,7 +242,7 @@ pub struct Listing {
     pub filters: Vec<Filter>,
 }
 
-/// What a listing may be narrowed down by.
+/// A filter of a listing.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
@@ -254,7 +254,7 @@ pub struct Filter {
     pub schema: serde_json::Value,
 }
 
-/// What is done on one message.
+/// An act on one message.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Acts {
@@ -283,7 +283,7 @@ impl Settings {
             .unwrap_or_else(|error| panic!("chameleon can't read its settings: {error}"))
     }
 
-    /// Whether a command of this name reads.
+    /// True if a command of this name reads.
     pub(crate) fn is_read(&self, name: &str) -> bool {
         let command = self.commands.iter().find(|command| command.name == name);
         command.is_some_and(|command| matches!(command.kind, Kind::Read))

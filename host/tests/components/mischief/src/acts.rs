@@ -41,7 +41,7 @@ struct Count {
 ///   `event-misfit`, `timer-misfit`, `undeclared-refusal`. As a read, `count` is nonsense too: a read with effects.
 ///
 /// # Errors
-/// What it was asked to answer as undecided.
+/// The undecided answer that it was asked for.
 pub fn act(state: Option<String>, message: &Message) -> Result<Outcome, Disposition> {
     let body = body(message)?;
     let size = body.size.unwrap_or(1_000_000);

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::broker::{Broker, Settings};
 use anyhow::{Context, Result, anyhow};
-use saga_testkit::broker::{Broker, Settings};
 
 use super::{ANSWERED_WITHIN, off_thread, topics};
-use saga_testkit::usage::Process;
+use crate::usage::Process;
 
 /// The environment variable that names an existing cluster.
 pub const BOOTSTRAP: &str = "KAFKA_BOOTSTRAP";
@@ -62,7 +62,7 @@ impl Cluster {
     /// Starts a broker, or connects to an existing one.
     ///
     /// # Errors
-    /// No broker can be run here ([`saga_testkit::broker::Unavailable`]), it does not start, or
+    /// No broker can be run here ([`crate::broker::Unavailable`]), it does not start, or
     /// nothing answers; the text says what to do.
     pub async fn open(wanted: &KafkaChoice) -> Result<Self> {
         match wanted {
@@ -88,7 +88,7 @@ impl Cluster {
     }
 
     async fn start(directory: PathBuf, for_speed: bool) -> Result<Self> {
-        saga_testkit::broker::available()?;
+        crate::broker::available()?;
         let jvm: &[&str] = if for_speed { &FOR_SPEED } else { &[] };
         let settings = Settings {
             directory: Some(directory),

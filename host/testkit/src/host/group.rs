@@ -1,5 +1,4 @@
-//! The hosts of a run: one with both participants, or one for each over Kafka. Walk and benchmark
-//! work with either.
+//! The hosts of a run: one with all participants, or one for each over Kafka.
 //!
 //! Owns: starting them one by one, finding the host of a participant, noticing the end of a host,
 //! and draining all at once. Errors name the host and show the end of its log.
@@ -12,35 +11,24 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use saga_testkit::host::{Host, Launch};
-use saga_testkit::http::BaseUrl;
-use saga_testkit::usage::Process;
-
-use crate::files;
+use super::{Host, Launch};
+use crate::http::BaseUrl;
+use crate::usage::Process;
 
 /// Longest drain, which finishes what is in flight.
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 
-/// Ready hosts that together serve both participants. Without [`Hosts::drain`] they are killed on
+/// Ready hosts that together serve all participants. Without [`Hosts::drain`] they are killed on
 /// drop.
 #[derive(Debug)]
-pub struct Hosts {
-    /// The customer service.
-    pub customer: BaseUrl,
-    /// The order service.
-    pub order: BaseUrl,
-    hosts: Vec<Host>,
-}
+pub struct Hosts(Vec<Host>);
 
 impl Hosts {
     /// Starts them in this order. If one fails, those before it are drained.
     ///
     /// # Errors
-    /// A file is missing, a port is in use, or a host did not get ready; see [`Host::start`].
+    /// A host did not get ready; see [`Host::start`].
     pub async fn start(launches: &[Launch]) -> Result<Self> {
-        for launch in launches {
-            files::check(launch)?;
-        }
         let mut hosts = Vec::new();
         for launch in launches {
             match Host::start(launch).await {
@@ -52,46 +40,53 @@ impl Hosts {
                 }
             }
         }
-        let service = |name: &str| {
-            let found = hosts.iter().find_map(|host| host.service(name));
-            found
-                .cloned()
-                .with_context(|| format!("no host serves {name}"))
-        };
-        Ok(Self {
-            customer: service("customer")?,
-            order: service("order")?,
-            hosts,
-        })
+        Ok(Self(hosts))
     }
 
     /// All hosts.
     pub fn all(&self) -> &[Host] {
-        &self.hosts
+        &self.0
     }
 
-    /// The URL of the admin interface of a participant's host, if it has one.
-    pub fn admin(&self, participant: &str) -> Option<&BaseUrl> {
-        let host = self
-            .hosts
-            .iter()
-            .find(|host| host.service(participant).is_some());
-        host.and_then(|host| host.admin.as_ref())
+    /// The URL of a participant.
+    ///
+    /// # Errors
+    /// No host serves it.
+    pub fn service(&self, participant: &str) -> Result<&BaseUrl> {
+        let found = self.0.iter().find_map(|host| host.service(participant));
+        found.with_context(|| format!("no host serves {participant}"))
+    }
+
+    /// The URL of the admin interface of a participant's host.
+    ///
+    /// # Errors
+    /// No host serves the participant, or its host has no admin interface.
+    pub fn admin(&self, participant: &str) -> Result<&BaseUrl> {
+        let mut hosts = self.0.iter();
+        let host = hosts.find(|host| host.service(participant).is_some());
+        let host = host.with_context(|| format!("no host serves {participant}"))?;
+        let admin = host.admin.as_ref();
+        admin.with_context(|| {
+            format!(
+                "{} did not say `admin URL`: its admin interface is off, or it is older than this program",
+                host.title
+            )
+        })
     }
 
     /// Time from the start of the first to `ready` of the last.
     pub fn ready_after(&self) -> Duration {
-        self.hosts.iter().map(|host| host.ready_after).sum()
+        self.0.iter().map(|host| host.ready_after).sum()
     }
 
     /// Their processes, by name.
     pub fn processes(&self) -> Vec<Process> {
-        self.hosts.iter().map(Host::in_system).collect()
+        self.0.iter().map(Host::in_system).collect()
     }
 
     /// The ends of their logs, with the names of the hosts if there are several.
     pub fn log_tails(&self) -> String {
-        match self.hosts.as_slice() {
+        match self.0.as_slice() {
             [only] => only.log_tail(),
             hosts => {
                 let tail = |host: &Host| format!("{}: {}", host.title, host.log_tail());
@@ -103,7 +98,7 @@ impl Hosts {
     /// Returns when one of them has ended by itself, with its name. Cancel-safe.
     pub async fn exited(&self) -> String {
         let ends: Vec<_> = self
-            .hosts
+            .0
             .iter()
             .map(|host| {
                 Box::pin(async {
@@ -121,7 +116,7 @@ impl Hosts {
     /// # Errors
     /// One did not end in time (it is then killed), or not with exit code 0.
     pub async fn drain(self, again: impl Future<Output = ()>) -> Result<()> {
-        drain(self.hosts, again).await
+        drain(self.0, again).await
     }
 }
 
@@ -188,30 +183,35 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::files::ServicePorts;
-    use crate::mock::{script, script_alone};
+    use crate::host::script;
 
-    /// Two directories with a script for each participant.
+    /// Two hosts, which are scripts, with a participant each.
     fn two(data: &Path) -> [Launch; 2] {
-        for (name, port) in [("customer", 1), ("order", 2)] {
+        [("customer", 1), ("order", 2)].map(|(name, port)| {
             let data = data.join(name);
             std::fs::create_dir_all(&data).unwrap();
             let says = format!(
                 "listening {name} http://127.0.0.1:{port}/{name}\nadmin http://127.0.0.1:1{port}\n"
             );
             std::fs::write(data.join("stdout"), says).unwrap();
-        }
-        script().apart(data, ServicePorts::default())
+            Launch::new(&script(), &data).participant(name, &script(), 0)
+        })
     }
 
     #[tokio::test]
     async fn two_hosts_serve_as_one_and_drain_together() {
         let data = tempfile::tempdir().unwrap();
         let hosts = Hosts::start(&two(data.path())).await.unwrap();
-        assert_eq!(hosts.customer.to_string(), "http://127.0.0.1:1/customer");
-        assert_eq!(hosts.order.to_string(), "http://127.0.0.1:2/order");
-        let admin = hosts.admin("customer").map(ToString::to_string);
-        assert_eq!(admin.as_deref(), Some("http://127.0.0.1:11"));
+        let url = |found: Result<&BaseUrl>| {
+            found.map_or_else(|error| error.to_string(), |url| url.to_string())
+        };
+        assert_eq!(
+            url(hosts.service("customer")),
+            "http://127.0.0.1:1/customer"
+        );
+        assert_eq!(url(hosts.service("order")), "http://127.0.0.1:2/order");
+        assert_eq!(url(hosts.admin("customer")), "http://127.0.0.1:11");
+        assert_eq!(url(hosts.admin("nobody")), "no host serves nobody");
         let names: Vec<_> = hosts
             .processes()
             .iter()
@@ -243,7 +243,7 @@ mod tests {
     async fn the_host_that_ends_by_itself_is_named() {
         let data = tempfile::tempdir().unwrap();
         let hosts = Hosts::start(&two(data.path())).await.unwrap();
-        hosts.hosts[1].ask_to_end();
+        hosts.0[1].ask_to_end();
         let said = hosts.exited().await;
         assert!(
             said.starts_with("the order host ended (exit status: 0)") && said.contains("| drained"),
@@ -255,14 +255,12 @@ mod tests {
     #[tokio::test]
     async fn a_host_that_does_not_drain_is_asked_again_and_reported() {
         let data = tempfile::tempdir().unwrap();
-        std::fs::write(
-            data.path().join("stdout"),
-            "listening customer http://127.0.0.1:1/c\nlistening order http://127.0.0.1:2/o\n",
-        )
-        .unwrap();
+        std::fs::write(data.path().join("stdout"), "").unwrap();
         let stubborn = data.path().join("stubborn");
         std::fs::write(&stubborn, "").unwrap();
-        let hosts = Hosts::start(&[script_alone(data.path())]).await.unwrap();
+        let hosts = Hosts::start(&[Launch::new(&script(), data.path())])
+            .await
+            .unwrap();
         // The script removes the file at the first signal.
         let again = async {
             while stubborn.exists() {

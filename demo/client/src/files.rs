@@ -12,28 +12,17 @@ use bytes::Bytes;
 use clap::Args;
 use saga_testkit::host::{Launch, LaunchedParticipant};
 
-/// Options for the built files.
-#[derive(Debug, Args)]
-pub struct Files {
-    /// The host [default: target/release/saga]
-    #[arg(long, value_name = "PATH")]
-    pub saga: Option<PathBuf>,
-    /// The component with the customer's rules [default: target/wasm32-wasip2/release/customer.wasm]
-    #[arg(long, value_name = "PATH")]
-    pub customer: Option<PathBuf>,
-    /// The component with the order's rules [default: target/wasm32-wasip2/release/order.wasm]
-    #[arg(long, value_name = "PATH")]
-    pub order: Option<PathBuf>,
-}
-
-/// The program and the components of all hosts.
-#[derive(Debug, Clone)]
+/// The program and the components of all hosts, as options.
+#[derive(Debug, Clone, Args)]
 pub struct Binaries {
-    /// The host's binary.
+    /// The host
+    #[arg(long, value_name = "PATH", default_value_os_t = program())]
     pub saga: PathBuf,
-    /// The component with the customer's rules.
+    /// The component with the customer's rules
+    #[arg(long, value_name = "PATH", default_value_os_t = component("customer"))]
     pub customer: PathBuf,
-    /// The component with the order's rules.
+    /// The component with the order's rules
+    #[arg(long, value_name = "PATH", default_value_os_t = component("order"))]
     pub order: PathBuf,
 }
 
@@ -49,34 +38,24 @@ pub struct ServicePorts {
 /// The target directory of the checkout that this was built from; if it does not exist, that of the
 /// current directory.
 pub fn target() -> PathBuf {
-    let built_from = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .filter(|root| root.is_dir());
-    built_from.unwrap_or(Path::new(".")).join("target")
+    let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    let root = built_from.filter(|root| root.is_dir());
+    root.unwrap_or(Path::new(".")).join("target")
 }
 
-/// The path of the second build of the customer's rules.
-pub fn cautious(given: Option<PathBuf>, target: &Path) -> PathBuf {
-    given.unwrap_or_else(|| target.join("wasm32-wasip2/release/customer_cautious.wasm"))
+/// The host's program in [`target`].
+pub fn program() -> PathBuf {
+    target().join("release/saga")
 }
 
-/// The path of the build of the customer's rules with a bug.
-pub fn faulty(given: Option<PathBuf>, target: &Path) -> PathBuf {
-    given.unwrap_or_else(|| target.join("wasm32-wasip2/release/customer_faulty.wasm"))
+/// The directory of the components in [`target`].
+pub fn components() -> PathBuf {
+    target().join("wasm32-wasip2/release")
 }
 
-impl Files {
-    /// The named files, and those of the checkout for the others.
-    pub fn binaries(self, target: &Path) -> Binaries {
-        let components = target.join("wasm32-wasip2/release");
-        Binaries {
-            saga: self.saga.unwrap_or_else(|| target.join("release/saga")),
-            customer: self
-                .customer
-                .unwrap_or_else(|| components.join("customer.wasm")),
-            order: self.order.unwrap_or_else(|| components.join("order.wasm")),
-        }
-    }
+/// A component in [`components`].
+pub fn component(name: &str) -> PathBuf {
+    components().join(format!("{name}.wasm"))
 }
 
 impl Binaries {
@@ -102,7 +81,7 @@ impl Binaries {
 
 /// A host without participants. The state of an earlier run may exist, but the given rules must be
 /// active: hence `--apply`.
-pub(crate) fn host(saga: &Path, data: &Path) -> Launch {
+pub fn host(saga: &Path, data: &Path) -> Launch {
     Launch {
         own_group: true,
         ..Launch::new(saga, data).arguments(&["--apply"])
@@ -145,7 +124,7 @@ pub fn check(launch: &Launch) -> Result<()> {
 ///
 /// # Errors
 /// It does not; the text says how to build it, and with which option to say where it is.
-pub(crate) fn check_file(path: &Path, option: &str, build: &str) -> Result<()> {
+pub fn check_file(path: &Path, option: &str, build: &str) -> Result<()> {
     ensure!(
         path.is_file(),
         "{} does not exist: build it with `{build}`, or say with {option} where it is",

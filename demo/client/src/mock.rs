@@ -37,7 +37,7 @@ const DECIDED_AFTER: Duration = Duration::from_millis(1);
 
 /// The script that stands in for a host. It does not read the components.
 pub fn script() -> Binaries {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts/host.sh");
+    let script = saga_testkit::host::script();
     Binaries {
         saga: script.clone(),
         customer: script.clone(),

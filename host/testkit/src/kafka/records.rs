@@ -196,7 +196,7 @@ pub async fn write(bootstrap: &str, topic: &str, value: String) -> Result<()> {
 pub fn reader(bootstrap: &str, from: &Ends) -> Result<BaseConsumer> {
     // The client requires a group name, but does not join the group.
     let consumer: BaseConsumer = client(bootstrap)
-        .set("group.id", "saga-demo")
+        .set("group.id", "saga-testkit")
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
         .create()?;

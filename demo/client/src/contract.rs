@@ -1,4 +1,4 @@
-//! The HTTP contract of the two services, as a client sees it.
+//! The HTTP contract of the two services, as a client sees it, and the names of their topics.
 //!
 //! Owns: paths, bodies, and strict reading of answers: a 2xx with the promised fields is correct,
 //! anything else is a [`CallError`] that quotes it.
@@ -12,8 +12,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::cents::Cents;
 use saga_testkit::http::{BaseUrl, Client, RequestError, Response};
+
+use crate::cents::Cents;
+
+/// The topic with new orders.
+pub const ORDER_TOPIC: &str = "orderTopic";
+/// The topic with decisions on orders.
+pub const CUSTOMER_TOPIC: &str = "customerTopic";
+/// The groups that read them: `order` reads `orderTopic`, `customer` reads `customerTopic`.
+pub const GROUPS: [&str; 2] = ["order", "customer"];
 
 /// The state of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

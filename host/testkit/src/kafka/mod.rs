@@ -1,4 +1,4 @@
-//! Clients of Kafka for the walk and the benchmark.
+//! Clients of Kafka for programs that start hosts over it.
 //!
 //! # Layout
 //!
@@ -17,13 +17,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rdkafka::config::ClientConfig;
 
-/// The topic with new orders.
-pub const ORDER_TOPIC: &str = "orderTopic";
-/// The topic with decisions on orders.
-pub const CUSTOMER_TOPIC: &str = "customerTopic";
-/// The groups that read them: `order` reads `orderTopic`, `customer` reads `customerTopic`.
-pub const GROUPS: [&str; 2] = ["order", "customer"];
-
 /// Longest wait for an answer of a broker, which takes milliseconds.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -32,7 +25,7 @@ pub fn client(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", bootstrap)
-        .set("client.id", "saga-demo");
+        .set("client.id", "saga-testkit");
     config
 }
 

@@ -1,7 +1,7 @@
 //! Topics and groups: creation, end offsets, complete groups.
 //!
-//! Owns: the two topics of the saga as the article creates them (one partition each), and the
-//! messages on a broker that does not answer.
+//! Owns: topics as the saga's article creates them (one partition each), and the messages on a broker
+//! that does not answer.
 //!
 //! Must not know: the content of a record.
 
