@@ -144,11 +144,10 @@ pub(crate) struct SwapsArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
     #[command(flatten)]
-    pub(crate) files: Files,
-    /// The build of the customer's rules with the limit [default:
-    /// target/wasm32-wasip2/release/customer_cautious.wasm]
-    #[arg(long, value_name = "PATH")]
-    pub(crate) cautious: Option<PathBuf>,
+    pub(crate) binaries: Binaries,
+    /// The build of the customer's rules with the limit
+    #[arg(long, value_name = "PATH", default_value_os_t = saga_demo_client::files::component("customer_cautious"))]
+    pub(crate) cautious: PathBuf,
     /// Customers to register
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub(crate) customers: usize,

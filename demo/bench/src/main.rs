@@ -235,8 +235,8 @@ async fn replay(args: ReplayArgs) -> Result<ExitCode> {
     let target = files::target();
     let scratch = scratch(&target, "replay-data")?;
     let outcome = replay::run(&ReplayOptions {
-        binaries: args.files.binaries(&target),
-        cautious: files::cautious(args.cautious, &target),
+        binaries: args.binaries,
+        cautious: args.cautious,
         scratch: scratch.path().to_owned(),
         customers: args.customers,
         orders: args.orders,

@@ -21,9 +21,9 @@ use serde_json::{Value, json};
 use crate::load::plan::Plan;
 use crate::replay::model::{CustomerRecord, Predicted};
 use crate::replay::told::Told;
-use saga_demo::cents::Cents;
-use saga_demo::files::{Binaries, ServicePorts};
-use saga_demo::hosts::Hosts;
+use saga_demo_client::cents::Cents;
+use saga_demo_client::files::{Binaries, ServicePorts};
+use saga_testkit::host::Hosts;
 
 /// The limit of the cautious build.
 const LARGEST: Cents = Cents::whole(10_000);

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use saga_demo::cents::Cents;
+use saga_demo_client::cents::Cents;
 
 /// A customer, and all orders, as a client saw them.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use crate::replay::model::{CustomerRecord, OrderRecord};
 use crate::saga::pace::Pace;
 use crate::saga::timer::PreciseTimer;
 use crate::saga::{self, SagaClocks};
-use saga_demo::contract::{CustomerClient, OrderClient, OrderState};
-use saga_demo::hosts::Hosts;
+use saga_demo_client::contract::{CustomerClient, OrderClient, OrderState};
+use saga_testkit::host::Hosts;
 use saga_testkit::http::Client;
 
 /// Longest time that an order may be PENDING.
@@ -31,7 +31,8 @@ pub(crate) async fn all(
     plan: &Plan,
     connections: usize,
 ) -> Result<Vec<CustomerRecord>> {
-    let ids = customers::register_all(&hosts.customer, &plan.limits, connections, false).await?;
+    let ids = customers::register_all(hosts.service("customer")?, &plan.limits, connections, false)
+        .await?;
     let mut orders = vec![Vec::new(); ids.len()];
     for order in &plan.orders {
         if let Some(of_customer) = orders.get_mut(order.customer) {
@@ -48,8 +49,9 @@ pub(crate) async fn all(
     });
     let mut tasks: JoinSet<Result<Vec<_>>> = JoinSet::new();
     for _ in 0..connections {
-        let mut at_orders = OrderClient(Client::new(hosts.order.clone(), false));
-        let mut at_customers = CustomerClient(Client::new(hosts.customer.clone(), false));
+        let mut at_orders = OrderClient(Client::new(hosts.service("order")?.clone(), false));
+        let mut at_customers =
+            CustomerClient(Client::new(hosts.service("customer")?.clone(), false));
         let (waiting, clocks) = (Arc::clone(&waiting), Arc::clone(&clocks));
         tasks.spawn(async move {
             let next = || {
