@@ -256,7 +256,8 @@ pub(crate) fn hosts_are_told_with_what_they_do((one, other): (Rig, Rig)) {
             .claim_partition("kafka:owner/g", rig.topic, 1)
             .unwrap()
     };
-    (claimed(&one), claimed(&other));
+    claimed(&one);
+    claimed(&other);
     let until = |what: &str, is_so: &dyn Fn(&[HostRow]) -> bool| {
         let began = std::time::Instant::now();
         loop {

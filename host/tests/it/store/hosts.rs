@@ -129,12 +129,12 @@ fn any_host_takes_any_command_and_each_reads_what_another_has_acknowledged() {
     }
     cluster.check(4 * ORDERS as i64);
     // What one has acknowledged the others read, whatever they knew before.
-    for number in 0..10 {
+    for (number, path) in paths.iter().enumerate().take(10) {
         let at = &cluster.hosts[number % 3];
-        let cancelled = at.post("order", &format!("{}/cancel", paths[number]), &json!({}));
+        let cancelled = at.post("order", &format!("{path}/cancel"), &json!({}));
         assert!(cancelled.status < 300, "{}", cancelled.text());
         for host in &cluster.hosts {
-            let state = host.get("order", &paths[number]).json()["orderState"].clone();
+            let state = host.get("order", path).json()["orderState"].clone();
             assert_ne!(state, "APPROVED");
         }
     }
