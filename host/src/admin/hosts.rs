@@ -9,7 +9,7 @@ use crate::base::clock::now_ms;
 use crate::base::host_name::host_name;
 use crate::http::problem::Problem;
 use crate::rollout::Reloader;
-use crate::store::duties::{RELAYING, partition_of};
+use crate::store::duties::{is_relay, partition_of};
 use crate::store::hosts::{HostPartition, HostRow};
 use crate::store::{Store, StoreResult};
 
@@ -94,7 +94,7 @@ impl Hosts {
             .duties()
             .offered()
             .iter()
-            .any(|duty| **duty == *RELAYING)
+            .any(|duty| is_relay(duty))
         {
             true => reader.read_partitions()?,
             false => Vec::new(),

@@ -13,7 +13,7 @@ use crate::rollout::Reloader;
 use crate::rollout::hosted::HostedParticipant;
 use crate::stages::age::{PlaceMap, QueueAge, Standstill};
 use crate::stages::{ProgressSettings, SampleFn, Stage, WaitingPlace};
-use crate::store::duties::RELAYING;
+use crate::store::duties::relay_of;
 use crate::store::proposals::timers_of;
 use crate::store::{OutboxReaders, ReadStore, Store, StoreResult};
 use crate::transport::Transport;
@@ -120,13 +120,12 @@ fn commits(store: Arc<Store>) -> SampleFn {
 fn relay(around: StageSources) -> SampleFn {
     let mut places = PlaceMap::<String, QueueAge>::default();
     Box::new(move |now| {
-        if !around.store.duties().has(RELAYING) {
-            places.next_round();
-            return Some(Vec::new());
-        }
         let backlogs = around.read(|reading| reading.backlogs(around.readers))?;
         let mut waiting = Vec::new();
         for (topic, backlog) in backlogs {
+            if !around.store.duties().has(&relay_of(&topic)) {
+                continue;
+            }
             let given = backlog.published + backlog.waiting;
             let age = (places.at(topic.clone())).look(now, given, backlog.published);
             waiting.extend(waits(age, || format!("topic {topic}")));

@@ -7,6 +7,7 @@ use crossbeam_channel::bounded;
 use saga_contract::compatibility::{self, Lack};
 use saga_contract::shapes::ShapeFinding;
 
+use super::agreement::Agreed;
 use super::candidate::{ReadyCandidate, ReadyGeneration, store_failed};
 use super::check::{self, Present};
 use super::flags::Flags;
@@ -27,6 +28,7 @@ impl ReloaderState {
         active: Arc<Active>,
         candidate: ReadyCandidate,
         apply: &Apply,
+        agreed: Option<Agreed<'_>>,
     ) -> Result<Option<String>, NotApplied> {
         let ReadyGeneration {
             successor,
@@ -35,7 +37,6 @@ impl ReloaderState {
             published,
         } = candidate.ready;
         let next = successor.active().clone();
-        let agreed = self.agree(hosted, &active, &next)?;
         let _one = self.switching.lock();
         self.create_indexes(hosted, &next)?;
         self.around.transport.publish_too(published);

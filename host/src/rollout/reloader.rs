@@ -487,6 +487,8 @@ impl ReloaderState {
             }
             CandidateCheck::Ready(candidate) => *candidate,
         };
+        let agreed = self.agree(hosted, &active, candidate.ready.successor.active())?;
+        let checked_us = began.elapsed().as_micros() as u64;
         let began = Instant::now();
         let mut report = SwapResult {
             previous_settings: active.generation.build.settings().cloned(),
@@ -503,7 +505,7 @@ impl ReloaderState {
         };
         report
             .notes
-            .extend(self.hand_over(hosted, active, candidate, apply)?);
+            .extend(self.hand_over(hosted, active, candidate, apply, agreed)?);
         report.swapped_us = began.elapsed().as_micros() as u64;
         hosted.note_file(apply.file);
         self.forget_old();

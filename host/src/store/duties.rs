@@ -13,8 +13,19 @@ use parking_lot::Mutex;
 use super::hosts::HostPartition;
 use crate::base::notify::Notify;
 
-/// The duty to publish to Kafka.
-pub const RELAYING: &str = "relay";
+/// The duty to publish a topic to Kafka.
+#[must_use]
+pub fn relay_of(topic: &str) -> String {
+    format!("{RELAY}{topic}")
+}
+
+/// True if a duty is to publish a topic to Kafka.
+#[must_use]
+pub fn is_relay(duty: &str) -> bool {
+    duty.starts_with(RELAY)
+}
+
+const RELAY: &str = "relay ";
 
 /// The duty to read a partition of the embedded log.
 #[must_use]
@@ -208,7 +219,7 @@ mod tests {
         assert_eq!((read.participant(), read.group()), ("order", "orders"));
         assert_eq!((read.topic.as_str(), read.partition), ("customerTopic", 3));
         assert_eq!(partition_of("timers order"), None);
-        assert_eq!(partition_of(RELAYING), None);
+        assert_eq!(partition_of(&relay_of("t")), None);
     }
 
     #[test]

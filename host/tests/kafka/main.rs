@@ -26,6 +26,9 @@ mod builds;
 #[path = "../support/chameleon.rs"]
 #[allow(dead_code, reason = "others use more of it")]
 mod chameleon;
+#[path = "../support/server_store.rs"]
+#[allow(dead_code, reason = "others use more of it")]
+mod server_store;
 #[path = "../support/store_file.rs"]
 #[allow(dead_code, reason = "others use more of it")]
 mod store_file;
@@ -51,6 +54,7 @@ mod compensation;
 mod cut_logs;
 mod group_members;
 mod group_offsets;
+mod hosts;
 mod kills;
 mod late_records;
 mod partitions;
@@ -86,6 +90,7 @@ fn main() -> ExitCode {
     let tests = [
         kills::tests(),
         broker_faults::tests(),
+        hosts::tests(),
         swap::tests(),
         topic_faults::tests(),
         record_sizes::tests(),

@@ -87,6 +87,11 @@ impl Saga {
 
     /// How a service is started.
     pub fn service(&self, service: &str) -> Start {
+        self.service_at(service, service)
+    }
+
+    /// The same for a host with a data directory of this name.
+    pub fn service_at(&self, service: &str, directory: &str) -> Start {
         let group = match service {
             "customer" => format!(
                 "order = {:?}\ncancellation = {:?}",
@@ -106,7 +111,7 @@ impl Saga {
         let config = self.directory.path().join(format!("{service}.toml"));
         std::fs::write(&config, text).unwrap();
         let config = config.display().to_string();
-        Start::new(&[service], &self.data(service)).arguments(&["--config", &config])
+        Start::new(&[service], &self.data(directory)).arguments(&["--config", &config])
     }
 
     /// Starts a service and waits until it is ready.

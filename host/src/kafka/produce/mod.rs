@@ -23,9 +23,9 @@ use super::health::advice::is_unknown_topic;
 use super::health::condition::producer_fails;
 use super::health::conditions::Subject;
 use super::settings::describe;
-use super::{OUTBOX_PARTITIONS, Parts, client, pause};
+use super::{OUTBOX_PARTITIONS, Parts, PublishedTopic, client, pause};
 pub(crate) use crate::store::RELAY;
-use crate::store::duties::{Duty, RELAYING};
+use crate::store::duties::{Duty, relay_of};
 use crate::store::{Reader, StoreResult};
 
 /// Interval at which progress is stored. More often would cost turns commits; records repeated
@@ -45,14 +45,21 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub(crate) struct Relay {
     parts: Parts,
     reader: Reader,
-    /// One host publishes for all.
-    duty: Duty,
+    /// The published topics, in the order in which they were added.
+    topics: Vec<Outgoing>,
     /// Append-only: reports refer to a lane by its index.
     lanes: Vec<RelayLane>,
-    /// Number of published topics that have their lanes.
-    taken_up: usize,
     /// The progress of the lanes that is stored.
     written: Vec<Offset>,
+}
+
+/// A published topic.
+struct Outgoing {
+    topic: PublishedTopic,
+    /// One host publishes it for all.
+    duty: Duty,
+    /// True if it has its lanes.
+    is_taken_up: bool,
 }
 
 /// The way in which a producer ended.
@@ -61,7 +68,7 @@ enum RelayEnd {
     Stopped,
     /// The producer must be rebuilt.
     Broken,
-    /// Another host publishes from now on.
+    /// Another host publishes one of the topics from now on.
     Left,
     /// The producer can't be used any more, for this reason.
     Fatal(String),
@@ -70,19 +77,17 @@ enum RelayEnd {
 impl Relay {
     pub(crate) fn new(parts: Parts) -> StoreResult<Self> {
         let reader = parts.store.reader()?;
-        let duty = parts.store.duties().offer(RELAYING);
         Ok(Self {
             parts,
             reader,
-            duty,
+            topics: Vec::new(),
             lanes: Vec::new(),
-            taken_up: 0,
             written: Vec::new(),
         })
     }
 
     pub(crate) fn run(mut self, stop: &CancellationToken) {
-        while self.wait_for_duty(stop) {
+        loop {
             let end = match connect(&self.parts) {
                 Ok(producer) => {
                     let end = self.publish(&producer, stop);
@@ -96,7 +101,7 @@ impl Relay {
                 RelayEnd::Broken => {}
                 RelayEnd::Left => {
                     self.lanes.clear();
-                    self.taken_up = 0;
+                    (self.topics.iter_mut()).for_each(|topic| topic.is_taken_up = false);
                 }
                 RelayEnd::Fatal(reason) => {
                     self.parts.conditions.report(producer_fails(&reason));
@@ -106,21 +111,6 @@ impl Relay {
                 }
             }
             self.lanes.iter_mut().for_each(RelayLane::start_again);
-        }
-    }
-
-    /// Waits until this host is the one that publishes; false if `stop` came first.
-    fn wait_for_duty(&self, stop: &CancellationToken) -> bool {
-        let changed = self.parts.store.duties().changed();
-        loop {
-            let seen = changed.count();
-            if self.duty.is_mine() {
-                return true;
-            }
-            if stop.is_cancelled() {
-                return false;
-            }
-            changed.wait(seen, PATIENCE);
         }
     }
 
@@ -136,7 +126,7 @@ impl Relay {
         loop {
             let seen = notify.count();
             let is_stopping = stop.is_cancelled();
-            if !self.duty.is_mine() {
+            if self.has_left_one() {
                 return RelayEnd::Left;
             }
             if self.collect(producer) || self.is_stale() {
@@ -186,21 +176,39 @@ impl Relay {
         lanes.any(|lane| lane.is_stale(is_unreachable))
     }
 
+    /// Makes the lanes of topics that were added, or that are left to this host.
     fn take_up_topics(&mut self) -> StoreResult<()> {
-        for (name, row) in self.parts.published_after(self.taken_up) {
+        for topic in self.parts.published_after(self.topics.len()) {
+            self.topics.push(Outgoing {
+                duty: (self.parts.store.duties()).offer(&relay_of(&topic.0)),
+                topic,
+                is_taken_up: false,
+            });
+        }
+        for outgoing in &mut self.topics {
+            if outgoing.is_taken_up || !outgoing.duty.is_mine() {
+                continue;
+            }
+            let (name, row) = &outgoing.topic;
             // The store may have served an embedded log with more partitions.
-            let partitions = self.reader.partitions(row);
+            let partitions = self.reader.partitions(*row);
             let partitions = partitions.inspect_err(|error| self.reader.report(UNREADABLE, error));
             let partitions = partitions?.max(OUTBOX_PARTITIONS);
             let lane = |number| {
-                let topic = (row, name.clone());
+                let topic = (*row, name.clone());
                 RelayLane::new(&self.parts, &self.reader, topic, number)
             };
             let lanes: StoreResult<Vec<_>> = (0..partitions).map(lane).collect();
             self.lanes.extend(lanes?);
-            self.taken_up += 1;
+            outgoing.is_taken_up = true;
         }
         Ok(())
+    }
+
+    /// True if another host publishes a topic by now that has its lanes here.
+    fn has_left_one(&self) -> bool {
+        let mut topics = self.topics.iter();
+        topics.any(|topic| topic.is_taken_up && !topic.duty.is_mine())
     }
 
     /// Sends records of all lanes whose topics exist; true if there were any. While no broker
@@ -245,7 +253,9 @@ impl Relay {
     fn is_drained(&self) -> bool {
         let is_drained =
             |lane: &RelayLane| lane.is_drained() || self.parts.topics.is_failing(lane.topic());
-        let has_all = self.parts.published_after(self.taken_up).is_empty();
+        let is_taken_up = |topic: &Outgoing| topic.is_taken_up || !topic.duty.is_mine();
+        let has_all = (self.parts.published_after(self.topics.len())).is_empty()
+            && self.topics.iter().all(is_taken_up);
         has_all && self.lanes.iter().all(is_drained)
     }
 
