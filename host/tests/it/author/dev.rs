@@ -176,7 +176,10 @@ fn settings_of_rules_and_other_participants_follow_their_files() {
     let first = std::fs::read_to_string(&settings).unwrap();
     let with = |timeout: &str| {
         let rules = format!("\n[participants.loan.rules]\npayment_timeout = \"{timeout}\"\n");
-        std::fs::write(&settings, first.clone() + &rules).unwrap();
+        // Whole at once: a file that is half written is a change of its own.
+        let next = settings.with_extension("next");
+        std::fs::write(&next, first.clone() + &rules).unwrap();
+        std::fs::rename(&next, &settings).unwrap();
     };
     with("1s");
     dev.until("saga.toml has changed");
