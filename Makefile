@@ -6,7 +6,7 @@
 # other features of shared dependencies and build some of them again).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-once demo-kafka demo-kafka-once demo-fulfilment demo-languages demo-cluster test fuzz-api bench bench-swaps bench-kafka
+.PHONY: help demo demo-once demo-kafka demo-kafka-once demo-fulfilment demo-languages demo-cluster test test-cluster fuzz-api bench bench-swaps bench-kafka
 .PHONY: build components fixtures languages languages-needed fulfilment-in-languages install-servers lint wasm-target first-build-note tools
 
 # Most tests wait for something most of the time.
@@ -17,6 +17,7 @@ FULFILMENT := -p fulfilment-orders -p fulfilment-inventory -p fulfilment-payment
 HAS_POSTGRES := ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null
 ARGS ?=
 API_CALLS ?= 20000
+CLUSTER_ROUNDS ?= 300
 # The demo and the tests find the built components there, whatever the user's cargo is set to.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
@@ -52,6 +53,9 @@ test: fixtures build languages ## Run all tests
 
 fuzz-api: fixtures build ## Send 20,000 requests made from the API documents, and check every answer (API_CALLS=N; minutes)
 	API_CALLS=$(API_CALLS) API_ARGS="$(ARGS)" cargo test --release --workspace --test api -- fuzz
+
+test-cluster: fixtures build ## Kill, pause and cut off hosts on one PostgreSQL server 300 times under load, and check the books (CLUSTER_ROUNDS=N; minutes)
+	SAGA_CLUSTER_ROUNDS=$(CLUSTER_ROUNDS) cargo test --release --workspace --test it -- store::hosts::after_random_faults
 
 bench: components build ## Measure throughput and latency on this machine (minutes; leave it idle)
 	target/release/saga-bench run $(ARGS)

@@ -1,16 +1,18 @@
 //! Several hosts on one PostgreSQL server, as their clients and operators see them.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use saga_testkit::postgres::can_start;
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::orders::{ann, decided};
 use crate::server_store::ServerStore;
-use crate::support::{Host, component, request, signal, try_request};
+use crate::support::{Host, PATIENCE, component, request, signal, try_request};
 
 const BOTH: [&str; 2] = ["customer", "order"];
 
@@ -249,5 +251,101 @@ fn rules_that_one_host_applies_decide_on_all_and_no_request_fails() {
     });
     assert!(!failed.load(Ordering::Relaxed), "a request failed");
     cluster.joins();
+    cluster.end();
+}
+
+/// Orders at hosts in turn until each is acknowledged, under the same idempotency key. Gives the
+/// paths of the orders.
+fn persist(client: usize, urls: &Mutex<Vec<String>>, stop: &AtomicBool) -> Vec<String> {
+    let body = json!({"customerId": 1, "orderTotal": {"amount": 1}}).to_string();
+    let mut placed = Vec::new();
+    let mut turn = client;
+    while !stop.load(Ordering::Relaxed) {
+        let key = format!("{client}-{}", placed.len());
+        let began = Instant::now();
+        let answer = loop {
+            turn += 1;
+            let url = {
+                let urls = urls.lock().unwrap();
+                format!("{}/orders", urls[turn % urls.len()])
+            };
+            match try_request("POST", &url, &[("idempotency-key", &key)], body.as_bytes()) {
+                Ok(answer) if answer.status == 201 => break answer,
+                // It may be in flight at a host that was paused, or the store at another server.
+                Ok(answer) if answer.status < 500 && answer.status != 409 => {
+                    panic!("{} {}", answer.status, answer.text())
+                }
+                _ => assert!(began.elapsed() < PATIENCE, "{key} is not taken"),
+            }
+        };
+        placed.push(format!("/orders/{}", answer.json()["orderId"]));
+    }
+    placed
+}
+
+/// `SAGA_CLUSTER_ROUNDS` sets how many faults there are, `SAGA_CLUSTER_SEED` repeats a run's choices.
+#[test]
+fn after_random_faults_every_acknowledged_order_was_decided_once() {
+    let Some(mut cluster) = Cluster::of(3) else {
+        return;
+    };
+    ann(&cluster.hosts[0]);
+    let given = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let rounds = given("SAGA_CLUSTER_ROUNDS").unwrap_or(12);
+    let seed = given("SAGA_CLUSTER_SEED").unwrap_or_else(|| fastrand::u64(..));
+    eprintln!("SAGA_CLUSTER_SEED={seed} SAGA_CLUSTER_ROUNDS={rounds}");
+    let mut random = Rng::with_seed(seed);
+    let url = |host: &Host| host.url("order").to_owned();
+    let urls = Mutex::new(cluster.hosts.iter().map(url).collect::<Vec<_>>());
+    let stop = AtomicBool::new(false);
+    let paths: Vec<String> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..3)
+            .map(|client| {
+                let (urls, stop) = (&urls, &stop);
+                scope.spawn(move || persist(client, urls, stop))
+            })
+            .collect();
+        let stops = Stops(&stop);
+        for _ in 0..rounds {
+            let at = random.usize(..cluster.hosts.len());
+            std::thread::sleep(Duration::from_millis(random.u64(..400)));
+            match random.u8(..4) {
+                0 => {
+                    cluster.hosts.remove(at).kill();
+                    urls.lock().unwrap().remove(at);
+                    let data = cluster.data[at].path().to_owned();
+                    let host = cluster.store.host(&BOTH, &data).start();
+                    let data = cluster.data.remove(at);
+                    cluster.data.push(data);
+                    urls.lock().unwrap().push(url(&host));
+                    cluster.hosts.push(host);
+                }
+                1 => {
+                    let id = cluster.hosts[at].id();
+                    signal(id, "STOP");
+                    std::thread::sleep(Duration::from_millis(random.u64(100..7_000)));
+                    signal(id, "CONT");
+                }
+                _ => {
+                    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() \
+                               AND application_name LIKE 'saga %' AND random() < 0.5";
+                    cluster.store.rows(cut);
+                }
+            }
+        }
+        drop(stops);
+        let placed = clients
+            .into_iter()
+            .flat_map(|client| client.join().unwrap());
+        placed.collect()
+    });
+    for (number, path) in paths.iter().enumerate() {
+        let state = decided(&cluster.hosts[number % 3], path);
+        assert!(
+            ["APPROVED", "REJECTED"].contains(&&*state),
+            "{path} {state}"
+        );
+    }
+    cluster.check(paths.len() as i64);
     cluster.end();
 }
