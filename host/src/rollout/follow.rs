@@ -64,8 +64,6 @@ struct Follower {
     looked: Option<(u64, Instant)>,
     /// When the next attempt may be made, after one that failed.
     not_before: Option<Instant>,
-    /// The failure that was reported.
-    told: Option<String>,
     /// What the store was told of this host.
     noted: Option<Result<i64, String>>,
 }
@@ -85,16 +83,9 @@ impl Follower {
             self.looked = result.is_ok().then(|| (activations, Instant::now()));
         }
         let result = result.and_then(|()| self.answer(state));
-        match result {
-            Ok(()) => self.told = None,
-            Err(error) => {
-                self.not_before = Some(Instant::now() + RETRY);
-                let text = error.to_string();
-                if self.told.as_ref() != Some(&text) {
-                    tracing::error!("{BEHIND}: {text}");
-                }
-                self.told = Some(text);
-            }
+        if let Err(error) = result {
+            self.not_before = Some(Instant::now() + RETRY);
+            tracing::debug!(%error, "swaps of other hosts can't be followed; it is tried again");
         }
     }
 
@@ -126,6 +117,9 @@ impl Follower {
             .set(behind.as_ref().map(|why| format!("{BEHIND}: {why}")));
         let note = behind.map_or(Ok(changes), Err);
         if self.noted.as_ref() != Some(&note) {
+            if let Err(why) = &note {
+                tracing::error!("{BEHIND}: {why}");
+            }
             proposals.note_followed(note.clone()).map_err(failed)?;
             self.noted = Some(note);
         }

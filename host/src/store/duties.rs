@@ -11,7 +11,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use super::hosts::HostPartition;
-use crate::base::notify::Notify;
+
+/// The duty to delete old rows.
+pub(super) const PRUNING: &str = "pruning";
+
+/// The duty to offer the timers of a participant. Its candidates are the hosts that run it.
+#[must_use]
+pub fn timers_of(participant: &str) -> String {
+    format!("{TIMERS}{participant}")
+}
+
+/// How the duties of [`timers_of`] begin.
+pub(super) const TIMERS: &str = "timers ";
 
 /// The duty to publish a topic to Kafka.
 #[must_use]
@@ -57,8 +68,6 @@ struct Table {
     /// False if there are no other hosts on the store: everything is this one's.
     is_shared: bool,
     wanted: Mutex<BTreeMap<Arc<str>, Wanted>>,
-    /// Notified when a duty comes or goes here.
-    changed: Notify,
 }
 
 struct Wanted {
@@ -81,7 +90,6 @@ impl Duties {
         Self(Arc::new(Table {
             is_shared,
             wanted: Mutex::default(),
-            changed: Notify::default(),
         }))
     }
 
@@ -133,16 +141,7 @@ impl Duties {
             let mine = is_mine(name);
             has_changed |= one.is_mine.swap(mine, Ordering::AcqRel) != mine;
         }
-        if has_changed {
-            self.0.changed.notify();
-        }
         has_changed
-    }
-
-    /// Notified when a duty comes or goes here.
-    #[must_use]
-    pub fn changed(&self) -> &Notify {
-        &self.0.changed
     }
 }
 
@@ -197,14 +196,11 @@ mod tests {
         let duties = Duties::new(true);
         let (a, b) = (duties.offer("a"), duties.offer("b"));
         assert!(!a.is_mine() && !b.is_mine());
-        let seen = duties.changed().count();
-        duties.set(|name| name == "a");
+        assert!(duties.set(|name| name == "a"));
         assert!(a.is_mine() && !b.is_mine());
         assert_eq!(duties.held(), ["a".into()]);
         assert!(duties.has("a") && !duties.has("b") && !duties.has("c"));
-        assert_eq!(duties.changed().count(), seen + 1);
-        duties.set(|name| name == "a");
-        assert_eq!(duties.changed().count(), seen + 1, "nothing has changed");
+        assert!(!duties.set(|name| name == "a"), "nothing has changed");
         let again = duties.offer("a");
         drop(a);
         assert!(again.is_mine());

@@ -61,12 +61,3 @@ pub trait Proposals: Send + Sync {
     /// can't take over what is active now.
     fn note_followed(&self, followed: Result<i64, String>) -> StoreResult<()>;
 }
-
-/// The duty that tells which hosts run a participant: its timers.
-#[must_use]
-pub fn timers_of(participant: &str) -> String {
-    format!("{TIMERS}{participant}")
-}
-
-/// How the duties of [`timers_of`] begin.
-pub(super) const TIMERS: &str = "timers ";

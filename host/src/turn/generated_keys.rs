@@ -75,17 +75,16 @@ impl GeneratedKeys {
             }
         }
     }
-}
 
-impl GeneratedKeys {
     /// Gives unused numbers of a block back, when no turn takes another one.
     pub(super) fn give_back(&self, store: &Store, participant: i64) {
-        let left = self.left.lock().next.take();
-        let Some(next) = left.filter(|_| store.is_shared()) else {
+        if !store.is_shared() {
             return;
-        };
-        let last = self.left.lock().last;
-        if let Err(fault) = store.return_keys(participant, (next, last)) {
+        }
+        let mut left = self.left.lock();
+        if let Some(next) = left.next.take()
+            && let Err(fault) = store.return_keys(participant, (next, left.last))
+        {
             tracing::debug!(%fault, "some numbers of generated keys are not used");
         }
     }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::participant::Participant;
 use super::this_host::Over;
 use crate::base::clock::now_ms;
-use crate::store::proposals::timers_of;
+use crate::store::duties::timers_of;
 use crate::store::{FiredTimer, Reader, Store, StoreResult};
 
 /// Timers in flight at once.

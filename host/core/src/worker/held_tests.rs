@@ -155,3 +155,36 @@ fn a_full_key_is_reported_again_after_a_tenth_is_settled() {
     held.settled(4, 4);
     assert!(held.is_newly_full());
 }
+
+#[test]
+fn what_other_hosts_have_parked_settled_or_asked_for_is_loaded_again() {
+    let now = Duration::from_secs(100);
+    let stored = |key: &str, letter, is_requested| ParkedKey {
+        key: key.into(),
+        messages: 1,
+        letter,
+        is_requested,
+    };
+    let mut held = HeldKeys::default();
+    for (key, ticket) in [("settled", 1), ("in flight", 9), ("same", 2)] {
+        held.park(key, ticket, Trial::default(), Until::Time(now * 2));
+    }
+    for key in ["blocked", "redriven"] {
+        held.park(key, 3, Trial::default(), Until::Ready);
+        assert_eq!(held.next(now).as_deref(), Some(key));
+        held.block(key, Blocks::All);
+    }
+    let blocks = Some(Blocks::All);
+    let found = vec![
+        stored("same", None, false),
+        stored("blocked", blocks, false),
+        stored("redriven", blocks, true),
+        stored("new", None, false),
+    ];
+    // The entry that parks "in flight" was not settled when this was read.
+    held.refresh(found, 5);
+    let mut ready = Vec::from_iter(std::iter::from_fn(|| held.next(now)));
+    ready.sort();
+    assert_eq!(ready, ["new", "redriven", "settled"]);
+    assert!(held.holds("in flight") && held.holds("same") && held.is_blocked("blocked"));
+}

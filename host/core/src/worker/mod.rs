@@ -307,9 +307,7 @@ impl<H: HostTypes> Worker<H> {
         actions: &mut Vec<Action<H>>,
     ) {
         match (subject, stage, answer) {
-            (subject, TurnStage::Attempt(_), Input::Loaded(Ok(loaded)))
-                if loaded.held.is_some() && self.adopts(&loaded) =>
-            {
+            (subject, TurnStage::Attempt(_), Input::Loaded(Ok(loaded))) if self.adopts(&loaded) => {
                 self.offer_again(subject, actions);
             }
             (subject, TurnStage::Attempt(attempt), answer) => {

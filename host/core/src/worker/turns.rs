@@ -88,7 +88,7 @@ impl<H: HostTypes> Worker<H> {
                 None => self.repeated(*turn, 0, actions),
             },
             Ok(_) if is_behind => self.park_behind(turn, identity, actions),
-            Ok(loaded) if loaded.held.is_some() && self.adopts(&loaded) => {
+            Ok(loaded) if self.adopts(&loaded) => {
                 self.offer_again(TurnSubject::Event(turn, identity), actions);
             }
             Ok(Loaded { aggregate, .. }) => {
@@ -177,7 +177,7 @@ impl<H: HostTypes> Worker<H> {
         if is_behind {
             return self.park_timer_behind(turn, actions);
         }
-        if loaded.held.is_some() && self.adopts(&loaded) {
+        if self.adopts(&loaded) {
             return self.offer_again(TurnSubject::Timer(turn), actions);
         }
         let aggregate = loaded.aggregate;

@@ -229,7 +229,7 @@ pub(crate) fn a_duty_is_one_hosts_and_goes_on_with_another((one, other): (Rig, R
         let began = std::time::Instant::now();
         while !is_so() {
             assert!(began.elapsed() < DEADLINE, "{what}");
-            let changed = one.store.duties().changed();
+            let changed = one.store.published();
             changed.wait(changed.count(), std::time::Duration::from_millis(20));
         }
     };
@@ -266,7 +266,7 @@ pub(crate) fn hosts_are_told_with_what_they_do((one, other): (Rig, Rig)) {
                 return hosts;
             }
             assert!(began.elapsed() < DEADLINE, "{what}: {hosts:?}");
-            let changed = one.store.duties().changed();
+            let changed = one.store.published();
             changed.wait(changed.count(), Duration::from_millis(20));
         }
     };

@@ -2,38 +2,24 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::address::ServerAddress;
 use super::error::SqlResult;
-use super::session::Sql;
+use super::session::{SharedSql, Sql};
 use super::tables;
 use crate::store::location::Components;
 
 /// The components of the store at this address.
 pub(in crate::store) fn components(address: &ServerAddress) -> Arc<dyn Components> {
-    Arc::new(ServerComponents {
-        address: address.clone(),
-        session: Mutex::default(),
-    })
+    Arc::new(ServerComponents(SharedSql::new(address.clone())))
 }
 
-struct ServerComponents {
-    address: ServerAddress,
-    /// Made by the first call.
-    session: Mutex<Option<Sql>>,
-}
+struct ServerComponents(SharedSql);
 
 impl ServerComponents {
     fn with<T>(&self, work: impl FnOnce(&Sql) -> SqlResult<T>) -> Result<T, String> {
-        let address = &self.address;
-        let mut session = self.session.lock();
-        let opened = match session.take() {
-            Some(open) => Ok(open),
-            None => Sql::renewed(address.clone(), ""),
-        };
-        let result = opened.and_then(|sql| work(session.insert(sql)));
-        result.map_err(|error| format!("{address}: {}", tables::remedy(address, &error)))
+        let address = self.0.address();
+        (self.0.with(work))
+            .map_err(|error| format!("{address}: {}", tables::remedy(address, &error)))
     }
 }
 

@@ -30,7 +30,7 @@ use crate::metrics::Commits;
 use crate::stages::Flow;
 use crate::store::condition::Condition;
 use crate::store::dead_letters::{LetterAnswer, NewLetterRequest};
-use crate::store::duties::Duties;
+use crate::store::duties::{Duties, PRUNING};
 use crate::store::engine::{Activation, ActivationCheck, Engine, NewGeneration};
 use crate::store::entry::{Done, Handed};
 use crate::store::fault::StoreFaultKind;
@@ -99,7 +99,7 @@ pub(in crate::store) fn open(
         uncommitted: Tallies::default(),
         in_force: in_force.clone(),
         pruner: Pruner::new(&settings, readers, idempotency.hours),
-        pruning: duties.offer("pruning"),
+        pruning: duties.offer(PRUNING),
         batch: settings.batch.max(1),
         commits,
         flow,

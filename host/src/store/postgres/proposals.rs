@@ -1,38 +1,27 @@
 //! The proposals of a store, over a session of their own.
 
-use parking_lot::Mutex;
-
 use super::address::ServerAddress;
 use super::error::{SqlError, SqlResult};
 use super::membership::{Membership, SILENCE};
-use super::session::Sql;
-use crate::store::proposals::{HostAnswer, Proposal, Proposals, Proposed, timers_of};
+use super::session::{SharedSql, Sql};
+use crate::store::duties::timers_of;
+use crate::store::proposals::{HostAnswer, Proposal, Proposals, Proposed};
 use crate::store::read::StoreResult;
 
 /// The proposals of the store at this address, for this host.
 pub(super) struct ServerProposals {
-    address: ServerAddress,
+    session: SharedSql,
     me: Membership,
-    /// Made by the first call.
-    session: Mutex<Option<Sql>>,
 }
 
 impl ServerProposals {
     pub(super) fn new(address: ServerAddress, me: Membership) -> Self {
-        Self {
-            address,
-            me,
-            session: Mutex::default(),
-        }
+        let session = SharedSql::new(address);
+        Self { session, me }
     }
 
     fn with<T>(&self, work: impl FnOnce(&Sql, Membership) -> SqlResult<T>) -> StoreResult<T> {
-        let mut session = self.session.lock();
-        let sql = match session.take() {
-            Some(open) => open,
-            None => Sql::renewed(self.address.clone(), "")?,
-        };
-        Ok(work(session.insert(sql), self.me)?)
+        Ok(self.session.with(|sql| work(sql, self.me))?)
     }
 }
 

@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
@@ -118,6 +119,35 @@ impl Sql {
             self.is_sound.set(false);
         }
         result
+    }
+}
+
+/// A session for rare calls of several threads, made by the first one.
+pub(super) struct SharedSql {
+    address: ServerAddress,
+    session: Mutex<Option<Sql>>,
+}
+
+impl SharedSql {
+    pub(super) fn new(address: ServerAddress) -> Self {
+        Self {
+            address,
+            session: Mutex::default(),
+        }
+    }
+
+    pub(super) fn address(&self) -> &ServerAddress {
+        &self.address
+    }
+
+    /// Runs statements, each a transaction of its own, while no other thread does.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&Sql) -> SqlResult<T>) -> SqlResult<T> {
+        let mut session = self.session.lock();
+        let sql = match session.take() {
+            Some(open) => open,
+            None => Sql::renewed(self.address.clone(), "")?,
+        };
+        work(session.insert(sql))
     }
 }
 

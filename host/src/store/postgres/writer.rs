@@ -148,26 +148,28 @@ impl Writer {
         left
     }
 
-    /// Writes items in one commit, or in several if one of them is refused or has rare writes: no
-    /// transaction waits for this host while others wait for its rows.
-    fn write(&mut self, mut items: Vec<Item>, began: Option<Instant>) {
+    /// Writes items, in order: those with frequent writes together, each of the others by itself, so that
+    /// no transaction waits for this host while others wait for its rows.
+    fn write(&mut self, items: Vec<Item>, began: Option<Instant>) {
+        let mut frequent = Vec::with_capacity(items.len());
+        for item in items {
+            if has_frequent_writes_only(&item) {
+                frequent.push(item);
+            } else {
+                self.write_together(std::mem::take(&mut frequent), began);
+                self.write_alone(item, began);
+            }
+        }
+        self.write_together(frequent, began);
+    }
+
+    /// Writes items with frequent writes only in one commit, or in several if one of them is refused.
+    fn write_together(&mut self, items: Vec<Item>, began: Option<Instant>) {
         if items.is_empty() {
             return;
         }
         if let Err(error) = self.session() {
             return self.fail(items, error.into(), began);
-        }
-        if let Some(rare) = items
-            .iter()
-            .position(|item| !has_frequent_writes_only(item))
-        {
-            let behind = items.split_off(rare + 1);
-            let rare = items.pop();
-            self.write(items, began);
-            if let Some(rare) = rare {
-                self.write_alone(rare, began);
-            }
-            return self.write(behind, began);
         }
         let mut batch = Batch::with_capacity(items.len());
         for item in items {
@@ -184,7 +186,7 @@ impl Writer {
             Some(Refusal::OtherRules) => {
                 let items = batch.take_back();
                 match self.learn() {
-                    Ok(()) => self.write(items, began),
+                    Ok(()) => self.write_together(items, began),
                     Err(error) => self.fail(items, error.into(), began),
                 }
             }
@@ -196,8 +198,8 @@ impl Writer {
                         .for_each(|item| self.write_alone(item, began));
                 }
                 let behind = items.split_off(items.len() / 2);
-                self.write(items, began);
-                self.write(behind, began);
+                self.write_together(items, began);
+                self.write_together(behind, began);
             }
             Some(Refusal::Taken | Refusal::Deadlock) | None => {
                 let fault = self.fault(error);

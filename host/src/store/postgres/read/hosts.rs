@@ -1,11 +1,11 @@
 //! The hosts on a store. These tables have a row for each host, duty and partition.
 
 use super::row::{get, unsigned};
+use crate::store::duties::TIMERS;
 use crate::store::hosts::{HostPartition, HostRow};
 use crate::store::postgres::error::SqlResult;
 use crate::store::postgres::membership::SILENCE;
 use crate::store::postgres::session::Sql;
-use crate::store::proposals::TIMERS;
 
 /// Hosts that have been gone for longer than this are not told, in hours.
 const TOLD_FOR: f64 = 24.0;

@@ -18,22 +18,18 @@ pub(super) fn write(sql: &Sql, entry: &Entry, letter: &DeadLetter) -> SqlResult<
     let position = &record.position;
     // Strings always have a JSON form.
     let attributes = serde_json::to_string(&record.attributes).unwrap_or_default();
-    if letter.is_parked {
-        let of = identity.map(|identity| (&identity.id, &identity.source));
-        let text = "SELECT FROM parked WHERE participant = $1 AND event_id = $2 AND source = $3 FOR UPDATE";
-        let (id, source) = of.unzip();
-        if sql
-            .row(text, &[&entry.participant, &id, &source])?
-            .is_none()
-        {
-            return Err(SETTLED);
+    let parked: Option<i64> = match (letter.is_parked, identity) {
+        (true, Some(Identity { id, source })) => {
+            let text = "SELECT id FROM parked WHERE participant = $1 AND event_id = $2 AND source = $3 FOR UPDATE";
+            let row = sql.row(text, &[&entry.participant, id, source])?;
+            Some(row.ok_or(SETTLED)?.try_get(0)?)
         }
-    }
+        _ => None,
+    };
     let rows = sql.execute(
         "INSERT INTO dead_letters (participant, aggregate, consumer, topic, declared_topic, incarnation, partition,
              position, made, attributes, key, value, event_id, source, reason, detail, attempts, digest, time, parked)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-             CASE WHEN $20 THEN (SELECT id FROM parked WHERE participant = $1 AND event_id = $13 AND source = $14) END)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
          ON CONFLICT (parked) WHERE parked IS NOT NULL DO NOTHING",
         &[
             &entry.participant,
@@ -55,7 +51,7 @@ pub(super) fn write(sql: &Sql, entry: &Entry, letter: &DeadLetter) -> SqlResult<
             &i64::from(letter.attempts),
             &letter.digest,
             &(letter.time as i64),
-            &letter.is_parked,
+            &parked,
         ],
     )?;
     match rows {
