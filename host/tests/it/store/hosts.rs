@@ -10,6 +10,7 @@ use saga_testkit::postgres::can_start;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::expect::until;
 use crate::orders::{ann, decided};
 use crate::server_store::ServerStore;
 use crate::support::{Host, PATIENCE, component, request, signal, try_request};
@@ -252,6 +253,73 @@ fn rules_that_one_host_applies_decide_on_all_and_no_request_fails() {
     assert!(!failed.load(Ordering::Relaxed), "a request failed");
     cluster.joins();
     cluster.end();
+}
+
+#[test]
+fn a_host_that_can_t_take_the_rules_stops_a_swap_and_is_named() {
+    let Some(cluster) = Cluster::of(2) else {
+        return;
+    };
+    let (asked, other) = (&cluster.hosts[0], &cluster.hosts[1]);
+    // It answers nothing by itself, and counts as there.
+    signal(other.id(), "STOP");
+    let silent = cluster.store.rows(
+        "UPDATE hosts SET seen = clock_timestamp() + interval '1 hour' WHERE name LIKE '%:' || (
+             SELECT max(split_part(name, ':', 2)::integer) FROM hosts) RETURNING name",
+    );
+    assert!(silent[0][0].ends_with(&format!(":{}", other.id())));
+    let url = format!("{}/participants/customer/component", asked.admin());
+    let bytes = std::fs::read(component("customer_cautious")).unwrap();
+    let applied = std::thread::scope(|scope| {
+        let applies = scope.spawn(|| request("PUT", &url, &[], &bytes));
+        until("it is proposed", || {
+            let refuses = "INSERT INTO answers SELECT p.number, h.id, h.incarnation, 'no room' FROM proposal p
+                           JOIN hosts h ON h.id <> p.host AND p.participant IS NOT NULL RETURNING 1";
+            !cluster.store.rows(refuses).is_empty()
+        });
+        applies.join().unwrap()
+    });
+    assert_eq!(applied.status, 500);
+    let said = applied.text();
+    for part in [
+        silent[0][0].as_str(),
+        " can't take it: no room; nothing was changed",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(
+        cluster
+            .store
+            .number("SELECT count(*) FROM proposal WHERE participant IS NOT NULL"),
+        0
+    );
+    let activations = "SELECT count(*) FROM activations a JOIN participants p ON p.id = a.participant WHERE p.name = 'customer'
+                       AND a.way = 'apply'";
+    assert_eq!(cluster.store.number(activations), 0);
+    signal(other.id(), "CONT");
+    cluster.end();
+}
+
+#[test]
+fn a_host_whose_place_another_one_has_ends_and_commits_nothing() {
+    let Some(mut cluster) = Cluster::of(1) else {
+        return;
+    };
+    ann(&cluster.hosts[0]);
+    let host = cluster.hosts.remove(0);
+    // As a host does that starts a minute after the last sign of life of this one.
+    cluster
+        .store
+        .rows("UPDATE hosts SET incarnation = incarnation + 1 RETURNING id");
+    let body = json!({"name": "c", "creditLimit": {"amount": 1}}).to_string();
+    let url = format!("{}/customers", host.url("customer"));
+    if let Ok(answer) = try_request("POST", &url, &[], body.as_bytes()) {
+        assert!(answer.status >= 500, "{}", answer.text());
+    }
+    host.log_until("the others go on without it");
+    assert_eq!(host.wait().code(), Some(73));
+    let customers = "SELECT count(*) FROM aggregates";
+    assert_eq!(cluster.store.number(customers), 1);
 }
 
 /// Orders at hosts in turn until each is acknowledged, under the same idempotency key. Gives the
