@@ -92,6 +92,7 @@ macro_rules! suite {
             a_record_takes_the_place_of_a_parked_dead_letter,
             dead_letters_are_listed_by_what_is_asked,
             an_idempotency_key_has_the_first_reply_and_is_free_without_one,
+            rows_of_many_turns_are_loaded_at_once,
             commits_are_told_to_those_who_wait,
             what_waits_is_counted,
             offsets_of_the_outbox_have_no_gaps,

@@ -8,8 +8,9 @@
 //! their row numbers in the store; times are milliseconds since the Unix epoch.
 
 use saga_core::commit::FiredTimer;
-pub use saga_core::commit::{StoredAggregate, StoredTimer};
+pub use saga_core::commit::{SharedAggregate, StoredAggregate, StoredTimer};
 use saga_core::identity::Identity;
+use saga_core::worker::Ahead;
 
 use super::dead_letters::ReadLetters;
 use super::decisions::ReadDecisions;
@@ -19,7 +20,7 @@ use super::hosts::ReadHosts;
 use super::idempotency::FirstReply;
 use super::index::{Index, Page, Wanted};
 use super::list_changes::ReadListChanges;
-use super::parked::{ParkedKey, ReadParked};
+use super::parked::ReadParked;
 use super::sample::ReadSamples;
 use super::streams::ReadStreams;
 use super::waiting::ReadWaiting;
@@ -51,17 +52,6 @@ pub trait ReadStore:
     fn trusted_now(&self, wall: u64) -> StoreResult<u64>;
 }
 
-/// An aggregate that other hosts decide on too.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SharedAggregate {
-    /// The aggregate.
-    pub aggregate: StoredAggregate,
-    /// What is parked for it.
-    pub parked: Option<ParkedKey>,
-    /// True if its state can't be read.
-    pub is_quarantined: bool,
-}
-
 /// Queries of turns and lists: aggregates and timers.
 pub trait ReadAggregates {
     /// The aggregate of this key; an empty one of revision 0 if it never existed.
@@ -79,12 +69,36 @@ pub trait ReadAggregates {
     /// True if an event was applied or parked: its identity is in the inbox.
     fn was_applied(&self, participant: i64, identity: &Identity) -> StoreResult<bool>;
 
+    /// Loads what is not loaded yet, with one question.
+    fn load_ahead(&self, participant: i64, ahead: &mut Ahead) -> StoreResult<()> {
+        for (identity, was_applied) in &mut ahead.identities {
+            *was_applied = Some(self.was_applied(participant, identity)?);
+        }
+        for (key, aggregate) in &mut ahead.aggregates {
+            if aggregate.is_none() {
+                *aggregate = Some(self.shared_aggregate(participant, key)?);
+            }
+        }
+        Ok(())
+    }
+
     /// True if an aggregate is quarantined.
     fn is_quarantined(&self, participant: i64, key: &str) -> StoreResult<bool>;
 
     /// The reply to the command with this idempotency key. None if there is none, or it was
     /// deleted.
     fn first_reply(&self, participant: i64, key: &str) -> StoreResult<Option<FirstReply>>;
+
+    /// The replies to the commands with these idempotency keys, with one question.
+    fn first_replies(
+        &self,
+        participant: i64,
+        keys: &[&str],
+    ) -> StoreResult<Vec<Option<FirstReply>>> {
+        keys.iter()
+            .map(|key| self.first_reply(participant, key))
+            .collect()
+    }
 
     /// True if a timer is set for that time.
     fn timer_is_set(&self, participant: i64, timer: &FiredTimer) -> StoreResult<bool>;

@@ -15,7 +15,8 @@
 //! - [`succession`]: the switch of a participant to the next generation; `turnover`: that of one
 //!   worker
 //! - `passed`: records of event types that the participant does not subscribe to
-//! - [`repeats`]: commands with an idempotency key; `generated_keys`: keys of new aggregates
+//! - [`repeats`]: commands with an idempotency key; `first_replies`: reads of what was replied under them;
+//!   `generated_keys`: keys of new aggregates
 //! - [`timers`]: offers the timers that are due; [`others`]: follows what other hosts park
 //! - [`dead_letters`]: operators' requests for dead letters; `states`: requests for stored states
 //!
@@ -25,6 +26,7 @@
 
 pub mod active;
 pub mod dead_letters;
+mod first_replies;
 mod generated_keys;
 pub mod others;
 pub mod participant;

@@ -20,9 +20,9 @@ use saga_core::worker::{
 use tokio::sync::oneshot;
 
 use super::active::Active;
+use super::first_replies::FirstReplies;
 use super::generated_keys::GeneratedKeys;
 use super::passed::PassedOver;
-use super::repeats::Lookups;
 use super::this_host::{Answer, CommandCall, Over, Turn, UnknownOutcome, WaitingClient};
 use super::turnover::Slot;
 use super::worker::{Offered, Thread, WorkerPlace};
@@ -89,7 +89,7 @@ pub struct Participant {
     pub(super) active: RwLock<Arc<Active>>,
     generated_keys: GeneratedKeys,
     answer_time: Duration,
-    pub(super) lookups: Lookups,
+    pub(super) first_replies: FirstReplies,
     passed: PassedOver,
     /// Emptied when the participant is finished.
     pub(super) workers: RwLock<Vec<Line>>,
@@ -168,7 +168,7 @@ impl Participant {
             active: RwLock::new(active),
             generated_keys,
             answer_time: settings.answer_time,
-            lookups: Lookups::default(),
+            first_replies: FirstReplies::default(),
             passed: PassedOver::new(settings.passed),
             workers: RwLock::new(workers),
             threads: Mutex::new(threads),

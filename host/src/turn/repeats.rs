@@ -1,19 +1,15 @@
 //! Commands with an idempotency key: detects repeats and looks up the first reply.
 //!
-//! A new key is claimed in memory. Only a repeated one costs a read of the store, on a thread that
-//! may block; where other hosts reply too, every one does.
+//! A new key is claimed in memory. Only a repeated one costs a read of the store ([`super::first_replies`]);
+//! where other hosts reply too, every one does.
 
 use std::sync::Arc;
 
 use saga_core::worker::Replied;
-use tokio::sync::Semaphore;
 
 use super::participant::Participant;
 use super::this_host::Answer;
-use crate::store::{Claim, Fingerprint, FirstReply, Known, Store, StoreFault};
-
-/// Concurrent reads of the store, per participant. Further ones wait (invariant 9).
-const LOOKS: usize = 2;
+use crate::store::{Claim, Fingerprint, FirstReply, Known, StoreFault};
 
 /// The state of an idempotency key when a command arrives.
 #[derive(Debug)]
@@ -33,19 +29,6 @@ pub enum Met {
     /// The store was not read in time, and nothing was changed; the client may retry. With the
     /// reason.
     TryLater(String),
-}
-
-/// Reads of kept replies.
-pub(super) struct Lookups {
-    places: Arc<Semaphore>,
-}
-
-impl Default for Lookups {
-    fn default() -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(LOOKS)),
-        }
-    }
 }
 
 impl Participant {
@@ -77,7 +60,9 @@ impl Participant {
 
     /// The reply under a key, if there is one; or the answer if it can't be read.
     async fn first_reply(&self, key: String) -> Result<Option<FirstReply>, Met> {
-        let look = self.lookups.look(&self.shared.store, self.shared.row, key);
+        let look = self
+            .first_replies
+            .look(&self.shared.store, self.shared.row, key);
         match tokio::time::timeout(self.answer_time(), look).await {
             Ok(found) => found.map_err(Met::StoreFailed),
             Err(_) => Err(Met::TryLater(format!(
@@ -93,7 +78,7 @@ impl Participant {
     pub(super) async fn replied_elsewhere(&self, claim: &Claim) -> Answer {
         let (key, fingerprint) = claim.request();
         let shared = &self.shared;
-        let look = (self.lookups).look(&shared.store, shared.row, key.to_string());
+        let look = (self.first_replies).look(&shared.store, shared.row, key.to_string());
         match look.await {
             Ok(Some(first)) => match compare(first, &fingerprint.into()) {
                 Met::Replied(replied) => Answer::Replied(replied),
@@ -106,30 +91,6 @@ impl Participant {
                 Answer::TryLater("the reply under this Idempotency-Key was just deleted".into())
             }
             Err(fault) => Answer::StoreFailed(fault),
-        }
-    }
-}
-
-impl Lookups {
-    async fn look(
-        &self,
-        store: &Arc<Store>,
-        participant: i64,
-        key: String,
-    ) -> Result<Option<FirstReply>, StoreFault> {
-        let place = self.places.clone().acquire_owned().await;
-        let condition = store.condition();
-        let store = store.clone();
-        let look = move || {
-            // Held until here: the read goes on even if the caller stops waiting.
-            let _place = place;
-            store.reader()?.first_reply(participant, &key)
-        };
-        match tokio::task::spawn_blocking(look).await {
-            Ok(found) => found.inspect_err(|fault| {
-                condition.report("a first reply can't be read from the store", fault);
-            }),
-            Err(error) => Err(StoreFault(error.to_string().into())),
         }
     }
 }

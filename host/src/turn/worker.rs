@@ -3,18 +3,21 @@
 //!
 //! Between two turns it may switch to the next generation of the rules.
 
+mod loading;
 mod perform;
 
+use std::iter;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use loading::Loading;
 use saga_core::message::{Envelope, Message};
 use saga_core::record::Record;
 use saga_core::retry::RetryPolicy;
 use saga_core::rules::{Decision, Fault, Rules, Upkeep};
 use saga_core::worker::{
-    Action, Ask, Input, Loaded, Now, QuarantinedKeys, Question, Waits, Worker, WorkerSettings,
+    Action, Ahead, Input, Now, QuarantinedKeys, Question, Waits, Worker, WorkerSettings,
 };
 
 use super::active::Active;
@@ -26,14 +29,17 @@ use crate::base::machine;
 use crate::metrics::turns::TurnCounters;
 use crate::stages::Flow;
 use crate::store::parked::ParkedKey;
-use crate::store::{CommitProgress, Reader, StoreResult};
+use crate::store::{CommitProgress, Reader};
+
+/// Most turns that are loaded for at once.
+const TOGETHER: usize = 64;
 
 /// The thread of one worker.
 pub(super) struct Thread {
     shared: Arc<Shared>,
     worker: Worker<ThisHost>,
     rules: Box<dyn Rules + Send>,
-    reader: Reader,
+    loading: Loading,
     turns: Receiver<Offered>,
     turnovers: Arc<Slot>,
     flow: Arc<Flow>,
@@ -100,9 +106,9 @@ impl Thread {
         let parked = place.parked.into_iter();
         let mut thread = Self {
             worker: Worker::new(settings, active, parked, place.quarantined),
+            loading: Loading::new(shared.clone(), reader),
             shared,
             rules,
-            reader,
             turns: place.turns,
             turnovers: place.turnovers,
             flow: place.flow,
@@ -132,24 +138,8 @@ impl Thread {
                 Some(due) => self.turns.recv_deadline(due),
             };
             match turn {
-                Ok(turn) => {
-                    self.flow.begin(1);
-                    match turn {
-                        Offered::Turn(turn) => {
-                            self.shared.turns.taken_up(turn.since());
-                            self.take(Input::Turn(turn));
-                        }
-                        Offered::Requested { key, is_new } => {
-                            self.take(Input::Requested { key, is_new });
-                        }
-                        Offered::Parked(keys) => self.take(Input::Parked(keys)),
-                        Offered::Turnover => {
-                            self.look_at_clock();
-                            self.catch_up();
-                        }
-                    }
-                    self.flow.over(1);
-                }
+                Ok(first) if self.shared.store.is_shared() => self.take_several(first),
+                Ok(offered) => self.take_offered(offered),
                 Err(RecvTimeoutError::Timeout) if due.is_none() => self.prepare(),
                 Err(RecvTimeoutError::Timeout) => {}
                 // Waiting messages are offered again after the next start.
@@ -161,6 +151,40 @@ impl Thread {
                 self.take(Input::Time(since));
             }
         }
+    }
+
+    /// Takes an item, and those that wait behind it, for whose turns it loads at once.
+    fn take_several(&mut self, first: Offered) {
+        let waiting = self.turns.try_iter().take(TOGETHER - 1);
+        let items: Vec<_> = iter::once(first).chain(waiting).collect();
+        let mut ahead = Ahead::default();
+        for item in &items {
+            if let Offered::Turn(turn) = item {
+                self.worker.foresee(turn, &mut ahead);
+            }
+        }
+        self.loading.load_ahead(ahead);
+        for item in items {
+            self.take_offered(item);
+        }
+        self.loading.forget();
+    }
+
+    fn take_offered(&mut self, offered: Offered) {
+        self.flow.begin(1);
+        match offered {
+            Offered::Turn(turn) => {
+                self.shared.turns.taken_up(turn.since());
+                self.take(Input::Turn(turn));
+            }
+            Offered::Requested { key, is_new } => self.take(Input::Requested { key, is_new }),
+            Offered::Parked(keys) => self.take(Input::Parked(keys)),
+            Offered::Turnover => {
+                self.look_at_clock();
+                self.catch_up();
+            }
+        }
+        self.flow.over(1);
     }
 
     /// Takes an input between two turns, and performs all that follows.
@@ -216,7 +240,7 @@ impl Thread {
                 span = Some(self.span(envelope, record, attempt).entered());
             }
             let answer = match question {
-                Question::Load(ask) => Input::Loaded(self.load(ask)),
+                Question::Load(ask) => Input::Loaded(self.loading.load(ask)),
                 Question::Sync => {
                     self.shared.store.settle_up();
                     self.look_at_clock();
@@ -239,48 +263,6 @@ impl Thread {
             };
             self.step(answer);
         }
-    }
-
-    /// Loads from the store. Failed reads are reported.
-    fn load(&self, ask: Ask<'_>) -> StoreResult<Loaded> {
-        let (reader, row) = (&self.reader, self.shared.row);
-        let mut loaded = Loaded::default();
-        for identity in [ask.identity, ask.place].into_iter().flatten() {
-            let known = reader.was_applied(row, identity);
-            loaded.is_known |= self.read("the store can't be read for a record", known)?;
-        }
-        if let Some(fired) = ask.timer {
-            let timer = reader.timer(row, fired);
-            loaded.timer = self.read("a timer can't be read", timer)?;
-        }
-        if let Some((key, after)) = ask.parked {
-            let next = reader.next_parked(row, key, after);
-            loaded.parked = self.read("parked messages can't be read", next)?;
-        }
-        if let Some(key) = ask.quarantined {
-            let is_quarantined = reader.is_quarantined(row, key);
-            loaded.is_quarantined = self.read("the quarantine can't be read", is_quarantined)?;
-        }
-        if let Some(identity) = ask.letter.filter(|_| loaded.is_known) {
-            let letter = reader.parked_letter(row, identity);
-            let letter = self.read("dead letters can't be read", letter)?;
-            loaded.letter = letter.map(Box::new);
-        }
-        if let Some(key) = ask.aggregate {
-            let stored = reader.shared_aggregate(row, key);
-            let stored = self.read("an aggregate can't be read from the store", stored)?;
-            loaded.aggregate = Some(stored.aggregate);
-            loaded.held = stored.parked;
-            loaded.is_quarantined |= stored.is_quarantined;
-        }
-        Ok(loaded)
-    }
-
-    fn read<T>(&self, what: &'static str, read: StoreResult<T>) -> StoreResult<T> {
-        if let Err(fault) = &read {
-            self.shared.store.condition().report(what, fault);
-        }
-        read
     }
 
     /// Makes an instance if there is none.

@@ -18,7 +18,7 @@ pub use chain::{Batch, Broken, Chains, CommitOutcome, Ended, Fate, InBatch, Link
 pub use rows::{
     Blocks, DeadLetter, FailedRedrive, FiredTimer, LetterEnd, LetterPlace, LetterRequest, Offset,
     OutboxRow, Parked, ParkedEvent, ParkedKey, ParkedLetter, ParkedRow, ParkedTimer, Parking,
-    Proof, ReturnedRecord, StoredAggregate, StoredTimer, Tally, Verdict,
+    Proof, ReturnedRecord, SharedAggregate, StoredAggregate, StoredTimer, Tally, Verdict,
 };
 
 use crate::identity::Identity;

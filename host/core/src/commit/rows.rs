@@ -66,6 +66,17 @@ pub struct StoredAggregate {
     pub correlation: Option<String>,
 }
 
+/// An aggregate that other hosts decide on too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SharedAggregate {
+    /// The aggregate.
+    pub aggregate: StoredAggregate,
+    /// What is parked for it.
+    pub parked: Option<ParkedKey>,
+    /// True if its state can't be read.
+    pub is_quarantined: bool,
+}
+
 /// A timer that is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredTimer {

@@ -20,7 +20,7 @@
 //! - `entries`: the entries that are handed over; `outgoing`: their outbox rows; [`flight`]: the
 //!   entries in flight
 //! - `migrate`: reads and migrates a state without a message
-//! - `questions`: the open question of a worker
+//! - `questions`: the open question of a worker; [`ahead`]: rows loaded for several turns at once
 //! - `given_up`: the step after a message was not decided
 //! - `waiting`: the keys that wait briefly in memory; `held`: those whose messages are parked in
 //!   the store
@@ -33,6 +33,7 @@
 //! here: 4 (turns of one key run in order), 5, 6 and 8.
 
 pub mod action;
+pub mod ahead;
 mod attempt;
 mod cache;
 mod commands;
@@ -64,6 +65,7 @@ pub use action::{
     Action, Ask, Commit, End, Input, Loaded, Now, Question, ReadAnswer, Replied, TurnEnd,
     WorkerAnswer, WorkerReport,
 };
+pub use ahead::Ahead;
 pub use host::{ActiveRules, Bound, Defect, HostTypes, Lane, Room, TakenRecord};
 pub use outgoing::partition_of;
 pub use quarantined::QuarantinedKeys;

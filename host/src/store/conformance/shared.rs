@@ -2,6 +2,7 @@
 
 use saga_core::commit::{Offset, Write};
 use saga_core::outcome::TimerChange;
+use saga_core::worker::Ahead;
 
 use super::parked::{parked_key, parking};
 use super::turns::fired;
@@ -175,6 +176,10 @@ pub(crate) fn invariant_4_nothing_overtakes_what_another_host_has_parked((one, o
         .shared_aggregate(other.participant, "k")
         .unwrap();
     assert_eq!(found.parked, Some(parked_key("k", 1, false)));
+    let mut ahead = Ahead::default();
+    ahead.aggregates.insert("k".into(), None);
+    (other.reader().load_ahead(other.participant, &mut ahead)).unwrap();
+    assert_eq!(ahead.aggregate("k"), Some(found));
     let knows = other.put(2, "k", 1, "1").beside_parked();
     assert_eq!(other.commit(knows.noticed(1)), Ok(()), "a command may");
     assert_eq!(other.commit(other.put(3, "apart", 1, "1")), Ok(()));

@@ -6,10 +6,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use saga_core::commit::{Broken, Write};
+use saga_core::worker::Ahead;
 
 use super::{DEADLINE, NOW, Rig, SAGA, identity, journal, set};
 use crate::base::changes::ChangeWatch;
-use crate::store::{Claim, DeadLetter, FiredTimer, Known};
+use crate::store::read::SharedAggregate;
+use crate::store::{Claim, DeadLetter, FiredTimer, FirstReply, Known};
 
 pub(super) fn fired(key: &str, name: &str, due: u64) -> FiredTimer {
     FiredTimer {
@@ -190,6 +192,48 @@ pub(crate) fn an_idempotency_key_has_the_first_reply_and_is_free_without_one(rig
     assert!(rig.commit(void).is_err());
     assert!(matches!(meets("b"), Known::Claimed(_)));
     assert_eq!(rig.reader().first_reply(rig.participant, "b"), Ok(None));
+}
+
+pub(crate) fn rows_of_many_turns_are_loaded_at_once(rig: Rig) {
+    let turn = rig.put(1, "k", 1, "{}").notes("event");
+    rig.commit(turn.replies(claim(&rig, "a"))).unwrap();
+    rig.commit(rig.put(2, "l", 1, "[]")).unwrap();
+    let reader = rig.reader();
+    let mut ahead = Ahead::default();
+    for id in ["another", "event", "\0"] {
+        ahead.identities.insert(identity(id), None);
+    }
+    for key in ["", "\0", "k", "l", "never"] {
+        ahead.aggregates.insert(key.into(), None);
+    }
+    let known = SharedAggregate::default();
+    ahead.aggregates.insert("new".into(), Some(known.clone()));
+    assert!(!ahead.is_loaded());
+    reader.load_ahead(rig.participant, &mut ahead).unwrap();
+    assert!(ahead.is_loaded());
+    for id in ["another", "event", "\0"] {
+        let one = reader.was_applied(rig.participant, &identity(id)).unwrap();
+        assert_eq!(
+            (one, ahead.was_applied(&identity(id))),
+            (id == "event", Some(one))
+        );
+        assert_eq!(
+            ahead.was_applied(&identity(id)),
+            None,
+            "it may have changed since"
+        );
+    }
+    for key in ["", "\0", "k", "l", "never"] {
+        let one = reader.shared_aggregate(rig.participant, key).unwrap();
+        assert_eq!(one.aggregate.revision, u64::from(["k", "l"].contains(&key)));
+        assert_eq!(ahead.aggregate(key), Some(one));
+    }
+    assert_eq!(ahead.aggregate("new"), Some(known));
+    assert_eq!(ahead.aggregate("new"), None);
+    let replies = reader.first_replies(rig.participant, &["\0", "a", "b", "a"]);
+    let found = |reply: Option<FirstReply>| reply.map(|reply| reply.aggregate);
+    let found: Vec<_> = replies.unwrap().into_iter().map(found).collect();
+    assert_eq!(found, [None, Some("k".into()), None, Some("k".into())]);
 }
 
 pub(crate) fn what_waits_is_counted(rig: Rig) {

@@ -70,6 +70,24 @@ impl Sql {
         self.noted(result)
     }
 
+    /// All rows of two queries, in one round trip.
+    pub(super) fn query_both(
+        &self,
+        one: (&str, Values<'_>),
+        other: (&str, Values<'_>),
+    ) -> SqlResult<(Vec<Row>, Vec<Row>)> {
+        let prepared =
+            (self.prepared(one.0)).and_then(|first| Ok((first, self.prepared(other.0)?)));
+        let result = prepared.and_then(|(first, second)| {
+            let client = self.client.borrow();
+            let both = async {
+                tokio::try_join!(client.query(&first, one.1), client.query(&second, other.1))
+            };
+            pollster::block_on(both).map_err(SqlError::from)
+        });
+        self.noted(result)
+    }
+
     /// The first row of a query; None if it has none.
     pub(super) fn row(&self, text: &str, values: Values<'_>) -> SqlResult<Option<Row>> {
         Ok(self.query(text, values)?.into_iter().next())

@@ -8,6 +8,7 @@ use saga_core::commit::{FiredTimer, LetterPlace};
 use saga_core::identity::Identity;
 use saga_core::message::Origin;
 use saga_core::record::Record;
+use saga_core::worker::Ahead;
 
 use super::row::unsigned;
 use super::{
@@ -74,12 +75,24 @@ impl<C: Borrow<Sql>> ReadAggregates for PostgresReader<C> {
         self.ask(|sql| aggregates::was_applied(sql, participant, identity))
     }
 
+    fn load_ahead(&self, participant: i64, ahead: &mut Ahead) -> StoreResult<()> {
+        self.ask(|sql| aggregates::load_ahead(sql, participant, ahead))
+    }
+
     fn is_quarantined(&self, participant: i64, key: &str) -> StoreResult<bool> {
         self.ask(|sql| aggregates::is_quarantined(sql, participant, key))
     }
 
     fn first_reply(&self, participant: i64, key: &str) -> StoreResult<Option<FirstReply>> {
         self.ask(|sql| aggregates::first_reply(sql, participant, key))
+    }
+
+    fn first_replies(
+        &self,
+        participant: i64,
+        keys: &[&str],
+    ) -> StoreResult<Vec<Option<FirstReply>>> {
+        self.ask(|sql| aggregates::first_replies(sql, participant, keys))
     }
 
     fn timer_is_set(&self, participant: i64, timer: &FiredTimer) -> StoreResult<bool> {
