@@ -22,8 +22,8 @@ pub(crate) struct Cli {
 pub(crate) enum Task {
     /// Drive many orders against running services and check that the books are right.
     Load(LoadArgs),
-    /// Start a fresh host, or Kafka and two hosts, and measure sagas per second, latency, processor time
-    /// and memory.
+    /// Start a fresh host (or Kafka and two hosts, or PostgreSQL and a host on it), and measure sagas per
+    /// second, latency, processor time and memory.
     Run(RunArgs),
     /// Start a fresh host, swap rules again and again under load, and measure what requests notice.
     Swaps(SwapsArgs),
@@ -86,6 +86,9 @@ pub(crate) struct RunArgs {
     /// clients
     #[arg(long, conflicts_with = "native_host")]
     pub(crate) kafka: bool,
+    /// A host on a PostgreSQL server that is started here, next to the same host on SQLite
+    #[arg(long, conflicts_with_all = ["native_host", "kafka"])]
+    pub(crate) postgres: bool,
     /// With --kafka: records that wait to be relayed, and to be taken in [default: 100000, with
     /// --quick 20000]
     #[arg(long, value_name = "N", requires = "kafka", value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
@@ -106,10 +109,10 @@ pub(crate) struct RunArgs {
     pub(crate) connections: Vec<usize>,
     /// Compare with this earlier report, and fail if a figure is 20 % behind [default:
     /// target/bench-baseline.json, if it exists]
-    #[arg(long, value_name = "PATH", conflicts_with = "kafka")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["kafka", "postgres"])]
     pub(crate) baseline: Option<PathBuf>,
     /// Make this run the baseline instead
-    #[arg(long, conflicts_with = "kafka")]
+    #[arg(long, conflicts_with_all = ["kafka", "postgres"])]
     pub(crate) record: bool,
     /// A host with the same command line that calls the rules natively, to compare with
     /// [default: target/release/saga-native, if it exists]

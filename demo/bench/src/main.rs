@@ -9,6 +9,7 @@
 //! - `run`: sagas per second, latency, processor time and memory of one host, compared with the
 //!   disk
 //! - `kafka`: the same for two hosts over a real Kafka, compared with bare clients
+//! - `postgres`: the same for a host on a PostgreSQL server, compared with one on SQLite
 //! - `swaps`: swaps of rules under load
 //! - `replay`: what other rules would decide, calculated from the clients' answers and by `saga replay`
 //! - `saga`: one saga from the client's view, for all of them
@@ -17,6 +18,7 @@
 mod cli;
 mod kafka;
 mod load;
+mod postgres;
 mod replay;
 mod run;
 mod saga;
@@ -37,6 +39,7 @@ use tempfile::TempDir;
 use crate::cli::{Cli, LoadArgs, ReplayArgs, RunArgs, SwapsArgs, Task};
 use crate::kafka::BenchKafka;
 use crate::load::Load;
+use crate::postgres::BenchPostgres;
 use crate::replay::ReplayOptions;
 use crate::run::Bench;
 use crate::run::baseline::{self, Comparison};
@@ -140,6 +143,9 @@ async fn measure(args: RunArgs) -> Result<ExitCode> {
     if args.kafka {
         return over_kafka(args, target, window).await;
     }
+    if args.postgres {
+        return on_postgres(args, target, window).await;
+    }
     let baseline = args.baseline.clone();
     let baseline = baseline.unwrap_or_else(|| baseline::default_path(&target));
     ensure!(
@@ -205,6 +211,21 @@ async fn over_kafka(args: RunArgs, target: PathBuf, window: Duration) -> Result<
         window,
         rounds: if args.quick { 1 } else { 3 },
         records,
+    })
+    .await?;
+    print(args.json, || report.json(), || report.text());
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn on_postgres(args: RunArgs, target: PathBuf, window: Duration) -> Result<ExitCode> {
+    let scratch = scratch(&target, "bench-postgres-data")?;
+    let report = postgres::run(&BenchPostgres {
+        binaries: args.binaries,
+        scratch: scratch.path().to_owned(),
+        place: target,
+        connections: args.connections,
+        window,
+        rounds: if args.quick { 1 } else { run::ROUNDS },
     })
     .await?;
     print(args.json, || report.json(), || report.text());

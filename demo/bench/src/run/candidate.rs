@@ -17,7 +17,7 @@ use crate::run::rounds::{MeasuredRound, Round};
 use saga_demo_client::cents::Cents;
 use saga_testkit::host::Hosts;
 use saga_testkit::http::BaseUrl;
-use saga_testkit::usage::Process;
+use saga_testkit::usage::{Process, ProcessTree};
 
 /// Customers of the orders.
 pub(crate) const CUSTOMERS: usize = 1_000;
@@ -38,6 +38,7 @@ pub(crate) struct Candidate {
     customer: BaseUrl,
     order: BaseUrl,
     processes: Vec<Process>,
+    server: Option<ProcessTree>,
     ledger: Arc<Ledger>,
 }
 
@@ -60,6 +61,7 @@ impl Candidate {
             customer,
             order,
             processes,
+            server: None,
             ledger,
         })
     }
@@ -68,6 +70,14 @@ impl Candidate {
     pub(crate) fn with_fresh_keys(self) -> Self {
         Self {
             order: self.order.with_fresh_keys(),
+            ..self
+        }
+    }
+
+    /// Measures the database server of the hosts with them.
+    pub(crate) fn on(self, server: ProcessTree) -> Self {
+        Self {
+            server: Some(server),
             ..self
         }
     }
@@ -90,6 +100,7 @@ impl Candidate {
         let round = Round {
             order: &self.order,
             processes: &self.processes,
+            server: self.server.as_ref(),
             ledger: &self.ledger,
             connections,
             warm_up: window / WARM_UP_PART,
