@@ -83,11 +83,11 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) binaries: Binaries,
     /// Two hosts over a real Kafka that is started here, and what they relay and take in next to bare
-    /// clients
+    /// clients; with --postgres, two hosts of each participant next to one of each
     #[arg(long, conflicts_with = "native_host")]
     pub(crate) kafka: bool,
     /// A host on a PostgreSQL server that is started here, next to the same host on SQLite
-    #[arg(long, conflicts_with_all = ["native_host", "kafka"])]
+    #[arg(long, conflicts_with_all = ["native_host", "records"])]
     pub(crate) postgres: bool,
     /// With --kafka: records that wait to be relayed, and to be taken in [default: 100000, with
     /// --quick 20000]

@@ -39,7 +39,7 @@ use tempfile::TempDir;
 use crate::cli::{Cli, LoadArgs, ReplayArgs, RunArgs, SwapsArgs, Task};
 use crate::kafka::BenchKafka;
 use crate::load::Load;
-use crate::postgres::BenchPostgres;
+use crate::postgres::{BenchPostgres, pairs};
 use crate::replay::ReplayOptions;
 use crate::run::Bench;
 use crate::run::baseline::{self, Comparison};
@@ -140,11 +140,11 @@ async fn measure(args: RunArgs) -> Result<ExitCode> {
     let target = files::target();
     let seconds = args.seconds.unwrap_or(if args.quick { 2 } else { 10 });
     let window = Duration::from_secs(seconds);
-    if args.kafka {
-        return over_kafka(args, target, window).await;
-    }
     if args.postgres {
         return on_postgres(args, target, window).await;
+    }
+    if args.kafka {
+        return over_kafka(args, target, window).await;
     }
     let baseline = args.baseline.clone();
     let baseline = baseline.unwrap_or_else(|| baseline::default_path(&target));
@@ -219,16 +219,21 @@ async fn over_kafka(args: RunArgs, target: PathBuf, window: Duration) -> Result<
 
 async fn on_postgres(args: RunArgs, target: PathBuf, window: Duration) -> Result<ExitCode> {
     let scratch = scratch(&target, "bench-postgres-data")?;
-    let report = postgres::run(&BenchPostgres {
+    let bench = BenchPostgres {
         binaries: args.binaries,
         scratch: scratch.path().to_owned(),
         place: target,
         connections: args.connections,
         window,
         rounds: if args.quick { 1 } else { run::ROUNDS },
-    })
-    .await?;
-    print(args.json, || report.json(), || report.text());
+    };
+    if args.kafka {
+        let report = pairs::run(&bench).await?;
+        print(args.json, || report.json(), || report.text());
+    } else {
+        let report = postgres::run(&bench).await?;
+        print(args.json, || report.json(), || report.text());
+    }
     Ok(ExitCode::SUCCESS)
 }
 

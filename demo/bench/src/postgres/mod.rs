@@ -6,10 +6,12 @@
 //! # Layout
 //!
 //! - `server`: the server
+//! - `pairs`: with `--kafka`: two hosts of each participant next to one of each
 //! - `report`: the table and JSON
 //!
 //! Must not know: host internals, SQL.
 
+pub(crate) mod pairs;
 mod report;
 pub(crate) mod server;
 

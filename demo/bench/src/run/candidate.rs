@@ -35,8 +35,8 @@ const SEED: u64 = 1;
 pub(crate) struct Candidate {
     name: &'static str,
     hosts: Hosts,
-    customer: BaseUrl,
-    order: BaseUrl,
+    customers: Vec<BaseUrl>,
+    orders: Vec<BaseUrl>,
     processes: Vec<Process>,
     server: Option<ProcessTree>,
     ledger: Arc<Ledger>,
@@ -49,17 +49,16 @@ impl Candidate {
     /// A customer can't be registered; with the ends of the hosts' logs.
     pub(crate) async fn new(name: &'static str, hosts: Hosts, others: &[Process]) -> Result<Self> {
         let limits = vec![LIMIT; CUSTOMERS];
-        let customer = hosts.service("customer")?.clone();
-        let order = hosts.service("order")?.clone();
-        let ids = customers::register_all(&customer, &limits, CONNECTIONS, false).await;
+        let customer = hosts.service("customer")?;
+        let ids = customers::register_all(customer, &limits, CONNECTIONS, false).await;
         let ids = ids.with_context(|| hosts.log_tails())?;
         let ledger = Arc::new(Ledger::new(ids.into_iter().zip(limits), false));
         let processes = [hosts.processes(), others.to_vec()].concat();
         Ok(Self {
             name,
+            customers: hosts.services("customer"),
+            orders: hosts.services("order"),
             hosts,
-            customer,
-            order,
             processes,
             server: None,
             ledger,
@@ -68,8 +67,9 @@ impl Candidate {
 
     /// Sends an idempotency key of its own with each order.
     pub(crate) fn with_fresh_keys(self) -> Self {
+        let fresh = self.orders.into_iter().map(BaseUrl::with_fresh_keys);
         Self {
-            order: self.order.with_fresh_keys(),
+            orders: fresh.collect(),
             ..self
         }
     }
@@ -98,7 +98,7 @@ impl Candidate {
             window.as_secs_f64()
         );
         let round = Round {
-            order: &self.order,
+            orders: &self.orders,
             processes: &self.processes,
             server: self.server.as_ref(),
             ledger: &self.ledger,
@@ -115,7 +115,7 @@ impl Candidate {
         Ok(measured)
     }
 
-    /// Reads back the credit of all customers, closes the ledger, and drains the hosts.
+    /// Reads back the credit of all customers, at each host, closes the ledger, and drains the hosts.
     ///
     /// # Errors
     /// The ledger is not correct, or a host does not drain.
@@ -124,7 +124,9 @@ impl Candidate {
             "{}: reading back what is left of {CUSTOMERS} limits",
             self.name
         );
-        customers::compare_all(&self.customer, &self.ledger, CONNECTIONS, false).await?;
+        for customers in &self.customers {
+            customers::compare_all(customers, &self.ledger, CONNECTIONS, false).await?;
+        }
         self.judge()?;
         self.hosts.drain(std::future::pending()).await
     }

@@ -34,8 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A round to run.
 #[derive(Debug)]
 pub(crate) struct Round<'a> {
-    /// The order service.
-    pub(crate) order: &'a BaseUrl,
+    /// The order service, at each host.
+    pub(crate) orders: &'a [BaseUrl],
     /// The processes that serve it.
     pub(crate) processes: &'a [Process],
     /// The database server behind them.
@@ -112,7 +112,7 @@ impl Round<'_> {
     /// # Errors
     /// The host ended, or no saga ended within the window.
     pub(crate) async fn run(&self) -> Result<MeasuredRound> {
-        let connected = connect(self.order, self.connections).await?;
+        let connected = connect(self.orders, self.connections).await?;
         let start = Instant::now();
         let shared = Arc::new(SharedRound {
             ledger: Arc::clone(self.ledger),
@@ -196,14 +196,14 @@ struct Reading {
     own: Duration,
 }
 
-/// Opens this many connections, one after the other: 256 at once overflow a listener's queue, and
-/// then wait a second.
+/// Opens this many connections, spread over the hosts, one after the other: 256 at once overflow a
+/// listener's queue, and then wait a second.
 pub(crate) async fn connect(
-    order: &BaseUrl,
+    orders: &[BaseUrl],
     connections: usize,
 ) -> Result<Vec<OrderClient>, RequestError> {
     let mut connected = Vec::with_capacity(connections);
-    for _ in 0..connections {
+    for order in orders.iter().cycle().take(connections) {
         let mut client = Client::new(order.clone(), false);
         client.connect().await?;
         connected.push(OrderClient(client));
@@ -253,7 +253,7 @@ mod tests {
             .unwrap();
         let ledger = Arc::new(Ledger::new(ids.into_iter().zip(limits), false));
         let round = Round {
-            order: &mock.order,
+            orders: std::slice::from_ref(&mock.order),
             processes: &[Process::own()],
             server: Some(&ProcessTree(Process::own())),
             ledger: &ledger,

@@ -85,14 +85,15 @@ pub(crate) async fn run(swaps: &SwapsOptions) -> Result<SwapsReport> {
 }
 
 async fn on(hosts: &Hosts, swaps: &SwapsOptions, builds: [Bytes; 2]) -> Result<SwapsReport> {
-    let (customer, order) = (hosts.service("customer")?, hosts.service("order")?);
+    let customer = hosts.service("customer")?;
     let admin = hosts.admin(PARTICIPANT)?.clone();
     let process = hosts.processes().into_iter().next();
     let process = process.context("there is no host")?;
     let limits = vec![LIMIT; CUSTOMERS];
     let ids = customers::register_all(customer, &limits, CONNECTIONS, false).await?;
     let ledger = Arc::new(Ledger::new(ids.into_iter().zip(limits), false));
-    let traffic = Traffic::start(order, &ledger, swaps.connections, SEED).await?;
+    let traffic =
+        Traffic::start(&hosts.services("order"), &ledger, swaps.connections, SEED).await?;
     let mut swapping = Swapping {
         admin: AdminService(Client::new(admin, false)),
         builds,

@@ -56,17 +56,17 @@ struct SharedTraffic {
 }
 
 impl Traffic {
-    /// Opens the connections and begins.
+    /// Opens the connections, spread over the hosts, and begins.
     ///
     /// # Errors
     /// The service can't be reached.
     pub(crate) async fn start(
-        order: &BaseUrl,
+        orders: &[BaseUrl],
         ledger: &Arc<Ledger>,
         connections: usize,
         seed: u64,
     ) -> Result<Self> {
-        let connected = rounds::connect(order, connections).await?;
+        let connected = rounds::connect(orders, connections).await?;
         let shared = Arc::new(SharedTraffic {
             ledger: Arc::clone(ledger),
             waiting: SagaClocks {
