@@ -27,6 +27,9 @@ pub(crate) enum Task {
     Run(RunArgs),
     /// Start a fresh host, swap rules again and again under load, and measure what requests notice.
     Swaps(SwapsArgs),
+    /// Start PostgreSQL and several hosts on it: orders of one customer at two hosts, then swaps of
+    /// rules over three under load.
+    Hosts(HostsArgs),
     /// Place orders, calculate from the answers which decisions a limit on single orders would change,
     /// and compare `saga replay`, `saga repair` and a fresh host with that.
     Replay(ReplayArgs),
@@ -138,6 +141,30 @@ pub(crate) struct SwapsArgs {
     pub(crate) connections: usize,
     /// Wait between two swaps, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 100)]
+    pub(crate) every: u64,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HostsArgs {
+    #[command(flatten)]
+    pub(crate) binaries: Binaries,
+    /// The other build of the customer's rules
+    #[arg(long, value_name = "PATH", default_value_os_t = files::component("customer_cautious"))]
+    pub(crate) cautious: PathBuf,
+    /// How long the one customer's orders are measured, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) seconds: u64,
+    /// Swaps, to and fro
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) swaps: usize,
+    /// Connections, each with one saga at a time, spread over the hosts
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) connections: usize,
+    /// Wait between two swaps, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 500)]
     pub(crate) every: u64,
     /// Print the result as JSON
     #[arg(long)]

@@ -11,11 +11,13 @@
 //! - `kafka`: the same for two hosts over a real Kafka, compared with bare clients
 //! - `postgres`: the same for a host on a PostgreSQL server, compared with one on SQLite
 //! - `swaps`: swaps of rules under load
+//! - `hosts`: several hosts on one PostgreSQL server: a hot key, swaps of rules
 //! - `replay`: what other rules would decide, calculated from the clients' answers and by `saga replay`
 //! - `saga`: one saga from the client's view, for all of them
 //! - `cli`: the command line
 
 mod cli;
+mod hosts;
 mod kafka;
 mod load;
 mod postgres;
@@ -36,7 +38,8 @@ use saga_testkit::interrupt::Interrupt;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::cli::{Cli, LoadArgs, ReplayArgs, RunArgs, SwapsArgs, Task};
+use crate::cli::{Cli, HostsArgs, LoadArgs, ReplayArgs, RunArgs, SwapsArgs, Task};
+use crate::hosts::HostsOptions;
 use crate::kafka::BenchKafka;
 use crate::load::Load;
 use crate::postgres::{BenchPostgres, pairs};
@@ -69,6 +72,7 @@ async fn run(task: Task) -> Result<ExitCode> {
         Task::Load(args) => load(args).await,
         Task::Run(args) => until_interrupted(measure(args)).await,
         Task::Swaps(args) => until_interrupted(swaps(args)).await,
+        Task::Hosts(args) => until_interrupted(hosts(args)).await,
         Task::Replay(args) => until_interrupted(replay(args)).await,
     }
 }
@@ -251,6 +255,30 @@ async fn swaps(args: SwapsArgs) -> Result<ExitCode> {
         swaps: args.swaps,
         connections: args.connections,
         every: Duration::from_millis(args.every),
+    })
+    .await?;
+    print(args.json, || report.json(), || report.text());
+    Ok(exit_code(report.right()))
+}
+
+async fn hosts(args: HostsArgs) -> Result<ExitCode> {
+    ensure!(
+        args.swaps >= 2 && args.connections >= 3,
+        "--swaps must be at least 2, --connections at least 3: one for each host"
+    );
+    let target = files::target();
+    let scratch = scratch(&target, "hosts-data")?;
+    let report = hosts::run(&HostsOptions {
+        swaps: SwapsOptions {
+            binaries: args.binaries,
+            cautious: args.cautious,
+            scratch: scratch.path().to_owned(),
+            swaps: args.swaps,
+            connections: args.connections,
+            every: Duration::from_millis(args.every),
+        },
+        place: target,
+        window: Duration::from_secs(args.seconds),
     })
     .await?;
     print(args.json, || report.json(), || report.text());

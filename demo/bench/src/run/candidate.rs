@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::load::customers;
-use crate::load::ledger::Ledger;
+use crate::load::ledger::{Ledger, Violation};
 use crate::load::shown;
 use crate::run::rounds::{MeasuredRound, Round};
 use saga_demo_client::cents::Cents;
@@ -110,7 +110,7 @@ impl Candidate {
         let measured = round.run().await;
         let measured = measured.with_context(|| self.hosts.log_tails())?;
         if self.ledger.hopeless() {
-            self.judge()?;
+            self.judge(&self.ledger.close())?;
         }
         Ok(measured)
     }
@@ -120,20 +120,14 @@ impl Candidate {
     /// # Errors
     /// The ledger is not correct, or a host does not drain.
     pub(crate) async fn close(self) -> Result<()> {
-        eprintln!(
-            "{}: reading back what is left of {CUSTOMERS} limits",
-            self.name
-        );
-        for customers in &self.customers {
-            customers::compare_all(customers, &self.ledger, CONNECTIONS, false).await?;
-        }
-        self.judge()?;
+        eprintln!("{}: checking the books", self.name);
+        let violations = customers::settle(&self.customers, &self.ledger, CONNECTIONS).await?;
+        self.judge(&violations)?;
         self.hosts.drain(std::future::pending()).await
     }
 
-    fn judge(&self) -> Result<()> {
-        let violations = self.ledger.close();
-        let lines: Vec<String> = shown(&violations).collect();
+    fn judge(&self, violations: &[Violation]) -> Result<()> {
+        let lines: Vec<String> = shown(violations).collect();
         ensure!(
             violations.is_empty(),
             "the books of the {} are wrong:\n{}",
