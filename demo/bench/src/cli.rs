@@ -22,11 +22,14 @@ pub(crate) struct Cli {
 pub(crate) enum Task {
     /// Drive many orders against running services and check that the books are right.
     Load(LoadArgs),
-    /// Start a fresh host, or Kafka and two hosts, and measure sagas per second, latency, processor time
-    /// and memory.
+    /// Start a fresh host (or Kafka and two hosts, or PostgreSQL and a host on it), and measure sagas per
+    /// second, latency, processor time and memory.
     Run(RunArgs),
     /// Start a fresh host, swap rules again and again under load, and measure what requests notice.
     Swaps(SwapsArgs),
+    /// Start PostgreSQL and several hosts on it: orders of one customer at two hosts, then swaps of
+    /// rules over three under load.
+    Hosts(HostsArgs),
     /// Place orders, calculate from the answers which decisions a limit on single orders would change,
     /// and compare `saga replay`, `saga repair` and a fresh host with that.
     Replay(ReplayArgs),
@@ -83,9 +86,12 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) binaries: Binaries,
     /// Two hosts over a real Kafka that is started here, and what they relay and take in next to bare
-    /// clients
+    /// clients; with --postgres, two hosts of each participant next to one of each
     #[arg(long, conflicts_with = "native_host")]
     pub(crate) kafka: bool,
+    /// A host on a PostgreSQL server that is started here, next to the same host on SQLite
+    #[arg(long, conflicts_with_all = ["native_host", "records"])]
+    pub(crate) postgres: bool,
     /// With --kafka: records that wait to be relayed, and to be taken in [default: 100000, with
     /// --quick 20000]
     #[arg(long, value_name = "N", requires = "kafka", value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
@@ -106,10 +112,10 @@ pub(crate) struct RunArgs {
     pub(crate) connections: Vec<usize>,
     /// Compare with this earlier report, and fail if a figure is 20 % behind [default:
     /// target/bench-baseline.json, if it exists]
-    #[arg(long, value_name = "PATH", conflicts_with = "kafka")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["kafka", "postgres"])]
     pub(crate) baseline: Option<PathBuf>,
     /// Make this run the baseline instead
-    #[arg(long, conflicts_with = "kafka")]
+    #[arg(long, conflicts_with_all = ["kafka", "postgres"])]
     pub(crate) record: bool,
     /// A host with the same command line that calls the rules natively, to compare with
     /// [default: target/release/saga-native, if it exists]
@@ -135,6 +141,30 @@ pub(crate) struct SwapsArgs {
     pub(crate) connections: usize,
     /// Wait between two swaps, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 100)]
+    pub(crate) every: u64,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HostsArgs {
+    #[command(flatten)]
+    pub(crate) binaries: Binaries,
+    /// The other build of the customer's rules
+    #[arg(long, value_name = "PATH", default_value_os_t = files::component("customer_cautious"))]
+    pub(crate) cautious: PathBuf,
+    /// How long the one customer's orders are measured, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) seconds: u64,
+    /// Swaps, to and fro
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) swaps: usize,
+    /// Connections, each with one saga at a time, spread over the hosts
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) connections: usize,
+    /// Wait between two swaps, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 500)]
     pub(crate) every: u64,
     /// Print the result as JSON
     #[arg(long)]

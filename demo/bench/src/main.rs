@@ -9,14 +9,18 @@
 //! - `run`: sagas per second, latency, processor time and memory of one host, compared with the
 //!   disk
 //! - `kafka`: the same for two hosts over a real Kafka, compared with bare clients
+//! - `postgres`: the same for a host on a PostgreSQL server, compared with one on SQLite
 //! - `swaps`: swaps of rules under load
+//! - `hosts`: several hosts on one PostgreSQL server: a hot key, swaps of rules
 //! - `replay`: what other rules would decide, calculated from the clients' answers and by `saga replay`
 //! - `saga`: one saga from the client's view, for all of them
 //! - `cli`: the command line
 
 mod cli;
+mod hosts;
 mod kafka;
 mod load;
+mod postgres;
 mod replay;
 mod run;
 mod saga;
@@ -34,9 +38,11 @@ use saga_testkit::interrupt::Interrupt;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::cli::{Cli, LoadArgs, ReplayArgs, RunArgs, SwapsArgs, Task};
+use crate::cli::{Cli, HostsArgs, LoadArgs, ReplayArgs, RunArgs, SwapsArgs, Task};
+use crate::hosts::HostsOptions;
 use crate::kafka::BenchKafka;
 use crate::load::Load;
+use crate::postgres::{BenchPostgres, pairs};
 use crate::replay::ReplayOptions;
 use crate::run::Bench;
 use crate::run::baseline::{self, Comparison};
@@ -66,6 +72,7 @@ async fn run(task: Task) -> Result<ExitCode> {
         Task::Load(args) => load(args).await,
         Task::Run(args) => until_interrupted(measure(args)).await,
         Task::Swaps(args) => until_interrupted(swaps(args)).await,
+        Task::Hosts(args) => until_interrupted(hosts(args)).await,
         Task::Replay(args) => until_interrupted(replay(args)).await,
     }
 }
@@ -137,6 +144,9 @@ async fn measure(args: RunArgs) -> Result<ExitCode> {
     let target = files::target();
     let seconds = args.seconds.unwrap_or(if args.quick { 2 } else { 10 });
     let window = Duration::from_secs(seconds);
+    if args.postgres {
+        return on_postgres(args, target, window).await;
+    }
     if args.kafka {
         return over_kafka(args, target, window).await;
     }
@@ -211,6 +221,26 @@ async fn over_kafka(args: RunArgs, target: PathBuf, window: Duration) -> Result<
     Ok(ExitCode::SUCCESS)
 }
 
+async fn on_postgres(args: RunArgs, target: PathBuf, window: Duration) -> Result<ExitCode> {
+    let scratch = scratch(&target, "bench-postgres-data")?;
+    let bench = BenchPostgres {
+        binaries: args.binaries,
+        scratch: scratch.path().to_owned(),
+        place: target,
+        connections: args.connections,
+        window,
+        rounds: if args.quick { 1 } else { run::ROUNDS },
+    };
+    if args.kafka {
+        let report = pairs::run(&bench).await?;
+        print(args.json, || report.json(), || report.text());
+    } else {
+        let report = postgres::run(&bench).await?;
+        print(args.json, || report.json(), || report.text());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 async fn swaps(args: SwapsArgs) -> Result<ExitCode> {
     ensure!(
         args.swaps >= 2 && args.connections > 0,
@@ -225,6 +255,30 @@ async fn swaps(args: SwapsArgs) -> Result<ExitCode> {
         swaps: args.swaps,
         connections: args.connections,
         every: Duration::from_millis(args.every),
+    })
+    .await?;
+    print(args.json, || report.json(), || report.text());
+    Ok(exit_code(report.right()))
+}
+
+async fn hosts(args: HostsArgs) -> Result<ExitCode> {
+    ensure!(
+        args.swaps >= 2 && args.connections >= 3,
+        "--swaps must be at least 2, --connections at least 3: one for each host"
+    );
+    let target = files::target();
+    let scratch = scratch(&target, "hosts-data")?;
+    let report = hosts::run(&HostsOptions {
+        swaps: SwapsOptions {
+            binaries: args.binaries,
+            cautious: args.cautious,
+            scratch: scratch.path().to_owned(),
+            swaps: args.swaps,
+            connections: args.connections,
+            every: Duration::from_millis(args.every),
+        },
+        place: target,
+        window: Duration::from_secs(args.seconds),
     })
     .await?;
     print(args.json, || report.json(), || report.text());

@@ -104,7 +104,7 @@ async fn over(
     };
     let walk = async |hosts: &Hosts, page: &mut WalkPage| {
         if let Some(cluster) = cluster {
-            topics::groups_are_complete(&cluster.bootstrap, &GROUPS).await?;
+            topics::groups_are_complete(&cluster.bootstrap, &GROUPS, 1).await?;
             page.say("\nboth consumer groups have their partitions")?;
         }
         let mut walk = Walk::of(hosts, page)?;

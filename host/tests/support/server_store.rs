@@ -28,6 +28,7 @@ impl ServerStore {
         let settings = Settings {
             fsync: false,
             further: settings.iter().map(owned).collect(),
+            ..Settings::default()
         };
         Self {
             server: Server::start(&settings).unwrap(),

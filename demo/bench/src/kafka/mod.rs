@@ -11,6 +11,7 @@
 //! - `produce`: a backlog that a host publishes; `consume`: waiting records that a host consumes
 //! - `bare`: the bare clients
 //! - `flow`: records per second by the broker's clock; `stage`: a host with a prepared state
+//! - `names`: other names for topics and groups
 //! - `report`: tables and JSON
 //!
 //! Must not know: host internals.
@@ -18,6 +19,7 @@
 mod bare;
 mod consume;
 mod flow;
+pub(crate) mod names;
 mod produce;
 mod report;
 mod sagas;

@@ -17,7 +17,8 @@ use tokio::task::JoinSet;
 use super::Run;
 use super::bare::{self, AS_THE_RELAY, DEFAULTS};
 use super::flow::{self, Spent, Throughput};
-use super::stage::{Prepared, TopicNames};
+use super::names::TopicNames;
+use super::stage::Prepared;
 use crate::run::candidate::CUSTOMERS;
 use crate::run::rounds;
 use fastrand::Rng;
@@ -101,7 +102,7 @@ async fn place(host: &Host, count: u32) -> Result<()> {
     let customers = u64::try_from(CUSTOMERS)?;
     let mut random = Rng::with_seed(SEED);
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
-    for mut orders in rounds::connect(order, CONNECTIONS).await? {
+    for mut orders in rounds::connect(std::slice::from_ref(order), CONNECTIONS).await? {
         let (left, mut random) = (Arc::clone(&left), random.fork());
         tasks.spawn(async move {
             let take = |left: u32| left.checked_sub(1);

@@ -259,6 +259,7 @@ mod tests {
             posted: latency,
             decided: latency,
             used: ["customer", "order", "broker"].map(used).to_vec(),
+            server_cpu: 0.0,
             own_cpu: 0.75,
         };
         KafkaReport {

@@ -30,7 +30,7 @@ pub(super) async fn measure(run: &Run<'_>) -> Result<Vec<KafkaLevel>> {
     let launches = run.bench.binaries.apart(&data, ServicePorts::default());
     launches.iter().try_for_each(files::check)?;
     let hosts = Hosts::start(&launches.map(|launch| launch.over(run.bootstrap))).await?;
-    let complete = topics::groups_are_complete(run.bootstrap, &GROUPS).await;
+    let complete = topics::groups_are_complete(run.bootstrap, &GROUPS, 1).await;
     complete.with_context(|| hosts.log_tails())?;
     let candidate = Candidate::new("sagas", hosts, std::slice::from_ref(&run.broker)).await?;
     let mut levels = Vec::new();

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::Run;
+use super::names::TopicNames;
 use saga_demo_client::files::{self, ServicePorts};
 use saga_testkit::host::{self, Host, Launch};
 
@@ -96,34 +97,6 @@ impl OnStage {
     }
 }
 
-/// Names of the two topics on the broker.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct TopicNames<'a> {
-    /// The name for `orderTopic`.
-    pub(super) orders: &'a str,
-    /// The name for `customerTopic`.
-    pub(super) answers: &'a str,
-}
-
-impl TopicNames<'_> {
-    /// The group has another name too: the offsets of its own name belong to the hosts of the
-    /// sagas, with another store.
-    fn settings(&self, participant: &str) -> String {
-        let Self { orders, answers } = self;
-        let (group, topic) = match participant {
-            "order" => ("customer", answers),
-            _ => ("order", orders),
-        };
-        format!(
-            "[participants.{participant}.topics]\n\
-             orderTopic = \"{orders}\"\n\
-             customerTopic = \"{answers}\"\n\
-             [participants.{participant}.groups]\n\
-             {group} = \"of-{topic}\"\n"
-        )
-    }
-}
-
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
@@ -154,19 +127,5 @@ mod tests {
             std::fs::read_to_string(to.join("inner/file")).unwrap(),
             "text"
         );
-    }
-
-    #[test]
-    fn topics_and_groups_of_a_participant_get_other_names() {
-        let topics = TopicNames {
-            orders: "o",
-            answers: "a",
-        };
-        assert_eq!(
-            topics.settings("order"),
-            "[participants.order.topics]\norderTopic = \"o\"\ncustomerTopic = \"a\"\n\
-             [participants.order.groups]\ncustomer = \"of-a\"\n"
-        );
-        assert!(topics.settings("customer").ends_with("order = \"of-o\"\n"));
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use tokio::task::JoinSet;
 
-use crate::load::ledger::Ledger;
+use crate::load::ledger::{Ledger, Violation};
 use saga_demo_client::cents::Cents;
 use saga_demo_client::contract::{CallError, CustomerClient};
 use saga_testkit::http::{BaseUrl, Client};
@@ -97,6 +97,23 @@ pub(crate) async fn compare_all(
         ended.context("a connection's task broke")?;
     }
     Ok(())
+}
+
+/// Compares the credit of every customer at each host with the ledger, and closes it: returns all
+/// violations.
+///
+/// # Errors
+/// As for [`compare_all`].
+pub(crate) async fn settle(
+    hosts: &[BaseUrl],
+    ledger: &Arc<Ledger>,
+    connections: usize,
+) -> Result<Vec<Violation>> {
+    eprintln!("reading back what is left of {} limits", ledger.customers());
+    for endpoint in hosts {
+        compare_all(endpoint, ledger, connections, false).await?;
+    }
+    Ok(ledger.close())
 }
 
 async fn register(

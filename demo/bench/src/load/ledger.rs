@@ -74,6 +74,13 @@ pub(crate) enum Violation {
     },
 }
 
+impl Violation {
+    /// True for a call that failed, and for an order that stayed PENDING.
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -11,13 +11,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::load::customers;
-use crate::load::ledger::Ledger;
+use crate::load::ledger::{Ledger, Violation};
 use crate::load::shown;
 use crate::run::rounds::{MeasuredRound, Round};
 use saga_demo_client::cents::Cents;
 use saga_testkit::host::Hosts;
 use saga_testkit::http::BaseUrl;
-use saga_testkit::usage::Process;
+use saga_testkit::usage::{Process, ProcessTree};
 
 /// Customers of the orders.
 pub(crate) const CUSTOMERS: usize = 1_000;
@@ -35,9 +35,10 @@ const SEED: u64 = 1;
 pub(crate) struct Candidate {
     name: &'static str,
     hosts: Hosts,
-    customer: BaseUrl,
-    order: BaseUrl,
+    customers: Vec<BaseUrl>,
+    orders: Vec<BaseUrl>,
     processes: Vec<Process>,
+    server: Option<ProcessTree>,
     ledger: Arc<Ledger>,
 }
 
@@ -48,26 +49,35 @@ impl Candidate {
     /// A customer can't be registered; with the ends of the hosts' logs.
     pub(crate) async fn new(name: &'static str, hosts: Hosts, others: &[Process]) -> Result<Self> {
         let limits = vec![LIMIT; CUSTOMERS];
-        let customer = hosts.service("customer")?.clone();
-        let order = hosts.service("order")?.clone();
-        let ids = customers::register_all(&customer, &limits, CONNECTIONS, false).await;
+        let customer = hosts.service("customer")?;
+        let ids = customers::register_all(customer, &limits, CONNECTIONS, false).await;
         let ids = ids.with_context(|| hosts.log_tails())?;
         let ledger = Arc::new(Ledger::new(ids.into_iter().zip(limits), false));
         let processes = [hosts.processes(), others.to_vec()].concat();
         Ok(Self {
             name,
+            customers: hosts.services("customer"),
+            orders: hosts.services("order"),
             hosts,
-            customer,
-            order,
             processes,
+            server: None,
             ledger,
         })
     }
 
     /// Sends an idempotency key of its own with each order.
     pub(crate) fn with_fresh_keys(self) -> Self {
+        let fresh = self.orders.into_iter().map(BaseUrl::with_fresh_keys);
         Self {
-            order: self.order.with_fresh_keys(),
+            orders: fresh.collect(),
+            ..self
+        }
+    }
+
+    /// Measures the database server of the hosts with them.
+    pub(crate) fn on(self, server: ProcessTree) -> Self {
+        Self {
+            server: Some(server),
             ..self
         }
     }
@@ -88,8 +98,9 @@ impl Candidate {
             window.as_secs_f64()
         );
         let round = Round {
-            order: &self.order,
+            orders: &self.orders,
             processes: &self.processes,
+            server: self.server.as_ref(),
             ledger: &self.ledger,
             connections,
             warm_up: window / WARM_UP_PART,
@@ -99,28 +110,24 @@ impl Candidate {
         let measured = round.run().await;
         let measured = measured.with_context(|| self.hosts.log_tails())?;
         if self.ledger.hopeless() {
-            self.judge()?;
+            self.judge(&self.ledger.close())?;
         }
         Ok(measured)
     }
 
-    /// Reads back the credit of all customers, closes the ledger, and drains the hosts.
+    /// Reads back the credit of all customers, at each host, closes the ledger, and drains the hosts.
     ///
     /// # Errors
     /// The ledger is not correct, or a host does not drain.
     pub(crate) async fn close(self) -> Result<()> {
-        eprintln!(
-            "{}: reading back what is left of {CUSTOMERS} limits",
-            self.name
-        );
-        customers::compare_all(&self.customer, &self.ledger, CONNECTIONS, false).await?;
-        self.judge()?;
+        eprintln!("{}: checking the books", self.name);
+        let violations = customers::settle(&self.customers, &self.ledger, CONNECTIONS).await?;
+        self.judge(&violations)?;
         self.hosts.drain(std::future::pending()).await
     }
 
-    fn judge(&self) -> Result<()> {
-        let violations = self.ledger.close();
-        let lines: Vec<String> = shown(&violations).collect();
+    fn judge(&self, violations: &[Violation]) -> Result<()> {
+        let lines: Vec<String> = shown(violations).collect();
         ensure!(
             violations.is_empty(),
             "the books of the {} are wrong:\n{}",

@@ -16,7 +16,7 @@ pub(crate) mod report;
 pub(crate) mod rounds;
 pub(crate) mod sqlite_floor;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -30,7 +30,7 @@ use crate::run::rounds::median;
 use saga_demo_client::files::{self, Binaries, ServicePorts};
 
 /// Rounds of each host; the median counts.
-const ROUNDS: usize = 3;
+pub(crate) const ROUNDS: usize = 3;
 
 /// Settings without the optional parts. POSTs then carry no idempotency keys either.
 const BARE: &str = "[metrics]\nenabled = false\n[http]\ncheck_bodies = false\n";
@@ -58,15 +58,26 @@ pub(crate) async fn run(bench: &Bench) -> Result<RunReport> {
     eprintln!("measuring the floor (fsync, SQLite alone)");
     let floor = floor::measure(&bench.scratch)?;
     let sqlite_decisions = sqlite_floor::measure(&bench.scratch)?;
-    let (component, startup) = start("component", &bench.binaries, "", &bench.scratch).await?;
-    let (bare, _) = start("bare", &bench.binaries, BARE, &bench.scratch).await?;
+    let host = |name| {
+        bench
+            .binaries
+            .together(&bench.scratch.join(name), ServicePorts::default())
+    };
+    let (component, startup) = start("component", &host("component")).await?;
+    let component = component.with_fresh_keys();
+    let bare = Launch {
+        settings: BARE.to_owned(),
+        ..host("bare")
+    };
+    let (bare, _) = start("bare", &bare).await?;
     let native = match &bench.native {
         Some(saga) => {
-            let binaries = Binaries {
-                saga: saga.clone(),
-                ..bench.binaries.clone()
+            let launch = Launch {
+                program: saga.clone(),
+                ..host("native")
             };
-            Some(start("native", &binaries, "", &bench.scratch).await?)
+            let (native, startup) = start("native", &launch).await?;
+            Some((native.with_fresh_keys(), startup))
         }
         None => None,
     };
@@ -105,31 +116,19 @@ pub(crate) async fn run(bench: &Bench) -> Result<RunReport> {
 }
 
 /// Starts a host with nothing cached, and again.
-async fn start(
-    name: &'static str,
-    binaries: &Binaries,
-    settings: &str,
-    scratch: &Path,
-) -> Result<(Candidate, Startup)> {
-    let launch = [Launch {
-        settings: settings.to_owned(),
-        ..binaries.together(&scratch.join(name), ServicePorts::default())
-    }];
-    launch.iter().try_for_each(files::check)?;
+pub(crate) async fn start(name: &'static str, launch: &Launch) -> Result<(Candidate, Startup)> {
+    files::check(launch)?;
     eprintln!("{name}: starting with nothing cached, then again");
-    let hosts = Hosts::start(&launch).await?;
+    let launch = std::slice::from_ref(launch);
+    let hosts = Hosts::start(launch).await?;
     let cold = hosts.ready_after();
     hosts.drain(std::future::pending()).await?;
-    let hosts = Hosts::start(&launch).await?;
+    let hosts = Hosts::start(launch).await?;
     let startup = Startup {
         cold,
         cached: hosts.ready_after(),
     };
     let candidate = Candidate::new(name, hosts, &[]).await?;
-    let candidate = match settings {
-        "" => candidate.with_fresh_keys(),
-        _ => candidate,
-    };
     Ok((candidate, startup))
 }
 

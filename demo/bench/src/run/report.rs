@@ -119,11 +119,13 @@ impl RunReport {
 }
 
 impl Startup {
-    fn json(&self) -> Value {
+    /// As JSON.
+    pub(crate) fn json(&self) -> Value {
         json!({ "cold": millis(self.cold), "cached": millis(self.cached) })
     }
 
-    fn text(&self) -> String {
+    /// As text.
+    pub(crate) fn text(&self) -> String {
         format!(
             "{:.0} ms (nothing cached), {:.0} ms (code cached)",
             millis(self.cold),
@@ -200,6 +202,7 @@ fn row(cells: [&str; 9]) -> String {
     )
 }
 
-fn millis(time: Duration) -> f64 {
+/// Milliseconds, for reports.
+pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }

@@ -23,7 +23,7 @@ use fastrand::Rng;
 use saga_demo_client::cents::Cents;
 use saga_demo_client::contract::{OrderClient, OrderState};
 use saga_testkit::http::{BaseUrl, Client, RequestError};
-use saga_testkit::usage::{Process, mib};
+use saga_testkit::usage::{Process, ProcessTree, mib};
 
 /// The largest amount of an order, 9.99: small compared with the limits, so all orders are
 /// approved.
@@ -34,10 +34,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A round to run.
 #[derive(Debug)]
 pub(crate) struct Round<'a> {
-    /// The order service.
-    pub(crate) order: &'a BaseUrl,
+    /// The order service, at each host.
+    pub(crate) orders: &'a [BaseUrl],
     /// The processes that serve it.
     pub(crate) processes: &'a [Process],
+    /// The database server behind them.
+    pub(crate) server: Option<&'a ProcessTree>,
     /// The ledger.
     pub(crate) ledger: &'a Arc<Ledger>,
     /// Connections, each with one saga at a time.
@@ -61,6 +63,8 @@ pub(crate) struct MeasuredRound {
     pub(crate) decided: Latency,
     /// The usage of each process, in the order of [`Round::processes`].
     pub(crate) used: Vec<Used>,
+    /// Processor seconds of the database server per 10,000 sagas; 0 without one.
+    pub(crate) server_cpu: f64,
     /// Processor seconds of this program per 10,000 sagas.
     pub(crate) own_cpu: f64,
 }
@@ -79,17 +83,17 @@ pub(crate) struct Used {
 }
 
 impl MeasuredRound {
-    /// Processor seconds per 10,000 sagas, all processes together except this one.
+    /// Processor seconds per 10,000 sagas, all of [`Round::processes`] together.
     pub(crate) fn cpu(&self) -> f64 {
         self.used.iter().map(|used| used.cpu).sum()
     }
 
-    /// Bytes written to disks per saga, all processes together except this one.
+    /// Bytes written to disks per saga, all of [`Round::processes`] together.
     pub(crate) fn written(&self) -> f64 {
         self.used.iter().map(|used| used.written).sum()
     }
 
-    /// Peak memory in MiB, all processes together except this one.
+    /// Peak memory in MiB, all of [`Round::processes`] together.
     pub(crate) fn peak_mib(&self) -> f64 {
         self.used.iter().map(|used| used.peak_mib).sum()
     }
@@ -108,7 +112,7 @@ impl Round<'_> {
     /// # Errors
     /// The host ended, or no saga ended within the window.
     pub(crate) async fn run(&self) -> Result<MeasuredRound> {
-        let connected = connect(self.order, self.connections).await?;
+        let connected = connect(self.orders, self.connections).await?;
         let start = Instant::now();
         let shared = Arc::new(SharedRound {
             ledger: Arc::clone(self.ledger),
@@ -127,9 +131,9 @@ impl Round<'_> {
             tasks.spawn(repeat(orders, random.fork(), Arc::clone(&shared)));
         }
         tokio::time::sleep_until(shared.from.into()).await;
-        let (before, from) = (Reading::of(self.processes)?, Instant::now());
+        let (before, from) = (self.reading()?, Instant::now());
         tokio::time::sleep_until(shared.until.into()).await;
-        let (after, until) = (Reading::of(self.processes)?, Instant::now());
+        let (after, until) = (self.reading()?, Instant::now());
         while let Some(ended) = tasks.join_next().await {
             ended.context("a connection's task broke")?;
         }
@@ -158,7 +162,18 @@ impl Round<'_> {
             posted,
             decided,
             used,
+            server_cpu: per_10000(after.server.saturating_sub(before.server)),
             own_cpu: per_10000(after.own.saturating_sub(before.own)),
+        })
+    }
+
+    fn reading(&self) -> Result<Reading> {
+        let used = |process: &Process| Ok((process.cpu_time()?, process.written_bytes()?));
+        let server = self.server.map(ProcessTree::cpu_time).transpose()?;
+        Ok(Reading {
+            processes: self.processes.iter().map(used).collect::<Result<_>>()?,
+            server: server.unwrap_or_default(),
+            own: Process::own().cpu_time()?,
         })
     }
 }
@@ -175,28 +190,20 @@ struct SharedRound {
 struct Reading {
     /// Processor time and written bytes.
     processes: Vec<(Duration, u64)>,
+    /// Processor time of the database server.
+    server: Duration,
     /// Processor time of this program.
     own: Duration,
 }
 
-impl Reading {
-    fn of(processes: &[Process]) -> Result<Self> {
-        let used = |process: &Process| Ok((process.cpu_time()?, process.written_bytes()?));
-        Ok(Self {
-            processes: processes.iter().map(used).collect::<Result<_>>()?,
-            own: Process::own().cpu_time()?,
-        })
-    }
-}
-
-/// Opens this many connections, one after the other: 256 at once overflow a listener's queue, and
-/// then wait a second.
+/// Opens this many connections, spread over the hosts, one after the other: 256 at once overflow a
+/// listener's queue, and then wait a second.
 pub(crate) async fn connect(
-    order: &BaseUrl,
+    orders: &[BaseUrl],
     connections: usize,
 ) -> Result<Vec<OrderClient>, RequestError> {
     let mut connected = Vec::with_capacity(connections);
-    for _ in 0..connections {
+    for order in orders.iter().cycle().take(connections) {
         let mut client = Client::new(order.clone(), false);
         client.connect().await?;
         connected.push(OrderClient(client));
@@ -246,8 +253,9 @@ mod tests {
             .unwrap();
         let ledger = Arc::new(Ledger::new(ids.into_iter().zip(limits), false));
         let round = Round {
-            order: &mock.order,
+            orders: std::slice::from_ref(&mock.order),
             processes: &[Process::own()],
+            server: Some(&ProcessTree(Process::own())),
             ledger: &ledger,
             connections: 4,
             warm_up: Duration::from_millis(50),
@@ -263,6 +271,7 @@ mod tests {
             measured.sagas_per_second > 0.0 && measured.peak_mib() > 0.0,
             "{measured:?}"
         );
+        assert!(measured.server_cpu > 0.0, "{measured:?}");
         assert!(measured.posted.p50 <= measured.decided.p50, "{measured:?}");
         let counted = measured.sagas_per_second * 0.2;
         let booked = u32::try_from(ledger.counts().approved).unwrap();

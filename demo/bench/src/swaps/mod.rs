@@ -1,33 +1,44 @@
 //! `saga-bench swaps`: swaps rules again and again under load, and measures the effect on requests.
 //!
-//! Owns: the order of a run and its checks. A fresh host gets a closed loop of sagas that never
+//! Owns: the order of a run and its checks. A fresh host (or several on one store) gets a closed loop of sagas that never
 //! pauses, and meanwhile: the first swaps (which compile both builds, and after which memory
 //! counts), a window without swaps, and the remaining swaps. Then the ledger must be correct, every
 //! swap must have been answered as one, and the host's report on its generations must add up.
 //!
+//! # Layout
+//!
+//! - `traffic`: the sagas, with a sample of each
+//! - `swapping`: the swaps
+//! - `overlap`: samples by what they overlapped; `pauses`: times without any answer
+//! - `report`: the tables and JSON
+//!
 //! Must not know: host internals. A slow swap is reported; only a wrong one is a failure.
 
-mod overlap;
-mod report;
-mod traffic;
+pub(crate) mod overlap;
+mod pauses;
+pub(crate) mod report;
+mod swapping;
+pub(crate) mod traffic;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use bytes::Bytes;
 
 use crate::load::customers;
 use crate::load::ledger::Ledger;
 use crate::load::shown;
 use crate::swaps::overlap::{Swap, TimeWindow, groups};
+use crate::swaps::pauses::Pauses;
 use crate::swaps::report::{Memory, SwapsReport};
+use crate::swaps::swapping::Swapping;
 use crate::swaps::traffic::Traffic;
-use saga_demo_client::admin::{AdminService, Generations, Swapped};
+use saga_demo_client::admin::{AdminService, Generations};
 use saga_demo_client::cents::Cents;
 use saga_demo_client::files::{self, Binaries, ServicePorts};
-use saga_testkit::host::Hosts;
+use saga_testkit::host::{Hosts, Launch};
 use saga_testkit::http::Client;
 use saga_testkit::usage::mib;
 
@@ -43,8 +54,6 @@ const CONNECTIONS: usize = 16;
 const FIRST_SWAPS: usize = 10;
 /// The length of the window without swaps, as a share of the one with them.
 const QUIET_PART: u32 = 4;
-/// Number of wrong swaps that ends a run.
-const WRONG_MAX: usize = 20;
 /// The seed of the orders: the same in every run.
 const SEED: u64 = 1;
 
@@ -70,14 +79,22 @@ pub(crate) struct SwapsOptions {
 /// # Errors
 /// The host can't be started, has no admin interface, or ended. Violations are in the report.
 pub(crate) async fn run(swaps: &SwapsOptions) -> Result<SwapsReport> {
+    let data = swaps.scratch.join("host");
+    let launch = swaps.binaries.together(&data, ServicePorts::default());
+    over(&[launch], swaps).await
+}
+
+/// The same over these hosts, which have one store. The first of them is asked for the swaps.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) async fn over(launches: &[Launch], swaps: &SwapsOptions) -> Result<SwapsReport> {
     let builds = [
         files::read(&swaps.binaries.customer)?,
         files::read(&swaps.cautious)?,
     ];
-    let data = swaps.scratch.join("host");
-    let launch = swaps.binaries.together(&data, ServicePorts::default());
-    files::check(&launch)?;
-    let hosts = Hosts::start(&[launch]).await?;
+    launches.iter().try_for_each(files::check)?;
+    let hosts = Hosts::start(launches).await?;
     let report = on(&hosts, swaps, builds).await;
     let report = report.map_err(|error| anyhow!("{error:#}\n{}", hosts.log_tails()))?;
     hosts.drain(std::future::pending()).await?;
@@ -85,14 +102,18 @@ pub(crate) async fn run(swaps: &SwapsOptions) -> Result<SwapsReport> {
 }
 
 async fn on(hosts: &Hosts, swaps: &SwapsOptions, builds: [Bytes; 2]) -> Result<SwapsReport> {
-    let (customer, order) = (hosts.service("customer")?, hosts.service("order")?);
+    let customer = hosts.service("customer")?;
     let admin = hosts.admin(PARTICIPANT)?.clone();
-    let process = hosts.processes().into_iter().next();
-    let process = process.context("there is no host")?;
+    let processes = hosts.processes();
+    let memory = || -> Result<f64> {
+        let resident = processes.iter().map(|one| Ok(mib(one.resident_memory()?)));
+        resident.sum()
+    };
     let limits = vec![LIMIT; CUSTOMERS];
     let ids = customers::register_all(customer, &limits, CONNECTIONS, false).await?;
     let ledger = Arc::new(Ledger::new(ids.into_iter().zip(limits), false));
-    let traffic = Traffic::start(order, &ledger, swaps.connections, SEED).await?;
+    let traffic =
+        Traffic::start(&hosts.services("order"), &ledger, swaps.connections, SEED).await?;
     let mut swapping = Swapping {
         admin: AdminService(Client::new(admin, false)),
         builds,
@@ -106,7 +127,7 @@ async fn on(hosts: &Hosts, swaps: &SwapsOptions, builds: [Bytes; 2]) -> Result<S
     let first = FIRST_SWAPS.min(swaps.swaps / 2);
     eprintln!("{first} swaps, which compile both builds");
     swapping.repeat(first).await;
-    let after_first = mib(process.resident_memory()?);
+    let after_first = memory()?;
 
     let remaining = swaps.swaps.saturating_sub(first);
     let each = swapping.typical() + swaps.every;
@@ -116,22 +137,23 @@ async fn on(hosts: &Hosts, swaps: &SwapsOptions, builds: [Bytes; 2]) -> Result<S
     tokio::time::sleep(length).await;
     let until = traffic.now();
     let quiet = TimeWindow { from, until };
-    let after_quiet = mib(process.resident_memory()?);
+    let after_quiet = memory()?;
 
     eprintln!("{remaining} swaps");
     let from = traffic.now();
     swapping.repeat(remaining).await;
     let until = traffic.now();
     let busy = TimeWindow { from, until };
-    let at_end = mib(process.resident_memory()?);
+    let at_end = memory()?;
     let (done, mut wrong, mut admin) = (swapping.done, swapping.wrong, swapping.admin);
 
     let samples = traffic.stop().await?;
-    eprintln!("reading back what is left of {CUSTOMERS} limits");
-    customers::compare_all(customer, &ledger, CONNECTIONS, false).await?;
+    let services = hosts.services("customer");
+    let violations = customers::settle(&services, &ledger, CONNECTIONS).await?;
     let counts = ledger.counts();
     let orders = counts.approved + counts.rejected;
-    wrong.extend(shown(&ledger.close()).map(|line| line.trim_start().to_owned()));
+    let failed = violations.iter().filter(|one| one.is_failure()).count();
+    wrong.extend(shown(&violations).map(|line| line.trim_start().to_owned()));
     if done.len() != swaps.swaps {
         wrong.push(format!("{} of {} swaps were done", done.len(), swaps.swaps));
     }
@@ -156,9 +178,12 @@ async fn on(hosts: &Hosts, swaps: &SwapsOptions, builds: [Bytes; 2]) -> Result<S
         checked: done.iter().map(|(_, one)| one.checked_us).collect(),
         handed_over: done.iter().map(|(_, one)| one.swapped_us).collect(),
         every: swaps.every,
+        hosts: processes.len(),
         connections: swaps.connections,
         versions,
         orders,
+        failed,
+        pauses: Pauses::of(&samples, quiet, &moments),
         quiet,
         busy,
         posted: groups(&samples, quiet, busy, &moments, |one| one.posted),
@@ -171,76 +196,6 @@ async fn on(hosts: &Hosts, swaps: &SwapsOptions, builds: [Bytes; 2]) -> Result<S
         },
         wrong,
     })
-}
-
-struct Swapping<'a> {
-    admin: AdminService,
-    /// The build that the host was started with, and the other.
-    builds: [Bytes; 2],
-    every: Duration,
-    done: Vec<(Swap, Swapped)>,
-    wrong: Vec<String>,
-    traffic: &'a Traffic,
-    ledger: &'a Ledger,
-}
-
-impl Swapping<'_> {
-    /// Makes this many swaps, each to the build that is not active.
-    async fn repeat(&mut self, times: usize) {
-        for _ in 0..times {
-            if self.wrong.len() >= WRONG_MAX || self.ledger.hopeless() {
-                return;
-            }
-            self.once().await;
-            tokio::time::sleep(self.every).await;
-        }
-    }
-
-    /// The median time of a swap so far, from request to answer.
-    fn typical(&self) -> Duration {
-        let took = |(moment, _): &(Swap, Swapped)| moment.answered.saturating_sub(moment.sent);
-        let mut times: Vec<u64> = self.done.iter().map(took).collect();
-        times.sort_unstable();
-        Duration::from_micros(times.get(times.len() / 2).copied().unwrap_or(0))
-    }
-
-    async fn once(&mut self) {
-        let number = self.done.len() + 1;
-        let [first, other] = &self.builds;
-        let build = if number.is_multiple_of(2) {
-            first
-        } else {
-            other
-        };
-        let sent = self.traffic.now();
-        let answer = self.admin.swap(PARTICIPANT, build.clone()).await;
-        let answered = self.traffic.now();
-        let swapped = match answer {
-            Ok(swapped) => swapped,
-            Err(error) => {
-                self.wrong.push(format!("swap {number}: {error}"));
-                return;
-            }
-        };
-        if !swapped.changed {
-            self.wrong
-                .push(format!("swap {number} is said to have changed nothing"));
-        }
-        let last = self.done.last().map(|(_, last)| &last.digest);
-        if last.is_some_and(|last| *last != swapped.previous) {
-            self.wrong.push(format!(
-                "swap {number} replaced {}, not the build of the swap before",
-                swapped.previous
-            ));
-        }
-        let checked = answered.saturating_sub(swapped.swapped_us).max(sent);
-        let moment = Swap {
-            sent,
-            checked,
-            answered,
-        };
-        self.done.push((moment, swapped));
-    }
 }
 
 /// Contradictions in the host's report on its generations, after this many swaps and decisions.

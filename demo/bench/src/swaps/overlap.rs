@@ -133,7 +133,8 @@ impl TimeWindow {
         self.until.saturating_sub(self.from) as f64 / 1e6
     }
 
-    fn is_within(&self, other: &Self) -> bool {
+    /// True if it lies within another one.
+    pub(crate) fn is_within(&self, other: &Self) -> bool {
         other.from <= self.from && self.until <= other.until
     }
 }
@@ -216,6 +217,7 @@ mod tests {
         });
         let group_of = |began: u64, took: u32| {
             let sample = Sample {
+                host: 0,
                 began,
                 posted: took,
                 decided: 0,
@@ -265,6 +267,7 @@ mod tests {
         // Halfway between 52,000 and 150,000.
         let samples = [(100_000, 999), (100_000, 1_000), (104_000, 5), (104_001, 5)];
         let samples = samples.map(|(began, posted)| Sample {
+            host: 0,
             began,
             posted,
             decided: 0,
@@ -284,6 +287,7 @@ mod tests {
             answered: 40_000,
         };
         let samples = [(14_000, 9), (14_001, 9)].map(|(began, posted)| Sample {
+            host: 0,
             began,
             posted,
             decided: 0,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::swaps::overlap::{Distribution, Groups, QUANTILE_NAMES, TimeWindow};
+use crate::swaps::pauses::Pauses;
 
 /// The results of a run of swaps.
 #[derive(Debug)]
@@ -19,12 +20,18 @@ pub(crate) struct SwapsReport {
     pub(crate) handed_over: Vec<u64>,
     /// Wait between two swaps.
     pub(crate) every: Duration,
+    /// Hosts on the store.
+    pub(crate) hosts: usize,
     /// Connections, each with one saga at a time.
     pub(crate) connections: usize,
     /// The builds: version and decisions.
     pub(crate) versions: Vec<(String, u64)>,
     /// Decided orders.
     pub(crate) orders: usize,
+    /// Requests that failed, and orders that stayed PENDING.
+    pub(crate) failed: usize,
+    /// The longest times without an answer of a host.
+    pub(crate) pauses: Pauses,
     /// The window without swaps.
     pub(crate) quiet: TimeWindow,
     /// The window with swaps.
@@ -33,13 +40,13 @@ pub(crate) struct SwapsReport {
     pub(crate) posted: Groups,
     /// Time from sending the POST to the answer that shows the decision.
     pub(crate) decided: Groups,
-    /// Memory of the host.
+    /// Memory of the hosts.
     pub(crate) memory: Memory,
     /// All violations.
     pub(crate) wrong: Vec<String>,
 }
 
-/// Resident memory of the host, MiB.
+/// Resident memory of all hosts together, MiB.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
     /// Number of swaps before the first reading.
@@ -70,7 +77,9 @@ impl SwapsReport {
             "swaps": self.handed_over.len(),
             "connections": self.connections,
             "every_ms": self.every.as_secs_f64() * 1e3,
+            "hosts": self.hosts,
             "orders": self.orders,
+            "failed_requests": self.failed,
             "builds": builds,
             "checked": distribution_json(times(&self.checked).as_ref()),
             "swapped": distribution_json(times(&self.handed_over).as_ref()),
@@ -78,6 +87,10 @@ impl SwapsReport {
             "swapping_seconds": self.busy.seconds(),
             "post": self.posted.json(),
             "decided": self.decided.json(),
+            "pauses": {
+                "around_swaps": distribution_json(self.pauses.around_swaps.as_ref()),
+                "without_swaps": distribution_json(self.pauses.without.as_ref()),
+            },
             "memory": {
                 "first_swaps": self.memory.first,
                 "after_first_swaps_mib": self.memory.after_first,
@@ -98,11 +111,16 @@ impl SwapsReport {
             .collect();
         let mut lines = vec![
             format!(
-                "{} swaps, {} ms apart, under {} connections; {} orders; builds: {}",
+                "{} swaps, {} ms apart, over {} under {} connections; {} orders, {} failed requests; builds: {}",
                 self.handed_over.len(),
                 self.every.as_millis(),
+                match self.hosts {
+                    1 => "one host".to_owned(),
+                    hosts => format!("{hosts} hosts"),
+                },
                 self.connections,
                 self.orders,
+                self.failed,
                 builds.join(", ")
             ),
             format!(
@@ -123,6 +141,10 @@ impl SwapsReport {
             lines.push(header(name, "requests"));
             lines.extend(groups.rows());
         }
+        lines.push(String::new());
+        lines.push(header("no answer, ms", "swaps"));
+        lines.push(row("around swaps", self.pauses.around_swaps.as_ref()));
+        lines.push(row("without swaps", self.pauses.without.as_ref()));
         let Memory {
             first,
             after_first,
@@ -131,14 +153,14 @@ impl SwapsReport {
         } = self.memory;
         lines.push(String::new());
         lines.push(format!(
-            "memory of the host: {after_first:.1} MiB after {first} swaps, {after_quiet:.1} after the window \
+            "memory of the hosts: {after_first:.1} MiB after {first} swaps, {after_quiet:.1} after the window \
              without, {at_end:.1} at the end: {:.3} times",
             self.memory.ratio()
         ));
         lines.push(
             "`handed over`: requests that overlapped the first 3 ms of a hand-over; `checks`: another part of a swap; \
              `between`: no swap;\n`control`: those of them that overlapped 3 ms halfway between two swaps (longer requests \
-             overlap more, so the others are\nnot as long to begin with)"
+             overlap more, so the others are\nnot as long to begin with)\n`no answer`: the longest time without any answer of a host, one for each swap and host"
                 .to_owned(),
         );
         if self.right() {
@@ -229,7 +251,8 @@ fn times(micros: &[u64]) -> Option<Distribution> {
     Distribution::of(micros.iter().map(short).collect())
 }
 
-fn distribution_json(distribution: Option<&Distribution>) -> Value {
+/// As JSON: quantiles in milliseconds.
+pub(crate) fn distribution_json(distribution: Option<&Distribution>) -> Value {
     let Some(distribution) = distribution else {
         return json!({ "requests": 0 });
     };
@@ -246,11 +269,13 @@ fn named(millis: [f64; 5]) -> Map<String, Value> {
         .collect()
 }
 
-fn header(name: &str, counted: &str) -> String {
+/// The first row of a table of distributions.
+pub(crate) fn header(name: &str, counted: &str) -> String {
     cells(name, counted, QUANTILE_NAMES.map(str::to_owned))
 }
 
-fn row(name: &str, distribution: Option<&Distribution>) -> String {
+/// A row of it, in milliseconds.
+pub(crate) fn row(name: &str, distribution: Option<&Distribution>) -> String {
     match distribution {
         Some(Distribution { count, millis }) => cells(
             name,

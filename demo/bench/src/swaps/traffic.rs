@@ -25,12 +25,14 @@ use saga_testkit::http::BaseUrl;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Pause of a connection after a saga that broke off.
 const BREAK_WAIT: Duration = Duration::from_millis(50);
-/// Most samples, 16 bytes each: more than an hour at 2,000 sagas per second.
+/// Most samples, 24 bytes each: more than an hour at 2,000 sagas per second.
 const SAMPLES_MAX: usize = 8_000_000;
 
 /// The times of one saga, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sample {
+    /// Number of the host that was asked, from 0.
+    pub(crate) host: u8,
     /// Time from the beginning of the traffic to sending the POST.
     pub(crate) began: u64,
     /// Time from sending the POST to its answer.
@@ -56,17 +58,17 @@ struct SharedTraffic {
 }
 
 impl Traffic {
-    /// Opens the connections and begins.
+    /// Opens the connections, spread over the hosts, and begins.
     ///
     /// # Errors
     /// The service can't be reached.
     pub(crate) async fn start(
-        order: &BaseUrl,
+        orders: &[BaseUrl],
         ledger: &Arc<Ledger>,
         connections: usize,
         seed: u64,
     ) -> Result<Self> {
-        let connected = rounds::connect(order, connections).await?;
+        let connected = rounds::connect(orders, connections).await?;
         let shared = Arc::new(SharedTraffic {
             ledger: Arc::clone(ledger),
             waiting: SagaClocks {
@@ -80,9 +82,10 @@ impl Traffic {
         });
         let mut random = Rng::with_seed(seed);
         let mut tasks = JoinSet::new();
-        for orders in connected {
+        let hosts = u8::try_from(orders.len()).unwrap_or(u8::MAX);
+        for (orders, host) in connected.into_iter().zip((0..hosts).cycle()) {
             let random = random.fork();
-            tasks.spawn(repeat(orders, random, Arc::clone(&shared)));
+            tasks.spawn(repeat((host, orders), random, Arc::clone(&shared)));
         }
         Ok(Self { shared, tasks })
     }
@@ -110,7 +113,11 @@ impl Traffic {
     }
 }
 
-async fn repeat(mut orders: OrderClient, mut random: Rng, shared: Arc<SharedTraffic>) {
+async fn repeat(
+    (host, mut orders): (u8, OrderClient),
+    mut random: Rng,
+    shared: Arc<SharedTraffic>,
+) {
     let customers = u64::try_from(shared.ledger.customers()).unwrap_or(u64::MAX);
     while !shared.stop.load(Ordering::Relaxed) && !shared.ledger.hopeless() {
         let order = rounds::draw(&mut random, customers);
@@ -121,6 +128,7 @@ async fn repeat(mut orders: OrderClient, mut random: Rng, shared: Arc<SharedTraf
         let end = saga::run(&mut orders, &shared.waiting, customer_id, order.total).await;
         match &end {
             Ok(decided) => shared.take(Sample {
+                host,
                 began,
                 posted: short(decided.posted),
                 decided: short(decided.decided),

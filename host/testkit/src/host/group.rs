@@ -57,6 +57,12 @@ impl Hosts {
         found.with_context(|| format!("no host serves {participant}"))
     }
 
+    /// The URLs of a participant at all hosts that serve it.
+    pub fn services(&self, participant: &str) -> Vec<BaseUrl> {
+        let found = self.0.iter().filter_map(|host| host.service(participant));
+        found.cloned().collect()
+    }
+
     /// The URL of the admin interface of a participant's host.
     ///
     /// # Errors

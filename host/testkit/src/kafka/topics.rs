@@ -140,17 +140,17 @@ pub async fn reaches(bootstrap: &str, name: &str, count: i64, within: Duration) 
     .await
 }
 
-/// Waits until each of these groups is stable.
+/// Waits until each of these groups is stable and has at least this many members.
 ///
 /// # Errors
 /// A group is not stable within 30 seconds; with its state.
-pub async fn groups_are_complete(bootstrap: &str, groups: &[&'static str]) -> Result<()> {
+pub async fn groups_are_complete(bootstrap: &str, groups: &[&str], members: usize) -> Result<()> {
     let consumer: BaseConsumer = client(bootstrap).create()?;
-    let groups = groups.to_vec();
+    let groups: Vec<String> = groups.iter().map(|&group| group.to_owned()).collect();
     off_thread(move || {
         let until = Instant::now() + GROUPS_WITHIN;
         for group in groups {
-            while let Err(how) = is_complete(&consumer, group) {
+            while let Err(how) = is_complete(&consumer, &group, members) {
                 ensure!(
                     Instant::now() < until,
                     "nobody reads the topic of the group {group}: {how}"
@@ -163,9 +163,9 @@ pub async fn groups_are_complete(bootstrap: &str, groups: &[&'static str]) -> Re
     .await
 }
 
-/// None once a group has all its partitions; otherwise its state. A broker that has just started
+/// Once a group of this many members has all its partitions; otherwise its state. A broker that has just started
 /// does not know its groups yet.
-fn is_complete(consumer: &BaseConsumer, group: &str) -> Result<(), String> {
+fn is_complete(consumer: &BaseConsumer, group: &str, least: usize) -> Result<(), String> {
     let list = consumer.fetch_group_list(Some(group), ANSWERED_WITHIN);
     let list = list.map_err(|error| error.to_string())?;
     let found = list.groups().iter().find(|found| found.name() == group);
@@ -173,7 +173,7 @@ fn is_complete(consumer: &BaseConsumer, group: &str) -> Result<(), String> {
         return Err("it is not there".to_owned());
     };
     let (state, members) = (found.state(), found.members().len());
-    if state == "Stable" && members > 0 {
+    if state == "Stable" && members >= least {
         Ok(())
     } else {
         Err(format!("it is {state} and has {members} members"))

@@ -17,6 +17,7 @@ use super::keeper::Keeper;
 use super::programs::{Programs, Unavailable};
 use crate::ports;
 use crate::process::{Failure, LoggedProcess};
+use crate::usage;
 
 /// Longest start. It takes less than a second on two cores; after a crash, the log is read again.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -75,6 +76,9 @@ pub struct Settings {
     pub fsync: bool,
     /// Further settings of `postgresql.conf`, by name. They win over those of the testkit.
     pub further: Vec<(String, String)>,
+    /// Where its own directory is made; None for that of temporary files. A server that root starts
+    /// runs as another user, who must be able to enter it.
+    pub place: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -82,6 +86,7 @@ impl Default for Settings {
         Self {
             fsync: true,
             further: Vec::new(),
+            place: None,
         }
     }
 }
@@ -105,7 +110,8 @@ impl Server {
     /// The programs are missing, or one of them failed; with its output.
     pub fn start(settings: &Settings) -> Result<Self, Error> {
         let programs = Programs::find()?;
-        let home = home(&programs)?;
+        let place = settings.place.clone().unwrap_or_else(std::env::temp_dir);
+        let home = home(&programs, &place)?;
         let keeper = Keeper::of(&home).map_err(Failure::at("can't start a keeper of", &home))?;
         let mut server = Self {
             process: Mutex::new(None),
@@ -377,12 +383,11 @@ impl Drop for Server {
 const LOG: &str = "log";
 
 /// A directory that belongs to the server's user. The keeper removes it.
-fn home(programs: &Programs) -> Result<PathBuf, Error> {
-    let place = std::env::temp_dir();
+fn home(programs: &Programs, place: &Path) -> Result<PathBuf, Error> {
     let home = tempfile::Builder::new()
         .prefix("saga-postgres-")
-        .tempdir()
-        .map_err(Failure::at("can't make a directory in", &place))?;
+        .tempdir_in(place)
+        .map_err(Failure::at("can't make a directory in", place))?;
     own(programs, home.path())?;
     Ok(home.keep())
 }
@@ -399,12 +404,8 @@ fn own(programs: &Programs, path: &Path) -> Result<(), Error> {
 
 /// The processes that a process has made.
 fn children(parent: u32) -> Vec<Pid> {
-    let all = procfs::process::all_processes().into_iter().flatten();
-    all.flatten()
-        .filter_map(|process| process.stat().ok())
-        .filter(|stat| u32::try_from(stat.ppid) == Ok(parent))
-        .filter_map(|stat| Pid::from_raw(stat.pid))
-        .collect()
+    let all = usage::children(parent).into_iter();
+    all.filter_map(|stat| Pid::from_raw(stat.pid)).collect()
 }
 
 /// True if a process runs.
