@@ -132,6 +132,8 @@ macro_rules! suite {
             an_idempotency_key_has_the_reply_of_one_of_two_hosts,
             invariant_3_an_event_is_applied_by_one_of_two_hosts,
             invariant_1_a_partition_is_read_by_the_host_that_claimed_it_last,
+            invariant_1_no_offset_passes_a_record_that_was_refused_behind_others,
+            invariant_1_a_claim_made_again_does_not_cover_what_was_read_under_the_first,
             invariant_4_nothing_overtakes_what_another_host_has_parked,
             invariant_6_rules_that_another_host_has_replaced_decide_nothing,
             generated_keys_are_those_of_one_host,
@@ -290,6 +292,11 @@ impl Rig {
             epoch,
         };
         let session = Session::new(self.source.clone(), 0, start, 10, notify);
+        self.taken_in(session, offset)
+    }
+
+    /// The same, in this reading.
+    fn taken_in(&self, session: Arc<Session>, offset: i64) -> Taken {
         let (may_repeat, share) = session.take(offset, 1, None);
         Taken {
             session,

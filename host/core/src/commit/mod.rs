@@ -127,9 +127,13 @@ impl Entry {
         }
     }
 
-    /// Adds the consumer's next offset, when the entry is about to be written.
-    pub fn consumes(&mut self, offset: Offset) {
-        self.writes.insert(0, Write::Offset(offset));
+    /// Adds the consumer's next offset, when the entry is about to be written. An entry that is
+    /// written again keeps the one that it has: later records of its first commit count as settled
+    /// since then, but may not be written.
+    pub fn consumes(&mut self, settle: impl FnOnce() -> Offset) {
+        if !matches!(self.writes.first(), Some(Write::Offset(_))) {
+            self.writes.insert(0, Write::Offset(settle()));
+        }
     }
 
     /// True if it changes the state of its aggregate.

@@ -15,7 +15,7 @@ use saga_core::worker::{Commit, TakenRecord, WorkerAnswer};
 
 use crate::apply::{apply, is_current, write_outbox};
 use crate::checker::must;
-use crate::host::{Answer, Delivered, Simulated};
+use crate::host::{Answer, Simulated};
 use crate::process::Process;
 use crate::rules::SagaRules;
 use crate::scene::{Broken, Scene};
@@ -279,8 +279,8 @@ impl Process {
             if refuses || is_shared && !is_current(open, handed, broken) {
                 return Ok::<_, ()>(Fate::Refused);
             }
-            if let Some(offset) = handed.commit.taken.as_ref().map(Delivered::settle) {
-                handed.commit.entry.consumes(offset);
+            if let Some(taken) = &handed.commit.taken {
+                handed.commit.entry.consumes(|| taken.settle());
             }
             Ok(apply(open, handed, broken))
         });

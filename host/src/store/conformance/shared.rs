@@ -8,7 +8,7 @@ use super::parked::{parked_key, parking};
 use super::turns::fired;
 use super::{DEADLINE, Duration, NOW, Rig, StoreResult, TestTurn, journal, set};
 use crate::store::hosts::HostRow;
-use crate::store::{Known, StoreFaultKind};
+use crate::store::{Known, ReadStore, StoreFaultKind};
 
 /// True if an entry was not written and can be decided again.
 fn is_superseded(fate: &StoreResult<()>) -> bool {
@@ -164,6 +164,69 @@ pub(crate) fn invariant_1_a_partition_is_read_by_the_host_that_claimed_it_last(
     assert!(is_superseded(&progress(&one, first, 9)));
     assert_eq!(progress(&other, second, 7), Ok(()));
     assert_eq!(one.reader().offset(of, one.topic, 0), Ok(Some(7)));
+}
+
+/// Hands turns in while the writer is busy, so that they are written by one commit. Returns their
+/// fates.
+fn written_together(rig: &Rig, turns: Vec<TestTurn>) -> Vec<StoreResult<()>> {
+    let (begin, begun) = crossbeam_channel::bounded::<()>(0);
+    let (release, released) = crossbeam_channel::bounded::<()>(0);
+    let mut fates = Vec::new();
+    let (store, activation) = (&rig.store, rig.activation(rig.generation, "never"));
+    std::thread::scope(|threads| {
+        let busy = threads.spawn(move || {
+            let waits = move |_: &dyn ReadStore| {
+                drop(begin);
+                // Until the other end is dropped.
+                let _ = released.recv();
+                Ok(false)
+            };
+            store.activate_if(activation, Box::new(waits)).unwrap()
+        });
+        let _ = begun.recv();
+        fates.extend(turns.into_iter().map(|turn| rig.hand_in(turn)));
+        drop(release);
+        assert!(!busy.join().unwrap());
+    });
+    let fate = |fate: crossbeam_channel::Receiver<_>| fate.recv_timeout(DEADLINE).unwrap();
+    fates.into_iter().map(fate).collect()
+}
+
+pub(crate) fn invariant_1_no_offset_passes_a_record_that_was_refused_behind_others(
+    (one, other): (Rig, Rig),
+) {
+    let of = "log:owner/g";
+    let epoch = (other.store.claim_partition(of, other.topic, 0)).unwrap();
+    one.commit(one.put(1, "k", 1, "one")).unwrap();
+    let first = other.taken_under(epoch, 5);
+    let second = other.taken_in(first.session.clone(), 6);
+    let session = first.session.clone();
+    let turns = vec![
+        other.put(1, "a", 1, "1").takes(first),
+        other.put(2, "k", 1, "late").takes(second),
+    ];
+    let fates = written_together(&other, turns);
+    assert_eq!(fates[0], Ok(()));
+    assert!(is_superseded(&fates[1]) && session.is_cancelled());
+    let next = other.reader().offset(of, other.topic, 0);
+    assert_eq!(next, Ok(Some(6)), "the second record is read again");
+}
+
+pub(crate) fn invariant_1_a_claim_made_again_does_not_cover_what_was_read_under_the_first(
+    (one, other): (Rig, Rig),
+) {
+    let of = "log:owner/g";
+    let claim = |rig: &Rig| rig.store.claim_partition(of, rig.topic, 0).unwrap();
+    let first = claim(&one);
+    claim(&other);
+    let second = claim(&one);
+    let turns = vec![
+        one.put(1, "a", 1, "1").takes(one.taken_under(first, 5)),
+        one.put(2, "b", 1, "1").takes(one.taken_under(second, 9)),
+    ];
+    let fates = written_together(&one, turns);
+    assert!(is_superseded(&fates[0]), "the other one may have read it");
+    assert_eq!(fates[1], Ok(()));
 }
 
 pub(crate) fn invariant_4_nothing_overtakes_what_another_host_has_parked((one, other): (Rig, Rig)) {

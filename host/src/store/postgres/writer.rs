@@ -29,7 +29,7 @@ use crate::metrics::Commits;
 use crate::stages::Flow;
 use crate::store::condition::Condition;
 use crate::store::duties::Duty;
-use crate::store::entry::{Handed, Taken};
+use crate::store::entry::Handed;
 use crate::store::fault::StoreFault;
 use crate::store::writing::items::{BatchItem, untried};
 use crate::store::writing::outcomes::{Outcomes, after};
@@ -485,12 +485,8 @@ fn consumed(item: &mut Item, in_force: &InForce) -> Fate {
     if !in_force.allows(&handed.entry) {
         return Fate::Refused;
     }
-    if let Some(offset) = handed.taken.as_ref().map(Taken::settle) {
-        match handed.entry.writes.first_mut() {
-            // It is written again.
-            Some(Write::Offset(first)) => *first = offset,
-            _ => handed.entry.consumes(offset),
-        }
+    if let Some(taken) = &handed.taken {
+        handed.entry.consumes(|| taken.settle());
     }
     Fate::Written
 }

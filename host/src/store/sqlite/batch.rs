@@ -4,7 +4,7 @@ use rusqlite::Connection;
 use saga_core::commit::Fate;
 
 use super::apply::{self, Counters};
-use crate::store::entry::Taken;
+use crate::store::entry::Handed;
 use crate::store::writing::items::{BatchItem, Transaction};
 
 /// Writes the item if it is an entry. `trusted` is the time by which old rows are deleted.
@@ -17,8 +17,9 @@ pub(super) fn write_entry(
     let BatchItem::Entry(handed) = item else {
         return Ok(Fate::Written);
     };
-    if let Some(offset) = handed.taken.as_ref().map(Taken::settle) {
-        handed.entry.consumes(offset);
+    let handed: &mut Handed = handed;
+    if let Some(taken) = &handed.taken {
+        handed.entry.consumes(|| taken.settle());
     }
     apply::apply(sql, counters, &handed.entry, trusted)
 }

@@ -171,9 +171,14 @@ impl<'a> Columns<'a> {
         self.bases.get(place).copied().unwrap_or_default()
     }
 
+    /// The last offset of a partition counts. If its reading was claimed again meanwhile, the call is refused by
+    /// the earlier claim, and the entries are written apart.
     fn offset(&mut self, offset: &'a Offset) {
         let place = (&*offset.consumer, offset.topic, offset.partition);
-        self.offsets.insert(place, offset);
+        let before = self.offsets.get(&place);
+        if before.is_none_or(|before| before.epoch >= offset.epoch) {
+            self.offsets.insert(place, offset);
+        }
     }
 
     fn state(&mut self, place: Place<'a>, state: (Option<&'a str>, u64, &'a str), version: u32) {
