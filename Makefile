@@ -6,7 +6,7 @@
 # other features of shared dependencies and build some of them again).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-once demo-kafka demo-kafka-once demo-fulfilment demo-languages demo-cluster test test-cluster fuzz-api bench bench-swaps bench-kafka bench-postgres
+.PHONY: help demo demo-once demo-kafka demo-kafka-once demo-fulfilment demo-languages demo-cluster test test-cluster fuzz-api bench bench-swaps bench-kafka bench-postgres bench-hosts
 .PHONY: build components fixtures languages languages-needed fulfilment-in-languages install-servers lint wasm-target first-build-note tools
 
 # Most tests wait for something most of the time.
@@ -68,6 +68,9 @@ bench-kafka: components build ## Measure two hosts over a real Kafka, next to ba
 
 bench-postgres: components build ## Measure a host on a PostgreSQL server, next to one on SQLite (minutes; leave it idle; make install-servers)
 	target/release/saga-bench run --postgres $(ARGS)
+
+bench-hosts: components build ## Measure a hot key and swaps of rules over several hosts on one PostgreSQL server (minutes; leave it idle; make install-servers)
+	target/release/saga-bench hosts $(ARGS)
 
 build: first-build-note ## Build the host, the demo and the benchmarks
 	cargo build --release --workspace

@@ -213,6 +213,6 @@ mod tests {
             .get_subcommands()
             .map(|own| own.get_name())
             .collect();
-        assert_eq!(names, ["load", "run", "swaps", "replay"]);
+        assert_eq!(names, ["load", "run", "swaps", "hosts", "replay"]);
     }
 }

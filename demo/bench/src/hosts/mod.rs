@@ -187,7 +187,7 @@ mod tests {
             "/hot_key/orders",
             "/hot_key/post/p99_ms",
             "/hot_key/decided/p50_ms",
-            "/swaps/pauses/around_swaps/p99_ms",
+            "/swaps/pauses/hand_overs/p99_ms",
         ] {
             let found = json.pointer(figure).and_then(Value::as_f64);
             assert!(found.unwrap_or(0.0) > 0.0, "{figure}: {json:#}");

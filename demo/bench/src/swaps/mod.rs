@@ -50,6 +50,8 @@ const CUSTOMERS: usize = 1_000;
 const LIMIT: Cents = Cents::whole(1_000_000);
 /// Connections for registering and reading back.
 const CONNECTIONS: usize = 16;
+/// Traffic before the first swap, in waits between swaps: each host has answered often by then.
+const WARM_UP: u32 = 4;
 /// Swaps before the measurement, after which the memory is first read.
 const FIRST_SWAPS: usize = 10;
 /// The length of the window without swaps, as a share of the one with them.
@@ -124,6 +126,7 @@ async fn on(hosts: &Hosts, swaps: &SwapsOptions, builds: [Bytes; 2]) -> Result<S
         ledger: &ledger,
     };
 
+    tokio::time::sleep(swaps.every * WARM_UP).await;
     let first = FIRST_SWAPS.min(swaps.swaps / 2);
     eprintln!("{first} swaps, which compile both builds");
     swapping.repeat(first).await;

@@ -1,7 +1,8 @@
 //! The longest time without any answer of a host, around each swap.
 //!
-//! Owns: one such time for each host and swap, and, for comparison, for pieces of the same length of
-//! the window without swaps. Hosts pause for other reasons too, such as a slow disk.
+//! Owns: one such time for each host and swap, and for each host and hand-over; for comparison, those
+//! of pieces of the same length of the window without swaps. Hosts pause for other reasons too, such
+//! as a slow disk, and a longer piece more.
 //!
 //! Must not know: the origin of samples and swaps.
 
@@ -14,16 +15,27 @@ const AFTERWARDS: u64 = 100_000;
 /// Distributions of the longest times without an answer; None without any.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Pauses {
-    /// Around each swap, at each host.
-    pub(crate) around_swaps: Option<Distribution>,
-    /// Around pieces of the window without swaps that are as long.
-    pub(crate) without: Option<Distribution>,
+    /// From the request to the answer.
+    pub(crate) swaps: Option<Distribution>,
+    /// As long, without swaps.
+    pub(crate) like_swaps: Option<Distribution>,
+    /// From the end of the checks to the answer.
+    pub(crate) hand_overs: Option<Distribution>,
+    /// As long, without swaps.
+    pub(crate) like_hand_overs: Option<Distribution>,
 }
 
 impl Pauses {
     /// Of these samples.
     pub(crate) fn of(samples: &[Sample], quiet: TimeWindow, swaps: &[Swap]) -> Self {
-        let around: Vec<TimeWindow> = swaps.iter().map(window).collect();
+        let windows = |from: fn(&Swap) -> u64| -> Vec<TimeWindow> {
+            let window = |swap| TimeWindow {
+                from: from(swap),
+                until: swap.answered + AFTERWARDS,
+            };
+            swaps.iter().map(window).collect()
+        };
+        let (whole, handed_over) = (windows(|swap| swap.sent), windows(|swap| swap.checked));
         let hosts = answers(samples);
         let longest = |windows: &[TimeWindow]| {
             let all = hosts.iter().flat_map(|host| {
@@ -33,16 +45,11 @@ impl Pauses {
             Distribution::of(all.collect())
         };
         Self {
-            around_swaps: longest(&around),
-            without: longest(&pieces(quiet, median_length(&around))),
+            swaps: longest(&whole),
+            like_swaps: longest(&pieces(quiet, median_length(&whole))),
+            hand_overs: longest(&handed_over),
+            like_hand_overs: longest(&pieces(quiet, median_length(&handed_over))),
         }
-    }
-}
-
-fn window(swap: &Swap) -> TimeWindow {
-    TimeWindow {
-        from: swap.sent,
-        until: swap.answered + AFTERWARDS,
     }
 }
 
@@ -147,12 +154,15 @@ mod tests {
             until: 400_000,
         };
         let found = Pauses::of(&samples, quiet, &[swap]);
-        let around = found.around_swaps.unwrap();
-        assert_eq!(around.count, 2);
-        assert_eq!(around.millis[0], 1.0);
-        assert!((around.millis[4] - 200.0).abs() < 1.5, "{around:?}");
-        // Two pieces of 150 ms, at two hosts.
-        let without = found.without.unwrap();
-        assert_eq!((without.count, without.millis[4]), (4, 1.0));
+        for around in [found.swaps, found.hand_overs] {
+            let around = around.unwrap();
+            assert_eq!((around.count, around.millis[0]), (2, 1.0));
+            assert!((around.millis[4] - 200.0).abs() < 1.5, "{around:?}");
+        }
+        // At two hosts, two pieces of 150 ms, and as many of 140.
+        for without in [found.like_swaps, found.like_hand_overs] {
+            let without = without.unwrap();
+            assert_eq!((without.count, without.millis[4]), (4, 1.0));
+        }
     }
 }

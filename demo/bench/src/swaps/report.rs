@@ -88,8 +88,10 @@ impl SwapsReport {
             "post": self.posted.json(),
             "decided": self.decided.json(),
             "pauses": {
-                "around_swaps": distribution_json(self.pauses.around_swaps.as_ref()),
-                "without_swaps": distribution_json(self.pauses.without.as_ref()),
+                "swaps": distribution_json(self.pauses.swaps.as_ref()),
+                "like_swaps": distribution_json(self.pauses.like_swaps.as_ref()),
+                "hand_overs": distribution_json(self.pauses.hand_overs.as_ref()),
+                "like_hand_overs": distribution_json(self.pauses.like_hand_overs.as_ref()),
             },
             "memory": {
                 "first_swaps": self.memory.first,
@@ -143,8 +145,14 @@ impl SwapsReport {
         }
         lines.push(String::new());
         lines.push(header("no answer, ms", "swaps"));
-        lines.push(row("around swaps", self.pauses.around_swaps.as_ref()));
-        lines.push(row("without swaps", self.pauses.without.as_ref()));
+        for (name, pauses) in [
+            ("around swaps", &self.pauses.swaps),
+            ("as long, without", &self.pauses.like_swaps),
+            ("around hand-overs", &self.pauses.hand_overs),
+            ("as long, without", &self.pauses.like_hand_overs),
+        ] {
+            lines.push(row(name, pauses.as_ref()));
+        }
         let Memory {
             first,
             after_first,
@@ -160,7 +168,8 @@ impl SwapsReport {
         lines.push(
             "`handed over`: requests that overlapped the first 3 ms of a hand-over; `checks`: another part of a swap; \
              `between`: no swap;\n`control`: those of them that overlapped 3 ms halfway between two swaps (longer requests \
-             overlap more, so the others are\nnot as long to begin with)\n`no answer`: the longest time without any answer of a host, one for each swap and host"
+             overlap more, so the others are\nnot as long to begin with)\n`no answer`: the longest time without any answer of a host, one for each swap and host; `as long, without`: in pieces of \
+             the window\nwithout swaps"
                 .to_owned(),
         );
         if self.right() {
