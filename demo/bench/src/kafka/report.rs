@@ -14,6 +14,7 @@ use super::flow::Throughput;
 use super::produce::Produced;
 use super::sagas::KafkaLevel;
 use crate::run::floor::Floor;
+use crate::saga::latency::millis;
 
 /// The results of a benchmark over Kafka.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl KafkaReport {
         let sagas: Vec<Value> = self.sagas.iter().map(level_json).collect();
         let (produced, consumed) = (&self.produced, &self.consumed);
         json!({
-            "fsync_ms": { "p50": millis(self.floor.p50), "p99": millis(self.floor.p99) },
+            "fsync_ms": self.floor.json(),
             "broker_ready_ms": millis(self.broker_ready_after),
             "rounds": self.rounds,
             "sagas": sagas,
@@ -66,11 +67,9 @@ impl KafkaReport {
     /// As text.
     pub(crate) fn text(&self) -> String {
         let mut text = format!(
-            "floor      fsync of a 4 KiB append: {:.2} ms (p50), {:.2} ms (p99)\n\
-             broker     Apache Kafka, one node, ready after {:.1} s\n\
+            "{}broker     Apache Kafka, one node, ready after {:.1} s\n\
              rounds     {}, the median counts\n\n",
-            millis(self.floor.p50),
-            millis(self.floor.p99),
+            self.floor.text(),
             self.broker_ready_after.as_secs_f64(),
             self.rounds
         );
@@ -222,10 +221,6 @@ fn line(text: String) -> String {
     // Writing to a string does not fail.
     let _ = writeln!(line);
     line
-}
-
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use crate::run::floor::Floor;
-use crate::run::report::{Startup, millis};
+use crate::run::report::Startup;
 use crate::run::rounds::MeasuredRound;
 
 /// Decisions of a saga: the order, its credit, its end.
@@ -46,7 +46,7 @@ impl PostgresReport {
     pub(crate) fn json(&self) -> Value {
         let levels: Vec<Value> = self.levels.iter().map(PostgresLevel::json).collect();
         json!({
-            "fsync_ms": { "p50": millis(self.floor.p50), "p99": millis(self.floor.p99) },
+            "fsync_ms": self.floor.json(),
             "postgres_version": self.version,
             "rounds": self.rounds,
             "startup_ms": {
@@ -60,13 +60,11 @@ impl PostgresReport {
     /// As text.
     pub(crate) fn text(&self) -> String {
         let mut text = format!(
-            "floor      fsync of a 4 KiB append: {:.2} ms (p50), {:.2} ms (p99)\n\
-             server     PostgreSQL {}, on this machine, fsync and synchronous_commit on\n\
+            "{}server     PostgreSQL {}, on this machine, fsync and synchronous_commit on\n\
              startup    sqlite: ready after {}\n\
              \u{20}          postgres: ready after {}\n\
              rounds     {}, the median counts\n\n",
-            millis(self.floor.p50),
-            millis(self.floor.p99),
+            self.floor.text(),
             self.version,
             self.sqlite_startup.text(),
             self.postgres_startup.text(),

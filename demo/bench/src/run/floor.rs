@@ -11,6 +11,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::saga::latency::millis;
 
 const APPENDS: usize = 200;
 const APPEND_BYTES: usize = 4 * 1024;
@@ -22,6 +25,22 @@ pub(crate) struct Floor {
     pub(crate) p50: Duration,
     /// The 99th percentile.
     pub(crate) p99: Duration,
+}
+
+impl Floor {
+    /// As JSON: milliseconds.
+    pub(crate) fn json(&self) -> Value {
+        json!({ "p50": millis(self.p50), "p99": millis(self.p99) })
+    }
+
+    /// As the first line of a report.
+    pub(crate) fn text(&self) -> String {
+        format!(
+            "floor      fsync of a 4 KiB append: {:.2} ms (p50), {:.2} ms (p99)\n",
+            millis(self.p50),
+            millis(self.p99)
+        )
+    }
 }
 
 /// Appends 4 KiB and waits for the disk, 200 times, to a file in `directory` that is removed

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::run::floor::Floor;
 use crate::run::rounds::MeasuredRound;
+use crate::saga::latency::millis;
 
 /// The results of a benchmark.
 #[derive(Debug)]
@@ -54,7 +55,7 @@ impl RunReport {
     pub(crate) fn json(&self) -> Value {
         let levels: Vec<Value> = self.levels.iter().map(RunLevel::json).collect();
         json!({
-            "fsync_ms": { "p50": millis(self.floor.p50), "p99": millis(self.floor.p99) },
+            "fsync_ms": self.floor.json(),
             "sqlite_decisions_per_second": self.sqlite_decisions,
             "startup_ms": self.startup.json(),
             "native_startup_ms": self.native_startup.map(|startup| startup.json()),
@@ -65,11 +66,9 @@ impl RunReport {
     /// As text.
     pub(crate) fn text(&self) -> String {
         let mut text = format!(
-            "floor      fsync of a 4 KiB append: {:.2} ms (p50), {:.2} ms (p99)\n\
-             \u{20}          the rows of {:.0} decisions/s by SQLite alone: a saga is three decisions\n\
+            "{}\u{20}          the rows of {:.0} decisions/s by SQLite alone: a saga is three decisions\n\
              startup    ready after {}\n",
-            millis(self.floor.p50),
-            millis(self.floor.p99),
+            self.floor.text(),
             self.sqlite_decisions,
             self.startup.text()
         );
@@ -200,9 +199,4 @@ fn row(cells: [&str; 9]) -> String {
     format!(
         "{name:<10} {connections:>5} {rate:>8}  {posted:>23}  {decided:>25}  {cpu:>9}  {generator:>9}  {written:>10}  {peak:>8}\n"
     )
-}
-
-/// Milliseconds, for reports.
-pub(crate) fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }

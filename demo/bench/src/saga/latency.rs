@@ -73,7 +73,7 @@ impl Times {
 
 impl Latency {
     fn of(histogram: &Histogram<u64>) -> Self {
-        let millis = |micros: u64| Duration::from_micros(micros).as_secs_f64() * 1e3;
+        let millis = |micros| millis(Duration::from_micros(micros));
         Self {
             p50: millis(histogram.value_at_quantile(0.5)),
             p99: millis(histogram.value_at_quantile(0.99)),
@@ -94,6 +94,11 @@ impl Latency {
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(HIGHEST_MICROS)
+}
+
+/// A time in milliseconds, for reports.
+pub(crate) fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 #[cfg(test)]

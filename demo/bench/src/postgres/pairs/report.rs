@@ -7,7 +7,6 @@
 use serde_json::{Value, json};
 
 use crate::run::floor::Floor;
-use crate::run::report::millis;
 use crate::run::rounds::MeasuredRound;
 
 /// The results of a benchmark.
@@ -41,7 +40,7 @@ impl PairsReport {
     pub(crate) fn json(&self) -> Value {
         let levels: Vec<Value> = self.levels.iter().map(PairsLevel::json).collect();
         json!({
-            "fsync_ms": { "p50": millis(self.floor.p50), "p99": millis(self.floor.p99) },
+            "fsync_ms": self.floor.json(),
             "postgres_version": self.version,
             "partitions": self.partitions,
             "rounds": self.rounds,
@@ -52,12 +51,10 @@ impl PairsReport {
     /// As text.
     pub(crate) fn text(&self) -> String {
         let mut text = format!(
-            "floor      fsync of a 4 KiB append: {:.2} ms (p50), {:.2} ms (p99)\n\
-             server     PostgreSQL {}, on this machine, fsync and synchronous_commit on\n\
+            "{}server     PostgreSQL {}, on this machine, fsync and synchronous_commit on\n\
              broker     Apache Kafka, one node, {} partitions of each topic\n\
              rounds     {}, the median counts\n\n",
-            millis(self.floor.p50),
-            millis(self.floor.p99),
+            self.floor.text(),
             self.version,
             self.partitions,
             self.rounds,
