@@ -34,6 +34,15 @@ pub struct Handed {
     pub done: Done,
 }
 
+impl Handed {
+    /// Adds the offset of the consumed record, when the entry is about to be written.
+    pub(super) fn consume(&mut self) {
+        if let Some(taken) = &self.taken {
+            self.entry.consumes(|| taken.settle());
+        }
+    }
+}
+
 /// Called with the outcome of the commit.
 pub type Done = Box<dyn FnOnce(Result<(), StoreFault>) + Send>;
 
@@ -51,7 +60,7 @@ pub struct Taken {
 
 impl Taken {
     /// Notes that it is being committed; returns the offset to store.
-    pub(super) fn settle(&self) -> Offset {
+    fn settle(&self) -> Offset {
         let source = &self.session.source;
         let (next, last) = self.session.settle(self.offset);
         Offset {

@@ -485,9 +485,7 @@ fn consumed(item: &mut Item, in_force: &InForce) -> Fate {
     if !in_force.allows(&handed.entry) {
         return Fate::Refused;
     }
-    if let Some(taken) = &handed.taken {
-        handed.entry.consumes(|| taken.settle());
-    }
+    handed.consume();
     Fate::Written
 }
 

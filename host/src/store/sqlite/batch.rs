@@ -4,7 +4,6 @@ use rusqlite::Connection;
 use saga_core::commit::Fate;
 
 use super::apply::{self, Counters};
-use crate::store::entry::Handed;
 use crate::store::writing::items::{BatchItem, Transaction};
 
 /// Writes the item if it is an entry. `trusted` is the time by which old rows are deleted.
@@ -17,10 +16,7 @@ pub(super) fn write_entry(
     let BatchItem::Entry(handed) = item else {
         return Ok(Fate::Written);
     };
-    let handed: &mut Handed = handed;
-    if let Some(taken) = &handed.taken {
-        handed.entry.consumes(|| taken.settle());
-    }
+    handed.consume();
     apply::apply(sql, counters, &handed.entry, trusted)
 }
 

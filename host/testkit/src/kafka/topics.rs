@@ -163,8 +163,8 @@ pub async fn groups_are_complete(bootstrap: &str, groups: &[&str], members: usiz
     .await
 }
 
-/// Once a group of this many members has all its partitions; otherwise its state. A broker that has just started
-/// does not know its groups yet.
+/// Checks that a group has at least this many members and all its partitions; returns its state if not.
+/// A broker that has just started does not know its groups yet.
 fn is_complete(consumer: &BaseConsumer, group: &str, least: usize) -> Result<(), String> {
     let list = consumer.fetch_group_list(Some(group), ANSWERED_WITHIN);
     let list = list.map_err(|error| error.to_string())?;

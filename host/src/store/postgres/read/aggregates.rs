@@ -21,14 +21,16 @@ pub(super) fn aggregate(sql: &Sql, participant: i64, key: &str) -> SqlResult<Sto
         "SELECT state, revision, state_version, correlation FROM aggregates WHERE participant = $1 AND key = $2",
         &[&participant, &key],
     )?;
-    let Some(row) = found else {
-        return Ok(StoredAggregate::default());
-    };
+    found.map_or(Ok(StoredAggregate::default()), |row| stored(&row))
+}
+
+/// The aggregate in the first four columns.
+fn stored(row: &Row) -> SqlResult<StoredAggregate> {
     Ok(StoredAggregate {
-        state: get(&row, 0)?,
-        revision: unsigned(&row, 1)?,
-        state_version: small(&row, 2)?,
-        correlation: get(&row, 3)?,
+        state: get(row, 0)?,
+        revision: unsigned(row, 1)?,
+        state_version: small(row, 2)?,
+        correlation: get(row, 3)?,
     })
 }
 
@@ -114,12 +116,7 @@ fn shared_row(row: &Row, key: &str) -> SqlResult<SharedAggregate> {
     let is_there: Option<i64> = get(row, 1)?;
     let aggregate = match is_there {
         None => StoredAggregate::default(),
-        Some(_) => StoredAggregate {
-            state: get(row, 0)?,
-            revision: unsigned(row, 1)?,
-            state_version: small(row, 2)?,
-            correlation: get(row, 3)?,
-        },
+        Some(_) => stored(row)?,
     };
     let messages = count(row, 4)?;
     let parked = ParkedKey {
