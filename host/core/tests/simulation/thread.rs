@@ -257,18 +257,12 @@ impl Thread {
         match action {
             Action::Commit(commit) => self.hand_over(commit, around),
             Action::Answer(call, WorkerAnswer::CheckAgain(body), _) => {
-                let (id, read) = (
-                    scene.calls[call].id.clone(),
-                    scene.calls[call].command == "get",
+                let again = scene.ask_anew(call);
+                scene.note(
+                    "routed-anew",
+                    format_args!("{}", scene.calls[call].id.clone()),
                 );
-                scene.note("routed-anew", format_args!("{id}"));
-                let key = scene.calls[call].key.clone();
-                around.again.push_back(Call {
-                    call,
-                    key,
-                    body,
-                    read,
-                });
+                around.again.push_back(Call { body, ..again });
             }
             Action::Answer(call, answer, _) => scene.answer(call, told(answer)),
             Action::AnswerAfter(then, link) => {
