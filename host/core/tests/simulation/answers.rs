@@ -54,10 +54,9 @@ pub(crate) fn load(ask: Ask<'_>, around: &mut Around<'_>) -> Result<Loaded, ()> 
             format_args!("{} of {key}, {:?}", row.id, row.letter),
         );
     }
-    let is_quarantined = ask
-        .quarantined
-        .is_some_and(|key| store.quarantined.contains(key));
     let key = ask.aggregate.filter(|_| scene.is_shared);
+    let mut keys = ask.quarantined.into_iter().chain(key);
+    let is_quarantined = keys.any(|key| store.quarantined.contains(key));
     let held = key.and_then(|key| {
         let mut keys = store.parked_keys().into_iter();
         keys.find(|parked| parked.key == key)

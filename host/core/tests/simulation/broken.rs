@@ -246,6 +246,11 @@ fn invariant_10_a_shared_store_that_takes_anything_of_an_evicted_host_is_noticed
 }
 
 #[test]
+fn invariant_4_a_shared_store_that_takes_what_overtakes_parked_messages_is_noticed() {
+    noticed_among_hosts(Broken::ParkedNotCompared, &[4]);
+}
+
+#[test]
 fn invariant_6_a_shared_store_that_takes_decisions_of_replaced_rules_is_noticed() {
     noticed_among_hosts(Broken::RulesNotCompared, &[6]);
 }

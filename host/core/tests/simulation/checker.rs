@@ -102,7 +102,7 @@ pub(crate) fn at_rest(world: &World) -> Result<(), Violation> {
         generations::check(process)?;
         journal::check(process, &world.scene)?;
         consumed(process, &world.broker)?;
-        nothing_stranded(process)?;
+        nothing_stranded(process, world)?;
         published(process, &world.broker)?;
         answered(process, world)?;
         repeated(process, world)?;
@@ -135,9 +135,11 @@ fn consumed(process: &Process, broker: &Broker) -> Result<(), Violation> {
 }
 
 /// Invariant 10: a parked message is offered again, unless the build does not subscribe to it.
-fn nothing_stranded(process: &Process) -> Result<(), Violation> {
+fn nothing_stranded(process: &Process, world: &World) -> Result<(), Violation> {
+    let is_of = |other: &&Process| other.role == process.role;
     for (id, row) in &process.store.parked {
-        let mut threads = process.threads.iter();
+        let hosts = world.processes.iter().filter(is_of);
+        let mut threads = hosts.flat_map(|host| &host.threads);
         let is_passed_over = threads.any(|thread| thread.worker.passes_over(&row.0));
         must(is_passed_over, 10, || {
             format!(

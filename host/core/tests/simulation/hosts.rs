@@ -179,6 +179,9 @@ impl World {
         if self.scene.random.percent(20) {
             self.processes[who].answer_proposal();
         }
+        if self.scene.random.percent(10) {
+            self.processes[who].follow_parked();
+        }
         true
     }
 
@@ -196,6 +199,9 @@ impl World {
         if std::mem::take(&mut process.is_gone) {
             self.die(who);
             return true;
+        }
+        if self.scene.now % 50 == 0 {
+            process.follow_parked();
         }
         process.answer_proposal()
     }

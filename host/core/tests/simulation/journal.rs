@@ -14,7 +14,7 @@ use saga_core::rules::Rules;
 use crate::checker::{Violation, must, read};
 use crate::description::{Shape, description};
 use crate::process::Process;
-use crate::reads::shapeless;
+use crate::reads::{States, shapeless};
 use crate::rules::Body;
 use crate::scene::Scene;
 use crate::store::{DeadLetter, JournalRow, Store, fired_of};
@@ -55,10 +55,8 @@ pub(crate) fn states(process: &Process) -> Vec<String> {
 }
 
 /// The states of each key in their order, from none on, with the command that was decided last.
-pub(crate) fn states_by_key(
-    process: &Process,
-) -> BTreeMap<String, Vec<(Option<serde_json::Value>, Option<String>)>> {
-    let mut keys: BTreeMap<String, Vec<_>> = BTreeMap::new();
+pub(crate) fn states_by_key(process: &Process) -> BTreeMap<String, States> {
+    let mut keys: BTreeMap<String, States> = BTreeMap::new();
     for row in &process.store.journal {
         let (message, outcome) = parsed(row);
         let states = keys.entry(row.key.to_string());

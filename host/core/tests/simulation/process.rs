@@ -264,7 +264,7 @@ impl Process {
                 .filter(|parked| worker_of(&parked.key) == worker);
             self.numbers += 1;
             let random = Rc::new(RefCell::new(Random::new(scene.random.next())));
-            let room = SmallRoom((!scene.is_shared).then_some(random));
+            let room = SmallRoom(Some(random));
             threads.push(Thread::new(
                 self.role,
                 self.numbers,
@@ -354,6 +354,15 @@ impl Process {
             process: self.number,
         };
         self.threads[thread].run(&mut around)
+    }
+
+    /// Tells the threads what any host has parked.
+    pub(crate) fn follow_parked(&mut self) {
+        let keys = self.store.parked_keys();
+        for (worker, thread) in self.threads.iter_mut().enumerate() {
+            let own = keys.iter().filter(|key| worker_of(&key.key) == worker);
+            thread.parked = Some(own.cloned().collect());
+        }
     }
 
     /// An operator requests something for a dead letter; returns false if there is none. A

@@ -14,7 +14,7 @@ use crate::scene::Call;
 use crate::world::World;
 
 /// The states of a key, the first of which is that there is none; each with the call that decided it.
-type States = Vec<(Option<Value>, Option<String>)>;
+pub(crate) type States = Vec<(Option<Value>, Option<String>)>;
 
 /// Invariant 10, for reads.
 pub(crate) fn check(process: &Process, world: &World) -> Result<(), Violation> {

@@ -192,7 +192,7 @@ impl Scene {
         crate::host::BROKEN.set(broken);
         Self {
             random: Random::new(seed),
-            dice: Rc::new(Dice::new(seed, is_shared)),
+            dice: Rc::new(Dice::new(seed, false)),
             now: START,
             broken,
             calls: Vec::new(),

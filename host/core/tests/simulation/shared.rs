@@ -22,7 +22,7 @@ use crate::writer::{Activation, Entry, Handed, Request};
 
 /// Entries to be written by one commit.
 pub(crate) struct Group {
-    handed: Vec<Box<Handed>>,
+    handed: Vec<Entry>,
     /// In a transaction of its own.
     is_alone: bool,
 }
@@ -128,7 +128,7 @@ impl Process {
 
     /// Tries to write a group; returns false if it has to wait for rows.
     fn attempt(&mut self, group: Group, scene: &mut Scene) -> bool {
-        let is_of = |handed: &Box<Handed>, open: &OpenTransaction| {
+        let is_of = |Entry(handed): &Entry, open: &OpenTransaction| {
             open.key.is_some() && handed.commit.entry.key == open.key
         };
         let conflicts = |open: &OpenTransaction| {
@@ -147,7 +147,7 @@ impl Process {
         let mut batch = Batch::with_capacity(group.handed.len());
         let (allowed, broken) = (self.allowed.clone(), scene.broken);
         for handed in group.handed {
-            let added = batch.add(&mut self.chains, Entry(handed), |Entry(handed)| {
+            let added = batch.add(&mut self.chains, handed, |Entry(handed)| {
                 Ok::<_, ()>(consumed(handed, &allowed, broken))
             });
             added.expect("nothing is written yet");
@@ -200,7 +200,7 @@ impl Process {
                 self.calling = Some(Calling::Over(batch, CommitOutcome::Failed));
             }
             Refusal::OtherRules => {
-                let handed = taken_back(batch);
+                let handed = batch.take_back();
                 self.learn();
                 self.groups.push(Group {
                     handed,
@@ -208,7 +208,7 @@ impl Process {
                 });
             }
             Refusal::OneRow | Refusal::Stale | Refusal::Replied => {
-                let mut handed = taken_back(batch);
+                let mut handed = batch.take_back();
                 let is_alone = handed.len() == 1;
                 let behind = handed.split_off(handed.len().div_ceil(2));
                 for handed in [behind, handed] {
@@ -267,7 +267,7 @@ impl Process {
             true => self.has_committed(batch),
             // The same call again.
             false => self.groups.push(Group {
-                handed: taken_back(batch),
+                handed: batch.take_back(),
                 is_alone: false,
             }),
         }
@@ -284,7 +284,7 @@ impl Process {
         if may.is_err() {
             self.is_gone = true;
         }
-        let key = (group.handed.first()).and_then(|handed| handed.commit.entry.key.clone());
+        let key = (group.handed.first()).and_then(|first| first.0.commit.entry.key.clone());
         self.store.shared.open = Some(OpenTransaction {
             of: self.me,
             number: self.number_of_commit,
@@ -305,7 +305,7 @@ impl Process {
         let mut open = self.store.clone();
         let begun = number(&mut open, self.commit_number(), scene.now, broken);
         for handed in group.handed {
-            let added = batch.add(&mut self.chains, Entry(handed), |Entry(handed)| {
+            let added = batch.add(&mut self.chains, handed, |Entry(handed)| {
                 if consumed(handed, &allowed, broken) == Fate::Refused {
                     return Ok::<_, ()>(Fate::Refused);
                 }
@@ -384,15 +384,10 @@ impl Group {
     fn of(handed: Box<Handed>) -> Self {
         let is_alone = !handed.commit.entry.writes.iter().all(is_frequent);
         Self {
-            handed: vec![handed],
+            handed: vec![Entry(handed)],
             is_alone,
         }
     }
-}
-
-fn taken_back(batch: Batch<Entry>) -> Vec<Box<Handed>> {
-    let entries = batch.take_back().into_iter();
-    entries.map(|Entry(handed)| handed).collect()
 }
 
 fn is_frequent(write: &Write) -> bool {

@@ -131,6 +131,7 @@ impl Store {
             of_key.messages += 1;
             let letter = self.letters.values().find(|letter| letter.parked == *id);
             of_key.letter = of_key.letter.or(letter.map(OpenLetter::blocks));
+            of_key.is_requested |= letter.is_some_and(|letter| letter.request.is_some());
         }
         keys.into_values().collect()
     }

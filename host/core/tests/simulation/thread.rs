@@ -43,6 +43,8 @@ pub(crate) struct Thread {
     offers_all: bool,
     /// Keys with a request for their dead letters.
     pub(crate) requested: Vec<String>,
+    /// The keys with parked messages, of any host, as they were read last.
+    pub(crate) parked: Option<Vec<ParkedKey>>,
     pub(crate) turns: VecDeque<Turn<Simulated>>,
     progress: Rc<Progress>,
     /// Set when the writer has reached the entry that the worker waits for.
@@ -89,6 +91,7 @@ impl Thread {
             busy_until: 0,
             offers_all: false,
             requested: Vec::new(),
+            parked: None,
             turns: VecDeque::new(),
             progress: Rc::default(),
             awaited: None,
@@ -132,6 +135,9 @@ impl Thread {
         }
         for key in std::mem::take(&mut self.requested) {
             self.step(Input::Requested { key, is_new: false }, around);
+        }
+        if let Some(keys) = self.parked.take() {
+            self.step(Input::Parked(keys), around);
         }
         let is_due = (self.worker.next_due()).is_some_and(|due| due <= now(around.scene).uptime);
         let turn = match is_due && (self.turns.is_empty() || around.scene.random.percent(50)) {
