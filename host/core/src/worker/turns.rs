@@ -158,6 +158,11 @@ impl<H: HostTypes> Worker<H> {
         self.ask(TurnSubject::Timer(turn), stage);
     }
 
+    /// True if a decision on the aggregate is in flight, with or without a change.
+    pub(super) fn is_in_flight(&self, key: &str) -> bool {
+        (self.cache.peek(key)).is_some_and(|known| known.last > self.settled)
+    }
+
     /// True if a change of the aggregate is in flight.
     pub(super) fn is_unsettled(&self, key: &str) -> bool {
         (self.cache.peek(key)).is_some_and(|known| known.ticket > self.settled)
@@ -315,6 +320,9 @@ impl<H: HostTypes> Worker<H> {
             && let Some(envelope) = subject.envelope()
         {
             // Another host may have changed the aggregate, and no commit verifies this.
+            if self.is_in_flight(&envelope.message.key) {
+                return self.ask(subject, TurnStage::SyncAttempt);
+            }
             self.cache.forget(&envelope.message.key);
             return self.begin_attempt(subject, None, actions);
         }
