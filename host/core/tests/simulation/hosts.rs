@@ -180,7 +180,7 @@ impl World {
             self.processes[who].answer_proposal();
         }
         if self.scene.random.percent(10) {
-            self.processes[who].follow_parked();
+            self.processes[who].follow_parked(&self.scene);
         }
         true
     }
@@ -201,7 +201,7 @@ impl World {
             return true;
         }
         if self.scene.now % 50 == 0 {
-            process.follow_parked();
+            process.follow_parked(&self.scene);
         }
         process.answer_proposal()
     }

@@ -357,7 +357,10 @@ impl Process {
     }
 
     /// Tells the threads what any host has parked.
-    pub(crate) fn follow_parked(&mut self) {
+    pub(crate) fn follow_parked(&mut self, scene: &Scene) {
+        if scene.is_broken(Broken::ParkedNotCompared) {
+            return;
+        }
         let keys = self.store.parked_keys();
         for (worker, thread) in self.threads.iter_mut().enumerate() {
             let own = keys.iter().filter(|key| worker_of(&key.key) == worker);

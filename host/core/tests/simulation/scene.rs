@@ -114,7 +114,8 @@ pub(crate) enum Broken {
     IncarnationNotCompared,
     /// It accepts decisions of rules that another host has replaced.
     RulesNotCompared,
-    /// It accepts decisions on an aggregate for which another host has parked messages.
+    /// It accepts decisions on an aggregate for which another host has parked messages, and hosts
+    /// are not told of these.
     ParkedNotCompared,
     /// It accepts an activation in place of another build than the one that was compared.
     ActivationNotCompared,
@@ -192,7 +193,7 @@ impl Scene {
         crate::host::BROKEN.set(broken);
         Self {
             random: Random::new(seed),
-            dice: Rc::new(Dice::new(seed, false)),
+            dice: Rc::new(Dice::new(seed, if is_shared { 3 } else { 7 })),
             now: START,
             broken,
             calls: Vec::new(),

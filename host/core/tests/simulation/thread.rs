@@ -11,7 +11,7 @@ use saga_core::commit::{Broken as BrokenEntry, Link, ParkedKey};
 use saga_core::journal::Kept;
 use saga_core::retry::{AfterDeadLetter, RetryPolicy};
 use saga_core::worker::{
-    Action, Commit, Input, Now, QuarantinedKeys, Question, Turn, Worker, WorkerAnswer,
+    Action, Commit, Input, Now, QuarantinedKeys, Question, Turn, Waits, Worker, WorkerAnswer,
     WorkerSettings,
 };
 
@@ -79,8 +79,23 @@ impl Thread {
             is_shared,
             limits: LIMITS,
             kept: Kept::Full,
-            retry: RetryPolicy { then, ..RETRY },
-            waits: WAITS,
+            retry: match is_shared {
+                true => RetryPolicy {
+                    first_delay_ms: 100,
+                    max_delay_ms: 300,
+                    then,
+                    ..RETRY
+                },
+                false => RetryPolicy { then, ..RETRY },
+            },
+            // Other hosts know only what is parked.
+            waits: match is_shared {
+                true => Waits {
+                    moment: Duration::from_millis(10),
+                    ..WAITS
+                },
+                false => WAITS,
+            },
             room,
         };
         let quarantined = QuarantinedKeys::default();
