@@ -247,7 +247,10 @@ impl World {
     /// Asks any host of a participant that listens.
     fn ask_any(&mut self, call: usize, role: usize) {
         let hosts = self.scene.hosts;
-        let from = self.scene.random.index(hosts);
+        let from = match hosts {
+            1 => 0,
+            _ => self.scene.random.index(hosts),
+        };
         let all = (0..hosts).map(|host| role + (from + host) % hosts * Role::ALL.len());
         let mut all = all.filter(|host| !self.processes[*host].is_dead);
         let events = self.scene.events;
