@@ -200,7 +200,7 @@ impl World {
             self.die(who);
             return true;
         }
-        if self.scene.now % 50 == 0 {
+        if self.scene.now.is_multiple_of(50) {
             process.follow_parked(&self.scene);
         }
         process.answer_proposal()
