@@ -341,7 +341,11 @@ impl<H: HostTypes> Worker<H> {
                 if let Some(envelope) = subject.envelope() {
                     self.cache.forget(&envelope.message.key);
                 }
-                self.begin_attempt(subject, None, actions);
+                match subject {
+                    TurnSubject::Parked(_) => self.begin_attempt(subject, None, actions),
+                    // Its record may be read again, since an earlier one was not written.
+                    subject => self.offer_again(subject, actions),
+                }
             }
             (TurnSubject::Timer(turn), TurnStage::Set { is_behind }, Input::Loaded(loaded)) => {
                 self.timer_known(turn, is_behind, loaded, actions);

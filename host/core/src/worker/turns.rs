@@ -314,6 +314,12 @@ impl<H: HostTypes> Worker<H> {
         attempted: Attempted<H>,
         actions: &mut Vec<Action<H>>,
     ) {
+        if let TurnSubject::Parked(parked) = &subject
+            && !self.held.is_offered(&parked.envelope.message.key)
+        {
+            // An entry of the key was not written meanwhile: another message is the first now.
+            return;
+        }
         if let Attempted::Undecided(undecided) = &attempted
             && std::mem::take(&mut self.is_from_cache)
             && !matches!(undecided, Undecided::Store(_) | Undecided::Machine(_))
