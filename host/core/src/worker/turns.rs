@@ -316,6 +316,7 @@ impl<H: HostTypes> Worker<H> {
     ) {
         if let TurnSubject::Parked(parked) = &subject
             && !self.held.is_offered(&parked.envelope.message.key)
+            && !H::is_broken(Defect::ParkedTimerGoesOn)
         {
             // An entry of the key was not written meanwhile: another message is the first now.
             return;
