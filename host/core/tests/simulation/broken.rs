@@ -281,6 +281,11 @@ fn invariant_1_an_offset_that_is_taken_anew_when_a_part_is_written_again_is_noti
 }
 
 #[test]
+fn invariant_10_a_host_that_reads_from_what_is_in_flight_is_noticed() {
+    noticed_as_among_hosts(Broken::FlightTrusted, &[10], "older than");
+}
+
+#[test]
 fn invariant_10_a_host_that_reads_from_memory_is_noticed() {
     noticed_as_among_hosts(Broken::MemoryTrusted, &[10], "older than");
 }

@@ -77,6 +77,7 @@ impl HostTypes for Simulated {
             Defect::ParkedOvertaken => broken == Broken::ParkedOvertaken,
             Defect::ParkedTimerGoesOn => broken == Broken::ParkedTimerGoesOn,
             Defect::AdmissionNotCompared => broken == Broken::AdmissionNotCompared,
+            Defect::FlightTrusted => broken == Broken::FlightTrusted,
             Defect::BrokenStateKept => broken == Broken::VoidStateKept,
             Defect::BrokenIdentityKept => broken == Broken::VoidIdentityKept,
         })

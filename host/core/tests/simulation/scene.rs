@@ -125,6 +125,8 @@ pub(crate) enum Broken {
     OutcomeNotAwaited,
     /// The records of a refused commit count as settled when a part of it is written again.
     OffsetTakenAnew,
+    /// A host reads from what it has in flight.
+    FlightTrusted,
     /// A host reads from memory what other hosts may have changed.
     MemoryTrusted,
 }
