@@ -266,6 +266,7 @@ pub(super) fn activate(store: &Store, prepared: &[PreparedParticipant]) -> Resul
             way: Way::Start.word(),
             now: now_ms(),
             change: participant.change.clone(),
+            replaces: None,
             renamed: Vec::new(),
         })
         .collect();

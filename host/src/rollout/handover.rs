@@ -172,6 +172,7 @@ fn activation(hosted: &HostedParticipant, active: &Active, next: &Active, way: W
     Activation {
         participant: hosted.row,
         generation: next.generation.id,
+        replaces: Some(active.generation.id),
         way: way.word(),
         now: now_ms(),
         change: None,

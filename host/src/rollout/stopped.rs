@@ -101,6 +101,7 @@ pub fn rollback(
             way: Way::Rollback.word(),
             now: now_ms(),
             change: change.to_text(),
+            replaces: None,
             renamed: Vec::new(),
         };
         store.activate(&activation).map_err(unusable)?;

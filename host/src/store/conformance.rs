@@ -132,6 +132,7 @@ macro_rules! suite {
             an_idempotency_key_has_the_reply_of_one_of_two_hosts,
             invariant_3_an_event_is_applied_by_one_of_two_hosts,
             invariant_1_a_partition_is_read_by_the_host_that_claimed_it_last,
+            invariant_6_rules_replace_only_those_that_they_were_compared_with,
             invariant_1_no_offset_passes_a_record_that_was_refused_behind_others,
             invariant_1_a_claim_made_again_does_not_cover_what_was_read_under_the_first,
             invariant_4_nothing_overtakes_what_another_host_has_parked,

@@ -89,6 +89,9 @@ pub struct Activation {
     pub participant: i64,
     /// Row of the generation.
     pub generation: i64,
+    /// Row of the generation that it was compared with: on a store with several hosts, it replaces
+    /// no other. None if it was compared with none.
+    pub replaces: Option<i64>,
     /// The trigger of the activation: a stable word.
     pub way: &'static str,
     /// Time, in milliseconds since the Unix epoch.

@@ -52,14 +52,16 @@ pub struct Chains {
 }
 
 impl Chains {
-    /// True if the chain of an entry is intact.
+    /// True if the chain of an entry is intact. An entry that broke does not recover when its batch
+    /// is written again, although later entries of its worker may have taken notice of its base.
     #[must_use]
     pub fn holds(&mut self, link: Link) -> bool {
         if self.broken.is_empty() {
             return true;
         }
         (self.broken).retain(|(worker, ticket)| *worker != link.worker || *ticket > link.noticed);
-        !self.is_broken(link.worker, link.base)
+        let is_broken = |ticket| self.is_broken(link.worker, ticket);
+        !is_broken(link.base) && !is_broken(link.ticket)
     }
 
     /// True if the entry with this ticket was not written.
@@ -288,6 +290,22 @@ mod tests {
         assert_eq!(fates(&next), expected);
         assert!(chains.holds(item(7, 0, 6).0));
         assert!(chains.broken.is_empty(), "all of it was taken notice of");
+    }
+
+    #[test]
+    fn an_entry_that_broke_is_not_written_when_its_batch_is_written_again() {
+        let mut chains = Chains::default();
+        chains.breaks(item(1, 0, 0).0);
+        let mut batch = Batch::with_capacity(2);
+        // The second one was decided when its worker had taken notice of the first.
+        for follower in [item(2, 1, 0), item(3, 0, 1)] {
+            batch.add(&mut chains, follower, written).unwrap();
+        }
+        let mut again = Batch::with_capacity(2);
+        for item in batch.take_back() {
+            again.add(&mut chains, item, written).unwrap();
+        }
+        assert_eq!(fates(&again), [(2, Fate::Refused), (3, Fate::Written)]);
     }
 
     #[test]

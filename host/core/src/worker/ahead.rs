@@ -47,10 +47,10 @@ impl<H: HostTypes> Worker<H> {
     pub fn foresee(&self, turn: &Turn<H>, ahead: &mut Ahead) {
         let key = match turn {
             // Nothing verifies a read.
-            Turn::Read(turn) | Turn::Migrate(turn) => {
+            Turn::Read(turn) => Some(&turn.envelope.message.key),
+            Turn::Migrate(turn) => {
                 let key = &turn.envelope.message.key;
-                let is_current = |known: &super::cache::Aggregate| known.last > self.settled;
-                (!self.cache.peek(key).is_some_and(is_current)).then_some(key)
+                (!self.is_in_flight(key)).then_some(key)
             }
             // A new key: there is no aggregate.
             Turn::Command(turn) if turn.generated_key.is_some() => {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Worker;
 use super::action::Input;
 use super::cache::Aggregate;
-use super::host::{ActiveRules, HostTypes};
+use super::host::{ActiveRules, Defect, HostTypes};
 use crate::commit::StoredAggregate;
 use crate::message::Envelope;
 use crate::outcome::{Disposition, Outcome, Reply, StateChange, TimerChange};
@@ -107,7 +107,7 @@ impl<H: HostTypes> Worker<H> {
         only_reads_state: bool,
     ) -> AttemptNext<H> {
         self.is_from_cache = false;
-        let known = self.cached(&subject.0.message.key, subject.1 || only_reads_state);
+        let known = self.cached(&subject.0.message.key, subject.1, only_reads_state);
         let is_known = known.is_some();
         let attempt = Attempt {
             known: known.unwrap_or_default(),
@@ -124,15 +124,23 @@ impl<H: HostTypes> Worker<H> {
     }
 
     /// The aggregate of this key, if it is cached. Nothing verifies a read, so if another host may
-    /// have changed the aggregate, a read loads it.
-    fn cached(&mut self, key: &str, is_read: bool) -> Option<Aggregate> {
+    /// have changed the aggregate, a read loads it: what is in flight may never be written, or was
+    /// written so long ago that another host has changed it since.
+    fn cached(&mut self, key: &str, is_read: bool, only_reads_state: bool) -> Option<Aggregate> {
         let known = self.cache.get(key)?;
-        self.is_from_cache = self.settings.is_shared && known.last <= self.settled;
-        if self.is_from_cache && is_read {
+        if !self.settings.is_shared {
+            return Some(known);
+        }
+        let is_in_flight = known.last > self.settled;
+        if is_in_flight && H::is_broken(Defect::FlightTrusted) {
+            return Some(known);
+        }
+        if !is_in_flight && (is_read || only_reads_state) {
             self.cache.forget(key);
             return None;
         }
-        Some(known)
+        self.is_from_cache = !is_read;
+        (!is_read).then_some(known)
     }
 
     /// Goes on with an answer.
@@ -200,7 +208,9 @@ impl<H: HostTypes> Worker<H> {
         mut attempt: Attempt<H>,
     ) -> AttemptNext<H> {
         let (key, known) = (&subject.0.message.key, attempt.known.clone());
-        if self.cache.put(key, known, self.settled) {
+        // Later decisions go on from what is in flight.
+        let is_apart = self.settings.is_shared && subject.1 && self.is_in_flight(key);
+        if is_apart || self.cache.put(key, known, self.settled) {
             return self.migrate(attempt);
         }
         attempt.asks = Asks::Room;

@@ -48,6 +48,9 @@ pub enum Defect {
     AdmissionNotCompared,
     /// A worker goes on from a state that was not written.
     BrokenStateKept,
+    /// A read is answered from a decision in flight although another host may have changed the
+    /// aggregate after that was written.
+    FlightTrusted,
     /// An event counts as applied although it was decided on a state that was not written.
     BrokenIdentityKept,
 }

@@ -101,7 +101,7 @@ pub struct Worker<H: HostTypes> {
     /// Present if a parked message may be offered next.
     may_offer: Option<H::Since>,
     open: Option<(TurnSubject<H>, TurnStage<H>)>,
-    /// True if the present attempt began with a cached aggregate that is not in flight.
+    /// True if the present attempt began with a cached aggregate that another host may have changed.
     is_from_cache: bool,
     now: Now,
     /// Ticket of the last entry.
@@ -154,6 +154,8 @@ enum TurnStage<H: HostTypes> {
         fired: FiredTimer,
         is_synced: bool,
     },
+    /// The settlement of entries of the aggregate, to be loaded and attempted again.
+    SyncAttempt,
     /// Is the aggregate with the unreadable state quarantined?
     Quarantined(Fault),
     Attempt(Attempt<H>),
@@ -336,6 +338,16 @@ impl<H: HostTypes> Worker<H> {
             }
             (subject, TurnStage::SyncTimer { is_behind }, Input::Synced) => {
                 self.ask(subject, TurnStage::Set { is_behind });
+            }
+            (subject, TurnStage::SyncAttempt, Input::Synced) => {
+                if let Some(envelope) = subject.envelope() {
+                    self.cache.forget(&envelope.message.key);
+                }
+                match subject {
+                    TurnSubject::Parked(_) => self.begin_attempt(subject, None, actions),
+                    // Its record may be read again, since an earlier one was not written.
+                    subject => self.offer_again(subject, actions),
+                }
             }
             (TurnSubject::Timer(turn), TurnStage::Set { is_behind }, Input::Loaded(loaded)) => {
                 self.timer_known(turn, is_behind, loaded, actions);

@@ -12,7 +12,9 @@ impl<H: HostTypes> Worker<H> {
         let (subject, stage) = self.open.as_ref()?;
         Some(match stage {
             TurnStage::Attempt(attempt) => self.asks(subject, attempt),
-            TurnStage::SyncTimer { .. } | TurnStage::SyncNext => Question::Sync,
+            TurnStage::SyncTimer { .. } | TurnStage::SyncNext | TurnStage::SyncAttempt => {
+                Question::Sync
+            }
             TurnStage::ParkedTimer {
                 is_synced: false, ..
             } => Question::Sync,

@@ -19,7 +19,8 @@ impl<H: HostTypes> Worker<H> {
         true
     }
 
-    /// Offers a turn once more, since messages of its aggregate were parked by another host.
+    /// Offers a turn once more, since another host has parked messages of its aggregate, or may have
+    /// changed it.
     pub(super) fn offer_again(&mut self, subject: TurnSubject<H>, actions: &mut Vec<Action<H>>) {
         let turn = match subject {
             TurnSubject::Command(turn) => Turn::Command(turn),

@@ -158,6 +158,11 @@ impl<H: HostTypes> Worker<H> {
         self.ask(TurnSubject::Timer(turn), stage);
     }
 
+    /// True if a decision on the aggregate is in flight, with or without a change.
+    pub(super) fn is_in_flight(&self, key: &str) -> bool {
+        (self.cache.peek(key)).is_some_and(|known| known.last > self.settled)
+    }
+
     /// True if a change of the aggregate is in flight.
     pub(super) fn is_unsettled(&self, key: &str) -> bool {
         (self.cache.peek(key)).is_some_and(|known| known.ticket > self.settled)
@@ -309,12 +314,22 @@ impl<H: HostTypes> Worker<H> {
         attempted: Attempted<H>,
         actions: &mut Vec<Action<H>>,
     ) {
+        if let TurnSubject::Parked(parked) = &subject
+            && !self.held.is_offered(&parked.envelope.message.key)
+            && !H::is_broken(Defect::ParkedTimerGoesOn)
+        {
+            // An entry of the key was not written meanwhile: another message is the first now.
+            return;
+        }
         if let Attempted::Undecided(undecided) = &attempted
             && std::mem::take(&mut self.is_from_cache)
             && !matches!(undecided, Undecided::Store(_) | Undecided::Machine(_))
             && let Some(envelope) = subject.envelope()
         {
             // Another host may have changed the aggregate, and no commit verifies this.
+            if self.is_in_flight(&envelope.message.key) {
+                return self.ask(subject, TurnStage::SyncAttempt);
+            }
             self.cache.forget(&envelope.message.key);
             return self.begin_attempt(subject, None, actions);
         }

@@ -54,11 +54,12 @@ pub(crate) fn load(ask: Ask<'_>, around: &mut Around<'_>) -> Result<Loaded, ()> 
             format_args!("{} of {key}, {:?}", row.id, row.letter),
         );
     }
-    let is_quarantined = ask
-        .quarantined
-        .is_some_and(|key| store.quarantined.contains(key));
     let key = ask.aggregate.filter(|_| scene.is_shared);
-    let held = key.and_then(|key| {
+    let mut keys = ask.quarantined.into_iter().chain(key);
+    let is_quarantined = keys.any(|key| store.quarantined.contains(key));
+    // What is known of parked messages is a hint: the commit compares.
+    let is_told = !scene.is_broken(Broken::ParkedNotCompared);
+    let held = key.filter(|_| is_told).and_then(|key| {
         let mut keys = store.parked_keys().into_iter();
         keys.find(|parked| parked.key == key)
     });
@@ -122,7 +123,10 @@ pub(crate) fn migrate(
     }
     if version != build.shape.version {
         let digest = &build.digest;
-        scene.check(must(build.shape.reads(version), 6, || {
+        // What is in memory may be of an older shape than what another host has stored: then it is
+        // loaded, since its rules can't read it.
+        let may_ask = build.shape.reads(version) || scene.is_shared;
+        scene.check(must(may_ask, 6, || {
             format!("{key} has a state of version {version}, which {digest} can't read")
         }));
         scene.note("migration", format_args!("{key} from {version}"));

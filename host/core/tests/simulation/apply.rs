@@ -45,34 +45,6 @@ pub(crate) fn apply(store: &mut Store, handed: &Handed, broken: Option<Broken>) 
     Fate::Written
 }
 
-/// True if a shared store accepts an entry: its base is the stored state, its partition is still
-/// read by the process that decided it, and its timer is still set.
-pub(crate) fn is_current(store: &Store, handed: &Handed, broken: Option<Broken>) -> bool {
-    let is_broken = |step| broken == Some(step);
-    let key = handed.commit.entry.key.as_deref().unwrap_or_default();
-    let revision = store
-        .aggregates
-        .get(key)
-        .map_or(0, |stored| stored.revision);
-    let epoch_holds = handed.commit.taken.as_ref().is_none_or(|taken| {
-        let epoch = store.epochs.get(&taken.session.partition);
-        epoch == Some(&taken.session.epoch)
-    });
-    let mut writes = handed.commit.entry.writes.iter();
-    let consumes = writes.any(|write| matches!(write, Write::Fired(_)));
-    let holds = |write: &Write| match write {
-        Write::Journal(decision) => {
-            decision.revision_before == revision
-                || is_broken(Broken::RevisionNotCompared)
-                || consumes && is_broken(Broken::TimerNotCounted)
-        }
-        Write::Fired(fired) => store.timer(fired).is_some() || is_broken(Broken::TimerNotCounted),
-        _ => true,
-    };
-    (epoch_holds || is_broken(Broken::EpochNotCompared))
-        && handed.commit.entry.writes.iter().all(holds)
-}
-
 /// Facts about an entry that only the checker needs.
 struct Context {
     at: Option<Position>,
@@ -130,7 +102,9 @@ fn apply_one(
         Write::Inbox(identity, _) => {
             let forgets = match context.gives_up && !context.parks {
                 true => is_broken(Broken::DeadLetterForgotten),
-                false => is_broken(Broken::InboxNotConsulted),
+                false => {
+                    is_broken(Broken::InboxNotConsulted) || is_broken(Broken::InboxNotCompared)
+                }
             };
             return store.inbox.insert(Rc::new(identity.clone())) || forgets;
         }
@@ -214,6 +188,10 @@ fn apply_one(
         Write::Quarantine(..) => drop(store.quarantined.insert(key.to_owned())),
         Write::QuarantineLifted => drop(store.quarantined.remove(key)),
         Write::Publish(row) if !is_broken(Broken::OutboxApart) => publish(store, handed, row),
+        Write::Reply(kept) => {
+            let reply = serde_json::from_str(&kept.reply).expect("a reply is JSON");
+            store.replies.insert((*kept.key).into(), reply);
+        }
         Write::InboxKept(..)
         | Write::LetterEnded(..)
         | Write::FailedRedrive(_)
@@ -222,7 +200,6 @@ fn apply_one(
         | Write::GeneratedKey(_)
         | Write::ParkTimer(_)
         | Write::Publish(_)
-        | Write::Reply(_)
         | Write::Tally(_) => {}
     }
     true

@@ -217,17 +217,77 @@ fn invariant_10_a_key_that_is_given_out_twice_is_noticed() {
 
 #[test]
 fn invariant_10_a_shared_store_that_does_not_compare_revisions_is_noticed() {
-    noticed_in(world::run_shared, Broken::RevisionNotCompared, &[10], "");
+    noticed_among_hosts(Broken::RevisionNotCompared, &[10]);
 }
 
 #[test]
 fn invariant_1_a_shared_store_that_does_not_compare_epochs_is_noticed() {
-    noticed_in(world::run_shared, Broken::EpochNotCompared, &[1, 4], "");
+    noticed_among_hosts(Broken::EpochNotCompared, &[1, 3, 4]);
 }
 
 #[test]
 fn invariant_3_a_shared_store_that_does_not_count_timers_is_noticed() {
-    noticed_in(world::run_shared, Broken::TimerNotCounted, &[2, 3, 10], "");
+    noticed_among_hosts(Broken::TimerNotCounted, &[2, 3, 10]);
+}
+
+#[test]
+fn invariant_3_a_shared_store_that_takes_an_event_from_two_hosts_is_noticed() {
+    noticed_among_hosts(Broken::InboxNotCompared, &[3]);
+}
+
+#[test]
+fn invariant_10_a_shared_store_that_takes_a_second_reply_is_noticed() {
+    noticed_among_hosts(Broken::ReplyNotCompared, &[10]);
+}
+
+#[test]
+fn invariant_10_a_shared_store_that_takes_anything_of_an_evicted_host_is_noticed() {
+    noticed_among_hosts(Broken::IncarnationNotCompared, &[10]);
+}
+
+#[test]
+fn invariant_4_a_shared_store_that_takes_what_overtakes_parked_messages_is_noticed() {
+    noticed_among_hosts(Broken::ParkedNotCompared, &[4]);
+}
+
+#[test]
+fn invariant_6_a_shared_store_that_takes_decisions_of_replaced_rules_is_noticed() {
+    noticed_among_hosts(Broken::RulesNotCompared, &[6]);
+}
+
+#[test]
+fn invariant_6_an_activation_in_place_of_another_build_than_was_compared_is_noticed() {
+    noticed_among_hosts(Broken::ActivationNotCompared, &[6]);
+}
+
+#[test]
+fn invariant_8_a_transaction_that_goes_on_while_its_host_is_asleep_is_noticed() {
+    noticed_as_among_hosts(Broken::LocksKept, &[8], "asleep");
+}
+
+#[test]
+fn invariant_10_a_host_that_does_not_await_the_end_of_its_call_is_noticed() {
+    noticed_among_hosts(Broken::OutcomeNotAwaited, &[10]);
+}
+
+#[test]
+fn invariant_10_an_outcome_that_is_taken_for_a_failure_is_noticed_among_hosts() {
+    noticed_among_hosts(Broken::UnknownTakenForFailed, &[10]);
+}
+
+#[test]
+fn invariant_1_an_offset_that_is_taken_anew_when_a_part_is_written_again_is_noticed() {
+    noticed_among_hosts(Broken::OffsetTakenAnew, &[1]);
+}
+
+#[test]
+fn invariant_10_a_host_that_reads_from_what_is_in_flight_is_noticed() {
+    noticed_as_among_hosts(Broken::FlightTrusted, &[10], "older than");
+}
+
+#[test]
+fn invariant_10_a_host_that_reads_from_memory_is_noticed() {
+    noticed_as_among_hosts(Broken::MemoryTrusted, &[10], "older than");
 }
 
 /// In a world with this defect, some seed reports a violation of one of these invariants.
@@ -238,6 +298,16 @@ fn noticed(broken: Broken, invariants: &[u32]) {
 /// The same, with this text.
 fn noticed_as(broken: Broken, invariants: &[u32], words: &str) {
     noticed_in(world::run, broken, invariants, words);
+}
+
+/// The same, in a world with several hosts on each store.
+fn noticed_among_hosts(broken: Broken, invariants: &[u32]) {
+    noticed_as_among_hosts(broken, invariants, "");
+}
+
+/// The same, with this text.
+fn noticed_as_among_hosts(broken: Broken, invariants: &[u32], words: &str) {
+    noticed_in(world::run_shared, broken, invariants, words);
 }
 
 /// The same, in this kind of world.

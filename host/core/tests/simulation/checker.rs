@@ -17,7 +17,7 @@ use crate::process::Process;
 use crate::rules::{ANSWERS, Account, Body, ORDERS, Order, Role};
 use crate::scene::{Call, Scene};
 use crate::world::World;
-use crate::{generations, journal};
+use crate::{generations, journal, reads};
 use saga_core::outcome::Reply;
 
 /// A violation. Number 0 stands for the promises of the saga itself: sums and decisions.
@@ -100,11 +100,13 @@ pub(crate) fn at_rest(world: &World) -> Result<(), Violation> {
     // The second process of a store has no data of its own.
     for process in &world.processes[..Role::ALL.len()] {
         generations::check(process)?;
-        journal::check(process)?;
+        journal::check(process, &world.scene)?;
         consumed(process, &world.broker)?;
-        nothing_stranded(process)?;
+        nothing_stranded(process, world)?;
         published(process, &world.broker)?;
         answered(process, world)?;
+        repeated(process, world)?;
+        reads::check(process, world)?;
         given_up(process, world)?;
     }
     fates(world)?;
@@ -133,9 +135,11 @@ fn consumed(process: &Process, broker: &Broker) -> Result<(), Violation> {
 }
 
 /// Invariant 10: a parked message is offered again, unless the build does not subscribe to it.
-fn nothing_stranded(process: &Process) -> Result<(), Violation> {
+fn nothing_stranded(process: &Process, world: &World) -> Result<(), Violation> {
+    let is_of = |other: &&Process| other.role == process.role;
     for (id, row) in &process.store.parked {
-        let mut threads = process.threads.iter();
+        let hosts = world.processes.iter().filter(is_of);
+        let mut threads = hosts.flat_map(|host| &host.threads);
         let is_passed_over = threads.any(|thread| thread.worker.passes_over(&row.0));
         must(is_passed_over, 10, || {
             format!(
@@ -209,6 +213,8 @@ fn answered(process: &Process, world: &World) -> Result<(), Violation> {
         } = call;
         match answer {
             _ if *command == "get" => must(row.is_none(), 2, || format!("read {id} was recorded"))?,
+            // It may be the reply to the same request before.
+            Some(Answer::Replied(_)) if call.repeatable.is_some() && row.is_none() => {}
             Some(Answer::Replied(reply)) => must(row == Some(&Some(reply.clone())), 10, || {
                 format!("{id} ({command}) was answered {reply:?}; recorded is {row:?}")
             })?,
@@ -227,6 +233,33 @@ fn answered(process: &Process, world: &World) -> Result<(), Violation> {
             && *command == "get"
         {
             was_durable(process, id, shown)?;
+        }
+    }
+    Ok(())
+}
+
+/// Invariant 10: requests under one idempotency key take effect once, and have one reply.
+fn repeated(process: &Process, world: &World) -> Result<(), Violation> {
+    let journal = journal::replies(process);
+    let calls = world.scene.calls.iter();
+    let mut keys: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
+    for call in calls.filter(|call| call.role == process.role) {
+        if let Some(key) = &call.repeatable {
+            keys.entry(key).or_default().push(call);
+        }
+    }
+    for (key, calls) in keys {
+        let rows = calls.iter().filter_map(|call| journal.get(&call.id));
+        let rows: Vec<_> = rows.collect();
+        must(rows.len() <= 1, 10, || {
+            format!("requests under {key} took effect {} times", rows.len())
+        })?;
+        for call in calls {
+            if let Some(Answer::Replied(reply)) = &call.answer {
+                must(rows.first() == Some(&&Some(reply.clone())), 10, || {
+                    format!("{} was answered {reply:?}; recorded is {rows:?}", call.id)
+                })?;
+            }
         }
     }
     Ok(())

@@ -21,17 +21,17 @@ pub(crate) struct Dice {
     random: RefCell<Random>,
     /// True if there are no more transient faults: the run is coming to rest.
     pub(crate) calm: Cell<bool>,
-    /// True if every build reads all states.
-    sees_all: bool,
+    /// One message of so many is shaky.
+    shaky: u64,
 }
 
 impl Dice {
-    pub(crate) fn new(seed: u64, sees_all: bool) -> Self {
+    pub(crate) fn new(seed: u64, shaky: u64) -> Self {
         Self {
             seed,
             random: RefCell::new(Random::new(seed ^ 0xd1ce)),
             calm: Cell::new(false),
-            sees_all,
+            shaky,
         }
     }
 
@@ -42,8 +42,7 @@ impl Dice {
 
     /// True if a build can't read the state of an aggregate, until the run comes to rest.
     pub(crate) fn is_blind(&self, digest: &str, key: &str) -> bool {
-        let sees = self.sees_all || self.calm.get();
-        !sees && of_text(self.seed, &format!("{digest}/{key}")).is_multiple_of(13)
+        !self.calm.get() && of_text(self.seed, &format!("{digest}/{key}")).is_multiple_of(13)
     }
 
     fn poison(&self, id: &str) -> Option<u64> {
@@ -52,7 +51,7 @@ impl Dice {
     }
 
     fn is_shaky(&self, id: &str) -> bool {
-        of_text(self.seed, id) % 7 == 3
+        of_text(self.seed, id) % self.shaky == self.shaky / 2
     }
 }
 

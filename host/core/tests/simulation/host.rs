@@ -77,6 +77,7 @@ impl HostTypes for Simulated {
             Defect::ParkedOvertaken => broken == Broken::ParkedOvertaken,
             Defect::ParkedTimerGoesOn => broken == Broken::ParkedTimerGoesOn,
             Defect::AdmissionNotCompared => broken == Broken::AdmissionNotCompared,
+            Defect::FlightTrusted => broken == Broken::FlightTrusted,
             Defect::BrokenStateKept => broken == Broken::VoidStateKept,
             Defect::BrokenIdentityKept => broken == Broken::VoidIdentityKept,
         })
@@ -121,8 +122,8 @@ pub(crate) struct Session {
     /// The position of the next record.
     pub(crate) position: Cell<i64>,
     pub(crate) cancelled: Cell<bool>,
-    /// Number of takeovers of the partition, in a shared store.
-    pub(crate) epoch: u64,
+    /// Number of claims of the partition, in a shared store.
+    pub(crate) epoch: i64,
 }
 
 /// A delivered record, with its reading.
@@ -152,7 +153,7 @@ impl Delivered {
             topic: i64::from(self.session.topic != ORDERS),
             partition: self.session.partition,
             next: if beyond { self.offset + 1 } else { safe },
-            epoch: 0,
+            epoch: self.session.epoch,
             last: None,
         }
     }

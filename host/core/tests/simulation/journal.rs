@@ -14,17 +14,19 @@ use saga_core::rules::Rules;
 use crate::checker::{Violation, must, read};
 use crate::description::{Shape, description};
 use crate::process::Process;
+use crate::reads::{States, shapeless};
 use crate::rules::Body;
+use crate::scene::Scene;
 use crate::store::{DeadLetter, JournalRow, Store, fired_of};
 
 /// Checks the journal, and all that follows from it.
-pub(crate) fn check(process: &Process) -> Result<(), Violation> {
+pub(crate) fn check(process: &Process, scene: &Scene) -> Result<(), Violation> {
     for row in &process.store.journal {
         replayed(row)?;
     }
     chained(process)?;
     once(process)?;
-    in_order(process)?;
+    in_order(process, scene)?;
     blocked(process)?;
     outbox(process)?;
     timers(process)
@@ -50,6 +52,24 @@ pub(crate) fn states(process: &Process) -> Vec<String> {
         StateChange::Unchanged | StateChange::Remove => None,
     };
     process.store.journal.iter().filter_map(put).collect()
+}
+
+/// The states of each key in their order, from none on, with the command that was decided last.
+pub(crate) fn states_by_key(process: &Process) -> BTreeMap<String, States> {
+    let mut keys: BTreeMap<String, States> = BTreeMap::new();
+    for row in &process.store.journal {
+        let (message, outcome) = parsed(row);
+        let states = keys.entry(row.key.to_string());
+        let states = states.or_insert_with(|| vec![(None, None)]);
+        let state = match &outcome.state {
+            StateChange::Put(state) => Some(shapeless(state)),
+            StateChange::Remove => None,
+            StateChange::Unchanged => states.last().expect("there is one").0.clone(),
+        };
+        let call = (message.origin == Origin::Command).then(|| message.id.clone());
+        states.push((state, call));
+    }
+    keys
 }
 
 /// The orders whose credit was released by recorded decisions.
@@ -253,14 +273,14 @@ fn once(process: &Process) -> Result<(), Violation> {
 
 /// Invariant 4: for one aggregate, the records of a partition were decided in the order of their
 /// offsets, and the commands of a process in the order of their calls.
-fn in_order(process: &Process) -> Result<(), Violation> {
+fn in_order(process: &Process, scene: &Scene) -> Result<(), Violation> {
     let mut last: BTreeMap<(&str, String), i64> = BTreeMap::new();
     for row in &process.store.journal {
         let message = message(row);
         let (lanes, number) = match (&row.at, message.origin) {
             (Some(at), _) => (lanes(row, &message.name, at.partition), at.offset),
             // A command that is routed again has no place among the others.
-            (None, Origin::Command) if message.name != "touch" => (
+            (None, Origin::Command) if !scene.rerouted.contains(&message.id) => (
                 vec![format!("commands of {}", row.process)],
                 message.id.trim_start_matches('c').parse().unwrap_or(-1),
             ),

@@ -5,7 +5,8 @@
 //! and the writer's [`Batch`](saga_core::commit::Batch). The store, topics, clients and clocks
 //! around them are in memory. A failure prints its seed; `SAGA_SIM_SEED=7 cargo test -p saga-core
 //! --test simulation` repeats that run, step for step, and prints its trace. `SAGA_SIM_SEEDS=10000`
-//! runs more seeds.
+//! runs more seeds. `SAGA_SIM_HOSTS_SEED` and `SAGA_SIM_HOSTS_SEEDS` do the same for worlds with
+//! several hosts on each store.
 //!
 //! # Layout
 //!
@@ -17,7 +18,10 @@
 //! - [`swap`]: its swaps to other builds
 //! - [`store`], [`apply`]: the store, which survives a crash
 //! - [`broker`]: the topics; [`strangers`]: records of other producers
-//! - [`checker`], [`journal`], [`generations`]: the invariants; [`broken`]: worlds that break them
+//! - [`hosts`]: several hosts on one store; [`shared`](mod@shared): the writer of each; [`call`]: what the
+//!   server refuses
+//! - [`checker`], [`journal`], [`generations`], [`reads`]: the invariants; [`broken`]: worlds that
+//!   break them
 
 #![allow(
     clippy::unwrap_used,
@@ -31,17 +35,21 @@ mod answers;
 mod apply;
 mod broken;
 mod broker;
+mod call;
 mod checker;
 mod description;
 mod faults;
 mod generations;
 mod host;
+mod hosts;
 mod journal;
 mod offers;
 mod process;
 mod random;
+mod reads;
 mod rules;
 mod scene;
+mod shared;
 mod store;
 mod strangers;
 mod swap;
@@ -143,31 +151,53 @@ fn invariants_1_to_6_and_10_hold_whatever_happens() {
 }
 
 #[test]
-fn two_processes_on_one_store_keep_the_invariants_wherever_one_is_paused() {
-    if let Some(seed) = number("SAGA_SIM_SHARED_SEED") {
+fn two_to_four_hosts_on_one_store_keep_the_invariants_wherever_they_are_paused_or_end() {
+    if let Some(seed) = number("SAGA_SIM_HOSTS_SEED") {
         let (scene, result) = world::run_shared(seed, None);
         println!("{}", scene.trace);
         if let Err(violation) = result {
-            panic!("SAGA_SIM_SHARED_SEED={seed}: {violation}");
+            panic!("SAGA_SIM_HOSTS_SEED={seed}: {violation}");
         }
         return;
     }
+    let seeds = number("SAGA_SIM_HOSTS_SEEDS").unwrap_or(SEEDS / 5);
+    let first = number("SAGA_SIM_HOSTS_FIRST").unwrap_or(0);
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-    for seed in 0..SEEDS / 10 {
+    for seed in first..first + seeds {
         let (scene, result) = world::run_shared(seed, None);
         if let Err(violation) = result {
-            panic!("SAGA_SIM_SHARED_SEED={seed} repeats this: {violation}");
+            let lines: Vec<_> = scene.trace.lines().collect();
+            let last = lines[lines.len().saturating_sub(40)..].join("\n");
+            panic!(
+                "SAGA_SIM_HOSTS_SEED={seed} repeats this: {violation}\nthe last steps were\n{last}"
+            );
         }
         for (what, often) in scene.counts {
             *counts.entry(what).or_default() += often;
         }
     }
+    println!("{seeds} seeds: {counts:?}");
     for what in [
         "pause",
+        "die",
+        "start",
+        "evicted",
+        "moved",
+        "alone",
         "stale",
-        "crash",
+        "call-refused",
+        "duplicate-refused",
+        "decided-again",
+        "replied-elsewhere",
+        "stalled",
+        "locked",
         "unknown-happened",
         "unknown-failed",
+        "unknown-late",
+        "propose",
+        "follow",
+        "swap",
+        "older-states",
     ] {
         assert!(
             counts.contains_key(what),

@@ -67,14 +67,10 @@ impl Process {
         if !migrates && admitted.description.command(name).is_none() {
             return scene.answer(ask.call, Answer::NotFound);
         }
-        let generated = ask.key.is_none().then(|| {
-            self.last_key += 1;
-            // Each process has its own range of numbers.
-            if scene.is_shared && self.last_key % 2 != self.number as i64 {
-                self.last_key += 1;
-            }
-            self.last_key
-        });
+        if let Some(answer) = self.known_reply(&ask, scene) {
+            return scene.answer(ask.call, answer);
+        }
+        let generated = ask.key.is_none().then(|| self.next_key(scene));
         let call = &scene.calls[ask.call];
         let key = ask.key.or(generated.map(|key| key.to_string()));
         let asked = Asked {
@@ -99,7 +95,10 @@ impl Process {
             envelope,
             under: Build(admitted),
             generated_key: generated,
-            repeatable: None,
+            repeatable: scene.calls[ask.call]
+                .repeatable
+                .as_deref()
+                .map(|key| (key.into(), [0; 32])),
             client: ask.call,
             since: (),
         });
@@ -110,6 +109,50 @@ impl Process {
         } else {
             Turn::Command(turn)
         });
+    }
+
+    fn next_key(&mut self, scene: &Scene) -> i64 {
+        if !scene.is_shared {
+            self.last_key += 1;
+            return self.last_key;
+        }
+        if self.keys_left.is_empty() {
+            // Each host takes a block at a time.
+            let first = self.store.last_key + 1;
+            self.store.last_key += 4;
+            self.keys_left = first..first + 4;
+        }
+        self.keys_left.next().expect("there is one")
+    }
+
+    /// The answer to a call with an idempotency key, if it is in use, or has a reply.
+    fn known_reply(&mut self, ask: &Ask, scene: &Scene) -> Option<Answer> {
+        let key = scene.calls[ask.call].repeatable.clone()?;
+        let claimed = self.repeatable.insert(key.clone(), ask.call);
+        if let Some(other) = claimed.filter(|other| *other != ask.call)
+            && scene.calls[other].answer.is_none()
+        {
+            self.repeatable.insert(key, other);
+            return Some(Answer::TryLater);
+        }
+        self.store.replies.get(&key).cloned().map(Answer::Replied)
+    }
+
+    /// A call whose entry was not written since another host was first: it is decided again, or has
+    /// the reply to the same request.
+    pub(crate) fn superseded(&mut self, call: usize, scene: &mut Scene) {
+        let key = scene.calls[call].repeatable.clone();
+        let reply = key.and_then(|key| self.store.replies.get(&key).cloned());
+        match reply.filter(|_| self.replied.contains(&call)) {
+            Some(reply) => {
+                scene.note("replied-elsewhere", format_args!("c{call}"));
+                scene.answer(call, Answer::Replied(reply));
+            }
+            None => {
+                scene.note("decided-again", format_args!("c{call}"));
+                self.again.push_back(scene.ask_anew(call));
+            }
+        }
     }
 
     /// Routes a call again that a worker returned; returns false if there was none.

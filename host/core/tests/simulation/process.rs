@@ -17,9 +17,11 @@ use crate::checker::must;
 use crate::description::Shape;
 use crate::generations;
 use crate::host::{Session, SmallRoom};
+use crate::hosts::Member;
 use crate::random::{Random, of_text};
 use crate::rules::{Role, SagaRules};
 use crate::scene::{Broken, Scene};
+use crate::shared::{Calling, Group};
 use crate::store::{OpenLetter, Store, fired_of};
 use crate::swap::Swap;
 use crate::thread::{Around, Thread};
@@ -37,8 +39,30 @@ pub(crate) struct Process {
     pub(crate) number: usize,
     /// Its partitions.
     pub(crate) owned: Vec<i32>,
-    /// It stands still until then.
+    /// It stands still until then, or is dead until then.
     pub(crate) paused_until: u64,
+    pub(crate) is_dead: bool,
+    /// Its row among the hosts of a shared store.
+    pub(crate) me: Member,
+    /// True if that row is another's by now.
+    pub(crate) is_gone: bool,
+    /// Number of the last commit that it tried, and of the last that took place.
+    pub(crate) number_of_commit: u64,
+    pub(crate) committed: u64,
+    /// Number of activations that it knows of, and the build that is active as far as it knows.
+    pub(crate) epoch: u64,
+    pub(crate) allowed: Option<Rc<SagaRules>>,
+    /// Entries that the writer has still to write.
+    pub(crate) groups: Vec<Group>,
+    pub(crate) calling: Option<Calling>,
+    /// The epochs under which it reads its partitions.
+    pub(crate) claims: BTreeMap<i32, i64>,
+    /// Calls whose idempotency key has the reply to another.
+    pub(crate) replied: BTreeSet<usize>,
+    /// The idempotency keys of calls that it has taken.
+    pub(crate) repeatable: BTreeMap<Rc<str>, usize>,
+    /// Numbers of generated keys that it may use, in a shared store.
+    pub(crate) keys_left: std::ops::Range<i64>,
     pub(crate) store: Store,
     /// The host's own copies of builds, by digest.
     pub(crate) copies: BTreeMap<Rc<str>, Rc<SagaRules>>,
@@ -84,21 +108,42 @@ pub(crate) struct Ask {
 impl Process {
     pub(crate) fn new(role: Role, scene: &mut Scene) -> Self {
         let mut process = Self::unstarted(role, scene);
+        process.owned = (0..PARTITIONS).collect();
         if scene.is_shared {
-            process.owned = vec![0];
+            process.join(scene.now);
         }
         process.start(scene);
         process
     }
 
-    /// A second process on the store of the first one, which is passed to it when it runs.
-    pub(crate) fn second(first: &mut Self, scene: &mut Scene) -> Self {
+    /// Another process on the store of the first one, which is passed to it when it runs.
+    pub(crate) fn another(first: &mut Self, number: usize, scene: &mut Scene) -> Self {
         let mut process = Self::unstarted(first.role, scene);
-        (process.number, process.owned) = (1, vec![1]);
+        process.number = number;
         std::mem::swap(&mut process.store, &mut first.store);
+        process.join(scene.now);
         process.start(scene);
-        first.store = std::mem::take(&mut process.store);
+        std::mem::swap(&mut process.store, &mut first.store);
         process
+    }
+
+    /// Enters the hosts of a shared store; false if it has to wait.
+    pub(crate) fn join(&mut self, now: u64) -> bool {
+        let Some(me) = self.store.join(now) else {
+            return false;
+        };
+        self.me = me;
+        (self.number_of_commit, self.committed) = (0, 0);
+        self.learn();
+        true
+    }
+
+    /// Gives a sign of life.
+    pub(crate) fn show(&mut self, scene: &mut Scene) {
+        match self.store.is_member(self.me, scene.broken) {
+            true => self.store.shared.hosts[self.me.row].seen = scene.now,
+            false => self.is_gone = true,
+        }
     }
 
     fn unstarted(role: Role, scene: &Scene) -> Self {
@@ -112,11 +157,26 @@ impl Process {
         ));
         let mut store = Store::default();
         store.activate(&first);
+        let components = &mut store.shared.components;
+        components.insert(first.digest.clone(), first.clone());
         Self {
             role,
             number: 0,
-            owned: (0..PARTITIONS).collect(),
+            owned: Vec::new(),
             paused_until: 0,
+            is_dead: false,
+            me: Member::default(),
+            is_gone: false,
+            number_of_commit: 0,
+            committed: 0,
+            epoch: 0,
+            allowed: None,
+            groups: Vec::new(),
+            calling: None,
+            claims: BTreeMap::new(),
+            replied: BTreeSet::new(),
+            repeatable: BTreeMap::new(),
+            keys_left: 0..0,
             store,
             copies: BTreeMap::from([(first.digest.clone(), first.clone())]),
             file: first.clone(),
@@ -141,20 +201,43 @@ impl Process {
     /// Loses all volatile data, and starts again from the store.
     pub(crate) fn crash(&mut self, scene: &mut Scene) {
         scene.note("crash", format_args!("{}", self.role.name()));
+        self.die();
+        self.start_again(scene);
+    }
+
+    /// Loses all volatile data.
+    pub(crate) fn die(&mut self) {
+        (self.is_dead, self.is_gone) = (true, false);
         self.queue.clear();
         self.writing = None;
+        self.calling = None;
+        self.groups.clear();
         self.chains = Chains::default();
         self.again.clear();
         self.swap = None;
         self.reading_paused = false;
         self.threads.clear();
+        self.sessions.clear();
+        self.claims.clear();
+        self.replied.clear();
+        self.repeatable.clear();
+        self.keys_left = 0..0;
+    }
+
+    /// Starts from the store.
+    pub(crate) fn start_again(&mut self, scene: &mut Scene) {
+        (self.is_dead, self.paused_until) = (false, 0);
         self.start(scene);
         scene.check(generations::after_start(self));
     }
 
     /// Starts with the active build, from the host's own copy.
     fn start(&mut self, scene: &mut Scene) {
-        let active = match self.copies.get(&self.store.active().digest) {
+        let kept = match scene.is_shared {
+            true => &self.store.shared.components,
+            false => &self.copies,
+        };
+        let active = match kept.get(&self.store.active().digest) {
             _ if scene.is_broken(Broken::StartsWithFile) => self.file.clone(),
             Some(copy) => copy.clone(),
             None => {
@@ -181,13 +264,17 @@ impl Process {
                 .filter(|parked| worker_of(&parked.key) == worker);
             self.numbers += 1;
             let random = Rc::new(RefCell::new(Random::new(scene.random.next())));
-            let room = SmallRoom((!scene.is_shared).then_some(random));
+            let room = SmallRoom(Some(random));
             threads.push(Thread::new(
                 self.role,
                 self.numbers,
                 active.clone(),
                 own.cloned(),
-                (scene.then, room, scene.is_shared),
+                (
+                    scene.then,
+                    room,
+                    scene.is_shared && !scene.is_broken(Broken::MemoryTrusted),
+                ),
             ));
         }
         self.threads = threads;
@@ -197,31 +284,42 @@ impl Process {
         self.last_key = self.store.last_key;
         let owned = self.owned.clone();
         self.sessions = (owned.into_iter())
-            .map(|partition| self.begin(partition, scene))
+            .filter_map(|partition| self.begin(partition, scene))
             .collect();
     }
 
-    /// Begins to read a partition at the stored offset.
-    fn begin(&mut self, partition: i32, scene: &Scene) -> Rc<Session> {
+    /// Begins to read a partition at the stored offset. None if another host has claimed it.
+    fn begin(&mut self, partition: i32, scene: &Scene) -> Option<Rc<Session>> {
         let topic = self.role.listens_to();
-        let epoch = self.store.epochs.entry(partition).or_default();
-        // The only process of a store commits its entries in the order of their decisions.
-        *epoch += u64::from(scene.is_shared);
-        let epoch = *epoch;
-        let next = self
-            .store
-            .offsets
-            .get(&(topic, partition))
-            .copied()
-            .unwrap_or(0);
-        Rc::new(Session {
+        let epoch = match scene.is_shared {
+            true => self.claim(partition, scene)?,
+            false => 0,
+        };
+        let next = self.store.offsets.get(&(topic, partition)).copied();
+        let next = next.unwrap_or(0);
+        Some(Rc::new(Session {
             topic,
             partition,
             window: RefCell::new(Window::new(next, WINDOW)),
             position: Cell::new(next),
             cancelled: Cell::new(false),
             epoch,
-        })
+        }))
+    }
+
+    /// Claims a partition once in each assignment.
+    fn claim(&mut self, partition: i32, scene: &Scene) -> Option<i64> {
+        let epoch = match self.claims.get(&partition) {
+            Some(epoch) => *epoch,
+            None if !self.store.is_member(self.me, scene.broken) => return None,
+            None => {
+                let stored = self.store.epochs.entry(partition).or_default();
+                *stored += 1;
+                self.claims.insert(partition, *stored);
+                *stored
+            }
+        };
+        (self.store.epochs.get(&partition) == Some(&epoch)).then_some(epoch)
     }
 
     /// Cancelled readings begin again.
@@ -231,15 +329,17 @@ impl Process {
         for place in 0..self.sessions.len() {
             if self.sessions[place].cancelled.get() && !self.reading_paused {
                 let partition = self.sessions[place].partition;
-                self.sessions[place] = self.begin(partition, scene);
-                scene.note("read-again", format_args!("{} {place}", self.role.name()));
+                if let Some(session) = self.begin(partition, scene) {
+                    self.sessions[place] = session;
+                    scene.note("read-again", format_args!("{} {place}", self.role.name()));
+                }
             }
         }
         for partition in owned {
             let is_read = |session: &Rc<Session>| session.partition == partition;
-            if !self.sessions.iter().any(is_read) {
+            if !self.sessions.iter().any(is_read) && !self.reading_paused {
                 let session = self.begin(partition, scene);
-                self.sessions.push(session);
+                self.sessions.extend(session);
             }
         }
     }
@@ -254,6 +354,18 @@ impl Process {
             process: self.number,
         };
         self.threads[thread].run(&mut around)
+    }
+
+    /// Tells the threads what any host has parked.
+    pub(crate) fn follow_parked(&mut self, scene: &Scene) {
+        if scene.is_broken(Broken::ParkedNotCompared) {
+            return;
+        }
+        let keys = self.store.parked_keys();
+        for (worker, thread) in self.threads.iter_mut().enumerate() {
+            let own = keys.iter().filter(|key| worker_of(&key.key) == worker);
+            thread.parked = Some(own.cloned().collect());
+        }
     }
 
     /// An operator requests something for a dead letter; returns false if there is none. A
@@ -337,12 +449,19 @@ impl Process {
         }
     }
 
+    /// True if the writer has nothing to do.
+    pub(crate) fn is_written(&self) -> bool {
+        self.queue.is_empty()
+            && self.writing.is_none()
+            && self.groups.is_empty()
+            && self.calling.is_none()
+    }
+
     /// True if nothing is in flight, or waits to be read or published.
     pub(crate) fn is_at_rest(&self, broker: &Broker) -> bool {
         self.swap.is_none()
             && self.again.is_empty()
-            && self.queue.is_empty()
-            && self.writing.is_none()
+            && self.is_written()
             && self.threads.iter().all(Thread::is_idle)
             && self.relayed == self.store.outbox.len()
             && (self.store.timers.values())

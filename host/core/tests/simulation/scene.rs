@@ -10,6 +10,7 @@ use crate::checker::Violation;
 use crate::description::Flaw;
 use crate::faults::Dice;
 use crate::host::Answer;
+use crate::process::Ask;
 use crate::random::Random;
 use crate::rules::Role;
 
@@ -105,6 +106,29 @@ pub(crate) enum Broken {
     EpochNotCompared,
     /// The shared store accepts the turn of a timer that another process has consumed.
     TimerNotCounted,
+    /// It accepts an event that another host has applied.
+    InboxNotCompared,
+    /// It accepts a second reply under an idempotency key.
+    ReplyNotCompared,
+    /// It accepts anything from a host whose row is another's by now.
+    IncarnationNotCompared,
+    /// It accepts decisions of rules that another host has replaced.
+    RulesNotCompared,
+    /// It accepts decisions on an aggregate for which another host has parked messages, and hosts
+    /// are not told of these.
+    ParkedNotCompared,
+    /// It accepts an activation in place of another build than the one that was compared.
+    ActivationNotCompared,
+    /// The transaction of a host that is asleep goes on.
+    LocksKept,
+    /// A host asks for the outcome of a call that the server is still at.
+    OutcomeNotAwaited,
+    /// The records of a refused commit count as settled when a part of it is written again.
+    OffsetTakenAnew,
+    /// A host reads from what it has in flight.
+    FlightTrusted,
+    /// A host reads from memory what other hosts may have changed.
+    MemoryTrusted,
 }
 
 /// The time at the start of each run, in milliseconds since the Unix epoch.
@@ -118,6 +142,14 @@ pub(crate) struct Call {
     pub(crate) id: String,
     /// Key of the aggregate; None if it is generated.
     pub(crate) key: Option<String>,
+    pub(crate) body: String,
+    /// The idempotency key.
+    pub(crate) repeatable: Option<Rc<str>>,
+    /// The process that was asked.
+    pub(crate) host: usize,
+    /// When it was asked, and when it was answered, in events.
+    pub(crate) asked: usize,
+    pub(crate) answered: usize,
     pub(crate) answer: Option<Answer>,
 }
 
@@ -131,12 +163,18 @@ pub(crate) struct Scene {
     pub(crate) calls: Vec<Call>,
     /// The first violation that was seen during the run.
     pub(crate) wrong: Option<Violation>,
-    /// True if each participant has two processes on one store.
+    /// True if each participant has several hosts on one store.
     pub(crate) is_shared: bool,
+    /// Number of hosts of each participant.
+    pub(crate) hosts: usize,
     /// The setting for messages after a dead letter.
     pub(crate) then: AfterDeadLetter,
+    /// Commands that were offered to a worker more than once.
+    pub(crate) rerouted: BTreeSet<String>,
     /// Messages whose state could not be read; after the end of the faults it can be.
     pub(crate) unreadable: BTreeSet<String>,
+    /// Number of events so far.
+    pub(crate) events: usize,
     /// The trace: all events, one line each.
     pub(crate) trace: String,
     /// Number of events of each kind.
@@ -157,16 +195,23 @@ impl Scene {
         crate::host::BROKEN.set(broken);
         Self {
             random: Random::new(seed),
-            dice: Rc::new(Dice::new(seed, is_shared)),
+            dice: Rc::new(Dice::new(seed, if is_shared { 3 } else { 7 })),
             now: START,
             broken,
             calls: Vec::new(),
             wrong: None,
             is_shared,
+            hosts: if is_shared {
+                2 + (seed % 3) as usize
+            } else {
+                1
+            },
+            events: 0,
             then: match seed.is_multiple_of(2) && !is_shared {
                 true => AfterDeadLetter::Park,
                 false => AfterDeadLetter::Skip,
             },
+            rerouted: BTreeSet::new(),
             unreadable: BTreeSet::new(),
             trace: String::new(),
             counts: BTreeMap::new(),
@@ -188,6 +233,7 @@ impl Scene {
     /// Adds an event to the trace; `what` is counted.
     pub(crate) fn note(&mut self, what: &'static str, details: std::fmt::Arguments<'_>) {
         *self.counts.entry(what).or_default() += 1;
+        self.events += 1;
         writeln!(self.trace, "{} {what} {details}", self.now)
             .expect("writing to a string does not fail");
     }
@@ -197,6 +243,34 @@ impl Scene {
             "answer",
             format_args!("{} {answer:?}", self.calls[call].id.clone()),
         );
-        self.calls[call].answer = Some(answer);
+        let events = self.events;
+        let call = &mut self.calls[call];
+        (call.answer, call.answered) = (Some(answer), events);
+    }
+
+    /// The request of a call that is to be decided again: it has no place among the others.
+    pub(crate) fn ask_anew(&mut self, call: usize) -> Ask {
+        self.rerouted.insert(self.calls[call].id.clone());
+        self.ask_of(call)
+    }
+
+    /// The request of a call.
+    pub(crate) fn ask_of(&self, call: usize) -> Ask {
+        let of = &self.calls[call];
+        Ask {
+            call,
+            key: of.key.clone(),
+            body: of.body.clone(),
+            read: of.command == "get",
+        }
+    }
+
+    /// The clients of a process that has ended get no answer.
+    pub(crate) fn lose_calls(&mut self, host: usize) {
+        for call in &mut self.calls {
+            if call.host == host && call.answer.is_none() {
+                call.answer = Some(Answer::Lost);
+            }
+        }
     }
 }

@@ -13,10 +13,11 @@ use saga_core::commit::{
 };
 use saga_core::identity::Identity;
 use saga_core::message::Message;
-use saga_core::outcome::Outcome;
+use saga_core::outcome::{Outcome, Reply};
 use saga_core::record::Position;
 use saga_core::settle::JournalEntry;
 
+use crate::hosts::Shared;
 use crate::rules::SagaRules;
 
 /// All data that survives a crash.
@@ -28,8 +29,12 @@ pub(crate) struct Store {
     /// Number of outbox rows that the relay has noted as published.
     pub(crate) relayed: usize,
     pub(crate) offsets: BTreeMap<(&'static str, i32), i64>,
-    /// Number of takeovers of each partition.
-    pub(crate) epochs: BTreeMap<i32, u64>,
+    /// Number of claims of each partition, in a shared store.
+    pub(crate) epochs: BTreeMap<i32, i64>,
+    /// The rows of the hosts on a shared store, and what else only such a store has.
+    pub(crate) shared: Shared,
+    /// The first replies under idempotency keys.
+    pub(crate) replies: BTreeMap<Rc<str>, Reply>,
     pub(crate) timers: BTreeMap<(Rc<str>, Rc<str>), Rc<StoredTimer>>,
     pub(crate) journal: Vec<Rc<JournalRow>>,
     pub(crate) dead: Vec<Rc<DeadLetter>>,
@@ -126,6 +131,7 @@ impl Store {
             of_key.messages += 1;
             let letter = self.letters.values().find(|letter| letter.parked == *id);
             of_key.letter = of_key.letter.or(letter.map(OpenLetter::blocks));
+            of_key.is_requested |= letter.is_some_and(|letter| letter.request.is_some());
         }
         keys.into_values().collect()
     }

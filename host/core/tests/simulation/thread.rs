@@ -11,7 +11,7 @@ use saga_core::commit::{Broken as BrokenEntry, Link, ParkedKey};
 use saga_core::journal::Kept;
 use saga_core::retry::{AfterDeadLetter, RetryPolicy};
 use saga_core::worker::{
-    Action, Commit, Input, Now, QuarantinedKeys, Question, Turn, Worker, WorkerAnswer,
+    Action, Commit, Input, Now, QuarantinedKeys, Question, Turn, Waits, Worker, WorkerAnswer,
     WorkerSettings,
 };
 
@@ -43,6 +43,8 @@ pub(crate) struct Thread {
     offers_all: bool,
     /// Keys with a request for their dead letters.
     pub(crate) requested: Vec<String>,
+    /// The keys with parked messages, of any host, as they were read last.
+    pub(crate) parked: Option<Vec<ParkedKey>>,
     pub(crate) turns: VecDeque<Turn<Simulated>>,
     progress: Rc<Progress>,
     /// Set when the writer has reached the entry that the worker waits for.
@@ -77,8 +79,23 @@ impl Thread {
             is_shared,
             limits: LIMITS,
             kept: Kept::Full,
-            retry: RetryPolicy { then, ..RETRY },
-            waits: WAITS,
+            retry: match is_shared {
+                true => RetryPolicy {
+                    first_delay_ms: 100,
+                    max_delay_ms: 300,
+                    then,
+                    ..RETRY
+                },
+                false => RetryPolicy { then, ..RETRY },
+            },
+            // Other hosts know only what is parked.
+            waits: match is_shared {
+                true => Waits {
+                    moment: Duration::from_millis(10),
+                    ..WAITS
+                },
+                false => WAITS,
+            },
             room,
         };
         let quarantined = QuarantinedKeys::default();
@@ -89,6 +106,7 @@ impl Thread {
             busy_until: 0,
             offers_all: false,
             requested: Vec::new(),
+            parked: None,
             turns: VecDeque::new(),
             progress: Rc::default(),
             awaited: None,
@@ -132,6 +150,9 @@ impl Thread {
         }
         for key in std::mem::take(&mut self.requested) {
             self.step(Input::Requested { key, is_new: false }, around);
+        }
+        if let Some(keys) = self.parked.take() {
+            self.step(Input::Parked(keys), around);
         }
         let is_due = (self.worker.next_due()).is_some_and(|due| due <= now(around.scene).uptime);
         let turn = match is_due && (self.turns.is_empty() || around.scene.random.percent(50)) {
@@ -257,18 +278,12 @@ impl Thread {
         match action {
             Action::Commit(commit) => self.hand_over(commit, around),
             Action::Answer(call, WorkerAnswer::CheckAgain(body), _) => {
-                let (id, read) = (
-                    scene.calls[call].id.clone(),
-                    scene.calls[call].command == "get",
+                let again = scene.ask_anew(call);
+                scene.note(
+                    "routed-anew",
+                    format_args!("{}", scene.calls[call].id.clone()),
                 );
-                scene.note("routed-anew", format_args!("{id}"));
-                let key = scene.calls[call].key.clone();
-                around.again.push_back(Call {
-                    call,
-                    key,
-                    body,
-                    read,
-                });
+                around.again.push_back(Call { body, ..again });
             }
             Action::Answer(call, answer, _) => scene.answer(call, told(answer)),
             Action::AnswerAfter(then, link) => {

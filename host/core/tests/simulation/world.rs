@@ -4,7 +4,7 @@
 use crate::broker::Broker;
 use crate::checker::{self, Violation};
 use crate::host::Answer;
-use crate::process::{Ask, Process};
+use crate::process::Process;
 use crate::rules::Role;
 use crate::scene::{Broken, Call, Scene};
 use crate::thread::Thread;
@@ -22,6 +22,10 @@ pub(crate) struct World {
     pub(crate) processes: Vec<Process>,
     builds: u64,
     pub(crate) foreign: u64,
+    /// The process that holds the store of each participant.
+    holders: [usize; Role::ALL.len()],
+    /// True if a command waits to have the store of a participant alone.
+    pub(crate) wanted_alone: [bool; Role::ALL.len()],
 }
 
 /// Runs one seed to its end and checks it.
@@ -29,7 +33,7 @@ pub(crate) fn run(seed: u64, broken: Option<Broken>) -> (Scene, Result<(), Viola
     run_world(seed, broken, false)
 }
 
-/// The same, with two processes for each participant, on one store.
+/// The same, with two to four hosts for each participant, on one store.
 pub(crate) fn run_shared(seed: u64, broken: Option<Broken>) -> (Scene, Result<(), Violation>) {
     run_world(seed, broken, true)
 }
@@ -41,14 +45,16 @@ fn run_world(seed: u64, broken: Option<Broken>, is_shared: bool) -> (Scene, Resu
         processes: Vec::new(),
         builds: 1,
         foreign: 0,
+        holders: [0, 1],
+        wanted_alone: [false; Role::ALL.len()],
     };
     for role in Role::ALL {
         world.processes.push(Process::new(role, &mut world.scene));
     }
-    if is_shared {
+    for number in 1..world.scene.hosts {
         for first in 0..Role::ALL.len() {
-            let second = Process::second(&mut world.processes[first], &mut world.scene);
-            world.processes.push(second);
+            let another = Process::another(&mut world.processes[first], number, &mut world.scene);
+            world.processes.push(another);
         }
     }
     let result = world.run();
@@ -72,17 +78,14 @@ impl World {
         checker::at_rest(self)
     }
 
-    /// Passes the store that two processes share to one of them.
-    fn hand_store(&mut self, who: usize) {
-        let roles = Role::ALL.len();
-        let other = (who + roles) % self.processes.len();
-        // The process with the store knows the active build.
-        if other != who
-            && self.processes[who].store.activations.len()
-                < self.processes[other].store.activations.len()
-        {
-            let (low, high) = self.processes.split_at_mut(roles);
-            std::mem::swap(&mut low[who % roles].store, &mut high[who % roles].store);
+    /// Passes the store that the hosts of a participant share to one of them.
+    pub(crate) fn hand_store(&mut self, who: usize) {
+        let holder = &mut self.holders[who % Role::ALL.len()];
+        if *holder != who {
+            let (low, high) = self.processes.split_at_mut((*holder).max(who));
+            let low = &mut low[(*holder).min(who)];
+            std::mem::swap(&mut low.store, &mut high[0].store);
+            *holder = who;
         }
     }
 
@@ -92,34 +95,11 @@ impl World {
         }
     }
 
-    /// One process of a shared store stands still, and the other may take over its partitions.
-    fn pause(&mut self, who: usize) {
-        let roles = Role::ALL.len();
-        let other = (who + roles) % self.processes.len();
-        let until = self.scene.now + self.scene.random.below(120);
-        self.processes[who].paused_until = until;
-        let taken_over = self.scene.random.percent(70);
-        self.scene
-            .note("pause", format_args!("{who}, taken over: {taken_over}"));
-        if taken_over {
-            let owned = std::mem::take(&mut self.processes[who].owned);
-            self.processes[other].owned.extend(owned);
-            self.hand_store(other);
-            self.processes[other].begin_again(&mut self.scene);
-        }
-    }
-
     fn step(&mut self) -> Result<(), Violation> {
         self.scene.now += self.scene.random.below(4);
         let who = self.scene.random.index(self.processes.len());
-        if self.scene.is_shared {
-            if self.scene.random.percent(2) {
-                self.pause(who);
-            }
-            if self.processes[who].paused_until > self.scene.now {
-                return Ok(());
-            }
-            self.hand_store(who);
+        if self.scene.is_shared && !self.tend_hosts(who) {
+            return self.scene.wrong.take().map_or(Ok(()), Err);
         }
         let Self {
             scene,
@@ -128,6 +108,9 @@ impl World {
             ..
         } = self;
         let process = &mut processes[who];
+        if scene.is_shared && scene.random.percent(10) {
+            process.follow(scene);
+        }
         // A swap is short, but must meet all other steps.
         if process.swap.is_some() && scene.random.percent(40) {
             process.go_on_swapping(scene);
@@ -137,6 +120,7 @@ impl World {
             0..90 => self.ask(),
             90..120 => self.foreign_record(),
             120..170 => self.copy_record(),
+            170..175 if scene.is_shared => self.ask_the_same(),
             170..175 => self.crash(who),
             175..180 => {
                 let place = scene.random.index(process.sessions.len());
@@ -145,7 +129,6 @@ impl World {
                     session.cancelled.set(true);
                 }
             }
-            180..197 if scene.is_shared => {}
             180..197 => {
                 self.builds += 1;
                 process.apply(self.builds, scene);
@@ -220,35 +203,69 @@ impl World {
         };
         let call = self.scene.calls.len();
         let id = format!("c{call}");
+        let can_repeat = self.scene.is_shared && !matches!(command, "get" | "migrate");
+        let repeatable = (can_repeat && self.scene.random.percent(25)).then(|| id.as_str().into());
         self.scene.calls.push(Call {
             role: Role::ALL[role],
             command,
             id,
             key: key.map(|key| key.to_string()),
+            body,
+            repeatable,
+            host: role,
+            asked: 0,
+            answered: 0,
             answer: None,
         });
-        let ask = Ask {
-            call,
-            key: key.map(|key| key.to_string()),
-            body,
-            read: command == "get",
+        self.ask_any(call, role);
+    }
+
+    /// A client sends the same request again, under the same idempotency key.
+    fn ask_the_same(&mut self) {
+        let calls = &self.scene.calls;
+        let recent = calls.len().saturating_sub(12);
+        let can = |call: &&Call| call.repeatable.is_some();
+        let Some(same) = calls[recent..].iter().find(can) else {
+            return;
         };
-        let second = self.scene.is_shared && self.scene.random.percent(50);
-        let who = if second { role + Role::ALL.len() } else { role };
+        let again = Call {
+            id: format!("c{}", calls.len()),
+            repeatable: same.repeatable.clone(),
+            key: same.key.clone(),
+            body: same.body.clone(),
+            answer: None,
+            ..*same
+        };
+        let role = Role::ALL.iter().position(|role| *role == again.role);
+        let call = calls.len();
+        self.scene
+            .note("same", format_args!("{call} {:?}", again.repeatable));
+        self.scene.calls.push(again);
+        self.ask_any(call, role.expect("it is one of them"));
+    }
+
+    /// Asks any host of a participant that listens.
+    fn ask_any(&mut self, call: usize, role: usize) {
+        let hosts = self.scene.hosts;
+        let from = match hosts {
+            1 => 0,
+            _ => self.scene.random.index(hosts),
+        };
+        let all = (0..hosts).map(|host| role + (from + host) % hosts * Role::ALL.len());
+        let mut all = all.filter(|host| !self.processes[*host].is_dead);
+        let events = self.scene.events;
+        let Some(who) = all.next() else {
+            return self.scene.answer(call, Answer::TryLater);
+        };
+        (self.scene.calls[call].host, self.scene.calls[call].asked) = (who, events);
         self.hand_store(who);
+        let ask = self.scene.ask_of(call);
         self.processes[who].ask(ask, &mut self.scene);
     }
 
     fn crash(&mut self, who: usize) {
-        let role = self.processes[who].role;
         self.processes[who].crash(&mut self.scene);
-        for call in &mut self.scene.calls {
-            // Those of the other process of its store continue, and will be answered.
-            if call.role == role && call.answer.is_none() {
-                // The connection broke: the client gets no answer.
-                call.answer = Some(Answer::Lost);
-            }
-        }
+        self.scene.lose_calls(who);
     }
 
     /// The parts that are not at rest.
@@ -273,8 +290,17 @@ impl World {
         self.scene.note("calm", format_args!(""));
         for _ in 0..REST_STEPS {
             let mut any = false;
+            // Hosts wait for each other for some time only.
+            self.scene.now += u64::from(self.scene.is_shared);
             for who in 0..self.processes.len() {
                 self.hand_store(who);
+                if self.scene.is_shared {
+                    any |= self.tend_hosts_at_rest(who);
+                    if self.processes[who].is_dead {
+                        continue;
+                    }
+                    any |= self.processes[who].follow(&mut self.scene);
+                }
                 let Self {
                     scene,
                     broker,
@@ -283,7 +309,7 @@ impl World {
                 } = self;
                 let process = &mut processes[who];
                 // As in the host, a reading begins again a while after it was cancelled.
-                if process.queue.is_empty() && process.writing.is_none() {
+                if process.is_written() {
                     process.begin_again(scene);
                 }
                 for place in 0..process.sessions.len() {

@@ -13,7 +13,7 @@ use saga_core::commit::{
 };
 use saga_core::worker::{Commit, TakenRecord, WorkerAnswer};
 
-use crate::apply::{apply, is_current, write_outbox};
+use crate::apply::{apply, write_outbox};
 use crate::checker::must;
 use crate::host::{Answer, Simulated};
 use crate::process::Process;
@@ -72,6 +72,10 @@ pub(crate) enum Request {
     Activate {
         build: Rc<SagaRules>,
         result: Rc<Cell<Option<Activation>>>,
+        /// The build that it was compared with.
+        replaces: Rc<SagaRules>,
+        /// True if it lacks something, so that it is compared with what is stored.
+        is_checked: bool,
     },
     /// Answer a read once all earlier entries have their fates.
     Answer {
@@ -93,7 +97,7 @@ pub(crate) enum Activation {
 }
 
 /// An entry in a batch.
-pub(crate) struct Entry(Box<Handed>);
+pub(crate) struct Entry(pub(crate) Box<Handed>);
 
 impl InBatch for Entry {
     fn link(&self) -> Option<Link> {
@@ -139,6 +143,9 @@ impl Writing {
 impl Process {
     /// Makes the writer's next step; returns false if there was none.
     pub(crate) fn write(&mut self, scene: &mut Scene) -> bool {
+        if scene.is_shared {
+            return self.write_shared(scene);
+        }
         match self.writing.take() {
             None => return self.take_request(scene),
             Some(Writing::Open(batch, open)) => self.commit_batch(batch, open, scene),
@@ -183,22 +190,25 @@ impl Process {
         true
     }
 
-    fn fails(&self, scene: &mut Scene) -> bool {
+    pub(crate) fn fails(&self, scene: &mut Scene) -> bool {
         // Waits for exactly this commit are rare.
         let waits = self.threads.iter().any(|thread| thread.waits());
         let fails = scene.random.percent(if waits { 50 } else { 8 });
         fails && !scene.dice.calm.get()
     }
 
-    fn take_request(&mut self, scene: &mut Scene) -> bool {
+    pub(crate) fn take_request(&mut self, scene: &mut Scene) -> bool {
         match self.queue.pop_front() {
             None => return false,
             Some(Request::Answer { call, answer, link }) => {
-                let broken = self.chains.is_broken(link.worker, link.base);
-                scene.answer(call, if broken { Answer::StoreFailed } else { answer });
+                match self.chains.is_broken(link.worker, link.base) {
+                    false => scene.answer(call, answer),
+                    true if scene.is_shared => self.again.push_back(scene.ask_anew(call)),
+                    true => scene.answer(call, Answer::StoreFailed),
+                }
             }
             Some(Request::Sync(awaited)) => awaited.set(true),
-            Some(Request::Activate { build, result }) => self.activate(&build, result, scene),
+            Some(Request::Activate { build, result, .. }) => self.activate(&build, result, scene),
             Some(Request::Commit(first)) => self.open(first, scene),
         }
         true
@@ -227,8 +237,7 @@ impl Process {
         self.writing = Some(Writing::Activating(open, result));
     }
 
-    /// Writes a batch into a transaction. In a store with other writers, nothing may happen before
-    /// it is committed.
+    /// Writes a batch into a transaction.
     fn open(&mut self, first: Box<Handed>, scene: &mut Scene) {
         let most = 1 + scene.random.index(6);
         let mut handed = vec![first];
@@ -248,10 +257,7 @@ impl Process {
                 announce(handed, *fate);
             }
         }
-        match scene.is_shared {
-            true => self.commit_batch(batch, open, scene),
-            false => self.writing = Some(Writing::Open(batch, open)),
-        }
+        self.writing = Some(Writing::Open(batch, open));
     }
 
     fn write_one(
@@ -274,9 +280,9 @@ impl Process {
         // As in a store with other writers.
         let refuses = scene.random.percent(3) && !scene.dice.calm.get();
         let refuses = refuses && handed.commit.entry.key.is_some();
-        let (is_shared, broken) = (scene.is_shared, scene.broken);
+        let broken = scene.broken;
         let written = batch.add(&mut self.chains, Entry(handed), |Entry(handed)| {
-            if refuses || is_shared && !is_current(open, handed, broken) {
+            if refuses {
                 return Ok::<_, ()>(Fate::Refused);
             }
             if let Some(taken) = &handed.commit.taken {
@@ -303,7 +309,6 @@ impl Process {
         let what = match fate {
             Fate::Duplicate => "duplicate-refused",
             Fate::Refused if refuses => "one-refused",
-            Fate::Refused if is_shared => "stale",
             _ => "write",
         };
         let Link { worker, ticket, .. } = link;
@@ -353,7 +358,7 @@ impl Process {
         }
     }
 
-    fn tell(&mut self, entries: Vec<(Entry, Fate)>, scene: &mut Scene) {
+    pub(crate) fn tell(&mut self, entries: Vec<(Entry, Fate)>, scene: &mut Scene) {
         let any_duplicate = entries.iter().any(|(_, fate)| *fate == Fate::Duplicate);
         for (Entry(handed), fate) in entries {
             announce(&handed, fate);
@@ -377,6 +382,8 @@ impl Process {
                     scene.note("state-read", format_args!("older: {is_older}"));
                     scene.answer(call, Answer::StateRead);
                 }
+                // Another host was first.
+                _ if fate == Fate::Refused && scene.is_shared => self.superseded(call, scene),
                 _ => scene.answer(call, Answer::StoreFailed),
             }
         }

@@ -19,6 +19,7 @@ impl Rig {
             way,
             now: NOW,
             change: None,
+            replaces: None,
             renamed: Vec::new(),
         }
     }
@@ -26,6 +27,12 @@ impl Rig {
     pub(super) fn second(&self, state_version: u32) -> i64 {
         let second = generation("b", state_version);
         let registered = self.store.register_generation(self.participant, second);
+        registered.unwrap()
+    }
+
+    pub(super) fn generation_of(&self, digest: &str, state_version: u32) -> i64 {
+        let new = generation(digest, state_version);
+        let registered = self.store.register_generation(self.participant, new);
         registered.unwrap()
     }
 

@@ -7,6 +7,7 @@ use saga_core::worker::Ahead;
 use super::parked::{parked_key, parking};
 use super::turns::fired;
 use super::{DEADLINE, Duration, NOW, Rig, StoreResult, TestTurn, journal, set};
+use crate::store::engine::Activation;
 use crate::store::hosts::HostRow;
 use crate::store::{Known, ReadStore, StoreFaultKind};
 
@@ -269,6 +270,27 @@ pub(crate) fn invariant_6_rules_that_another_host_has_replaced_decide_nothing(
     assert!(is_superseded(&one.commit(one.put(1, "k", 4, "late"))));
     other.store.activated().wait(seen, DEADLINE);
     assert!(other.store.activated().count() > seen, "is told");
+}
+
+pub(crate) fn invariant_6_rules_replace_only_those_that_they_were_compared_with(
+    (one, other): (Rig, Rig),
+) {
+    let (second, third) = (one.second(2), one.generation_of("c", 2));
+    let activate = |rig: &Rig, generation, replaces| {
+        let activation = Activation {
+            replaces,
+            ..rig.activation(generation, "apply")
+        };
+        rig.store.activate(&[activation], &[])
+    };
+    activate(&one, one.generation, None).unwrap();
+    activate(&one, second, Some(one.generation)).unwrap();
+    // The other host was asleep meanwhile.
+    let late = activate(&other, third, Some(one.generation));
+    assert!(is_superseded(&late));
+    let active = one.reader().active(one.participant).unwrap().unwrap();
+    assert_eq!(active.id, second);
+    activate(&other, third, Some(second)).unwrap();
 }
 
 pub(crate) fn generated_keys_are_those_of_one_host((one, other): (Rig, Rig)) {

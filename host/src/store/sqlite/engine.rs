@@ -378,6 +378,8 @@ fn activate(sql: &Connection, activation: &Activation) -> rusqlite::Result<()> {
         now,
         change,
         renamed,
+        // Only this host activates.
+        replaces: _,
     } = activation;
     let how = (*way, change.as_deref());
     history::activate(sql, *participant, *generation, how, *now)?;

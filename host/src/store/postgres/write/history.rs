@@ -4,7 +4,7 @@ use saga_core::message::Origin;
 
 use crate::store::engine::Activation;
 use crate::store::history::{ACTIVATIONS, REFUSED};
-use crate::store::postgres::error::SqlResult;
+use crate::store::postgres::error::{SqlError, SqlResult};
 use crate::store::postgres::session::Sql;
 
 /// Activates a generation. Aggregates whose states it can read unmigrated leave the quarantine,
@@ -14,15 +14,23 @@ pub(in crate::store::postgres) fn activate(sql: &Sql, activation: &Activation) -
     let Activation {
         participant,
         generation,
+        replaces,
         way,
         now,
         change,
         renamed,
     } = activation;
-    sql.execute(
-        "INSERT INTO activations (participant, generation, time, way, change) VALUES ($1, $2, $3, $4, $5)",
-        &[participant, generation, &(*now as i64), way, change],
+    let activated = sql.execute(
+        "INSERT INTO activations (participant, generation, time, way, change) SELECT $1, $2, $3, $4, $5
+         WHERE $6::bigint IS NULL OR $6 = (
+             SELECT generation FROM activations WHERE participant = $1 ORDER BY id DESC LIMIT 1)",
+        &[participant, generation, &(*now as i64), way, change, replaces],
     )?;
+    if activated == 0 {
+        return Err(SqlError::Superseded(
+            "another host has swapped the rules meanwhile",
+        ));
+    }
     keep_latest(sql, "activations", *participant, ACTIVATIONS)?;
     sql.execute(
         "DELETE FROM quarantine q USING aggregates a
