@@ -1,7 +1,7 @@
 //! What the server refuses: the commit function of a shared store, with the rows of several entries
 //! as columns.
 //!
-//! As in PostgreSQL's `saga_commit_v3`, all guards of a call hold, or none of it is written.
+//! As in PostgreSQL's `saga_commit_v4`, all guards of a call hold, or none of it is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 

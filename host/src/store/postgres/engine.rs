@@ -70,7 +70,7 @@ pub(in crate::store) fn open(
     let identity = tables::identity(&sql).map_err(failed)?;
     let known_keys = Arc::new(KnownKeys::claimed_only(idempotency));
     let trusted_now = Arc::<AtomicU64>::default();
-    if let Some(now) = membership::show(&sql, me).map_err(failed)? {
+    if let Some((_, now)) = membership::show(&sql, me).map_err(failed)? {
         trusted_now.store(now, Ordering::Relaxed);
     }
     let bound = Duration::from_secs(settings.standstill_seconds);

@@ -26,6 +26,8 @@ pub(super) enum SqlError {
 pub(super) enum Refusal {
     /// The row of this host is another's by now.
     Taken,
+    /// The server has lost commits of this host.
+    Lost,
     /// Other rules are active by now.
     OtherRules,
     /// One of the rows: its event was applied before, or the server does not take one of its values.
@@ -46,7 +48,7 @@ impl SqlError {
         if let Self::Superseded(_) = self {
             return Some(Refusal::Stale);
         }
-        // Source: the function `saga_commit_v3`, and PostgreSQL's appendix A: class 22 has the
+        // Source: the function `saga_commit_v4`, and PostgreSQL's appendix A: class 22 has the
         // errors of values, 54 those of sizes.
         match self.code()?.code() {
             "SG001" => Some(Refusal::Taken),
@@ -55,6 +57,7 @@ impl SqlError {
             "SG004" => Some(Refusal::Replied),
             "SG005" => Some(Refusal::OtherRules),
             "SG006" => Some(Refusal::Stale),
+            "SG007" => Some(Refusal::Lost),
             "40P01" | "40001" => Some(Refusal::Deadlock),
             code if code.starts_with("22") || code.starts_with("54") => Some(Refusal::OneRow),
             _ => None,

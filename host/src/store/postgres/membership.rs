@@ -172,15 +172,15 @@ fn member(row: &Row) -> SqlResult<Membership> {
     })
 }
 
-/// Shows that this host is there; returns the server's time, in milliseconds since the Unix epoch.
-/// None if its row is another's by now.
-pub(super) fn show(sql: &Sql, me: Membership) -> SqlResult<Option<u64>> {
+/// Shows that this host is there; returns the number of its last commit, and the server's time in
+/// milliseconds since the Unix epoch. None if its row is another's by now.
+pub(super) fn show(sql: &Sql, me: Membership) -> SqlResult<Option<(i64, u64)>> {
     let row = sql.row(
         "UPDATE hosts SET seen = clock_timestamp() WHERE id = $1 AND incarnation = $2
-         RETURNING (extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+         RETURNING batch, (extract(epoch FROM clock_timestamp()) * 1000)::bigint",
         &[&me.host, &me.incarnation],
     )?;
-    row.map(|row| Ok(row.try_get::<_, i64>(0)?.max(0) as u64))
+    row.map(|row| Ok((row.try_get(0)?, row.try_get::<_, i64>(1)?.max(0) as u64)))
         .transpose()
 }
 

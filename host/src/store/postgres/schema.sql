@@ -332,5 +332,5 @@ CREATE UNIQUE INDEX parked_by_identity ON parked (participant, event_id, source)
 
 INSERT INTO journal_end VALUES (0);
 -- Begins with the time (milliseconds, hexadecimal), so that of two stores the older one comes first.
-INSERT INTO store VALUES (4, lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 11, '0')
+INSERT INTO store VALUES (5, lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 11, '0')
     || substr(md5(gen_random_uuid()::text), 1, 8));

@@ -8,7 +8,7 @@ use super::session::Sql;
 use crate::store::open_error::OpenError;
 
 /// Version of the tables that this build reads and writes.
-const VERSION: i32 = 4;
+const VERSION: i32 = 5;
 
 /// The oldest server that is supported: its `server_version_num`.
 const OLDEST_SERVER: i32 = 150_000;

@@ -1,6 +1,6 @@
 //! The one writing thread of a host.
 //!
-//! A commit of entries with frequent writes only is one call of `saga_commit_v3`, one round trip. If
+//! A commit of entries with frequent writes only is one call of `saga_commit_v4`, one round trip. If
 //! it is refused because of one of its rows, each half is tried by itself, down to the entry that is
 //! to blame. An entry with rare writes, and any other step, has a transaction of its own.
 //!
@@ -201,7 +201,7 @@ impl Writer {
                 self.write_together(items, began);
                 self.write_together(behind, began);
             }
-            Some(Refusal::Taken | Refusal::Deadlock) | None => {
+            Some(Refusal::Taken | Refusal::Lost | Refusal::Deadlock) | None => {
                 let fault = self.fault(error);
                 self.end(batch, Err(fault), began);
             }
@@ -348,6 +348,7 @@ impl Writer {
             host: self.me.host,
             incarnation: self.me.incarnation,
             epoch: self.in_force.epoch(),
+            last: self.committed,
             number: Some(self.number),
         }
     }
@@ -362,13 +363,7 @@ impl Writer {
             match last {
                 Ok(Some(last)) if last == self.number => return Ok(true),
                 Ok(Some(last)) if last == self.committed => return Ok(false),
-                Ok(Some(_)) => {
-                    let text = "the PostgreSQL server has lost commits that it acknowledged, as after a failover to a standby that was \
-                                behind";
-                    let remedy = "what they decided is lost; the next start goes on with what is left (docs/scale.md, Failover)";
-                    self.condition().is_gone(text.into(), remedy);
-                    return Err(SqlError::Data(text.into()));
-                }
+                Ok(Some(_)) => return Err(self.has_lost_commits()),
                 Ok(None) => return Err(self.is_taken()),
                 Err(error) => {
                     if !is_said {
@@ -402,9 +397,20 @@ impl Writer {
         SqlError::Data(text.into())
     }
 
+    /// The server has lost commits of this host: nothing more is acknowledged.
+    fn has_lost_commits(&self) -> SqlError {
+        let text = "the PostgreSQL server has lost commits that it acknowledged, as after a failover to a standby that was \
+                    behind";
+        let remedy = "what they decided is lost; the next start goes on with what is left (docs/scale.md, Failover)";
+        self.condition().is_gone(text.into(), remedy);
+        SqlError::Data(text.into())
+    }
+
     fn fault(&self, error: SqlError) -> StoreFault {
-        if error.refusal() == Some(Refusal::Taken) {
-            self.is_taken();
+        match error.refusal() {
+            Some(Refusal::Taken) => drop(self.is_taken()),
+            Some(Refusal::Lost) => drop(self.has_lost_commits()),
+            _ => {}
         }
         self.condition().refusal().unwrap_or_else(|| error.into())
     }
@@ -417,7 +423,8 @@ impl Writer {
         }
         let me = self.me;
         match (self.session()).and_then(|sql| membership::show(sql, me)) {
-            Ok(Some(now)) => {
+            Ok(Some((last, _))) if last != self.committed => drop(self.has_lost_commits()),
+            Ok(Some((_, now))) => {
                 self.trusted_now.fetch_max(now, Ordering::Relaxed);
                 self.condition().has_committed();
             }
@@ -516,7 +523,7 @@ fn write_entry(
             }
             Ok(Fate::Refused)
         }
-        Some(Refusal::Taken | Refusal::OtherRules) | None => Err(error),
+        Some(Refusal::Taken | Refusal::Lost | Refusal::OtherRules) | None => Err(error),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::server_store::ServerStore;
 use crate::support::{Host, Response, request, try_request};
 
 /// The statement of a commit.
-const COMMIT: &str = "saga_commit_v3";
+const COMMIT: &str = "saga_commit_v4";
 
 fn ready(host: &Host) -> Response {
     request("GET", &format!("{}/readyz", host.admin()), &[], b"")
@@ -206,7 +206,29 @@ fn a_server_that_stands_still_is_named_and_repeated_commands_get_their_answers_a
 }
 
 #[test]
-fn a_server_that_has_lost_commits_ends_the_host() {
+fn a_server_that_has_lost_commits_ends_the_host_before_it_decides_or_waits() {
+    for is_idle in [false, true] {
+        let Some(Running { host, store, _data }) = Running::start() else {
+            return;
+        };
+        register(&host, "a");
+        register(&host, "b");
+        store.rows("UPDATE hosts SET batch = batch - 1 RETURNING batch");
+        if !is_idle {
+            let url = format!("{}/customers", host.url("customer"));
+            let body = json!({"name": "c", "creditLimit": {"amount": 1}}).to_string();
+            if let Ok(answer) = try_request("POST", &url, &[], body.as_bytes()) {
+                assert!(answer.status >= 500, "{}", answer.text());
+            }
+        }
+        host.log_until("has lost commits that it acknowledged");
+        assert_eq!(host.wait().code(), Some(73));
+        assert_eq!(store.number("SELECT count(*) FROM aggregates"), 2);
+    }
+}
+
+#[test]
+fn a_server_that_has_lost_commits_ends_the_host_after_a_lost_connection() {
     let Some((running, proxy)) = Running::behind_a_proxy() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! The rows of a commit, as columns: the parameters of `saga_commit_v3`.
+//! The rows of a commit, as columns: the parameters of `saga_commit_v4`.
 //!
 //! Rows that entries of one commit write several times are written once: the last state of an
 //! aggregate, the last offset of a partition, the last setting of a timer.
@@ -28,6 +28,8 @@ pub(in crate::store::postgres) struct CommitNumber {
     pub(in crate::store::postgres) incarnation: i64,
     /// The number of activations that it knows of.
     pub(in crate::store::postgres) epoch: i64,
+    /// The number of this host's last commit.
+    pub(in crate::store::postgres) last: i64,
     /// The number of the commit.
     pub(in crate::store::postgres) number: Option<i64>,
 }
@@ -260,6 +262,7 @@ impl<'a> Columns<'a> {
         values.one(commit.host);
         values.one(commit.incarnation);
         values.one(commit.epoch);
+        values.one(commit.last);
         values.one(commit.number);
         values.one(commit.host);
         values.column(self.inbox.participants.clone());
@@ -421,7 +424,7 @@ fn each<R, T>(rows: &[R], value: impl FnMut(&R) -> T) -> Vec<T> {
 
 fn call(parameters: usize) -> String {
     use std::fmt::Write as _;
-    let mut text = String::from("SELECT saga_commit_v3(");
+    let mut text = String::from("SELECT saga_commit_v4(");
     for number in 1..=parameters {
         let comma = if number > 1 { "," } else { "" };
         // Writing to a text can't fail.

@@ -3,9 +3,9 @@
 --
 -- SG001: this host's row is another's by now. SG002: an event was applied before. SG003: an entry was decided on rows that
 -- another host has changed meanwhile. SG004: another host has replied under an idempotency key. SG005: other rules are active
--- by now. SG006: another host reads a partition by now.
-CREATE FUNCTION saga_commit_v3(
-    of_host bigint, of_incarnation bigint, of_epoch bigint, number bigint, counted_by bigint,
+-- by now. SG006: another host reads a partition by now. SG007: the server has lost commits of this host.
+CREATE FUNCTION saga_commit_v4(
+    of_host bigint, of_incarnation bigint, of_epoch bigint, last_number bigint, number bigint, counted_by bigint,
     -- identities of events
     i_participant bigint[], i_id text[], i_source text[], i_time bigint[],
     -- aggregates that were removed: their timers go
@@ -50,9 +50,13 @@ DECLARE
 BEGIN
     -- An activation changes the epoch in the rows of all hosts, so it comes before this commit or after it.
     IF number IS NOT NULL THEN
-        UPDATE hosts SET batch = number, seen = clock_timestamp() WHERE id = of_host AND incarnation = of_incarnation
-        RETURNING epoch INTO more;
+        UPDATE hosts SET batch = number, seen = clock_timestamp()
+        WHERE id = of_host AND incarnation = of_incarnation AND batch = last_number RETURNING epoch INTO more;
         IF NOT FOUND THEN
+            PERFORM FROM hosts WHERE id = of_host AND incarnation = of_incarnation;
+            IF FOUND THEN
+                RAISE EXCEPTION 'commits of this host were lost' USING ERRCODE = 'SG007';
+            END IF;
             RAISE EXCEPTION 'another host has the place of this one' USING ERRCODE = 'SG001';
         END IF;
         IF more <> of_epoch THEN
