@@ -1,5 +1,6 @@
-//! The agreement of all hosts of a participant before a swap: each has the generation ready, so that
-//! all of them switch at once when it is activated. A host that can't take it stops the swap.
+//! The agreement of all hosts on a store before a swap: each that runs the participant has the
+//! generation ready, so that all of them switch at once when it is activated. A host that can't take
+//! it stops the swap.
 
 use std::time::{Duration, Instant};
 
@@ -34,8 +35,8 @@ impl Drop for Agreed<'_> {
 }
 
 impl ReloaderState {
-    /// Waits until all other hosts of the participant are ready for the generation. None if there are
-    /// no others.
+    /// Waits until all other hosts are ready for the generation, also those that are starting. None if
+    /// the store never has others.
     pub(super) fn agree(
         &self,
         hosted: &HostedParticipant,
@@ -43,7 +44,8 @@ impl ReloaderState {
         next: &Active,
     ) -> Result<Option<Agreed<'_>>, NotApplied> {
         let store = &*self.around.store;
-        let Some(proposals) = store.proposals().filter(|_| store.has_others()) else {
+        // Whether there are others is asked now: one may have just joined.
+        let Some(proposals) = store.proposals() else {
             return Ok(None);
         };
         let (next, active) = (next.generation.id, active.generation.id);
@@ -65,7 +67,7 @@ impl ReloaderState {
         let began = Instant::now();
         loop {
             self.check_open()?;
-            let answers = proposals.answers(number, hosted.participant.name());
+            let answers = proposals.answers(number);
             let answers = answers.map_err(|fault| store_failed(&fault))?;
             let refused = answers.iter().find_map(|one| match &one.answer {
                 Some(Err(reason)) => Some(format!("host {} can't take it: {reason}", one.host)),

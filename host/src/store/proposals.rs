@@ -42,8 +42,8 @@ pub trait Proposals: Send + Sync {
     /// The store's error, as for the other calls.
     fn propose(&self, participant: i64, generation: i64, replaces: i64) -> StoreResult<Proposed>;
 
-    /// What the other hosts of a participant, by its name, say to a proposal.
-    fn answers(&self, number: i64, participant: &str) -> StoreResult<Vec<HostAnswer>>;
+    /// What the other hosts say to a proposal.
+    fn answers(&self, number: i64) -> StoreResult<Vec<HostAnswer>>;
 
     /// Ends a proposal.
     fn withdraw(&self, number: i64) -> StoreResult<()>;
