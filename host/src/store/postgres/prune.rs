@@ -61,10 +61,12 @@ impl Pruner {
 
     /// Deletes recorded decisions that are old, and the oldest ones beyond the bound.
     fn prune_journal(&mut self, sql: &Sql, before: i64) -> SqlResult<bool> {
+        // Its numbers follow the time.
         let rows = sql.query(
             &format!(
-                "DELETE FROM journal WHERE ctid = ANY (ARRAY(
-                     SELECT ctid FROM journal WHERE time < $1 LIMIT $2)) RETURNING seq, {BYTES}"
+                "DELETE FROM journal WHERE seq = ANY (ARRAY(
+                     SELECT seq FROM (SELECT seq, time FROM journal ORDER BY seq LIMIT $2) o WHERE time < $1))
+                 RETURNING seq, {BYTES}"
             ),
             &[&before, &STEP],
         )?;
@@ -77,20 +79,29 @@ impl Pruner {
 
     /// Deletes old events that all readers of the outbox have read.
     fn prune_outbox(&self, sql: &Sql, before: i64) -> SqlResult<bool> {
-        let is_read = format!(
-            "o.position < (SELECT p.next_offset FROM partitions p WHERE p.topic = o.topic AND p.partition = o.partition)
-             AND NOT EXISTS (SELECT 1 FROM offsets f WHERE f.topic = o.topic AND f.partition = o.partition
-                 AND f.next_offset <= o.position AND {})",
-            holds_back(self.readers)
-        );
-        delete(sql, "outbox", &is_read, before)
+        // In each partition, positions follow the time.
+        let deleted = sql.execute(
+            &format!(
+                "DELETE FROM outbox WHERE ctid = ANY (ARRAY(
+                     SELECT o.ctid FROM partitions p
+                     CROSS JOIN LATERAL (SELECT min(f.next_offset) AS read FROM offsets f
+                         WHERE f.topic = p.topic AND f.partition = p.partition AND {}) r
+                     CROSS JOIN LATERAL (SELECT ctid, time FROM outbox
+                         WHERE topic = p.topic AND partition = p.partition AND position < least(p.next_offset, r.read)
+                         ORDER BY position LIMIT $2) o
+                     WHERE o.time < $1 LIMIT $2))",
+                holds_back(self.readers)
+            ),
+            &[&before, &STEP],
+        )?;
+        Ok(deleted as i64 == STEP)
     }
 
     fn prune_keys(&self, sql: &Sql, now: u64) -> SqlResult<bool> {
         let before = now.saturating_sub(self.replies_ms) as i64;
         let deleted = sql.execute(
             "DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
-                 SELECT ctid FROM idempotency_keys WHERE time < $1 LIMIT $2))",
+                 SELECT ctid FROM idempotency_keys WHERE time < $1 ORDER BY time LIMIT $2))",
             &[&before, &STEP],
         )?;
         Ok(deleted as i64 == STEP)
@@ -103,7 +114,7 @@ fn delete(sql: &Sql, table: &str, condition: &str, before: i64) -> SqlResult<boo
     let deleted = sql.execute(
         &format!(
             "DELETE FROM {table} WHERE ctid = ANY (ARRAY(
-                 SELECT o.ctid FROM {table} o WHERE o.time < $1 AND {condition} LIMIT $2))"
+                 SELECT o.ctid FROM {table} o WHERE o.time < $1 AND {condition} ORDER BY o.time LIMIT $2))"
         ),
         &[&before, &STEP],
     )?;

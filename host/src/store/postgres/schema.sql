@@ -110,7 +110,7 @@ CREATE TABLE inbox (
     time        bigint NOT NULL,
     PRIMARY KEY (participant, id, source)
 );
-CREATE INDEX inbox_by_time ON inbox USING brin (time) WITH (autosummarize = on);
+CREATE INDEX inbox_by_time ON inbox (time);
 -- Published events. In the embedded log a row is the record; with Kafka the relay copies it there.
 CREATE TABLE outbox (
     topic       bigint NOT NULL,
@@ -128,7 +128,6 @@ CREATE TABLE outbox (
     time        bigint NOT NULL,
     PRIMARY KEY (topic, partition, position)
 );
-CREATE INDEX outbox_by_time ON outbox USING brin (time) WITH (autosummarize = on);
 -- The next offset of every partition of the outbox; it outlives the rows.
 CREATE TABLE partitions (
     topic       bigint NOT NULL,
@@ -186,7 +185,6 @@ CREATE TABLE journal (
     time       bigint NOT NULL
 );
 CREATE INDEX journal_by_key ON journal (key, seq);
-CREATE INDEX journal_by_time ON journal USING brin (time) WITH (autosummarize = on);
 -- Records that could not be decided. Operators name them by their numbers.
 CREATE TABLE dead_letters (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -302,7 +300,7 @@ CREATE TABLE idempotency_keys (
     time        bigint NOT NULL,
     PRIMARY KEY (participant, key)
 );
-CREATE INDEX idempotency_keys_by_time ON idempotency_keys USING brin (time) WITH (autosummarize = on);
+CREATE INDEX idempotency_keys_by_time ON idempotency_keys (time);
 -- Messages that wait until they can be decided, in the order of their numbers for each key: records that were consumed,
 -- and the places of timers among them.
 CREATE TABLE parked (

@@ -47,10 +47,13 @@ const SHARED: &str =
              FROM dead_letters WHERE participant = $1 AND aggregate = w.key AND parked IS NOT NULL AND NOT is_aside
              ORDER BY id LIMIT 1) d ON true";
 
+// The lateral joins have a limit or an aggregate: a plan made on empty tables would go through all
+// rows of the participant otherwise.
+
 /// Those of these identities that the inbox has, by participant, ids and sources.
 const APPLIED: &str =
     "SELECT w.place FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS w(id, source, place)
-     JOIN inbox i ON i.participant = $1 AND i.id = w.id AND i.source = w.source";
+     CROSS JOIN LATERAL (SELECT FROM inbox WHERE participant = $1 AND id = w.id AND source = w.source LIMIT 1) i";
 
 /// Loads what is not loaded yet, with one round trip.
 pub(super) fn load_ahead(sql: &Sql, participant: i64, ahead: &mut Ahead) -> SqlResult<()> {
